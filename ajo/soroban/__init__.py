@@ -1,0 +1,1 @@
+"""The chain: RPC client, contract binding, event log. Knows no savings-group tables."""

@@ -1,0 +1,52 @@
+"""What can go wrong between us and the chain: a closed list that a caller can act on."""
+
+from __future__ import annotations
+
+
+class ChainError(Exception):
+    """The chain could not be read. Nothing may be written, emptied or deleted because of it."""
+
+
+class RpcUnavailable(ChainError):
+    """No usable node: refused, timed out, 5xx, unhealthy, or a node's own fault (-32603)."""
+
+
+class RpcRateLimited(RpcUnavailable):
+    """The provider asks us to slow down (HTTP 429). `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RpcTooMuch(RpcUnavailable):
+    """The node gave up on a request that asks for too much at once (-32001): ask for less."""
+
+
+class RpcInvalidAnswer(RpcUnavailable):
+    """The node answered something that is not the method's answer: HTML, half of it, another id, another key."""
+
+
+class RpcRejected(ChainError):
+    """The node refused the request itself (JSON-RPC error `code`): asking again changes nothing."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+
+
+class RpcOutOfRange(RpcRejected):
+    """getEvents: the ledger or cursor is outside `oldest`–`latest` of this node. Too old is a gap, ahead means it lags."""
+
+    def __init__(self, code: int, message: str, oldest: int, latest: int) -> None:
+        super().__init__(code, message)
+        self.oldest = oldest
+        self.latest = latest
+
+
+class NodeLagging(RpcUnavailable):
+    """The node has not seen a ledger that we know to exist."""
+
+
+class WrongChain(ChainError):
+    """The node follows another network, or the network started again: the tables belong to another chain."""

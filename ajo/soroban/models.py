@@ -1,0 +1,179 @@
+"""What we know of the chain itself: how far we have read it, what it announced, and what we could not read.
+
+Nothing here knows a savings group's tables; `group_id` is the contract's number, not a foreign key.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+
+from ajo.soroban.fields import U32_MAX, U64_MAX, AddressField, U64Field, in_range
+
+EVENT_ID_LENGTH = 30  # %019d-%010d
+
+
+class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
+    def current(self) -> Checkpoint | None:
+        """The one checkpoint: a database follows one contract on one network."""
+        return self.order_by("id").first()
+
+    def advance(self, checkpoint: Checkpoint, **values: object) -> bool:
+        """Move the cursor by compare-and-set: False if another pass has moved it since `checkpoint` was read."""
+        moved = self.filter(pk=checkpoint.pk, cursor=checkpoint.cursor, halted="").update(**values)
+        return moved == 1
+
+
+class Checkpoint(models.Model):
+    """How far the tables follow the chain, and what the contract's instance entry says."""
+
+    network_passphrase = models.CharField(max_length=255, help_text="The network that the tables were filled from.")
+    contract = AddressField(help_text="The contract that the tables were filled from.")
+    era = models.UUIDField(default=uuid.uuid4, editable=False, help_text="Told apart by caches: another fill of the tables has another.")
+    cursor = models.CharField(
+        max_length=EVENT_ID_LENGTH, blank=True, default="", help_text="getEvents cursor of the last page; empty before the first."
+    )
+    start_ledger = models.BigIntegerField(help_text="The first ledger whose events were asked for.")
+    ledger = models.BigIntegerField(default=0, help_text="Everything announced up to this ledger is in the tables.")
+    chain_ledger = models.BigIntegerField(default=0, help_text="The network's newest ledger, as last heard.")
+    chain_closed_at = models.DateTimeField(null=True, help_text="When that ledger closed, by the chain.")
+    heard_at = models.DateTimeField(null=True, help_text="When the chain was last heard from, by the database's clock.")
+    swept_ledger = models.BigIntegerField(default=0, help_text="The ledger at which the last finished sweep began.")
+    admin = AddressField(null=True, help_text="The contract's admin.")
+    paused = models.BooleanField(default=False, help_text="Whether the contract refuses new business.")
+    group_count = U64Field(default=0, help_text="GCOUNTER: group ids run from 1 to this.")
+    wasm_hash = models.CharField(max_length=64, blank=True, default="", help_text="The contract code's hash, hex.")
+    instance_xdr = models.TextField(blank=True, default="", help_text="The contract's instance entry (LedgerEntryData, base64).")
+    live_until_ledger = models.BigIntegerField(null=True, help_text="When the instance entry is archived; 0: archived or unknown.")
+    halted = models.TextField(blank=True, default="", help_text="Why the sync refuses to go on; empty while it goes on.")
+
+    objects = CheckpointQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["network_passphrase", "contract"], name="soroban_checkpoint_chain"),
+            in_range("ledger", 0, U32_MAX),
+            in_range("group_count", 0, U64_MAX),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contract} at ledger {self.ledger}"
+
+
+class ContractEvent(models.Model):
+    """The contract's events as they came, append-only. The id sorts as the chain does."""
+
+    id = models.CharField(primary_key=True, max_length=EVENT_ID_LENGTH, db_collation="C", help_text="TOID and index, as the RPC gives it.")
+    type = models.TextField(help_text="The first topic; empty if it is no symbol.")
+    is_system = models.BooleanField(default=False, help_text="A system event (the contract's upgrade) rather than the contract's own.")
+    group_id = models.BigIntegerField(null=True, help_text="The contract's number of the group it speaks of.")
+    round = models.BigIntegerField(null=True, help_text="The round it speaks of.")
+    data = models.JSONField(null=True, help_text="Decoded, by name; null if it could not be decoded.")
+    topics = models.JSONField(help_text="Topics as base64 ScVals.")
+    value = models.TextField(help_text="Data as a base64 ScVal.")
+    tx_hash = models.CharField(max_length=64, db_collation="C", help_text="The transaction that carried it.")
+    ledger = models.BigIntegerField(help_text="The ledger that carried it.")
+    created_at = models.DateTimeField(help_text="When that ledger closed.")
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["group_id", "id"], name="soroban_event_group"),
+            models.Index(fields=["type", "id"], name="soroban_event_type"),
+            models.Index(fields=["tx_hash", "id"], name="soroban_event_tx"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"
+
+
+class HistoryGap(models.Model):
+    """A stretch of ledgers whose events can no longer be had from the RPC. Recorded and shown, never hidden."""
+
+    network_passphrase = models.CharField(max_length=255)
+    contract = AddressField()
+    from_ledger = models.BigIntegerField(help_text="The first ledger whose events are missing; 0: from the contract's beginning.")
+    to_ledger = models.BigIntegerField(help_text="The last ledger whose events are missing.")
+    found_at = models.DateTimeField(db_default=Now())
+    why = models.TextField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["network_passphrase", "contract", "from_ledger", "to_ledger"], name="soroban_gap_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.from_ledger}–{self.to_ledger}"
+
+
+class SyncRun(models.Model):
+    """What one pass of sync or sweep read, wrote and found, and how it ended."""
+
+    class Kind(models.TextChoices):
+        SYNC = "sync"
+        SWEEP = "sweep"
+
+    class Outcome(models.TextChoices):
+        RUNNING = "running"
+        OK = "ok"
+        SUPERSEDED = "superseded", "another pass was first"
+        FAILED = "failed"
+
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    started_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=12, choices=Outcome.choices, default=Outcome.RUNNING)
+    reason = models.TextField(blank=True, default="", help_text="Why it failed, in words.")
+    ledger = models.BigIntegerField(null=True, help_text="The ledger up to which it went.")
+    counts = models.JSONField(default=dict, help_text="RPC calls, events, groups read and written, drift.")
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["kind", "-id"], name="soroban_run_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}: {self.outcome}"
+
+
+class UndecodedEntry(models.Model):
+    """An entry or event that this version cannot read: kept whole, shown to staff, in nobody's way."""
+
+    key = models.TextField(unique=True, help_text="The LedgerKey (base64), or the event's id.")
+    group_id = models.BigIntegerField(null=True, help_text="The group it belongs to, where the key says so.")
+    xdr = models.TextField(help_text="What the chain holds, base64.")
+    error = models.TextField(help_text="Why it could not be decoded.")
+    ledger = models.BigIntegerField(help_text="The ledger at which it was read.")
+    found_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "undecoded entries"
+        indexes: ClassVar = [models.Index(fields=["group_id"], name="soroban_undecoded_group")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class ChainTransaction(models.Model):
+    """A transaction that was submitted through this service. The hash is its identity."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        SUCCESS = "success"
+        FAILED = "failed"
+        EXPIRED = "expired"
+        UNKNOWN = "unknown"
+
+    hash = models.CharField(primary_key=True, max_length=64, db_collation="C")
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING)
+    xdr = models.TextField(help_text="The signed envelope (base64).")
+    submitted_ledger = models.BigIntegerField(help_text="The network's newest ledger when it was first sent.")
+    ledger = models.BigIntegerField(null=True, help_text="The ledger that carried it.")
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["status", "hash"], name="soroban_tx_status")]
+
+    def __str__(self) -> str:
+        return self.hash

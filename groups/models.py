@@ -1,0 +1,217 @@
+"""State: what the contract's ledger entries say of wallets, groups, members and refund requests. Written by sync only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Self
+
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.db import models
+from django.db.models.functions import Now, Upper
+
+from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, U64_MAX, AddressField, I128Field, U64Field, in_range
+
+
+class WalletLabel(models.Model):
+    """Staff's own words for an address. Never in the API; rebuild and reset leave it alone."""
+
+    address = AddressField(unique=True)
+    label = models.CharField(max_length=100)
+    note = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Token(models.Model):
+    """A token contract that some group collects, as its own contract instance describes it."""
+
+    address = AddressField(unique=True)
+    symbol = models.TextField(null=True, help_text="As the token says; null if it says nothing that can be read.")  # noqa: DJ001  # unknown is not ""
+    name = models.TextField(blank=True, default="")
+    decimals = models.BigIntegerField(null=True, help_text="Digits after the point of the token's unit.")
+    is_asset_contract = models.BooleanField(default=False, help_text="A Stellar Asset Contract: the network keeps its rules.")
+    verified = models.BooleanField(default=False, help_text="The native asset, or listed in VERIFIED_TOKENS.")
+    read_ledger = models.BigIntegerField(default=0, help_text="The ledger at which it was read; 0: not yet.")
+
+    class Meta:
+        constraints: ClassVar = [in_range("decimals", 0, U32_MAX)]
+
+    def __str__(self) -> str:
+        return self.symbol or self.address
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    def ensure(self, addresses: Iterable[str]) -> dict[str, int]:
+        """Primary keys of these wallets, made where they are missing. Safe when several processes do it at once."""
+        wanted = sorted(set(addresses))
+        known = self._keys(wanted)
+        missing = [self.model(wallet_address=address) for address in wanted if address not in known]
+        if missing:
+            self.bulk_create(missing, ignore_conflicts=True)
+            known = self._keys(wanted)
+        return known
+
+    def _keys(self, addresses: list[str]) -> dict[str, int]:
+        return dict(self.filter(wallet_address__in=addresses).values_list("wallet_address", "pk"))
+
+
+class User(models.Model):
+    """A wallet that appears on the chain. Not a staff account: those are django.contrib.auth's."""
+
+    wallet_address = AddressField(unique=True, help_text="G… or C… strkey.")
+    created_at = models.DateTimeField(db_default=Now(), help_text="When this row was made, by the database's clock.")
+    updated_at = models.DateTimeField(db_default=Now(), help_text="When this row was last written, by the database's clock.")
+
+    objects = UserQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.wallet_address
+
+
+class GroupQuerySet(models.QuerySet["Group"]):
+    def for_member(self, address: str) -> Self:
+        return self.filter(memberships__user__wallet_address=address)
+
+    def for_creator(self, address: str) -> Self:
+        return self.filter(creator__wallet_address=address)
+
+    def joinable(self) -> Self:
+        """Active and not full: what join_group() would take."""
+        return self.filter(is_joinable=True)
+
+    def for_display(self) -> Self:
+        """With what every body shows, in one query."""
+        return self.select_related("creator", "token")
+
+
+class Group(models.Model):
+    """One savings group, equal to the contract's entries at `synced_ledger`."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        COMPLETED = "completed"
+        CANCELLED = "cancelled"
+
+    id = models.BigIntegerField(primary_key=True, help_text="The contract's number.")
+    name = models.TextField(blank=True, default="", help_text="At most 50 bytes on the chain; what is no text there is replaced.")
+    description = models.TextField(blank=True, default="")
+    rules = models.TextField(blank=True, default="")
+    creator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="created_groups", db_index=False)
+    token = models.ForeignKey(
+        Token, on_delete=models.PROTECT, to_field="address", db_column="token_address", null=True, db_index=False,
+        help_text="The token contract's address; null in groups that older contracts wrote.",
+    )  # fmt: skip
+    contribution_amount = I128Field(help_text="What each member pays each round, in the token's smallest unit.")
+    cycle_duration = U64Field(help_text="Seconds that a round lasts.")
+    grace_period = U64Field(null=True, help_text="Seconds after a round's end in which paying is not late.")
+    penalty_rate = models.BigIntegerField(null=True, help_text="Percent; declared by the creator, charged by nobody today.")
+    insurance_rate_bps = models.BigIntegerField(null=True, help_text="Premium in hundredths of a percent.")
+    max_members = models.BigIntegerField()
+    member_count = models.BigIntegerField()
+    current_round = models.BigIntegerField(help_text="From 1; what the contract calls cycle.")
+    payout_index = models.BigIntegerField(help_text="Position of the member who is paid next.")
+    contributions_received = models.BigIntegerField(help_text="Members who have paid this round.")
+    status = models.CharField(max_length=9, choices=Status.choices)
+    is_active = models.GeneratedField(
+        expression=models.Q(status="active"), output_field=models.BooleanField(), db_persist=True
+    )
+    is_joinable = models.GeneratedField(
+        expression=models.Q(status="active", member_count__lt=models.F("max_members")),
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
+    created_at = models.DateTimeField(null=True, help_text="By the chain; null if no calendar holds it.")
+    round_started_at = models.DateTimeField(null=True, help_text="By the chain; null if no calendar holds it.")
+
+    entry_xdr = models.TextField(help_text="The GROUP entry (LedgerEntryData, base64).")
+    metadata_xdr = models.TextField(blank=True, default="", help_text="The METADATA entry; empty while none is set.")
+    modified_ledger = models.BigIntegerField(help_text="When any entry that this row shows last changed on the chain.")
+    synced_ledger = models.BigIntegerField(help_text="The ledger at which this row's entries were last read.")
+    changed_ledger = models.BigIntegerField(help_text="The ledger of the reading that last changed this row.")
+    revision = models.BigIntegerField(default=1, help_text="Counts the changes of this row: what a cached body is compared by.")
+    synced_at = models.DateTimeField(db_default=Now(), help_text="By the database's clock.")
+    live_until_ledger = models.BigIntegerField(null=True, help_text="When the GROUP entry is archived; 0: archived or unknown.")
+
+    objects = GroupQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            in_range("id", 1, 2**63 - 1),
+            in_range("contribution_amount", I128_MIN, I128_MAX),
+            in_range("cycle_duration", 0, U64_MAX),
+            in_range("grace_period", 0, U64_MAX),
+            in_range("penalty_rate", 0, U32_MAX),
+            in_range("insurance_rate_bps", 0, U32_MAX),
+            in_range("max_members", 0, U32_MAX),
+            in_range("current_round", 0, U32_MAX),
+            in_range("payout_index", 0, U32_MAX),
+            models.CheckConstraint(condition=models.Q(status__in=["active", "completed", "cancelled"]), name="groups_group_status"),
+            models.CheckConstraint(
+                condition=models.Q(contributions_received__gte=0, contributions_received__lte=models.F("member_count")),
+                name="groups_group_contributions_received",
+            ),
+        ]
+        # every filter of the API's list with every ordering it promises; ids close each so that a keyset page is a range
+        indexes: ClassVar = [
+            *(
+                models.Index(fields=[*prefix, *order, "id"], name="_".join(["grp", *(p[:7] for p in prefix), *(o[:7] for o in order)]) + "_x")
+                for prefix in ([], ["status"], ["creator"], ["token"], ["is_joinable"])
+                for order in ([], ["contribution_amount"], ["member_count"])
+                if prefix or order
+            ),
+            models.Index(fields=["changed_ledger"], name="grp_changed"),
+            GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="grp_name_trgm"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.name}" if self.name else str(self.pk)
+
+
+class GroupMemberQuerySet(models.QuerySet["GroupMember"]):
+    def for_group(self, group_id: int) -> Self:
+        """Members in payout order."""
+        return self.filter(group_id=group_id).select_related("user").order_by("position")
+
+    def for_user(self, address: str) -> Self:
+        return self.filter(user__wallet_address=address).select_related("group")
+
+
+class GroupMember(models.Model):
+    """A wallet's place in a group. Position is join order, which is payout order."""
+
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="memberships", db_index=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships", db_index=False)
+    position = models.BigIntegerField(help_text="0-based.")
+    joined_at = models.DateTimeField(null=True, help_text="By the chain; null when its event is out of reach.")
+    has_contributed = models.BooleanField(help_text="Whether this round is paid.")
+
+    objects = GroupMemberQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["group", "user"], name="groups_member_once"),
+            models.UniqueConstraint(fields=["group", "position"], name="groups_member_position"),
+            in_range("position", 0, U32_MAX),
+        ]
+        indexes: ClassVar = [models.Index(fields=["user", "group"], name="groups_member_user")]
+
+    def __str__(self) -> str:
+        return f"{self.group_id}/{self.position}"
+
+
+class RefundRequest(models.Model):
+    """A group's one request to be dissolved and refunded by vote, with its votes counted by the contract."""
+
+    group = models.OneToOneField(Group, on_delete=models.CASCADE, primary_key=True, related_name="refund_request")
+    requester = models.ForeignKey(User, on_delete=models.PROTECT, related_name="refund_requests")
+    created_at = models.DateTimeField(null=True)
+    voting_deadline = models.DateTimeField(null=True)
+    votes_for = models.BigIntegerField()
+    votes_against = models.BigIntegerField()
+    executed = models.BooleanField()
+    approved = models.BooleanField()
+    entry_xdr = models.TextField(help_text="The REFREQ entry (LedgerEntryData, base64).")
+
+    def __str__(self) -> str:
+        return f"refund request of {self.group_id}"
