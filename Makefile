@@ -1,0 +1,40 @@
+# `make run` needs python3 (3.11 or newer) and nothing else; `make test` and `make lint` the same.
+PYTHON ?= python3
+BIN := .venv/bin
+# No server is asked: the address in that file leads nowhere, which makemigrations would warn about.
+MANAGE := ENV_FILE=tests/data/production.env $(BIN)/python -W "ignore:Got an error checking a consistent" manage.py
+
+.PHONY: run test lint requirements
+
+run: .venv/run.stamp
+	@exec $(BIN)/python -m ajo.devstack
+
+test: .venv/dev.stamp
+	$(BIN)/pytest
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(MANAGE) check --deploy --fail-level WARNING
+	$(MANAGE) makemigrations --check --dry-run
+
+# One environment for all: what `make run` needs is a part of what `make test` needs.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 run")'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "python3 -m venv failed: install the package that has it (Debian: python3-venv)" >&2; exit 1; }
+
+.venv/run.stamp: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.txt | .venv/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@ .venv/run.stamp
+
+# Pins again what pyproject.toml asks for (needs uv).
+COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	--custom-compile-command "make requirements" pyproject.toml
+requirements:
+	$(COMPILE) -o requirements.txt
+	$(COMPILE) --extra dev -c requirements.txt -o requirements-dev.txt

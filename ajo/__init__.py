@@ -1,0 +1,1 @@
+"""The project: settings, addresses, the WSGI and Celery entry points, and what runs on top of the apps."""

@@ -1,0 +1,211 @@
+"""Django's settings. Every variable is read here, once; .env.example lists them with defaults, units and reasons.
+
+Nothing here raises: a bad value falls back to its default and is refused, by name, by the checks in ajo/checks.py.
+"""
+
+import secrets
+from pathlib import Path
+
+from ajo.addresses import broker_address, host_of
+from ajo.env import Reader, read_env_file
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+read_env_file(BASE_DIR)
+ENV = Reader()
+
+# --- Who we are -------------------------------------------------------------------------------------------------------
+DEBUG = ENV.flag("DEBUG")
+# Without a key each process makes its own, so that the check's message is what a person sees, not Django's traceback.
+SECRET_KEY = ENV.text("SECRET_KEY") or secrets.token_urlsafe(48)
+PUBLIC_URL = ENV.text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+_HTTPS = PUBLIC_URL.startswith("https://")
+ALLOWED_HOSTS = ENV.listed("ALLOWED_HOSTS", (host_of(PUBLIC_URL), "localhost", "127.0.0.1", "[::1]"))
+# Addresses or networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+TRUSTED_PROXIES = ENV.listed("TRUSTED_PROXIES")
+
+# --- The chain --------------------------------------------------------------------------------------------------------
+SOROBAN_RPC_URL = ENV.listed("SOROBAN_RPC_URL")  # in order of preference
+SOROBAN_RPC_HEADERS = ENV.mapping("SOROBAN_RPC_HEADERS")
+AJO_CONTRACT_ID = ENV.text("AJO_CONTRACT_ID")
+STELLAR_NETWORK_PASSPHRASE = ENV.text("STELLAR_NETWORK_PASSPHRASE")
+AJO_SANDBOX = ENV.flag("AJO_SANDBOX")
+VERIFIED_TOKENS = ENV.listed("VERIFIED_TOKENS")
+# Public RPC nodes answer in well under a second; the SDK's 33 s would hold a web thread or a whole sync pass.
+RPC_TIMEOUT = ENV.number("RPC_TIMEOUT", 8, 1, 60)  # seconds for one attempt
+RPC_RETRIES = ENV.number("RPC_RETRIES", 2, 0, 10)
+RPC_EVENTS_LIMIT = ENV.number("RPC_EVENTS_LIMIT", 1000, 1, 10_000)  # 10,000 is the RPC's own limit
+
+# --- Keeping up with it -----------------------------------------------------------------------------------------------
+SYNC_INTERVAL = ENV.number("SYNC_INTERVAL", 5, 1, 3600)  # seconds; a ledger closes about every 5
+SWEEP_INTERVAL = ENV.number("SWEEP_INTERVAL", 300, 10, 86_400)  # seconds; its price is the RPC's quota
+STALE_AFTER = ENV.number("STALE_AFTER", 60, 5, 86_400)  # seconds of silence until answers say Ajo-Stale
+CACHE_TTL = ENV.number("CACHE_TTL", 600, 1, 86_400)  # seconds; a bound for bodies nobody refreshes any more
+
+# --- Serving ----------------------------------------------------------------------------------------------------------
+READ_RATE = ENV.text("READ_RATE", "600/min", empty=True)  # requests of one client address; empty: no limit
+CHAIN_RATE = ENV.text("CHAIN_RATE", "60/min", empty=True)  # those among them that cost an RPC call
+WEB_WORKERS = ENV.number("WEB_WORKERS", 2, 1, 64)
+WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_LEVEL = ENV.text("LOG_LEVEL", "INFO").upper()
+BEAT_FILE = ENV.text("BEAT_FILE")  # touched whenever beat sends a task: what health checks look at
+
+# --- PostgreSQL and Redis ---------------------------------------------------------------------------------------------
+# At least one connection for each thread of a web worker, or threads wait for each other.
+DATABASE_POOL_SIZE = ENV.number("DATABASE_POOL_SIZE", max(WEB_THREADS, 4), 1, 200)  # connections of one process
+_DATABASE = ENV.database("DATABASE_URL")
+_OPTIONS = _DATABASE.get("OPTIONS")
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        **_DATABASE,
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,  # the pool hands out no connection that died with a restarted server
+        # A pooler in transaction mode gives each transaction another server connection; a cursor would be lost.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5},
+            **(_OPTIONS if isinstance(_OPTIONS, dict) else {}),
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = ENV.text("REDIS_URL")
+REDIS_TIMEOUT = 0.5  # seconds; a cache that is slower than the database behind it is no cache
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL or "redis://127.0.0.1:6379/0",
+        "OPTIONS": {"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT},
+    }
+}
+
+# --- Celery (ajo/celery.py has the schedule) --------------------------------------------------------------------------
+CELERY_BROKER_URL = ENV.text("CELERY_BROKER_URL", broker_address(REDIS_URL))
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # Redis may be away for any time; worker and beat wait for it
+CELERY_RESULT_EXPIRES = None  # no results, so nothing for beat to clean up
+CELERY_TASK_IGNORE_RESULT = True  # SyncRun rows say what happened
+CELERY_TASK_DEFAULT_QUEUE = "ajo"
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_SOFT_TIME_LIMIT = 840  # seconds; a sweep of 10,000 groups under a tight RPC quota
+CELERY_TASK_TIME_LIMIT = 900
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # redelivered anyway, as they are acknowledged late
+CELERY_BEAT_SCHEDULER = "ajo.beat:SteadyScheduler"
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Above the longest task, or Redis hands a running task to a second worker.
+    "visibility_timeout": 2 * CELERY_TASK_TIME_LIMIT,
+    "socket_timeout": 30,
+    "socket_connect_timeout": 5,
+    "health_check_interval": 10,
+}
+
+# --- Django -----------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "ajo.apps.ProjectConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "ajo.soroban",
+    "groups",
+    "contributions",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "ajo.urls"
+WSGI_APPLICATION = "ajo.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+
+# The apps' own folders are served as they are: no build step before a start, in `make run` and in the image alike.
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 3600  # seconds; names carry no hash, so an upgrade is seen within the hour
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if "://" in PUBLIC_URL else []
+SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _HTTPS
+# TLS ends at a proxy: without one whose word is believed, a redirect to https would come back for ever.
+SECURE_SSL_REDIRECT = _HTTPS and bool(TRUSTED_PROXIES)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_REDIRECT_EXEMPT = [r"^health/"]  # asked from inside, without TLS
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes; a signed transaction is far below
+
+# --- API --------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Ajo",
+    "DESCRIPTION": "Savings groups of a Soroban contract, as last read from the chain.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {
+        "handlers": ["stderr"],
+        "level": LOG_LEVEL if LOG_LEVEL in ("DEBUG", "INFO", "WARNING", "ERROR") else "INFO",
+    },
+    "loggers": {
+        # Their records reach the root handler; Django's own would mail administrators that nobody configured.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+    },
+}
