@@ -44,6 +44,8 @@ CACHE_TTL = ENV.number("CACHE_TTL", 600, 1, 86_400)  # seconds; a bound for bodi
 # --- Serving ----------------------------------------------------------------------------------------------------------
 READ_RATE = ENV.text("READ_RATE", "600/min", empty=True)  # requests of one client address; empty: no limit
 CHAIN_RATE = ENV.text("CHAIN_RATE", "60/min", empty=True)  # those among them that cost an RPC call
+WEB_HOST = ENV.text("WEB_HOST", "127.0.0.1")  # 0.0.0.0 in a container, where nothing else listens
+PORT = ENV.number("PORT", 8000, 1, 65_535)
 WEB_WORKERS = ENV.number("WEB_WORKERS", 2, 1, 64)
 WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")

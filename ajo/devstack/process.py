@@ -1,0 +1,149 @@
+"""One process of the stack: started with a log of its own, watched, and stopped together with all its children."""
+
+import ctypes
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+POLL = 0.05  # seconds between two looks at a condition
+
+
+class StackError(Exception):
+    """What went wrong and what to do, in one line for a person."""
+
+
+class Part:
+    """A child in a session of its own: Ctrl-C on the terminal reaches only the stack, which stops its parts in order.
+
+    The kernel sends `stop_signal` when the stack itself dies, even by SIGKILL: nothing is left behind.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        log: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        stop_signal: signal.Signals = signal.SIGTERM,
+        patience: float = 15,
+        user: int | None = None,
+    ) -> None:
+        """`patience`: seconds between `stop_signal` and SIGKILL; `user`: the id to run under, when we are root."""
+        self.name = name
+        self.argv = list(argv)
+        self.log = log
+        self.env = env
+        self.stdin = stdin
+        self.stop_signal = stop_signal
+        self.patience = patience
+        self.user = user
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Raises StackError when the program cannot be started."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        parent, stop_signal = os.getpid(), int(self.stop_signal)
+
+        def die_with_parent() -> None:
+            LIBC.prctl(PR_SET_PDEATHSIG, stop_signal, 0, 0, 0)
+            if os.getppid() != parent:  # it died before the kernel was told
+                os._exit(1)
+
+        groups: list[int] | None = None if self.user is None else []
+        try:
+            with self.log.open("wb") as log:
+                self.process = subprocess.Popen(
+                    self.argv,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self.env,
+                    start_new_session=True,
+                    preexec_fn=die_with_parent,  # safe: the stack has one thread
+                    user=self.user,
+                    group=self.user,
+                    extra_groups=groups,
+                )
+        except OSError as error:
+            raise StackError(f"{self.name} cannot be started: {self.argv[0]}: {error.strerror}") from error
+        if self.process.stdin is not None:
+            self.process.stdin.write(self.stdin.encode())
+            self.process.stdin.close()
+
+    def check(self) -> None:
+        """Raises StackError with the end of the log when the process is gone."""
+        if self.process is not None and self.process.poll() is not None:
+            sys.stderr.write(self.tail())
+            raise StackError(
+                f"{self.name} stopped ({_ended(self.process.returncode)}): see {self.log}, then start again"
+            )
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float = 60) -> None:
+        """Raises StackError when the process dies, or is not ready in time."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            self.check()
+            if time.monotonic() > deadline:
+                sys.stderr.write(self.tail())
+                raise StackError(f"{self.name} is not up after {seconds:.0f} seconds: see {self.log}")
+            time.sleep(POLL)
+
+    def stop(self) -> None:
+        """Ask, wait, then kill; whatever the process left in its group goes as well."""
+        if self.process is None:
+            return
+        try:
+            if self.process.poll() is None:
+                self.process.send_signal(self.stop_signal)
+                self.process.wait(self.patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        finally:
+            _kill_group(self.process.pid)
+            self.process.wait()
+            self.process = None
+
+    def tail(self, lines: int = 12) -> str:
+        text = self.log.read_text(errors="replace").splitlines()[-lines:]
+        return "".join(f"  {self.name}| {line}\n" for line in text)
+
+
+def _kill_group(group: int) -> None:
+    """A session's children keep its group id; when none is left there is nobody to kill."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _ended(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def require_free(port: int, variable: str) -> None:
+    """Raises StackError that names the variable to change."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            what = "is in use: stop what uses it" if taken else f"cannot be had: {error.strerror}"
+            raise StackError(f"port {port} {what}, or start with {variable}=<another port>") from error

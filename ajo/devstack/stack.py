@@ -1,0 +1,240 @@
+"""The stack: what is started, in which order, and when each part counts as up."""
+
+import fcntl
+import http.client
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+from celery import Celery
+
+from ajo.addresses import broker_address
+from ajo.checks import SANDBOX_PASSPHRASE
+from ajo.devstack.postgres import answers as postgres_answers
+from ajo.devstack.postgres import postgres
+from ajo.devstack.process import Part, StackError, require_free
+from ajo.devstack.redis import answers as redis_answers
+from ajo.devstack.redis import redis
+from ajo.devstack.secret import kept_secret, write_private
+
+STAFF = "staff"
+FIRST_SYNC = 30  # seconds that the first pass may take before the addresses are printed without it
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `make run` was asked for; each address replaces the embedded part."""
+
+    data: Path
+    port: int
+    sandbox_port: int
+    database_url: str
+    redis_url: str
+    rpc_url: str
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> "Choice":
+        """Raises StackError that names the variable."""
+        choice = cls(
+            data=Path(env.get("DATA_DIR") or ".data").resolve(),
+            port=_port(env, "PORT", 8000),
+            sandbox_port=_port(env, "SANDBOX_PORT", 8001),
+            database_url=env.get("DATABASE_URL", "").strip(),
+            redis_url=env.get("REDIS_URL", "").strip(),
+            rpc_url=env.get("SOROBAN_RPC_URL", "").strip(),
+        )
+        if not choice.rpc_url and env.get("AJO_CONTRACT_ID", "").strip():
+            raise StackError("AJO_CONTRACT_ID is set and SOROBAN_RPC_URL is not: set both, or neither for the sandbox")
+        return choice
+
+
+def _port(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, "").strip() or str(default)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
+        raise StackError(f"{name}: expected a port number from 1 to 65535")
+    return int(text)
+
+
+class Stack:
+    """Everything that `make run` starts. Parts are stopped in the opposite order."""
+
+    def __init__(self, choice: Choice, env: Mapping[str, str]) -> None:
+        self.choice = choice
+        self.logs = choice.data / "logs"
+        self.parts: list[Part] = []
+        self.env = dict(env) | {"PYTHONUNBUFFERED": "1", "PORT": str(choice.port), "ENV_FILE": os.devnull}
+        self.env.setdefault("PUBLIC_URL", f"http://127.0.0.1:{choice.port}")
+        self.beat_file = choice.data / "beat"
+
+    def run(self) -> None:
+        """Start, say so, and watch until a signal or the death of a part (StackError) ends it."""
+        if not self.choice.rpc_url:
+            require_free(self.choice.sandbox_port, "SANDBOX_PORT")
+        require_free(self.choice.port, "PORT")
+        with locked(self.choice.data), ExitStack() as ends:
+            self._servers(ends)
+            self._prepare(ends)
+            self._processes(ends)
+            self._greet()
+            while True:
+                for part in self.parts:
+                    part.check()
+                time.sleep(0.3)
+
+    def _python(self, ends: ExitStack, name: str, *args: str, stop_signal: signal.Signals = signal.SIGTERM) -> Part:
+        log = self.logs / f"{name.lower().replace(' ', '-')}.log"
+        part = Part(name, [sys.executable, *args], log, env=self.env, stop_signal=stop_signal)
+        ends.callback(part.stop)
+        part.start()
+        self.parts.append(part)
+        return part
+
+    def _servers(self, ends: ExitStack) -> None:
+        data = self.choice.data
+        self.env["SECRET_KEY"] = self.env.get("SECRET_KEY") or kept_secret(data / "secret-key", 48)
+        if self.choice.database_url:
+            if not postgres_answers(self.choice.database_url):
+                raise StackError("DATABASE_URL: that server does not answer or refuses the login; check the address")
+        else:
+            self.env["DATABASE_URL"], part = ends.enter_context(postgres(data / "postgres", self.logs / "postgres.log"))
+            self.parts.append(part)
+        if self.choice.redis_url:
+            if not redis_answers(self.choice.redis_url):
+                raise StackError("REDIS_URL: that server does not answer or refuses the login; check the address")
+        else:
+            self.env["REDIS_URL"], part = ends.enter_context(redis(data / "redis", self.logs / "redis.log"))
+            self.parts.append(part)
+        if not self.choice.rpc_url:
+            self._sandbox(ends)
+
+    def _sandbox(self, ends: ExitStack) -> None:
+        self.env |= {
+            "SANDBOX_PORT": str(self.choice.sandbox_port),
+            "SANDBOX_DIR": str(self.choice.data / "sandbox"),
+            "SOROBAN_RPC_URL": f"http://127.0.0.1:{self.choice.sandbox_port}",
+            "STELLAR_NETWORK_PASSPHRASE": SANDBOX_PASSPHRASE,
+            "AJO_SANDBOX": "1",
+        }
+        sandbox = self._python(ends, "Sandbox chain", "-m", "ajo.soroban.sandbox")
+        sandbox.wait_until(lambda: healthy(self.choice.sandbox_port))
+        self.env["AJO_CONTRACT_ID"] = contract_of(sandbox)
+
+    def _prepare(self, ends: ExitStack) -> None:
+        self.password_file = self.choice.data / "staff-password"
+        kept_secret(self.password_file, 12)
+        # For a second terminal: ENV_FILE=.data/env .venv/bin/python manage.py …
+        names = ("DATABASE_URL", "REDIS_URL", "SOROBAN_RPC_URL", "AJO_CONTRACT_ID", "STELLAR_NETWORK_PASSPHRASE")
+        kept = {name: self.env.get(name, "") for name in (*names, "AJO_SANDBOX", "SECRET_KEY", "PUBLIC_URL")}
+        write_private(self.choice.data / "env", "".join(f"{name}='{value}'\n" for name, value in kept.items() if value))
+        part = self._python(ends, "Preparation", "-m", "ajo.devstack.prepare", STAFF, str(self.password_file))
+        self.parts.remove(part)  # it ends by itself
+        if part.process is not None and part.process.wait() != 0:
+            refusals = [line for line in part.tail().splitlines() if "Refused to start" in line]
+            if refusals:
+                raise StackError(refusals[0].split("Refused to start. ")[1] + " See .env.example")
+            part.check()
+
+    def _processes(self, ends: ExitStack) -> None:
+        self.beat_file.unlink(missing_ok=True)
+        self.env["BEAT_FILE"] = str(self.beat_file)
+        celery = ("-m", "celery", "-A", "ajo.celery")
+        node = f"worker-{secrets.token_hex(4)}@localhost"
+        web = self._python(ends, "Web", "-m", "ajo.web")
+        # Two processes: a long sweep does not hold up the sync.
+        worker = self._python(
+            ends, "Worker", *celery, "worker", "-c", "2", "-n", node, "--without-gossip", "--without-mingle"
+        )
+        beat = self._python(ends, "Beat", *celery, "beat", "--pidfile=")
+        broker = self.env.get("CELERY_BROKER_URL") or broker_address(self.env["REDIS_URL"])
+        with Celery(broker=broker) as caller:
+            worker.wait_until(lambda: bool(caller.control.ping(destination=[node], timeout=0.5)))
+        beat.wait_until(self.beat_file.exists)
+        web.wait_until(lambda: health(self.choice.port)[0] == http.client.OK)
+
+    def _greet(self) -> None:
+        """Print where everything is, once the first pass is through or has had its time."""
+        deadline = time.monotonic() + FIRST_SYNC
+        _, problems = health(self.choice.port)
+        while problems and time.monotonic() < deadline:
+            for part in self.parts:
+                part.check()
+            time.sleep(0.2)
+            _, problems = health(self.choice.port)
+        site, rpc = self.env["PUBLIC_URL"].rstrip("/"), urlsplit(self.env["SOROBAN_RPC_URL"].split(",")[0])
+        chain = f"{rpc.scheme}://{rpc.hostname}{f':{rpc.port}' if rpc.port else ''}"  # a path may hold a key
+        lines = [
+            "Ajo is up; Ctrl-C stops it.",
+            f"  API      {site}/api/v1/",
+            f"  Docs     {site}/api/v1/docs/",
+            f"  Admin    {site}/admin/   login: {STAFF}   password: {self.password_file.read_text().strip()}",
+            f"  Follows  contract {self.env['AJO_CONTRACT_ID']}",
+            f"           on {self.env['STELLAR_NETWORK_PASSPHRASE']!r} at {chain}"
+            + ("" if self.choice.rpc_url else " (the sandbox: a chain for development, not a network)"),
+            f"  Data     {self.choice.data} (logs in {self.logs})",
+            *(f"  Not yet: {problem}" for problem in problems),
+        ]
+        print("\n".join(lines), flush=True)
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """One stack in one folder; the lock ends with the process, however it dies."""
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (data / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StackError(f"{data} is in use by another copy: stop it, or start with DATA_DIR=<another>") from error
+        yield
+
+
+def health(port: int) -> tuple[int, list[str]]:
+    """Status and problems of /health/ready; status 0 while nobody answers."""
+    return _ask(port, "GET", "/health/ready", "problems")
+
+
+def healthy(port: int) -> bool:
+    """Whether a Stellar RPC on this port says of itself that it is healthy."""
+    return _ask(port, "POST", "/", "result", {"jsonrpc": "2.0", "id": 1, "method": "getHealth"})[0] == http.client.OK
+
+
+def _ask(port: int, method: str, path: str, field: str, body: object = None) -> tuple[int, list[str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        text = None if body is None else json.dumps(body)
+        connection.request(method, path, body=text, headers={"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, list(json.loads(answer.read())[field])
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return 0, []
+    finally:
+        connection.close()
+
+
+def contract_of(sandbox: Part) -> str:
+    """The address of the savings contract, from the sandbox's ready line."""
+    for word in sandbox.log.read_text(errors="replace").replace("=", " ").split():
+        if len(word) == 56 and word.startswith("C"):
+            return word
+    raise StackError(f"the sandbox chain names no contract: see {sandbox.log}")
+
+
+def stop_on_signals() -> None:
+    """SIGINT, SIGTERM and SIGHUP end the stack once; while it stops, more of them change nothing."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(0)
+
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, stop)

@@ -1,0 +1,76 @@
+"""Is the process alive, and can it serve? Answers are in words, without hosts, addresses or keys.
+
+Ready means that reads are answered: a silent chain or a missing Redis makes answers stale or slow, not wrong, so they
+are told and leave the service in its balancer.
+"""
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from redis import Redis, RedisError
+
+from ajo.soroban.models import Checkpoint
+
+
+@never_cache
+@require_safe
+def live(request: HttpRequest) -> JsonResponse:
+    """200 while the process answers at all; asks nothing of others."""
+    return JsonResponse({"status": "live"})
+
+
+@never_cache
+@require_safe
+def ready(request: HttpRequest) -> JsonResponse:
+    """200 with status `ready` or `degraded`, 503 with `unavailable`; `problems` says why."""
+    failing = database_problems()
+    degraded = redis_problems() if failing else redis_problems() + chain_problems()
+    status = "unavailable" if failing else "degraded" if degraded else "ready"
+    return JsonResponse({"status": status, "problems": failing + degraded}, status=503 if failing else 200)
+
+
+def database_problems() -> list[str]:
+    """What keeps every read from being answered."""
+    try:
+        executor = MigrationExecutor(connection)
+        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if pending:
+            return [f"database: {len(pending)} migrations have not been applied"]
+        checkpoint = Checkpoint.objects.current()
+    except (OperationalError, InterfaceError):
+        return ["database: does not answer"]
+    except DatabaseError:
+        return ["database: its tables do not fit this version"]
+    if checkpoint is not None and checkpoint.halted:
+        return [f"sync: stopped: {checkpoint.halted}"]
+    return []
+
+
+def redis_problems() -> list[str]:
+    """Without Redis answers come slower, and nothing new is synced."""
+    try:
+        with Redis.from_url(
+            settings.REDIS_URL, socket_timeout=settings.REDIS_TIMEOUT, socket_connect_timeout=settings.REDIS_TIMEOUT
+        ) as client:
+            client.ping()
+    except RedisError:
+        return ["redis: does not answer"]
+    return []
+
+
+def chain_problems() -> list[str]:
+    """How long the chain has been silent, by the database's clock."""
+    silence = ExpressionWrapper(Now() - F("heard_at"), output_field=DurationField())
+    try:
+        row = Checkpoint.objects.order_by("id").annotate(silence=silence).values_list("silence").first()
+    except DatabaseError:
+        return ["database: does not answer"]
+    if row is None or row[0] is None:
+        return ["chain: not heard from yet"]
+    seconds = row[0].total_seconds()
+    return [f"chain: not heard from for {seconds:.0f} seconds"] if seconds > settings.STALE_AFTER else []

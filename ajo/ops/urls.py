@@ -1,0 +1,10 @@
+"""What balancers and containers ask."""
+
+from django.urls import path
+
+from ajo.ops import health
+
+urlpatterns = [
+    path("live", health.live, name="health-live"),
+    path("ready", health.ready, name="health-ready"),
+]

@@ -1,0 +1,33 @@
+"""`python -m ajo.web`: granian serving the WSGI application as the settings say, in `make run` and in the image."""
+
+import os
+
+import django
+from django.conf import settings
+from granian import Granian
+from granian.constants import Interfaces
+
+from ajo.checks import refuse_bad_settings
+
+STOP_AFTER = 5  # seconds that a worker has to end its requests
+
+
+def serve() -> None:
+    """Until SIGTERM or SIGINT."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
+    django.setup()
+    refuse_bad_settings()  # once here, instead of in each worker that would be started again and again
+    Granian(
+        "ajo.wsgi:application",
+        address=settings.WEB_HOST,
+        port=settings.PORT,
+        interface=Interfaces.WSGI,
+        workers=settings.WEB_WORKERS,
+        blocking_threads=settings.WEB_THREADS,
+        workers_kill_timeout=STOP_AFTER,
+        respawn_failed_workers=True,
+    ).serve()
+
+
+if __name__ == "__main__":
+    serve()
