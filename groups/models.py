@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models.functions import Now, Upper
+from django.db.models.functions import Greatest, Now, Upper
 
 from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, U64_MAX, AddressField, I128Field, U64Field, in_range
 
@@ -79,6 +79,10 @@ class GroupQuerySet(models.QuerySet["Group"]):
     def joinable(self) -> Self:
         """Active and not full: what join_group() would take."""
         return self.filter(is_joinable=True)
+
+    def touch(self, ledger: int) -> None:
+        """Note that these groups' bodies changed for another reason than their entries, at this ledger."""
+        self.update(revision=models.F("revision") + 1, changed_ledger=Greatest("changed_ledger", ledger))
 
     def for_display(self) -> Self:
         """With what every body shows, in one query."""

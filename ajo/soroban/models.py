@@ -36,6 +36,7 @@ class Checkpoint(models.Model):
     cursor = models.CharField(
         max_length=EVENT_ID_LENGTH, blank=True, default="", help_text="getEvents cursor of the last page; empty before the first."
     )
+    is_loaded = models.BooleanField(default=False, help_text="Whether every group was read at `start_ledger` or later.")
     start_ledger = models.BigIntegerField(help_text="The first ledger whose events were asked for.")
     ledger = models.BigIntegerField(default=0, help_text="Everything announced up to this ledger is in the tables.")
     chain_ledger = models.BigIntegerField(default=0, help_text="The network's newest ledger, as last heard.")
@@ -48,6 +49,7 @@ class Checkpoint(models.Model):
     wasm_hash = models.CharField(max_length=64, blank=True, default="", help_text="The contract code's hash, hex.")
     instance_xdr = models.TextField(blank=True, default="", help_text="The contract's instance entry (LedgerEntryData, base64).")
     live_until_ledger = models.BigIntegerField(null=True, help_text="When the instance entry is archived; 0: archived or unknown.")
+    drift_total = models.BigIntegerField(default=0, help_text="Differences that sweeps found and no event had announced.")
     halted = models.TextField(blank=True, default="", help_text="Why the sync refuses to go on; empty while it goes on.")
 
     objects = CheckpointQuerySet.as_manager()

@@ -1,0 +1,327 @@
+"""The cache-aside helper: Redis → PostgreSQL → chain. It knows no tables; callers hand it their loaders.
+
+Redis holds finished bodies, and one mark: to which ledger they are fresh, and for which era of the tables. The mark is
+written after the bodies that a pass changed and read together with a body, so a body is never older than its label. Bodies
+name their mark's epoch: without a mark, or after another one began, they do not count, however many are left.
+Redis may vanish at any moment: everything works without it, slower.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+log = logging.getLogger(__name__)
+
+PREFIX: Final = "ajo:1:"  # the number is the form's: a value of another release is never read
+MARK: Final = PREFIX + "mark"
+ABSENT_FOR = 5  # seconds that "not on the chain" is believed: a ledger
+FLIGHT = 20  # seconds that one reader of the chain may take until another may try
+WAIT = 5.0  # seconds that a caller waits for the chain, or for another caller's reading of it
+POLL = 0.05  # seconds between two looks
+DOWN_FOR = 1.0  # seconds that a Redis that failed is left alone, so that its timeouts are not paid by every request
+RETRY_AFTER = 2  # seconds that a client is told to wait
+
+# Stored only under the mark that the reader saw: its epoch, and a ledger that is not older than the mark's.
+# KEYS: body, mark. ARGV: epoch, snapshot ledger, revision, value, expiry in ms.
+_SET_IF_NEWER = """
+local mark = redis.call('GET', KEYS[2])
+if not mark then return 0 end
+local epoch, ledger = string.match(mark, '^(%w+) (%d+) ')
+if epoch ~= ARGV[1] or tonumber(ledger) > tonumber(ARGV[2]) then return 0 end
+local old = redis.call('GETRANGE', KEYS[1], 0, 63)
+local old_epoch, old_revision = string.match(old, '^(%w+) (%d+) ')
+if old_epoch == ARGV[1] and tonumber(old_revision) > tonumber(ARGV[3]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
+return 1
+"""
+# The mark never goes back within its epoch. KEYS: mark. ARGV: epoch, ledger, value.
+_ADVANCE = """
+local epoch, ledger = string.match(redis.call('GET', KEYS[1]) or '', '^(%w+) (%d+) ')
+if epoch == ARGV[1] and tonumber(ledger) > tonumber(ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[3])
+return 1
+"""
+_UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class Absent(Exception):
+    """It is not on the chain."""
+
+
+class Unavailable(Exception):
+    """It cannot be said now. `retry_after` is in seconds."""
+
+    def __init__(self, detail: str, retry_after: int = RETRY_AFTER) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A finished body. `revision` orders the versions of one resource, `synced_ledger` is when its state was read."""
+
+    body: bytes
+    revision: int
+    synced_ledger: int
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What the tables say of themselves: everything announced up to `ledger` is in them; `heard_at` in Unix seconds."""
+
+    era: str
+    ledger: int
+    heard_at: float
+
+    @property
+    def stale(self) -> bool:
+        return time.time() - self.heard_at > settings.STALE_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body with its strong ETag and how fresh it is."""
+
+    body: bytes
+    etag: str
+    ledger: int
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """To which ledger the bodies in Redis are fresh."""
+
+    epoch: str
+    freshness: Freshness
+
+    def dump(self) -> bytes:
+        f = self.freshness
+        return f"{self.epoch} {f.ledger} {f.heard_at:.3f} {f.era}".encode()
+
+    @classmethod
+    def load(cls, raw: bytes | None) -> Mark | None:
+        if not raw:
+            return None
+        epoch, ledger, heard_at, era = raw.decode().split(" ")
+        return cls(epoch, Freshness(era, int(ledger), float(heard_at)))
+
+
+def etag(body: bytes) -> str:
+    """A strong ETag: of the body alone, so that it changes only when the data does."""
+    return f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+
+
+# --- Redis ------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def client() -> redis.Redis:
+    """The one connection pool of this process."""
+    timeout = settings.REDIS_TIMEOUT
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=Retry(NoBackoff(), 1),  # a connection that died with a restarted server is made anew, once
+    )
+
+
+class _Breaker:
+    """Leaves a Redis that failed alone for a moment, and says so once."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def run(self, action: Callable[[redis.Redis], Any]) -> Any:
+        """The action's result, or None if Redis cannot be asked now."""
+        if time.monotonic() < self._until:
+            return None
+        try:
+            return action(client())
+        except redis.RedisError as failure:
+            self._until = time.monotonic() + DOWN_FOR
+            log.warning("Redis cannot be asked (%s): going on without it", type(failure).__name__)
+            return None
+
+
+with_redis = _Breaker().run
+
+
+def mark() -> Mark | None:
+    """The mark as it stands; None if there is none, or no Redis."""
+    return Mark.load(with_redis(lambda r: r.get(MARK)))
+
+
+def begin(freshness: Freshness) -> None:
+    """Start a new epoch: whatever bodies Redis holds do not count any more."""
+    new = Mark(secrets.token_hex(8), freshness)
+    with_redis(lambda r: r.set(MARK, new.dump()))
+
+
+def refresh(old: Mark, documents: Mapping[str, Document]) -> bool:
+    """Put the bodies that a pass changed, in one pipeline. False if Redis did not take them: then move no mark."""
+
+    def put(r: redis.Redis) -> bool:
+        pipe = r.pipeline(transaction=False)
+        for key, document in documents.items():
+            _set_if_newer(pipe, key, document, old.epoch, old.freshness.ledger)
+        pipe.execute()
+        return True
+
+    return not documents or bool(with_redis(put))
+
+
+def advance(old: Mark, freshness: Freshness) -> None:
+    """Move the mark to what `refresh` made true."""
+    new = Mark(old.epoch, freshness)
+    with_redis(lambda r: r.eval(_ADVANCE, 1, MARK, new.epoch, freshness.ledger, new.dump()))
+
+
+def forget_all() -> None:
+    """Drop the mark, and with it every body."""
+    with_redis(lambda r: r.delete(MARK))
+
+
+def _set_if_newer(r: Any, key: str, document: Document, epoch: str, ledger: int) -> None:
+    head = f"{epoch} {document.revision} {document.synced_ledger} {etag(document.body)}\n".encode()
+    expiry = int(settings.CACHE_TTL * 1000 * random.uniform(0.9, 1.1))  # noqa: S311  # jitter: they need not expire at once
+    r.eval(_SET_IF_NEWER, 2, PREFIX + key, MARK, epoch, ledger, document.revision, head + document.body, expiry)
+
+
+# --- Reading through --------------------------------------------------------------------------------------------------
+
+
+def read_through(
+    key: str,
+    *,
+    freshness: Callable[[], Freshness],
+    from_rows: Callable[[], Document | None],
+    from_chain: Callable[[], None],
+    exists: Callable[[], bool],
+    min_ledger: int = 0,
+) -> Answer:
+    """The resource `key`, from the nearest place that has it fresh enough.
+
+    `from_rows` builds it from the tables, `freshness` says how fresh those are (asked first: an older label on newer rows
+    is right, the reverse is a lie), `from_chain` reads it from the chain into the tables, `exists` tells from the tables
+    whether the chain can have it at all. Raises Absent or Unavailable.
+    """
+    found = with_redis(lambda r: r.mget(PREFIX + key, MARK))
+    if hit := _from_redis(found, min_ledger):
+        return hit
+    seen = Mark.load(found[1]) if found else None
+    fresh = freshness()
+    document = from_rows()
+    if document is None or document.synced_ledger < min_ledger:
+        if document is None and (not exists() or with_redis(lambda r: r.get(f"{PREFIX}absent:{key}"))):
+            raise Absent
+        fresh, document = _read_chain(key, freshness, from_rows, from_chain, min_ledger)
+    if seen and fresh.era == seen.freshness.era:
+        with_redis(lambda r: _set_if_newer(r, key, document, seen.epoch, fresh.ledger))
+    return _answer(document.body, etag(document.body), fresh, document.synced_ledger, min_ledger)
+
+
+def _from_redis(found: list[bytes | None] | None, min_ledger: int) -> Answer | None:
+    if not found or not found[0] or not (now := Mark.load(found[1])):
+        return None
+    head, body = found[0].split(b"\n", 1)
+    epoch, _, synced_ledger, tag = head.decode().split(" ")
+    if epoch != now.epoch or int(synced_ledger) < min_ledger:
+        return None
+    return _answer(body, tag, now.freshness, int(synced_ledger), min_ledger)
+
+
+def _answer(body: bytes, tag: str, fresh: Freshness, synced_ledger: int, min_ledger: int) -> Answer:
+    """An answer that was asked for by ledger is labelled with its own reading, where that is newer than the tables."""
+    return Answer(body, tag, max(fresh.ledger, synced_ledger) if min_ledger else fresh.ledger, fresh.stale)
+
+
+def _read_chain(
+    key: str,
+    freshness: Callable[[], Freshness],
+    from_rows: Callable[[], Document | None],
+    from_chain: Callable[[], None],
+    min_ledger: int,
+) -> tuple[Freshness, Document]:
+    """One caller reads the chain, the others wait for what it finds; all give up after `WAIT` seconds."""
+    deadline = time.monotonic() + WAIT
+    with _waiting_place():
+        while True:
+            with _flight(key) as mine:
+                if mine:
+                    from_chain()
+                else:
+                    time.sleep(POLL)
+            fresh = freshness()
+            document = from_rows()
+            if document and document.synced_ledger >= min_ledger:
+                return fresh, document
+            if mine and not document:
+                with_redis(lambda r: r.set(f"{PREFIX}absent:{key}", 1, ex=ABSENT_FOR))
+                raise Absent
+            if not mine and with_redis(lambda r: r.get(f"{PREFIX}absent:{key}")):
+                raise Absent
+            if time.monotonic() > deadline:
+                raise Unavailable("The chain has not been read in time.")
+            if mine:
+                time.sleep(10 * POLL)  # the node has not come to that ledger yet
+
+
+@lru_cache(maxsize=1)
+def _places() -> threading.BoundedSemaphore:
+    """At most a quarter of the web threads wait for the chain; the others go on serving what is known."""
+    return threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
+
+
+@contextmanager
+def _waiting_place() -> Iterator[None]:
+    if not _places().acquire(blocking=False):
+        raise Unavailable("Too many requests wait for the chain.")
+    try:
+        yield
+    finally:
+        _places().release()
+
+
+_local_flights: set[str] = set()
+_local_lock = threading.Lock()
+
+
+@contextmanager
+def _flight(key: str) -> Iterator[bool]:
+    """Whether this caller is the one that reads `key` from the chain: in this process, and across processes by Redis.
+
+    The lock in Redis expires, so a reader that died is followed by another. Without Redis each process has one reader.
+    """
+    with _local_lock:
+        mine = key not in _local_flights
+        if mine:
+            _local_flights.add(key)
+    if not mine:
+        yield False
+        return
+    token = secrets.token_hex(8)
+    try:
+        taken = with_redis(lambda r: (r.set(f"{PREFIX}flight:{key}", token, nx=True, ex=FLIGHT),))
+        yield taken is None or bool(taken[0])
+    finally:
+        with_redis(lambda r: r.eval(_UNLOCK, 1, f"{PREFIX}flight:{key}", token))
+        with _local_lock:
+            _local_flights.discard(key)

@@ -1,0 +1,31 @@
+"""SyncRun rows: what a pass read, wrote and found, and how it ended, whatever happens to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db.models.functions import Now
+
+from ajo.soroban.models import SyncRun
+
+
+@contextmanager
+def recorded(kind: SyncRun.Kind, *, superseded: type[Exception]) -> Iterator[SyncRun]:
+    """Record the block as one run. A run whose process died stays "running"; the next one shows that it went on."""
+    run = SyncRun.objects.create(kind=kind)
+    try:
+        yield run
+    except superseded as failure:
+        _finish(run, SyncRun.Outcome.SUPERSEDED, str(failure))
+        raise
+    except Exception as failure:
+        _finish(run, SyncRun.Outcome.FAILED, f"{type(failure).__name__}: {failure}")
+        raise
+    _finish(run, SyncRun.Outcome.OK)
+
+
+def _finish(run: SyncRun, outcome: SyncRun.Outcome, reason: str = "") -> None:
+    SyncRun.objects.filter(pk=run.pk).update(
+        finished_at=Now(), outcome=outcome, reason=reason[:2000], ledger=run.ledger, counts=run.counts
+    )

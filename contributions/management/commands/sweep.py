@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.progress import Progress
+
+from ajo.soroban.errors import ChainError
+from ajo.soroban.models import SyncRun
+from contributions.sweep import sweep_groups
+from contributions.sync import Superseded
+from groups.reads import chain
+
+
+class Command(BaseCommand):
+    help = "Compare every group (or those named) with the chain, and heal what differs."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("group", nargs="*", type=int, help="group ids; all groups if none is given")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if any(not 0 < group_id < 2**63 for group_id in options["group"]):
+            raise CommandError("A group id is a number from 1 on.")
+        try:
+            with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as progress:
+                task = progress.add_task("groups", total=None)
+                for step in sweep_groups(chain(), options["group"]):
+                    progress.update(task, total=step.total, completed=step.done)
+                    if progress.disable:
+                        self.stdout.write(f"sweep: {step.done} of {step.total} groups")
+        except (ChainError, Superseded) as failure:
+            raise CommandError(str(failure)) from failure
+        counts = SyncRun.objects.filter(kind=SyncRun.Kind.SWEEP).latest("id").counts
+        self.stdout.write("sweep: " + ", ".join(f"{name} {value}" for name, value in counts.items()))

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.progress import Progress
+
+from ajo.soroban.errors import ChainError
+from ajo.soroban.models import Checkpoint
+from contributions.sync import Pass, Superseded, sync_pass
+from groups.reads import chain
+
+
+class Command(BaseCommand):
+    help = "Follow the contract's events until the tables are caught up with the chain, then exit 0."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        begin = Checkpoint.objects.values_list("ledger", flat=True).order_by("id").first() or 0
+        with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as progress:
+            task = progress.add_task("ledgers", total=None)
+            while not (done := self._pass()).caught_up:
+                newest = Checkpoint.objects.values_list("chain_ledger", flat=True).get()
+                progress.update(task, total=max(newest - begin, 1), completed=done.ledger - begin)
+                if progress.disable:
+                    self.stdout.write(f"sync: at ledger {done.ledger} of {newest}")
+        self.stdout.write(f"sync: caught up at ledger {done.ledger}")
+
+    def _pass(self) -> Pass:
+        try:
+            return sync_pass(chain())
+        except Superseded:
+            # the worker is at it too; what it did is done
+            checkpoint = Checkpoint.objects.get()
+            return Pass(checkpoint.ledger >= checkpoint.chain_ledger, checkpoint.ledger)
+        except ChainError as failure:
+            raise CommandError(str(failure)) from failure

@@ -1,0 +1,234 @@
+"""One pass of the sync: a page of events → the groups they touch → their entries → one transaction → the cache.
+
+Any step may die at any point. Rows, event log and cursor commit together, the cursor by compare-and-set, and what comes
+after the commit is repeated by the next pass; so a second run changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Case, When
+from django.db.models.functions import Greatest, Now
+
+from ajo.soroban.client import EventPage, SorobanClient, cursor_ledger
+from ajo.soroban.errors import ChainError, NodeLagging, RpcOutOfRange, WrongChain
+from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
+from ajo.soroban.runs import recorded
+from contributions.history import LoggedEvent, decode_events, undecoded, write_history
+from groups.models import Group
+from groups.reads import refresh_cache
+from groups.readings import GroupReader, Readings
+from groups.sync import set_aside, write_groups
+from groups.tokens import read_tokens, save_tokens
+
+LOAD_BATCH = 500  # groups read and committed at a time while the tables are first filled
+
+
+class Superseded(Exception):
+    """Another pass has moved the cursor since this one read it. Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a pass did. `caught_up`: no event is left that the node knows."""
+
+    caught_up: bool
+    ledger: int
+
+
+def sync_pass(client: SorobanClient) -> Pass:
+    """Run one pass and record it. Raises ChainError or Superseded with nothing written, the reason in its SyncRun."""
+    with recorded(SyncRun.Kind.SYNC, superseded=Superseded) as run:
+        checkpoint = Checkpoint.objects.current() or _begin(client)
+        _refuse_other_chain(checkpoint)
+        try:
+            if not checkpoint.is_loaded:
+                _load_state(client, checkpoint, run.counts)
+            result = _follow(client, checkpoint, run.counts)
+        except WrongChain as failure:
+            # Nothing heals this by itself: the tables belong to a chain that is no more.
+            Checkpoint.objects.filter(pk=checkpoint.pk).update(halted=str(failure))
+            raise
+        run.ledger = result.ledger
+    return result
+
+
+def _begin(client: SorobanClient) -> Checkpoint:
+    """The first contact: which network this is, and from where on events can be had."""
+    network = client.get_network()
+    if network.passphrase != settings.STELLAR_NETWORK_PASSPHRASE:
+        raise WrongChain(f"the RPC serves “{network.passphrase}”, STELLAR_NETWORK_PASSPHRASE names another network")
+    health = client.get_health()
+    # A node whose window is full prunes while we read: begin a little above what it holds.
+    is_pruning = health.latest_ledger - health.oldest_ledger + 1 >= health.retention
+    start = min(health.oldest_ledger + (2 if is_pruning else 0), health.latest_ledger)
+    checkpoint, _ = Checkpoint.objects.get_or_create(
+        network_passphrase=network.passphrase, contract=settings.AJO_CONTRACT_ID, defaults={"start_ledger": start}
+    )
+    return checkpoint
+
+
+def _refuse_other_chain(checkpoint: Checkpoint) -> None:
+    configured = (settings.STELLAR_NETWORK_PASSPHRASE, settings.AJO_CONTRACT_ID)
+    if (checkpoint.network_passphrase, checkpoint.contract) != configured:
+        raise WrongChain(
+            "the tables were filled from another network or contract than STELLAR_NETWORK_PASSPHRASE and "
+            "AJO_CONTRACT_ID name; `manage.py reset_chain --yes` starts afresh"
+        )
+    if checkpoint.halted:
+        raise WrongChain(f"{checkpoint.halted}; `manage.py reset_chain --yes` starts afresh")
+
+
+def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> None:
+    """Read every group that was last read before `start_ledger`, in batches that commit: resumed where it stopped."""
+    first = _read(client, checkpoint, [], counts, at_least=checkpoint.start_ledger)
+    if first.instance_entry is None:
+        raise ChainError(f"AJO_CONTRACT_ID: there is no contract {checkpoint.contract} on this network")
+    total = first.instance.group_counter if first.instance else checkpoint.group_count
+    have = set(Group.objects.filter(synced_ledger__gte=checkpoint.start_ledger).values_list("id", flat=True))
+    missing = [group_id for group_id in range(1, total + 1) if group_id not in have]
+    for start in range(0, len(missing), LOAD_BATCH):
+        batch = missing[start : start + LOAD_BATCH]
+        readings = _read(client, checkpoint, batch, counts, at_least=checkpoint.start_ledger)
+        with transaction.atomic():
+            write_groups(readings.groups)
+            set_aside(readings.undecoded)
+    ledger = max(checkpoint.start_ledger - 1, checkpoint.ledger, 1)
+    if not Checkpoint.objects.advance(checkpoint, ledger=ledger, is_loaded=True):
+        raise Superseded("another pass was first")
+    checkpoint.ledger = ledger
+
+
+def _follow(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> Pass:
+    try:
+        page = _next_page(client, checkpoint)
+    except RpcOutOfRange as failure:
+        return _out_of_range(client, checkpoint, failure)
+    counts["calls"] = counts.get("calls", 0) + 1
+    _refuse_turned_back(client, checkpoint, page)
+    log = decode_events(page.events)
+    newest = max((entry.raw.ledger for entry in log), default=0)
+    readings = _read(client, checkpoint, _outdated(log), counts, at_least=max(newest, checkpoint.ledger))
+    if readings.instance and readings.instance.group_counter < checkpoint.group_count:
+        raise WrongChain(
+            f"the contract counts {readings.instance.group_counter} groups, it had {checkpoint.group_count} before"
+        )
+    with transaction.atomic():
+        if not Checkpoint.objects.advance(checkpoint, **_progress(page, readings)):
+            raise Superseded("another pass was first")
+        changed = write_groups(readings.groups)
+        set_aside([*readings.undecoded, *undecoded(log, page.latest_ledger)])
+        counts.update(write_history(log), groups_read=len(readings.groups), groups_changed=len(changed))
+        if not checkpoint.cursor:
+            _note_first_gap(checkpoint, page)
+    save_tokens(read_tokens(client))
+    refresh_cache()
+    return Pass(page.caught_up, page.complete_to)
+
+
+def _next_page(client: SorobanClient, checkpoint: Checkpoint) -> EventPage:
+    limit = settings.RPC_EVENTS_LIMIT
+    if checkpoint.cursor:
+        return client.get_events(checkpoint.contract, limit=limit, cursor=checkpoint.cursor)
+    return client.get_events(checkpoint.contract, limit=limit, start_ledger=checkpoint.start_ledger)
+
+
+def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOutOfRange) -> Pass:
+    """The node does not hold the ledger we want next: it lags, it is another chain's, or it has pruned it."""
+    asked = cursor_ledger(checkpoint.cursor) if checkpoint.cursor else checkpoint.start_ledger
+    if asked >= failure.oldest:
+        newest = client.get_events(checkpoint.contract, limit=1, start_ledger=failure.latest)
+        _refuse_turned_back(client, checkpoint, newest)
+        raise NodeLagging(f"the node is at ledger {failure.latest}, our cursor at {asked}")
+    # -32600 says many things: a gap only if the node says the same when asked another way
+    oldest = client.get_health().oldest_ledger
+    if asked >= oldest:
+        raise NodeLagging("the node contradicts itself about the ledgers it holds")
+    start = oldest + 2  # it goes on pruning while we read
+    with transaction.atomic():
+        if not Checkpoint.objects.advance(checkpoint, cursor="", start_ledger=start, is_loaded=False):
+            raise Superseded("another pass was first")
+        _note_gap(checkpoint, asked, start - 1, "the sync was away for longer than the RPC retains events")
+    return Pass(caught_up=False, ledger=checkpoint.ledger)
+
+
+def _refuse_turned_back(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
+    """On one chain a later ledger closes later. A lower one that closed later is another chain's, and so is the reverse.
+
+    Asked twice, for the verdict stops the sync until a person decides.
+    """
+    if _fits(checkpoint, page):
+        return
+    again = client.get_events(checkpoint.contract, limit=1, start_ledger=page.latest_ledger)
+    if _fits(checkpoint, again):
+        raise NodeLagging("the node contradicts itself about its newest ledger")
+    raise WrongChain(
+        f"the network began again: ledger {again.latest_ledger} closed at {again.latest_closed_at:%F %T}, "
+        f"but we have seen ledger {checkpoint.chain_ledger} close at {checkpoint.chain_closed_at:%F %T}"
+    )
+
+
+def _fits(checkpoint: Checkpoint, page: EventPage) -> bool:
+    known = (checkpoint.chain_ledger, checkpoint.chain_closed_at)
+    seen = (page.latest_ledger, page.latest_closed_at)
+    if known[1] is None or seen == known:
+        return True
+    return (seen[0] > known[0] and seen[1] > known[1]) or (seen[0] < known[0] and seen[1] < known[1])
+
+
+def _outdated(log: Sequence[LoggedEvent]) -> set[int]:
+    """The groups that an event speaks of and that were last read before it."""
+    newest = {entry.group_id: entry.raw.ledger for entry in log if entry.group_id}
+    synced = dict(Group.objects.filter(id__in=newest).values_list("id", "synced_ledger"))
+    return {group_id for group_id, ledger in newest.items() if group_id and synced.get(group_id, 0) < ledger}
+
+
+def _read(
+    client: SorobanClient, checkpoint: Checkpoint, ids: Iterable[int], counts: dict[str, int], *, at_least: int
+) -> Readings:
+    readings = GroupReader(client, checkpoint.contract, at_least).read(ids, with_instance=True)
+    counts["calls"] = counts.get("calls", 0) + readings.calls
+    return readings
+
+
+def _progress(page: EventPage, readings: Readings) -> dict[str, object]:
+    """What the page and the instance entry move. `heard_at` moves with the chain: a node that stands still is silent."""
+    values: dict[str, object] = {
+        "cursor": page.cursor,
+        "ledger": Greatest("ledger", page.complete_to),
+        "chain_ledger": Greatest("chain_ledger", page.latest_ledger),
+        "chain_closed_at": Greatest("chain_closed_at", page.latest_closed_at),
+        "heard_at": Case(When(chain_ledger__lt=page.latest_ledger, then=Now()), default="heard_at"),
+    }
+    instance, entry = readings.instance, readings.instance_entry
+    if instance and entry:
+        values |= {
+            "admin": instance.admin,
+            "paused": instance.paused,
+            "group_count": Greatest("group_count", instance.group_counter),
+            "wasm_hash": instance.wasm_hash or "",
+            "instance_xdr": entry.xdr,
+            "live_until_ledger": entry.live_until,
+        }
+    return values
+
+
+def _note_first_gap(checkpoint: Checkpoint, page: EventPage) -> None:
+    """What happened before the first event that the node retained, if the contract is older than that."""
+    first = Group.objects.order_by("id").values_list("created_at", flat=True).first()
+    if first and first < page.oldest_closed_at and not HistoryGap.objects.exists():
+        _note_gap(checkpoint, 0, checkpoint.start_ledger - 1, "the contract is older than what the RPC retained")
+
+
+def _note_gap(checkpoint: Checkpoint, from_ledger: int, to_ledger: int, why: str) -> None:
+    HistoryGap.objects.get_or_create(
+        network_passphrase=checkpoint.network_passphrase,
+        contract=checkpoint.contract,
+        from_ledger=from_ledger,
+        to_ledger=to_ledger,
+        defaults={"why": why},
+    )

@@ -1,0 +1,34 @@
+"""What beat asks for. A failed pass has its reason in its SyncRun and is no failed task: the next pass goes on."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+
+from ajo.soroban.errors import ChainError
+from contributions.sweep import sweep_groups
+from contributions.sync import Superseded, sync_pass
+from groups.reads import chain
+
+log = logging.getLogger(__name__)
+
+
+@shared_task
+def sync() -> None:
+    """Follow the chain until caught up, or until a pass fails."""
+    try:
+        while not sync_pass(chain()).caught_up:
+            log.info("sync: a page is done, more to come")
+    except (ChainError, Superseded) as failure:
+        log.warning("sync: %s", failure)
+
+
+@shared_task
+def sweep() -> None:
+    """Compare every group with the chain."""
+    try:
+        for _ in sweep_groups(chain()):
+            pass
+    except (ChainError, Superseded) as failure:
+        log.warning("sweep: %s", failure)

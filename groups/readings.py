@@ -1,0 +1,208 @@
+"""Reads groups from the chain: entries in, exact snapshots out. No tables here.
+
+A snapshot is one answer of getLedgerEntries, so everything in it was true at one ledger. Which keys make up a group
+depends on its members and its round, which its GROUP entry says: it is read first, then everything together, and once
+more if members or round moved in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ajo.soroban.binding import entries as on_chain
+from ajo.soroban.binding.codec import DecodeError
+from ajo.soroban.binding.entries import decode_entry
+from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey, Key, MetadataKey, RefundRequestKey
+from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient
+from ajo.soroban.errors import NodeLagging
+
+T = TypeVar("T")
+
+MAX_MEMBERS = MAX_KEYS - 3  # of a group that fits one call; the contract allows 100
+MAX_ATTEMPTS = 5  # how often a group may move between two calls before the pass gives up
+
+
+@dataclass(frozen=True, slots=True)
+class GroupReading:
+    """One group as its entries said at `ledger`. `paid`: the members whose CONTRIB entry of the current round exists."""
+
+    ledger: int
+    group: on_chain.Group
+    group_xdr: str
+    metadata: on_chain.Metadata | None
+    metadata_xdr: str
+    refund_request: on_chain.RefundRequest | None
+    refund_request_xdr: str
+    paid: frozenset[str]
+    modified_ledger: int
+    live_until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """An entry that this version cannot read, with the ledger at which it was read."""
+
+    key: str
+    group_id: int | None
+    xdr: str
+    error: str
+    ledger: int
+
+
+@dataclass(slots=True)
+class Readings:
+    """What one reading of several groups found. `ledger` is the oldest ledger among its answers, `calls` RPC calls."""
+
+    groups: dict[int, GroupReading] = field(default_factory=dict)
+    absent: set[int] = field(default_factory=set)
+    undecoded: list[Undecoded] = field(default_factory=list)
+    instance: on_chain.Instance | None = None
+    instance_entry: LedgerEntry | None = None
+    ledger: int = 0
+    calls: int = 0
+
+
+class GroupReader:
+    """Reads groups of one contract through one client. `at_least`: a node that has not seen this ledger lags."""
+
+    def __init__(self, client: SorobanClient, contract: str, at_least: int = 0) -> None:
+        self._client = client
+        self._contract = contract
+        self._at_least = at_least
+        self._result = Readings()
+
+    def read(self, group_ids: Iterable[int], *, with_instance: bool = False) -> Readings:
+        """Snapshots of these groups, and of the contract's instance entry if asked, in as few calls as possible."""
+        wanted: list[tuple[int | None, Key]] = [(None, InstanceKey())] if with_instance else []
+        wanted += [(group_id, GroupKey(group_id)) for group_id in sorted(set(group_ids))]
+        shapes: dict[int, on_chain.Group] = {}
+        for start in range(0, len(wanted), MAX_KEYS):
+            part = wanted[start : start + MAX_KEYS]
+            answer = self._call([key.to_xdr(self._contract) for _, key in part])
+            for group_id, key in part:
+                if group_id is None:
+                    self._instance(key, answer)
+                elif group := self._group(group_id, answer):
+                    shapes[group_id] = group
+        for _ in range(MAX_ATTEMPTS):
+            shapes = self._snapshots(shapes)
+            if not shapes:
+                return self._result
+        raise NodeLagging(f"groups {sorted(shapes)[:5]} changed between every two of {MAX_ATTEMPTS} readings")
+
+    def _snapshots(self, shapes: dict[int, on_chain.Group]) -> dict[int, on_chain.Group]:
+        """Read each group whole; the groups that moved meanwhile come back with their new shape."""
+        moved: dict[int, on_chain.Group] = {}
+        for batch in _batches(shapes.values(), self._contract):
+            answer = self._call([key for _, keys in batch for key in keys.all])
+            for shape, keys in batch:
+                group = self._group(shape.id, answer)
+                if group is None:
+                    continue
+                if (group.members, group.current_cycle) != (shape.members, shape.current_cycle):
+                    moved[shape.id] = group
+                else:
+                    self._result.groups[shape.id] = self._snapshot(group, keys, answer)
+        return moved
+
+    def _snapshot(self, group: on_chain.Group, keys: _GroupKeys, answer: Entries) -> GroupReading:
+        metadata = self._decoded(keys.metadata, group.id, answer, on_chain.Metadata)
+        request = self._decoded(keys.refund_request, group.id, answer, on_chain.RefundRequest)
+        found = answer.found
+        entry = found[keys.group]
+        return GroupReading(
+            ledger=answer.ledger,
+            group=group,
+            group_xdr=entry.xdr,
+            metadata=metadata,
+            metadata_xdr=found[keys.metadata].xdr if metadata else "",
+            refund_request=request,
+            refund_request_xdr=found[keys.refund_request].xdr if request else "",
+            paid=frozenset(member for member, key in keys.contributions if key in found),
+            modified_ledger=max(found[key].last_modified for key in keys.all if key in found),
+            live_until=entry.live_until,
+        )
+
+    def _group(self, group_id: int, answer: Entries) -> on_chain.Group | None:
+        key = GroupKey(group_id).to_xdr(self._contract)
+        if key not in answer.found:
+            self._result.absent.add(group_id)
+            return None
+        group = self._decoded(key, group_id, answer, on_chain.Group)
+        if group and (group.id != group_id or len(set(group.members)) > MAX_MEMBERS):
+            reason = f"the entry of group {group_id} says it is group {group.id} with {len(group.members)} members"
+            self._result.undecoded.append(Undecoded(key, group_id, answer.found[key].xdr, reason, answer.ledger))
+            return None
+        return group
+
+    def _instance(self, key: Key, answer: Entries) -> None:
+        xdr = key.to_xdr(self._contract)
+        self._result.instance = self._decoded(xdr, None, answer, on_chain.Instance)
+        self._result.instance_entry = answer.found.get(xdr)
+
+    def _decoded(self, key: str, group_id: int | None, answer: Entries, kind: type[T]) -> T | None:
+        entry = answer.found.get(key)
+        if entry is None:
+            return None
+        try:
+            decoded = decode_entry(entry.xdr)
+            if not isinstance(decoded.value, kind) or decoded.key.to_xdr(decoded.contract) != key:
+                raise DecodeError("the entry is not the one that its key names")
+        except DecodeError as failure:
+            self._result.undecoded.append(Undecoded(key, group_id, entry.xdr, str(failure), answer.ledger))
+            return None
+        return decoded.value
+
+    def _call(self, keys: Sequence[str]) -> Entries:
+        answer = self._client.get_entries(keys)
+        self._result.calls += 1
+        if answer.ledger < self._at_least:
+            raise NodeLagging(f"the node is at ledger {answer.ledger}, {self._at_least} is known to exist")
+        self._result.ledger = min(self._result.ledger or answer.ledger, answer.ledger)
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _GroupKeys:
+    """The keys that make up one group: at most 103."""
+
+    group: str
+    metadata: str
+    refund_request: str
+    contributions: tuple[tuple[str, str], ...]  # (member, key)
+
+    @property
+    def all(self) -> list[str]:
+        return [self.group, self.metadata, self.refund_request, *(key for _, key in self.contributions)]
+
+
+def _keys(group: on_chain.Group, contract: str) -> _GroupKeys:
+    return _GroupKeys(
+        group=GroupKey(group.id).to_xdr(contract),
+        metadata=MetadataKey(group.id).to_xdr(contract),
+        refund_request=RefundRequestKey(group.id).to_xdr(contract),
+        contributions=tuple(
+            (member, ContribKey(group.id, group.current_cycle, member).to_xdr(contract))
+            for member in dict.fromkeys(group.members)
+        ),
+    )
+
+
+_Batch = list[tuple[on_chain.Group, _GroupKeys]]
+
+
+def _batches(groups: Iterable[on_chain.Group], contract: str) -> Iterator[_Batch]:
+    """Whole groups, packed into calls of at most 200 keys."""
+    batch: _Batch = []
+    size = 0
+    for group in groups:
+        keys = _keys(group, contract)
+        if batch and size + len(keys.all) > MAX_KEYS:
+            yield batch
+            batch, size = [], 0
+        batch.append((group, keys))
+        size += len(keys.all)
+    if batch:
+        yield batch

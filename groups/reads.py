@@ -1,0 +1,117 @@
+"""Groups as the API reads them: through the cache, from the chain where the tables do not have them yet."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+
+from django.conf import settings
+
+from ajo import cache
+from ajo.soroban.client import SorobanClient
+from ajo.soroban.errors import ChainError
+from ajo.soroban.models import Checkpoint
+from groups.documents import group_documents
+from groups.models import Group
+from groups.readings import GroupReader
+from groups.sync import set_aside, write_groups
+
+# Ledgers before the mark whose changes are refreshed again: a reader of the chain may have died between its commit and
+# its refresh, and its reading may be somewhat older than the mark that moved meanwhile.
+OVERLAP = 24
+REFRESH_BATCH = 200  # bodies built and sent at a time
+
+
+@lru_cache(maxsize=1)
+def chain() -> SorobanClient:
+    """The client of this process, made when it is first needed."""
+    return SorobanClient(
+        settings.SOROBAN_RPC_URL[0],
+        headers=settings.SOROBAN_RPC_HEADERS,
+        timeout=settings.RPC_TIMEOUT,
+        retries=settings.RPC_RETRIES,
+    )
+
+
+def table_freshness() -> cache.Freshness:
+    """How fresh the tables are, by the checkpoint; read it before the rows."""
+    checkpoint = Checkpoint.objects.current()
+    if checkpoint is None:
+        return cache.Freshness("", 0, 0.0)
+    heard = checkpoint.heard_at.timestamp() if checkpoint.heard_at else 0.0
+    return cache.Freshness(checkpoint.era.hex, checkpoint.ledger, heard)
+
+
+def group_answer(group_id: int, min_ledger: int = 0) -> cache.Answer:
+    """The body of `groups/{id}/`. Raises cache.Absent or cache.Unavailable."""
+    return cache.read_through(
+        _key(group_id),
+        freshness=table_freshness,
+        from_rows=lambda: group_documents([group_id]).get(group_id),
+        from_chain=partial(read_group, group_id, min_ledger),
+        exists=partial(_can_exist, group_id),
+        min_ledger=min_ledger,
+    )
+
+
+def ensure_group(group_id: int) -> None:
+    """Make sure that the tables have the group, reading it if need be. Raises cache.Absent or cache.Unavailable."""
+    if not Group.objects.filter(pk=group_id).exists():
+        group_answer(group_id)
+
+
+def read_group(group_id: int, at_least: int = 0) -> None:
+    """Read one group from the chain into the tables, and refresh its body. Raises cache.Unavailable."""
+    try:
+        readings = GroupReader(chain(), settings.AJO_CONTRACT_ID).read([group_id])
+    except ChainError as failure:
+        raise cache.Unavailable(f"The chain cannot be read: {failure}") from failure
+    if readings.undecoded:
+        set_aside(readings.undecoded)
+    if group_id not in readings.groups and group_id not in readings.absent:
+        raise cache.Unavailable("The group's entry on the chain cannot be decoded by this version.", retry_after=300)
+    write_groups(readings.groups)
+    refresh_groups(readings.groups)
+
+
+def refresh_groups(group_ids: object) -> None:
+    """Put these groups' bodies into the cache, over older ones only."""
+    if now := cache.mark():
+        _refresh(now, list(group_ids))  # type: ignore[call-overload]
+
+
+def refresh_cache() -> None:
+    """Bring Redis to where the tables are: every body that changed since the mark, then the mark itself.
+
+    Runs after each pass's commit. What a killed pass left out, the next one finds by its ledger.
+    """
+    fresh = table_freshness()
+    if not fresh.era:
+        return
+    now = cache.mark()
+    if now is None or now.freshness.era != fresh.era:
+        cache.begin(fresh)
+        return
+    since = now.freshness.ledger - OVERLAP
+    changed = Group.objects.filter(changed_ledger__gte=since).order_by("id").values_list("id", flat=True)
+    if _refresh(now, list(changed)):
+        cache.advance(now, fresh)
+
+
+def _refresh(now: cache.Mark, group_ids: list[int]) -> bool:
+    for start in range(0, len(group_ids), REFRESH_BATCH):
+        documents = group_documents(group_ids[start : start + REFRESH_BATCH])
+        if not cache.refresh(now, {_key(group_id): document for group_id, document in documents.items()}):
+            return False
+    return True
+
+
+def _key(group_id: int) -> str:
+    return f"group:{group_id}"
+
+
+def _can_exist(group_id: int) -> bool:
+    """Ids run from 1 to the contract's counter as last read: a number above is absent without asking the chain."""
+    checkpoint = Checkpoint.objects.current()
+    return checkpoint is None or not checkpoint.is_loaded or group_id <= checkpoint.group_count
+
+

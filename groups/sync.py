@@ -1,0 +1,171 @@
+"""Snapshots of groups → rows. A row is never written over a newer one, and nothing here asks the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from ajo.soroban.binding.entries import printable
+from ajo.soroban.errors import WrongChain
+from ajo.soroban.models import UndecodedEntry
+from ajo.soroban.times import moment
+from groups.models import Group, GroupMember, RefundRequest, User
+from groups.readings import GroupReading, Undecoded
+from groups.tokens import ensure_tokens
+
+# everything of a row that a reading decides; `synced_*` are written for unchanged rows too
+FROM_CHAIN = [
+    "name", "description", "rules", "creator", "token", "contribution_amount", "cycle_duration", "grace_period",
+    "penalty_rate", "insurance_rate_bps", "max_members", "member_count", "current_round", "payout_index",
+    "contributions_received", "status", "created_at", "round_started_at", "entry_xdr", "metadata_xdr",
+    "modified_ledger", "synced_ledger", "changed_ledger", "revision", "synced_at", "live_until_ledger",
+]  # fmt: skip
+COMPARED = ["entry_xdr", "metadata_xdr", "contributions_received", "modified_ledger", "live_until_ledger"]
+
+
+def write_groups(readings: Mapping[int, GroupReading]) -> set[int]:
+    """Write these snapshots; returns the ids of the groups that changed.
+
+    In one transaction, with the rows locked in id order: of two writers the one with the newer ledger wins, whoever
+    comes first. Raises WrongChain for a group whose creation differs from the stored one: another chain.
+    """
+    with transaction.atomic():
+        users = User.objects.ensure(_addresses(readings.values()))
+        ensure_tokens(r.group.token_address for r in readings.values())
+        rows = {group_id: _row(readings[group_id], users) for group_id in sorted(readings)}
+        known = set(Group.objects.filter(id__in=rows).values_list("id", flat=True))
+        new = [row for group_id, row in rows.items() if group_id not in known]
+        Group.objects.bulk_create(new, ignore_conflicts=True)
+        # OF self: the rows alone, not what they point to
+        stored = Group.objects.filter(id__in=rows).select_related("refund_request").order_by("id")
+        changed: dict[int, GroupReading] = {}
+        unchanged: dict[int, list[int]] = {}
+        for old in stored.select_for_update(of=("self",)):
+            reading, row = readings[old.pk], rows[old.pk]
+            if old.synced_ledger > row.synced_ledger:
+                continue
+            if (old.created_at, old.creator_id) != (row.created_at, row.creator_id):
+                raise WrongChain(f"group {old.pk} was created by another wallet or at another time than the stored one")
+            row.revision = old.revision + 1
+            if old.pk in known and not _differs(old, row, reading):
+                unchanged.setdefault(row.synced_ledger, []).append(old.pk)
+            else:
+                changed[old.pk] = reading
+        Group.objects.bulk_create(
+            [rows[group_id] for group_id in changed],
+            update_conflicts=True,
+            update_fields=FROM_CHAIN,
+            unique_fields=["id"],
+        )
+        for ledger, ids in unchanged.items():
+            Group.objects.filter(id__in=ids).update(synced_ledger=ledger, synced_at=Now())
+        _write_members(changed, users)
+        _write_refund_requests(changed, users)
+    return set(changed)
+
+
+def set_aside(undecoded: Sequence[Undecoded]) -> None:
+    """Keep what could not be decoded, once for each key; the newest content wins."""
+    UndecodedEntry.objects.bulk_create(
+        [
+            UndecodedEntry(key=u.key, group_id=u.group_id, xdr=u.xdr, error=u.error, ledger=u.ledger, found_at=Now())
+            for u in undecoded
+        ],
+        update_conflicts=True,
+        update_fields=["xdr", "error", "ledger"],
+        unique_fields=["key"],
+    )
+
+
+def _addresses(readings: Iterable[GroupReading]) -> set[str]:
+    found: set[str] = set()
+    for reading in readings:
+        found.update(reading.group.members, [reading.group.creator])
+        if reading.refund_request:
+            found.add(reading.refund_request.requester)
+    return found
+
+
+def _row(reading: GroupReading, users: Mapping[str, int]) -> Group:
+    group = reading.group
+    metadata = reading.metadata
+    return Group(
+        id=group.id,
+        name=printable(metadata.name) if metadata else "",
+        description=printable(metadata.description) if metadata else "",
+        rules=printable(metadata.rules) if metadata else "",
+        creator_id=users[group.creator],
+        token_id=group.token_address,
+        contribution_amount=group.contribution_amount,
+        cycle_duration=group.cycle_duration,
+        grace_period=group.grace_period,
+        penalty_rate=group.penalty_rate,
+        insurance_rate_bps=group.insurance.rate_bps if group.insurance else None,
+        max_members=group.max_members,
+        member_count=len(group.members),
+        current_round=group.current_cycle,
+        payout_index=group.payout_index,
+        contributions_received=len(reading.paid),
+        status=group.status,
+        created_at=moment(group.created_at),
+        round_started_at=moment(group.cycle_start_time),
+        entry_xdr=reading.group_xdr,
+        metadata_xdr=reading.metadata_xdr,
+        modified_ledger=reading.modified_ledger,
+        synced_ledger=reading.ledger,
+        changed_ledger=reading.ledger,
+        synced_at=Now(),
+        live_until_ledger=reading.live_until,
+    )
+
+
+def _differs(old: Group, row: Group, reading: GroupReading) -> bool:
+    # Within a round, payments only add up: as many of the same members are the same ones.
+    request = old.refund_request.entry_xdr if hasattr(old, "refund_request") else ""
+    return request != reading.refund_request_xdr or any(getattr(old, f) != getattr(row, f) for f in COMPARED)
+
+
+def _write_members(readings: Mapping[int, GroupReading], users: Mapping[str, int]) -> None:
+    wanted = [
+        GroupMember(
+            group_id=group_id, user_id=users[address], position=position, has_contributed=address in reading.paid
+        )
+        for group_id, reading in readings.items()
+        for position, address in enumerate(dict.fromkeys(reading.group.members))
+    ]
+    positions = {(member.group_id, member.user_id): member.position for member in wanted}
+    stored = GroupMember.objects.filter(group_id__in=readings).values_list("pk", "group_id", "user_id", "position")
+    # Today's contract never moves or drops a member; an upgraded one might, and its word is the truth.
+    astray = [pk for pk, group_id, user_id, position in stored if positions.get((group_id, user_id)) != position]
+    if astray:
+        GroupMember.objects.filter(pk__in=astray).delete()
+    GroupMember.objects.bulk_create(
+        wanted, update_conflicts=True, update_fields=["has_contributed"], unique_fields=["group", "user"]
+    )
+
+
+def _write_refund_requests(readings: Mapping[int, GroupReading], users: Mapping[str, int]) -> None:
+    rows = [
+        RefundRequest(
+            group_id=group_id,
+            requester_id=users[request.requester],
+            created_at=moment(request.created_at),
+            voting_deadline=moment(request.voting_deadline),
+            votes_for=request.votes_for,
+            votes_against=request.votes_against,
+            executed=request.executed,
+            approved=request.approved,
+            entry_xdr=reading.refund_request_xdr,
+        )
+        for group_id, reading in readings.items()
+        if (request := reading.refund_request)
+    ]
+    RefundRequest.objects.filter(group_id__in=readings.keys() - {row.group_id for row in rows}).delete()
+    RefundRequest.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        update_fields=[f.name for f in RefundRequest._meta.concrete_fields if not f.primary_key],
+        unique_fields=["group"],
+    )

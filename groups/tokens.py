@@ -1,0 +1,71 @@
+"""What the tokens that groups collect say of themselves: symbol and decimals, from their contract instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from django.conf import settings
+from django.db import transaction
+from stellar_sdk import Asset
+
+from ajo.soroban.binding.codec import DecodeError
+from ajo.soroban.binding.entries import token_metadata
+from ajo.soroban.binding.keys import InstanceKey
+from ajo.soroban.client import MAX_KEYS, SorobanClient
+from groups.models import Group, Token
+
+# u32 allows more, but no amount of an i128 has more digits to put behind a point
+MAX_DECIMALS = 38
+
+
+def ensure_tokens(addresses: Iterable[str | None]) -> None:
+    """Make the rows that groups point to; what the tokens say is read later."""
+    wanted = sorted({address for address in addresses if address})
+    known = set(Token.objects.filter(address__in=wanted).values_list("address", flat=True))
+    Token.objects.bulk_create(
+        [_new(address) for address in wanted if address not in known], ignore_conflicts=True
+    )
+
+
+def read_tokens(client: SorobanClient) -> list[Token]:
+    """What the tokens that nobody has read yet say of themselves, 200 a call; for `save_tokens`."""
+    unread = list(Token.objects.filter(read_ledger=0, address__startswith="C").order_by("pk")[:MAX_KEYS])
+    if not unread:
+        return []
+    keys = {InstanceKey().to_xdr(token.address): token for token in unread}
+    answer = client.get_entries(list(keys))
+    for key, token in keys.items():
+        token.read_ledger = answer.ledger
+        if entry := answer.found.get(key):
+            _describe(token, entry.xdr)
+    return unread
+
+
+def save_tokens(tokens: Sequence[Token]) -> None:
+    """Write them, and mark the groups that show them as changed: bodies carry the token's symbol."""
+    if not tokens:
+        return
+    with transaction.atomic():
+        Token.objects.bulk_update(tokens, ["symbol", "name", "decimals", "is_asset_contract", "read_ledger"])
+        shown = Group.objects.filter(token__in=[token.address for token in tokens])
+        shown.touch(max(token.read_ledger for token in tokens))
+
+
+def _new(address: str) -> Token:
+    """The native asset needs no reading: the network defines it. It calls itself "native"; people say XLM."""
+    if address == Asset.native().contract_id(settings.STELLAR_NETWORK_PASSPHRASE):
+        return Token(
+            address=address, symbol="XLM", name="native", decimals=7, is_asset_contract=True, verified=True, read_ledger=1
+        )
+    return Token(address=address, verified=address in settings.VERIFIED_TOKENS)
+
+
+def _describe(token: Token, xdr: str) -> None:
+    """Anyone can write a token contract: what cannot be read, or makes no sense, leaves the symbol unknown."""
+    try:
+        said = token_metadata(xdr)
+    except DecodeError:
+        return
+    if said.decimals <= MAX_DECIMALS:
+        token.symbol, token.name = said.symbol, said.name
+        token.decimals, token.is_asset_contract = said.decimals, said.is_asset_contract
