@@ -1,0 +1,65 @@
+"""What /health/live and /health/ready say."""
+
+from datetime import timedelta
+
+import pytest
+from django.conf import LazySettings
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from ajo.soroban.models import Checkpoint
+from tests.services import CONTRACT
+
+
+def checkpoint(**values: object) -> Checkpoint:
+    return Checkpoint.objects.create(network_passphrase="n", contract=CONTRACT, start_ledger=1, **values)
+
+
+def test_live_answers_without_asking_the_database(client: Client) -> None:
+    answer = client.get("/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "live"})
+
+
+@pytest.mark.django_db
+def test_ready_says_nothing_when_all_is_well(client: Client) -> None:
+    checkpoint(heard_at=timezone.now())
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "problems": []})
+
+
+@pytest.mark.django_db
+def test_a_silent_chain_degrades_and_stays_ready(client: Client) -> None:
+    checkpoint(heard_at=timezone.now() - timedelta(seconds=500))
+    answer = client.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "degraded"
+    assert answer.json()["problems"][0].startswith("chain: not heard from for 50")
+
+
+@pytest.mark.django_db
+def test_before_the_first_pass_the_chain_was_not_heard_from(client: Client) -> None:
+    assert client.get("/health/ready").json()["problems"] == ["chain: not heard from yet"]
+
+
+@pytest.mark.django_db
+def test_a_sync_that_refuses_to_go_on_is_unavailable_with_its_reason(client: Client) -> None:
+    checkpoint(heard_at=timezone.now(), halted="another network")
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()["problems"]) == (503, ["sync: stopped: another network"])
+
+
+@pytest.mark.django_db
+def test_without_redis_the_service_is_degraded_and_names_no_host(client: Client, settings: LazySettings) -> None:
+    checkpoint(heard_at=timezone.now())
+    settings.REDIS_URL = "redis://:secret@127.0.0.1:1/0"
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()["problems"]) == (200, ["redis: does not answer"])
+
+
+@pytest.mark.django_db
+def test_a_pending_migration_is_unavailable(client: Client) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'sessions'")
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()["problems"]) == (503, ["database: 1 migrations have not been applied"])
