@@ -1,0 +1,1 @@
+"""What every endpoint shares: forms, problem responses, keyset pages, freshness, throttles, OpenAPI."""

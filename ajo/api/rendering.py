@@ -1,0 +1,24 @@
+"""Bodies as bytes: one way to write JSON, so that cached and fresh bodies of the same data are equal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rest_framework import renderers
+from rest_framework.utils.encoders import JSONEncoder
+
+
+def dump(data: Any) -> bytes:
+    """Compact JSON in UTF-8."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False, cls=JSONEncoder)
+    return text.encode()
+
+
+class JSONRenderer(renderers.JSONRenderer):
+    """DRF's renderer with `dump`; a body that is bytes already is passed on as it is."""
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        if data is None:
+            return b""
+        return data if isinstance(data, bytes) else dump(data)

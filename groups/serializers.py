@@ -1,0 +1,125 @@
+"""The forms of groups, members, wallets and refund requests: the one description that bodies and schema share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
+from groups import computed
+from groups.models import Group, GroupMember, RefundRequest
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    """What a token contract says of itself. Anyone can write one: `verified` is what this service vouches for."""
+
+    symbol = serializers.CharField(read_only=True, allow_null=True)
+    decimals = U32Field(allow_null=True)
+    verified = serializers.BooleanField(read_only=True)
+
+
+class MemberSerializer(serializers.Serializer[GroupMember]):
+    address = AddressField(source="user.wallet_address")
+    position = U32Field(help_text="0-based; join order is payout order.")
+    joined_at = TimeField(allow_null=True)
+    has_contributed = serializers.BooleanField(read_only=True, help_text="This round.")
+    has_received_payout = serializers.SerializerMethodField()
+
+    def get_has_received_payout(self, member: GroupMember) -> bool:
+        return member.position < member.group.payout_index
+
+
+class RefundRequestSerializer(serializers.Serializer[RefundRequest]):
+    requester = AddressField(source="requester.wallet_address")
+    created_at = TimeField(allow_null=True)
+    voting_deadline = TimeField(allow_null=True)
+    votes_for = U32Field()
+    votes_against = U32Field()
+    executed = serializers.BooleanField(read_only=True)
+    approved = serializers.BooleanField(read_only=True)
+
+
+class GroupSerializer(serializers.Serializer[Group]):
+    """A group from a row of `Group.objects.for_display()`, with `next_address`: the member at `payout_index`."""
+
+    id = U64StringField()
+    name = serializers.CharField(read_only=True)
+    description = serializers.CharField(read_only=True)
+    rules = serializers.CharField(read_only=True)
+    creator = AddressField(source="creator.wallet_address")
+    token_address = AddressField(source="token_id", allow_null=True)
+    token = serializers.SerializerMethodField()
+    contribution_amount = AmountField()
+    cycle_duration = U64StringField()
+    frequency = serializers.SerializerMethodField(help_text="Whole days, rounded up; null beyond a million.")
+    grace_period = U64StringField(allow_null=True)
+    penalty_rate = U32Field(allow_null=True)
+    insurance_rate_bps = U32Field(allow_null=True)
+    max_members = U32Field()
+    member_count = U32Field()
+    current_round = U32Field()
+    payout_index = U32Field()
+    contributions_received = U32Field()
+    collected_amount = serializers.SerializerMethodField(help_text="Of this round so far.")
+    payout_amount = serializers.SerializerMethodField()
+    next_recipient = serializers.SerializerMethodField(help_text="Null unless active.")
+    status = serializers.ChoiceField(read_only=True, choices=Group.Status.choices)
+    is_active = serializers.SerializerMethodField()
+    created_at = TimeField(allow_null=True)
+    round_started_at = TimeField(allow_null=True)
+    round_ends_at = serializers.SerializerMethodField()
+    grace_ends_at = serializers.SerializerMethodField()
+    modified_ledger = U32Field()
+
+    @extend_schema_field(TokenSerializer(allow_null=True))
+    def get_token(self, group: Group) -> dict[str, Any] | None:
+        token = computed.known_token(group)
+        return TokenSerializer(token).data if token else None
+
+    def get_frequency(self, group: Group) -> int | None:
+        return computed.frequency(group)
+
+    @extend_schema_field(AmountField())
+    def get_collected_amount(self, group: Group) -> str:
+        return str(computed.collected_amount(group))
+
+    @extend_schema_field(AmountField())
+    def get_payout_amount(self, group: Group) -> str:
+        return str(computed.payout_amount(group))
+
+    @extend_schema_field(AddressField(allow_null=True))
+    def get_next_recipient(self, group: Group) -> str | None:
+        address: str | None = getattr(group, "next_address", None)
+        return address if self.get_is_active(group) else None
+
+    def get_is_active(self, group: Group) -> bool:
+        return group.status == Group.Status.ACTIVE
+
+    @extend_schema_field(TimeField(allow_null=True))
+    def get_round_ends_at(self, group: Group) -> str | None:
+        return time_form(computed.round_ends_at(group))
+
+    @extend_schema_field(TimeField(allow_null=True))
+    def get_grace_ends_at(self, group: Group) -> str | None:
+        return time_form(computed.grace_ends_at(group))
+
+
+class GroupDetailSerializer(GroupSerializer):
+    """A group with `member_list` set: its members in payout order, each with this very group."""
+
+    members = MemberSerializer(many=True, read_only=True, source="member_list")
+    refund_request = serializers.SerializerMethodField()
+
+    @extend_schema_field(RefundRequestSerializer(allow_null=True))
+    def get_refund_request(self, group: Group) -> dict[str, Any] | None:
+        request = getattr(group, "refund_request", None)
+        return RefundRequestSerializer(request).data if request else None
+
+
+def time_form(moment: datetime | None) -> str | None:
+    """As TimeField writes it."""
+    form: str | None = None if moment is None else TimeField().to_representation(moment)
+    return form
