@@ -1,7 +1,7 @@
 """The cache-aside helper: Redis → PostgreSQL → chain. It knows no tables; callers hand it their loaders.
 
 Redis holds finished bodies, and one mark: to which ledger they are fresh, and for which era of the tables. The mark is
-written after the bodies that a pass changed and read together with a body, so a body is never older than its label. Bodies
+written after the bodies that a pass changed and read together with a body, so no body is older than its label. Bodies
 name their mark's epoch: without a mark, or after another one began, they do not count, however many are left.
 Redis may vanish at any moment: everything works without it, slower.
 """
@@ -219,9 +219,9 @@ def read_through(
 ) -> Answer:
     """The resource `key`, from the nearest place that has it fresh enough.
 
-    `from_rows` builds it from the tables, `freshness` says how fresh those are (asked first: an older label on newer rows
-    is right, the reverse is a lie), `from_chain` reads it from the chain into the tables, `exists` tells from the tables
-    whether the chain can have it at all. Raises Absent or Unavailable.
+    `from_rows` builds it from the tables, `freshness` says how fresh those are (asked first: an older label on newer
+    rows is right, the reverse is a lie), `from_chain` reads it from the chain into the tables, `exists` tells from the
+    tables whether the chain can have it at all. Raises Absent or Unavailable.
     """
     found = with_redis(lambda r: r.mget(PREFIX + key, MARK))
     if hit := _from_redis(found, min_ledger):

@@ -1,4 +1,4 @@
-"""The event stream → the event log and the history's rows. Events say who paid what and when; nothing here asks the chain."""
+"""The event stream → the event log and the history's rows. Events say who paid what and when. No chain here."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     for model, found in rows.items():
         model.objects.record(found)
     _write_joining_times(told, users)
-    return {"events": len(log), **{model._meta.verbose_name_plural: len(found) for model, found in rows.items()}}
+    return {"events": len(log), **{f"{model.__name__.lower()}s": len(found) for model, found in rows.items()}}
 
 
 def _log_row(entry: LoggedEvent) -> ContractEvent:
@@ -102,7 +102,7 @@ def _wallets(event: Event | None) -> list[str]:
 
 
 def _row(entry: LoggedEvent, users: dict[str, int], rounds: dict[int, int]) -> HistoryRow | None:
-    """The history row that an event announces. A refund's round is the group's last one: nothing moves it afterwards."""
+    """The history row that an event announces. A refund's round is the group's last one: nothing moves it later."""
     match entry.event:
         case announced.Contribution() | announced.LateContribution() as event:
             return Contribution(user_id=users[event.member], round=event.cycle, amount=event.amount, **_source(entry))
@@ -140,7 +140,7 @@ def _write_joining_times(log: Iterable[LoggedEvent], users: dict[str, int]) -> N
                 joined.setdefault((entry.group_id, users[wallet]), entry)
     if not joined:
         return
-    groups, wallets = {group for group, _ in joined}, {wallet for _, wallet in joined}
+    groups, wallets = {group for group, _ in joined if group}, {wallet for _, wallet in joined}
     late = [
         member
         for member in GroupMember.objects.filter(group_id__in=groups, user_id__in=wallets, joined_at=None)

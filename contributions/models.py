@@ -1,4 +1,4 @@
-"""History: what was paid in, out and back. A row is identified by group, round and wallet; the contract allows one each."""
+"""History: what was paid in, out and back. Group, round and wallet identify a row; the contract allows one each."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.runs import recorded
 from contributions.sync import Superseded
 from groups.models import Group
-from groups.reads import refresh_groups
 from groups.readings import GroupReader
+from groups.reads import refresh_groups
 from groups.sync import set_aside, write_groups
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
@@ -32,7 +32,7 @@ class Progress:
 
 
 def sweep_groups(client: SorobanClient, only: Sequence[int] = ()) -> Iterator[Progress]:
-    """Compare all groups, or `only` some, with the chain, yielding after each call. Killed, the next one begins anew."""
+    """Compare all groups, or `only` some, with the chain, yielding after each call; killed, the next begins anew."""
     with recorded(SyncRun.Kind.SWEEP, superseded=Superseded) as run:
         checkpoint = Checkpoint.objects.current()
         if checkpoint is None or not checkpoint.is_loaded:
@@ -66,7 +66,9 @@ def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], 
         ).values_list("id", "entry_xdr", "metadata_xdr")
     }
     newer = set(Group.objects.filter(id__in=ids, synced_ledger__gt=answer.ledger).values_list("id", flat=True))
-    differing = [i for i in ids if i not in newer and stored.get(i) != _xdrs(names[i], answer) and names[i][0] in answer.found]
+    differing = [
+        i for i in ids if i not in newer and stored.get(i) != _xdrs(names[i], answer) and names[i][0] in answer.found
+    ]
     if not differing:
         return answer.ledger
     readings = GroupReader(client, checkpoint.contract, answer.ledger).read(differing)

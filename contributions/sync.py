@@ -20,8 +20,8 @@ from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
 from ajo.soroban.runs import recorded
 from contributions.history import LoggedEvent, decode_events, undecoded, write_history
 from groups.models import Group
-from groups.reads import refresh_cache
 from groups.readings import GroupReader, Readings
+from groups.reads import refresh_cache
 from groups.sync import set_aside, write_groups
 from groups.tokens import read_tokens, save_tokens
 
@@ -157,7 +157,7 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
 
 
 def _refuse_turned_back(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
-    """On one chain a later ledger closes later. A lower one that closed later is another chain's, and so is the reverse.
+    """On one chain a later ledger closes later. A lower one that closed later is another chain's, as is the reverse.
 
     Asked twice, for the verdict stops the sync until a person decides.
     """
@@ -196,7 +196,7 @@ def _read(
 
 
 def _progress(page: EventPage, readings: Readings) -> dict[str, object]:
-    """What the page and the instance entry move. `heard_at` moves with the chain: a node that stands still is silent."""
+    """What the page and the instance entry move. `heard_at` moves with the chain: a node that stands still is mute."""
     values: dict[str, object] = {
         "cursor": page.cursor,
         "ledger": Greatest("ledger", page.complete_to),

@@ -1,4 +1,4 @@
-"""State: what the contract's ledger entries say of wallets, groups, members and refund requests. Written by sync only."""
+"""State: what the contract's ledger entries say of wallets, groups, members and refund requests. Sync writes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Token(models.Model):
     symbol = models.TextField(null=True, help_text="As the token says; null if it says nothing that can be read.")  # noqa: DJ001  # unknown is not ""
     name = models.TextField(blank=True, default="")
     decimals = models.BigIntegerField(null=True, help_text="Digits after the point of the token's unit.")
-    is_asset_contract = models.BooleanField(default=False, help_text="A Stellar Asset Contract: the network keeps its rules.")
+    is_asset_contract = models.BooleanField(
+        default=False, help_text="A Stellar Asset Contract: the network keeps its rules."
+    )
     verified = models.BooleanField(default=False, help_text="The native asset, or listed in VERIFIED_TOKENS.")
     read_ledger = models.BigIntegerField(default=0, help_text="The ledger at which it was read; 0: not yet.")
 
@@ -61,7 +63,9 @@ class User(models.Model):
 
     wallet_address = AddressField(unique=True, help_text="G… or C… strkey.")
     created_at = models.DateTimeField(db_default=Now(), help_text="When this row was made, by the database's clock.")
-    updated_at = models.DateTimeField(db_default=Now(), help_text="When this row was last written, by the database's clock.")
+    updated_at = models.DateTimeField(
+        db_default=Now(), help_text="When this row was last written, by the database's clock."
+    )
 
     objects = UserQuerySet.as_manager()
 
@@ -98,7 +102,9 @@ class Group(models.Model):
         CANCELLED = "cancelled"
 
     id = models.BigIntegerField(primary_key=True, help_text="The contract's number.")
-    name = models.TextField(blank=True, default="", help_text="At most 50 bytes on the chain; what is no text there is replaced.")
+    name = models.TextField(
+        blank=True, default="", help_text="At most 50 bytes on the chain; what is no text there is replaced."
+    )
     description = models.TextField(blank=True, default="")
     rules = models.TextField(blank=True, default="")
     creator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="created_groups", db_index=False)
@@ -109,7 +115,9 @@ class Group(models.Model):
     contribution_amount = I128Field(help_text="What each member pays each round, in the token's smallest unit.")
     cycle_duration = U64Field(help_text="Seconds that a round lasts.")
     grace_period = U64Field(null=True, help_text="Seconds after a round's end in which paying is not late.")
-    penalty_rate = models.BigIntegerField(null=True, help_text="Percent; declared by the creator, charged by nobody today.")
+    penalty_rate = models.BigIntegerField(
+        null=True, help_text="Percent; declared by the creator, charged by nobody today."
+    )
     insurance_rate_bps = models.BigIntegerField(null=True, help_text="Premium in hundredths of a percent.")
     max_members = models.BigIntegerField()
     member_count = models.BigIntegerField()
@@ -133,9 +141,13 @@ class Group(models.Model):
     modified_ledger = models.BigIntegerField(help_text="When any entry that this row shows last changed on the chain.")
     synced_ledger = models.BigIntegerField(help_text="The ledger at which this row's entries were last read.")
     changed_ledger = models.BigIntegerField(help_text="The ledger of the reading that last changed this row.")
-    revision = models.BigIntegerField(default=1, help_text="Counts the changes of this row: what a cached body is compared by.")
+    revision = models.BigIntegerField(
+        default=1, help_text="Counts the changes of this row: what a cached body is compared by."
+    )
     synced_at = models.DateTimeField(db_default=Now(), help_text="By the database's clock.")
-    live_until_ledger = models.BigIntegerField(null=True, help_text="When the GROUP entry is archived; 0: archived or unknown.")
+    live_until_ledger = models.BigIntegerField(
+        null=True, help_text="When the GROUP entry is archived; 0: archived or unknown."
+    )
 
     objects = GroupQuerySet.as_manager()
 
@@ -150,16 +162,21 @@ class Group(models.Model):
             in_range("max_members", 0, U32_MAX),
             in_range("current_round", 0, U32_MAX),
             in_range("payout_index", 0, U32_MAX),
-            models.CheckConstraint(condition=models.Q(status__in=["active", "completed", "cancelled"]), name="groups_group_status"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["active", "completed", "cancelled"]), name="groups_group_status"
+            ),
             models.CheckConstraint(
                 condition=models.Q(contributions_received__gte=0, contributions_received__lte=models.F("member_count")),
                 name="groups_group_contributions_received",
             ),
         ]
-        # every filter of the API's list with every ordering it promises; ids close each so that a keyset page is a range
+        # every filter of the API's list with every ordering it promises; an id closes each: a keyset page is a range
         indexes: ClassVar = [
             *(
-                models.Index(fields=[*prefix, *order, "id"], name="_".join(["grp", *(p[:7] for p in prefix), *(o[:7] for o in order)]) + "_x")
+                models.Index(
+                    fields=[*prefix, *order, "id"],
+                    name="_".join(["grp", *(p[:7] for p in prefix), *(o[:7] for o in order)]) + "_x",
+                )
                 for prefix in ([], ["status"], ["creator"], ["token"], ["is_joinable"])
                 for order in ([], ["contribution_amount"], ["member_count"])
                 if prefix or order

@@ -26,7 +26,7 @@ MAX_ATTEMPTS = 5  # how often a group may move between two calls before the pass
 
 @dataclass(frozen=True, slots=True)
 class GroupReading:
-    """One group as its entries said at `ledger`. `paid`: the members whose CONTRIB entry of the current round exists."""
+    """One group as its entries said at `ledger`. `paid`: members whose CONTRIB entry of the current round exists."""
 
     ledger: int
     group: on_chain.Group

@@ -113,5 +113,3 @@ def _can_exist(group_id: int) -> bool:
     """Ids run from 1 to the contract's counter as last read: a number above is absent without asking the chain."""
     checkpoint = Checkpoint.objects.current()
     return checkpoint is None or not checkpoint.is_loaded or group_id <= checkpoint.group_count
-
-

@@ -22,9 +22,7 @@ def ensure_tokens(addresses: Iterable[str | None]) -> None:
     """Make the rows that groups point to; what the tokens say is read later."""
     wanted = sorted({address for address in addresses if address})
     known = set(Token.objects.filter(address__in=wanted).values_list("address", flat=True))
-    Token.objects.bulk_create(
-        [_new(address) for address in wanted if address not in known], ignore_conflicts=True
-    )
+    Token.objects.bulk_create([_new(address) for address in wanted if address not in known], ignore_conflicts=True)
 
 
 def read_tokens(client: SorobanClient) -> list[Token]:
@@ -55,7 +53,13 @@ def _new(address: str) -> Token:
     """The native asset needs no reading: the network defines it. It calls itself "native"; people say XLM."""
     if address == Asset.native().contract_id(settings.STELLAR_NETWORK_PASSPHRASE):
         return Token(
-            address=address, symbol="XLM", name="native", decimals=7, is_asset_contract=True, verified=True, read_ledger=1
+            address=address,
+            symbol="XLM",
+            name="native",
+            decimals=7,
+            is_asset_contract=True,
+            verified=True,
+            read_ledger=1,
         )
     return Token(address=address, verified=address in settings.VERIFIED_TOKENS)
 

@@ -248,8 +248,8 @@ class SorobanClient:
         One filter with the one contract and no type, so that the upgrade's system event arrives too.
         """
         params = GetEventsRequest(
-            start_ledger=start_ledger,
-            filters=[EventFilter(contract_ids=[contract])],
+            startLedger=start_ledger,
+            filters=[EventFilter(contractIds=[contract])],
             pagination=PaginationOptions(cursor=cursor, limit=limit),
         )
 
@@ -258,7 +258,9 @@ class SorobanClient:
             if not EVENT_ID.fullmatch(answer.cursor):
                 raise RpcInvalidAnswer("getEvents: a cursor that is none")
             return EventPage(
-                events=[_raw_event(event, contract, answer.latest_ledger) for event in answer.events],
+                events=[
+                    _raw_event(event, contract, answer.latest_ledger) for event in answer.events if _happened(event)
+                ],
                 cursor=answer.cursor,
                 latest_ledger=answer.latest_ledger,
                 oldest_ledger=answer.oldest_ledger,
@@ -300,6 +302,12 @@ def _translated(read: Callable[[], T]) -> T:
 
 def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def _happened(event: EventInfo) -> bool:
+    """Nodes before v30 also give the events of failed calls, and mark them: none of those took effect."""
+    # read past the SDK's property, whose deprecation warning is about the field being gone from v30 on
+    return vars(event).get("in_successful_contract_call") is not False
 
 
 def _raw_event(event: EventInfo, contract: str, latest_ledger: int) -> RawEvent:

@@ -36,7 +36,7 @@ class RpcRejected(ChainError):
 
 
 class RpcOutOfRange(RpcRejected):
-    """getEvents: the ledger or cursor is outside `oldest`–`latest` of this node. Too old is a gap, ahead means it lags."""
+    """getEvents: the ledger or cursor is outside `oldest`–`latest` of this node: too old is a gap, ahead a lag."""
 
     def __init__(self, code: int, message: str, oldest: int, latest: int) -> None:
         super().__init__(code, message)
