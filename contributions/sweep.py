@@ -14,9 +14,9 @@ from django.db.models import F
 from ajo.soroban.binding.keys import GroupKey, MetadataKey
 from ajo.soroban.client import MAX_KEYS, Entries, SorobanClient
 from ajo.soroban.errors import ChainError
+from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.runs import recorded
-from contributions.sync import Superseded
 from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
@@ -33,7 +33,7 @@ class Progress:
 
 def sweep_groups(client: SorobanClient, only: Sequence[int] = ()) -> Iterator[Progress]:
     """Compare all groups, or `only` some, with the chain, yielding after each call; killed, the next begins anew."""
-    with recorded(SyncRun.Kind.SWEEP, superseded=Superseded) as run:
+    with recorded(SyncRun.Kind.SWEEP) as (run, held):
         checkpoint = Checkpoint.objects.current()
         if checkpoint is None or not checkpoint.is_loaded:
             raise Superseded("the tables are not filled yet: the sync does that")
@@ -42,6 +42,7 @@ def sweep_groups(client: SorobanClient, only: Sequence[int] = ()) -> Iterator[Pr
         counts = run.counts = {"calls": 0, "groups": 0, "groups_changed": 0, "drift_state": 0, "drift_metadata": 0}
         ids = sorted(set(only)) or list(range(1, checkpoint.group_count + 1))
         for start in range(0, len(ids), BATCH):
+            held.renew()
             batch = ids[start : start + BATCH]
             ledger = _compare(client, checkpoint, batch, counts)
             run.ledger = min(run.ledger or ledger, ledger)

@@ -16,9 +16,11 @@ from django.db.models.functions import Greatest, Now
 
 from ajo.soroban.client import EventPage, SorobanClient, cursor_ledger
 from ajo.soroban.errors import ChainError, NodeLagging, RpcOutOfRange, WrongChain
+from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
 from ajo.soroban.runs import recorded
 from contributions.history import LoggedEvent, decode_events, undecoded, write_history
+from contributions.recovery import recover_gaps
 from groups.models import Group
 from groups.readings import GroupReader, Readings
 from groups.reads import refresh_cache
@@ -26,10 +28,6 @@ from groups.sync import set_aside, write_groups
 from groups.tokens import read_tokens, save_tokens
 
 LOAD_BATCH = 500  # groups read and committed at a time while the tables are first filled
-
-
-class Superseded(Exception):
-    """Another pass has moved the cursor since this one read it. Nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +40,15 @@ class Pass:
 
 def sync_pass(client: SorobanClient) -> Pass:
     """Run one pass and record it. Raises ChainError or Superseded with nothing written, the reason in its SyncRun."""
-    with recorded(SyncRun.Kind.SYNC, superseded=Superseded) as run:
+    with recorded(SyncRun.Kind.SYNC) as (run, held):
         checkpoint = Checkpoint.objects.current() or _begin(client)
         _refuse_other_chain(checkpoint)
         try:
             if not checkpoint.is_loaded:
-                _load_state(client, checkpoint, run.counts)
+                _load_state(client, checkpoint, run.counts, held)
             result = _follow(client, checkpoint, run.counts)
+            if result.caught_up:
+                recover_gaps(client, checkpoint, held, run.counts)
         except WrongChain as failure:
             # Nothing heals this by itself: the tables belong to a chain that is no more.
             Checkpoint.objects.filter(pk=checkpoint.pk).update(halted=str(failure))
@@ -83,7 +83,7 @@ def _refuse_other_chain(checkpoint: Checkpoint) -> None:
         raise WrongChain(f"{checkpoint.halted}; `manage.py reset_chain --yes` starts afresh")
 
 
-def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> None:
+def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int], held: Held) -> None:
     """Read every group that was last read before `start_ledger`, in batches that commit: resumed where it stopped."""
     first = _read(client, checkpoint, [], counts, at_least=checkpoint.start_ledger)
     if first.instance_entry is None:
@@ -92,6 +92,7 @@ def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str,
     have = set(Group.objects.filter(synced_ledger__gte=checkpoint.start_ledger).values_list("id", flat=True))
     missing = [group_id for group_id in range(1, total + 1) if group_id not in have]
     for start in range(0, len(missing), LOAD_BATCH):
+        held.renew()
         batch = missing[start : start + LOAD_BATCH]
         readings = _read(client, checkpoint, batch, counts, at_least=checkpoint.start_ledger)
         with transaction.atomic():

@@ -7,8 +7,9 @@ import logging
 from celery import shared_task
 
 from ajo.soroban.errors import ChainError
+from ajo.soroban.lease import Superseded
 from contributions.sweep import sweep_groups
-from contributions.sync import Superseded, sync_pass
+from contributions.sync import sync_pass
 from groups.reads import chain
 
 log = logging.getLogger(__name__)

@@ -70,7 +70,7 @@ class User(models.Model):
     objects = UserQuerySet.as_manager()
 
     def __str__(self) -> str:
-        return self.wallet_address
+        return str(self.wallet_address)
 
 
 class GroupQuerySet(models.QuerySet["Group"]):
@@ -126,10 +126,14 @@ class Group(models.Model):
     contributions_received = models.BigIntegerField(help_text="Members who have paid this round.")
     status = models.CharField(max_length=9, choices=Status.choices)
     is_active = models.GeneratedField(
-        expression=models.Q(status="active"), output_field=models.BooleanField(), db_persist=True
+        expression=models.ExpressionWrapper(models.Q(status="active"), output_field=models.BooleanField()),
+        output_field=models.BooleanField(),
+        db_persist=True,
     )
     is_joinable = models.GeneratedField(
-        expression=models.Q(status="active", member_count__lt=models.F("max_members")),
+        expression=models.ExpressionWrapper(
+            models.Q(status="active", member_count__lt=models.F("max_members")), output_field=models.BooleanField()
+        ),
         output_field=models.BooleanField(),
         db_persist=True,
     )
@@ -143,6 +147,9 @@ class Group(models.Model):
     changed_ledger = models.BigIntegerField(help_text="The ledger of the reading that last changed this row.")
     revision = models.BigIntegerField(
         default=1, help_text="Counts the changes of this row: what a cached body is compared by."
+    )
+    verified_round = models.BigIntegerField(
+        default=0, help_text="Rounds up to this were compared with the chain's entries after they had closed."
     )
     synced_at = models.DateTimeField(db_default=Now(), help_text="By the database's clock.")
     live_until_ledger = models.BigIntegerField(

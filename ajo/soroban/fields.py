@@ -16,7 +16,8 @@ U32_MAX = 2**32 - 1
 
 
 class _IntegerNumericField(models.DecimalField):  # type: ignore[type-arg]  # generic only in the stubs
-    _pyi_private_set_type: int  # type: ignore[assignment]  # what the stubs look at: ints in, ints out
+    # what the stubs look at: ints in, ints out
+    _pyi_private_set_type: int
     _pyi_private_get_type: int  # type: ignore[assignment]
 
     digits: int

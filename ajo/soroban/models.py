@@ -32,9 +32,14 @@ class Checkpoint(models.Model):
 
     network_passphrase = models.CharField(max_length=255, help_text="The network that the tables were filled from.")
     contract = AddressField(help_text="The contract that the tables were filled from.")
-    era = models.UUIDField(default=uuid.uuid4, editable=False, help_text="Told apart by caches: another fill of the tables has another.")
+    era = models.UUIDField(
+        default=uuid.uuid4, editable=False, help_text="Told apart by caches: another fill of the tables has another."
+    )
     cursor = models.CharField(
-        max_length=EVENT_ID_LENGTH, blank=True, default="", help_text="getEvents cursor of the last page; empty before the first."
+        max_length=EVENT_ID_LENGTH,
+        blank=True,
+        default="",
+        help_text="getEvents cursor of the last page; empty before the first.",
     )
     is_loaded = models.BooleanField(default=False, help_text="Whether every group was read at `start_ledger` or later.")
     start_ledger = models.BigIntegerField(help_text="The first ledger whose events were asked for.")
@@ -47,10 +52,18 @@ class Checkpoint(models.Model):
     paused = models.BooleanField(default=False, help_text="Whether the contract refuses new business.")
     group_count = U64Field(default=0, help_text="GCOUNTER: group ids run from 1 to this.")
     wasm_hash = models.CharField(max_length=64, blank=True, default="", help_text="The contract code's hash, hex.")
-    instance_xdr = models.TextField(blank=True, default="", help_text="The contract's instance entry (LedgerEntryData, base64).")
-    live_until_ledger = models.BigIntegerField(null=True, help_text="When the instance entry is archived; 0: archived or unknown.")
-    drift_total = models.BigIntegerField(default=0, help_text="Differences that sweeps found and no event had announced.")
-    halted = models.TextField(blank=True, default="", help_text="Why the sync refuses to go on; empty while it goes on.")
+    instance_xdr = models.TextField(
+        blank=True, default="", help_text="The contract's instance entry (LedgerEntryData, base64)."
+    )
+    live_until_ledger = models.BigIntegerField(
+        null=True, help_text="When the instance entry is archived; 0: archived or unknown."
+    )
+    drift_total = models.BigIntegerField(
+        default=0, help_text="Differences that sweeps found and no event had announced."
+    )
+    halted = models.TextField(
+        blank=True, default="", help_text="Why the sync refuses to go on; empty while it goes on."
+    )
 
     objects = CheckpointQuerySet.as_manager()
 
@@ -68,9 +81,13 @@ class Checkpoint(models.Model):
 class ContractEvent(models.Model):
     """The contract's events as they came, append-only. The id sorts as the chain does."""
 
-    id = models.CharField(primary_key=True, max_length=EVENT_ID_LENGTH, db_collation="C", help_text="TOID and index, as the RPC gives it.")
+    id = models.CharField(
+        primary_key=True, max_length=EVENT_ID_LENGTH, db_collation="C", help_text="TOID and index, as the RPC gives it."
+    )
     type = models.TextField(help_text="The first topic; empty if it is no symbol.")
-    is_system = models.BooleanField(default=False, help_text="A system event (the contract's upgrade) rather than the contract's own.")
+    is_system = models.BooleanField(
+        default=False, help_text="A system event (the contract's upgrade) rather than the contract's own."
+    )
     group_id = models.BigIntegerField(null=True, help_text="The contract's number of the group it speaks of.")
     round = models.BigIntegerField(null=True, help_text="The round it speaks of.")
     data = models.JSONField(null=True, help_text="Decoded, by name; null if it could not be decoded.")
@@ -96,14 +113,22 @@ class HistoryGap(models.Model):
 
     network_passphrase = models.CharField(max_length=255)
     contract = AddressField()
-    from_ledger = models.BigIntegerField(help_text="The first ledger whose events are missing; 0: from the contract's beginning.")
+    from_ledger = models.BigIntegerField(
+        help_text="The first ledger whose events are missing; 0: from the contract's beginning."
+    )
     to_ledger = models.BigIntegerField(help_text="The last ledger whose events are missing.")
     found_at = models.DateTimeField(db_default=Now())
     why = models.TextField()
+    recovered_to = models.BigIntegerField(
+        default=0, help_text="Contributions, payouts and refunds inside the gap are recovered for groups up to this id."
+    )
+    recovered_at = models.DateTimeField(null=True, help_text="When that was done for all groups.")
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["network_passphrase", "contract", "from_ledger", "to_ledger"], name="soroban_gap_once")
+            models.UniqueConstraint(
+                fields=["network_passphrase", "contract", "from_ledger", "to_ledger"], name="soroban_gap_once"
+            )
         ]
 
     def __str__(self) -> str:
@@ -136,6 +161,17 @@ class SyncRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}: {self.outcome}"
+
+
+class Lease(models.Model):
+    """Who runs a job that only one may run at a time, and until when, by the database's clock."""
+
+    name = models.CharField(primary_key=True, max_length=16)
+    holder = models.CharField(max_length=32, blank=True, default="")
+    until = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class UndecodedEntry(models.Model):

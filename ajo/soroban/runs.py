@@ -7,22 +7,27 @@ from contextlib import contextmanager
 
 from django.db.models.functions import Now
 
+from ajo.soroban.lease import Held, Superseded, lease
 from ajo.soroban.models import SyncRun
 
 
 @contextmanager
-def recorded(kind: SyncRun.Kind, *, superseded: type[Exception]) -> Iterator[SyncRun]:
-    """Record the block as one run. A run whose process died stays "running"; the next one shows that it went on."""
-    run = SyncRun.objects.create(kind=kind)
-    try:
-        yield run
-    except superseded as failure:
-        _finish(run, SyncRun.Outcome.SUPERSEDED, str(failure))
-        raise
-    except Exception as failure:
-        _finish(run, SyncRun.Outcome.FAILED, f"{type(failure).__name__}: {failure}")
-        raise
-    _finish(run, SyncRun.Outcome.OK)
+def recorded(kind: SyncRun.Kind) -> Iterator[tuple[SyncRun, Held]]:
+    """Run the block as the only runner of its kind, recorded as one SyncRun. Raises Superseded if another is at it.
+
+    A run whose process died stays "running"; the next one shows that it went on.
+    """
+    with lease(kind) as held:
+        run = SyncRun.objects.create(kind=kind)
+        try:
+            yield run, held
+        except Superseded as failure:
+            _finish(run, SyncRun.Outcome.SUPERSEDED, str(failure))
+            raise
+        except Exception as failure:
+            _finish(run, SyncRun.Outcome.FAILED, f"{type(failure).__name__}: {failure}")
+            raise
+        _finish(run, SyncRun.Outcome.OK)
 
 
 def _finish(run: SyncRun, outcome: SyncRun.Outcome, reason: str = "") -> None:

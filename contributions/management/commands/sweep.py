@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ajo.soroban.errors import ChainError
+from ajo.soroban.lease import Superseded
 from ajo.soroban.models import SyncRun
 from contributions.sweep import sweep_groups
-from contributions.sync import Superseded
 from groups.reads import chain
 
 

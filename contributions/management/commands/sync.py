@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -8,9 +9,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ajo.soroban.errors import ChainError
+from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint
-from contributions.sync import Pass, Superseded, sync_pass
+from contributions.sync import Pass, sync_pass
 from groups.reads import chain
+
+PATIENCE = 0.5  # seconds until a look whether the other runner is done
 
 
 class Command(BaseCommand):
@@ -21,7 +25,7 @@ class Command(BaseCommand):
         with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as progress:
             task = progress.add_task("ledgers", total=None)
             while not (done := self._pass()).caught_up:
-                newest = Checkpoint.objects.values_list("chain_ledger", flat=True).get()
+                newest = Checkpoint.objects.values_list("chain_ledger", flat=True).first() or 0
                 progress.update(task, total=max(newest - begin, 1), completed=done.ledger - begin)
                 if progress.disable:
                     self.stdout.write(f"sync: at ledger {done.ledger} of {newest}")
@@ -31,8 +35,8 @@ class Command(BaseCommand):
         try:
             return sync_pass(chain())
         except Superseded:
-            # the worker is at it too; what it did is done
-            checkpoint = Checkpoint.objects.get()
-            return Pass(checkpoint.ledger >= checkpoint.chain_ledger, checkpoint.ledger)
+            # the worker is at it: what it does is done, and its lease ends after each pass
+            time.sleep(PATIENCE)
+            return Pass(caught_up=False, ledger=Checkpoint.objects.values_list("ledger", flat=True).first() or 0)
         except ChainError as failure:
             raise CommandError(str(failure)) from failure

@@ -1,0 +1,55 @@
+"""One runner at a time: a lease row by the database's clock.
+
+Not a lock of the session (a pooler in transaction mode hands the session to others) nor of a transaction (a pass waits
+for the RPC in between). It keeps two passes from doing the same work; that neither spoils the other's is the cursor's
+compare-and-set.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from ajo.soroban.models import Lease
+
+# Longer than the slowest step between two renewals (three RPC attempts of 8 s and a write), short enough that the work
+# of a runner that was killed goes on soon.
+LASTS = timedelta(seconds=30)
+
+
+class Superseded(Exception):
+    """Another runner is at it, or was first. Nothing was written."""
+
+
+class Held:
+    """A lease that this runner holds until it leaves the block or does not renew in time."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._holder = secrets.token_hex(8)
+
+    def renew(self) -> None:
+        """Hold on for another `LASTS`. Raises Superseded if another runner took over meanwhile."""
+        mine = Q(holder=self._holder) | Q(until__lt=Now())
+        if not Lease.objects.filter(mine, name=self._name).update(holder=self._holder, until=Now() + LASTS):
+            raise Superseded(f"another {self._name} is running")
+
+    def release(self) -> None:
+        Lease.objects.filter(name=self._name, holder=self._holder).update(until=Now() - LASTS)
+
+
+@contextmanager
+def lease(name: str) -> Iterator[Held]:
+    """Hold the lease `name` for the block. Raises Superseded at once if another runner holds it."""
+    Lease.objects.bulk_create([Lease(name=name)], ignore_conflicts=True)
+    held = Held(name)
+    held.renew()
+    try:
+        yield held
+    finally:
+        held.release()
