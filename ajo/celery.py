@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_init
+from celery.signals import beat_init, setup_logging, worker_init
 from django.conf import settings
 
 from ajo.checks import refuse_bad_settings
@@ -35,3 +35,8 @@ app.conf.beat_schedule = {
 def check(**_: object) -> None:
     """Celery runs no system checks that stop it."""
     refuse_bad_settings()
+
+
+@setup_logging.connect
+def keep_logging(**_: object) -> None:
+    """Celery replaces the loggers unless somebody answers this signal; settings.LOGGING stays as it is."""

@@ -86,12 +86,11 @@ def _chain() -> Iterator[Problem]:
 def _servers() -> Iterator[Problem]:
     if not settings.DATABASES["default"].get("NAME"):
         yield "DATABASE_URL", "missing; set an address like postgres://user:password@host:5432/name"
-    for name, schemes in (("REDIS_URL", ("redis", "rediss")), ("CELERY_BROKER_URL", ("redis", "rediss"))):
-        address = getattr(settings, name)
-        if not address:
-            if name == "REDIS_URL":
-                yield name, "missing; set an address like redis://host:6379/0"
-        elif not _has_host(address, schemes):
+    if not settings.REDIS_URL:
+        yield "REDIS_URL", "missing; set an address like redis://host:6379/0"
+    # The queue's default address is made from REDIS_URL: one mistake, one message.
+    for name in ("REDIS_URL", "CELERY_BROKER_URL"):
+        if os.environ.get(name, "").strip() and not _has_host(getattr(settings, name), ("redis", "rediss")):
             yield name, "expected an address like redis://:password@host:6379/0"
 
 

@@ -17,9 +17,11 @@ ENV = Reader()
 DEBUG = ENV.flag("DEBUG")
 # Without a key each process makes its own, so that the check's message is what a person sees, not Django's traceback.
 SECRET_KEY = ENV.text("SECRET_KEY") or secrets.token_urlsafe(48)
-PUBLIC_URL = ENV.text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+PORT = ENV.number("PORT", 8000, 1, 65_535)
+PUBLIC_URL = ENV.text("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 _HTTPS = PUBLIC_URL.startswith("https://")
-ALLOWED_HOSTS = ENV.listed("ALLOWED_HOSTS", (host_of(PUBLIC_URL), "localhost", "127.0.0.1", "[::1]"))
+# Loopback: health checks ask from inside.
+ALLOWED_HOSTS = [*ENV.listed("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
 # Addresses or networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 TRUSTED_PROXIES = ENV.listed("TRUSTED_PROXIES")
 
@@ -45,7 +47,6 @@ CACHE_TTL = ENV.number("CACHE_TTL", 600, 1, 86_400)  # seconds; a bound for bodi
 READ_RATE = ENV.text("READ_RATE", "600/min", empty=True)  # requests of one client address; empty: no limit
 CHAIN_RATE = ENV.text("CHAIN_RATE", "60/min", empty=True)  # those among them that cost an RPC call
 WEB_HOST = ENV.text("WEB_HOST", "127.0.0.1")  # 0.0.0.0 in a container, where nothing else listens
-PORT = ENV.number("PORT", 8000, 1, 65_535)
 WEB_WORKERS = ENV.number("WEB_WORKERS", 2, 1, 64)
 WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
