@@ -36,6 +36,8 @@ VERIFIED_TOKENS = ENV.listed("VERIFIED_TOKENS")
 RPC_TIMEOUT = ENV.number("RPC_TIMEOUT", 8, 1, 60)  # seconds for one attempt
 RPC_RETRIES = ENV.number("RPC_RETRIES", 2, 0, 10)
 RPC_EVENTS_LIMIT = ENV.number("RPC_EVENTS_LIMIT", 1000, 1, 10_000)  # 10,000 is the RPC's own limit
+# Ledgers that a node may be behind what we have heard before another is preferred: a minute.
+RPC_MAX_LAG = ENV.number("RPC_MAX_LAG", 12, 1, 10_000)
 
 # --- Keeping up with it -----------------------------------------------------------------------------------------------
 SYNC_INTERVAL = ENV.number("SYNC_INTERVAL", 5, 1, 3600)  # seconds; a ledger closes about every 5

@@ -6,7 +6,7 @@ has announced it, or will, it is drift, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db.models import F
@@ -22,6 +22,7 @@ from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import set_aside, write_groups
 
+Run = Callable[[Callable[[SorobanClient], int]], int]  # runs a read with a node that manages it
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
 
 
@@ -31,7 +32,7 @@ class Progress:
     total: int
 
 
-def sweep_groups(client: SorobanClient, only: Sequence[int] = ()) -> Iterator[Progress]:
+def sweep_groups(run_read: Run, only: Sequence[int] = ()) -> Iterator[Progress]:
     """Compare all groups, or `only` some, with the chain, yielding after each call; killed, the next begins anew."""
     with recorded(SyncRun.Kind.SWEEP) as (run, held):
         checkpoint = Checkpoint.objects.current()
@@ -44,7 +45,7 @@ def sweep_groups(client: SorobanClient, only: Sequence[int] = ()) -> Iterator[Pr
         for start in range(0, len(ids), BATCH):
             held.renew()
             batch = ids[start : start + BATCH]
-            ledger = _compare(client, checkpoint, batch, counts)
+            ledger = run_read(lambda client, ids=batch: _compare(client, checkpoint, ids, counts))  # type: ignore[misc]
             run.ledger = min(run.ledger or ledger, ledger)
             yield Progress(min(start + BATCH, len(ids)), len(ids))
         drift = counts["drift_state"] + counts["drift_metadata"]

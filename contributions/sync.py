@@ -111,6 +111,8 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int
         return _out_of_range(client, checkpoint, failure)
     counts["calls"] = counts.get("calls", 0) + 1
     _refuse_turned_back(client, checkpoint, page)
+    if page.latest_ledger < checkpoint.chain_ledger - settings.RPC_MAX_LAG:
+        raise NodeLagging(f"the node is at ledger {page.latest_ledger}, {checkpoint.chain_ledger} is known to exist")
     log = decode_events(page.events)
     newest = max((entry.raw.ledger for entry in log), default=0)
     readings = _read(client, checkpoint, _outdated(log), counts, at_least=max(newest, checkpoint.ledger))

@@ -8,9 +8,9 @@ from celery import shared_task
 
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
+from ajo.soroban.nodes import nodes
 from contributions.sweep import sweep_groups
 from contributions.sync import sync_pass
-from groups.reads import chain
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 def sync() -> None:
     """Follow the chain until caught up, or until a pass fails."""
     try:
-        while not sync_pass(chain()).caught_up:
+        while not nodes().run(sync_pass).caught_up:
             log.info("sync: a page is done, more to come")
     except (ChainError, Superseded) as failure:
         log.warning("sync: %s", failure)
@@ -29,7 +29,7 @@ def sync() -> None:
 def sweep() -> None:
     """Compare every group with the chain."""
     try:
-        for _ in sweep_groups(chain()):
+        for _ in sweep_groups(nodes().run):
             pass
     except (ChainError, Superseded) as failure:
         log.warning("sweep: %s", failure)

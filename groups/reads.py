@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 
 from django.conf import settings
 
 from ajo import cache
-from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError
 from ajo.soroban.models import Checkpoint
+from ajo.soroban.nodes import nodes
 from groups.documents import group_documents
 from groups.models import Group
 from groups.readings import GroupReader
@@ -19,17 +19,6 @@ from groups.sync import set_aside, write_groups
 # its refresh, and its reading may be somewhat older than the mark that moved meanwhile.
 OVERLAP = 24
 REFRESH_BATCH = 200  # bodies built and sent at a time
-
-
-@lru_cache(maxsize=1)
-def chain() -> SorobanClient:
-    """The client of this process, made when it is first needed."""
-    return SorobanClient(
-        settings.SOROBAN_RPC_URL[0],
-        headers=settings.SOROBAN_RPC_HEADERS,
-        timeout=settings.RPC_TIMEOUT,
-        retries=settings.RPC_RETRIES,
-    )
 
 
 def table_freshness() -> cache.Freshness:
@@ -47,7 +36,7 @@ def group_answer(group_id: int, min_ledger: int = 0) -> cache.Answer:
         _key(group_id),
         freshness=table_freshness,
         from_rows=lambda: group_documents([group_id]).get(group_id),
-        from_chain=partial(read_group, group_id, min_ledger),
+        from_chain=partial(read_group, group_id),
         exists=partial(_can_exist, group_id),
         min_ledger=min_ledger,
     )
@@ -59,10 +48,11 @@ def ensure_group(group_id: int) -> None:
         group_answer(group_id)
 
 
-def read_group(group_id: int, at_least: int = 0) -> None:
+def read_group(group_id: int) -> None:
     """Read one group from the chain into the tables, and refresh its body. Raises cache.Unavailable."""
     try:
-        readings = GroupReader(chain(), settings.AJO_CONTRACT_ID).read([group_id])
+        at_least = table_freshness().ledger  # a node that is behind the tables cannot say that a group is absent
+        readings = nodes().run(lambda client: GroupReader(client, settings.AJO_CONTRACT_ID, at_least).read([group_id]))
     except ChainError as failure:
         raise cache.Unavailable(f"The chain cannot be read: {failure}") from failure
     if readings.undecoded:

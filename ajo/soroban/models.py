@@ -174,6 +174,20 @@ class Lease(models.Model):
         return self.name
 
 
+class RpcNode(models.Model):
+    """How an RPC address has been doing. The name holds neither path nor credentials."""
+
+    name = models.CharField(primary_key=True, max_length=300)
+    failures = models.BigIntegerField(default=0, help_text="In a row.")
+    left_until = models.DateTimeField(null=True, help_text="Left alone until then, unless every address is.")
+    last_error = models.TextField(blank=True, default="")
+    failed_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class UndecodedEntry(models.Model):
     """An entry or event that this version cannot read: kept whole, shown to staff, in nobody's way."""
 

@@ -10,8 +10,8 @@ from rich.progress import Progress
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import SyncRun
+from ajo.soroban.nodes import nodes
 from contributions.sweep import sweep_groups
-from groups.reads import chain
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         try:
             with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as progress:
                 task = progress.add_task("groups", total=None)
-                for step in sweep_groups(chain(), options["group"]):
+                for step in sweep_groups(nodes().run, options["group"]):
                     progress.update(task, total=step.total, completed=step.done)
                     if progress.disable:
                         self.stdout.write(f"sweep: {step.done} of {step.total} groups")

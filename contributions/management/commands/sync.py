@@ -11,8 +11,8 @@ from rich.progress import Progress
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint
+from ajo.soroban.nodes import nodes
 from contributions.sync import Pass, sync_pass
-from groups.reads import chain
 
 PATIENCE = 0.5  # seconds until a look whether the other runner is done
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
     def _pass(self) -> Pass:
         try:
-            return sync_pass(chain())
+            return nodes().run(sync_pass)
         except Superseded:
             # the worker is at it: what it does is done, and its lease ends after each pass
             time.sleep(PATIENCE)

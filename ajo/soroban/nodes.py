@@ -1,0 +1,103 @@
+"""The RPC addresses in order of preference: one that fails, lags or serves another network is left for a growing while.
+
+A read belongs to one node from beginning to end; another node begins it anew. What is known of a node's health is in
+the database, shared by all processes and shown to staff, under a name without whatever secret its address may hold.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from functools import lru_cache
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from ajo.soroban.client import SorobanClient
+from ajo.soroban.errors import RpcRateLimited, RpcUnavailable, WrongChain
+from ajo.soroban.models import RpcNode
+
+log = logging.getLogger(__name__)
+
+FIRST_LEAVE = 2  # seconds that a node is left after its first failure in a row; doubled with each further one
+LONGEST_LEAVE = 300  # seconds
+T = TypeVar("T")
+
+
+class Node:
+    """One address. `name` tells it apart without its path and credentials, which may hold a key."""
+
+    def __init__(self, place: int, url: str) -> None:
+        parts = urlsplit(url)
+        self.name = f"{place}: {parts.hostname}" + (f":{parts.port}" if parts.port else "")
+        self.client = SorobanClient(
+            url, headers=settings.SOROBAN_RPC_HEADERS, timeout=settings.RPC_TIMEOUT, retries=settings.RPC_RETRIES
+        )
+        self._is_ours = False
+
+    def check_network(self) -> None:
+        """Once for each process: a node of another network is as good as none."""
+        if self._is_ours:
+            return
+        network = self.client.get_network()
+        if network.passphrase != settings.STELLAR_NETWORK_PASSPHRASE:
+            raise RpcUnavailable("it serves another network than STELLAR_NETWORK_PASSPHRASE names")
+        self._is_ours = True
+
+
+class Nodes:
+    """The configured addresses."""
+
+    def __init__(self, urls: list[str]) -> None:
+        self._nodes = [Node(place, url) for place, url in enumerate(urls, 1)]
+
+    def run(self, read: Callable[[SorobanClient], T]) -> T:
+        """`read` with the first node that manages it. Raises the last one's failure if none does.
+
+        Only a node's own failure (RpcUnavailable) leads to the next; a refusal or another chain is an answer.
+        """
+        failure: RpcUnavailable | None = None
+        for node in self._in_order():
+            try:
+                node.check_network()
+                result = read(node.client)
+            except RpcUnavailable as unavailable:
+                failure = unavailable
+                self._leave(node, unavailable)
+            else:
+                self._welcome(node)
+                return result
+        raise failure or WrongChain("SOROBAN_RPC_URL names no address")
+
+    def _in_order(self) -> list[Node]:
+        """By preference, those that are to be left alone last: none is so bad that not asking at all is better."""
+        left = dict(RpcNode.objects.filter(left_until__gt=Now()).values_list("name", "left_until"))
+        return sorted(self._nodes, key=lambda node: left.get(node.name) or timezone.now() - timedelta(days=1))
+
+    def _leave(self, node: Node, failure: RpcUnavailable) -> None:
+        log.warning("RPC node %s: %s", node.name, failure)
+        row, _ = RpcNode.objects.get_or_create(name=node.name)
+        seconds: float = min(FIRST_LEAVE * 2 ** min(row.failures, 10), LONGEST_LEAVE)
+        if isinstance(failure, RpcRateLimited):
+            seconds = min(max(seconds, failure.retry_after), LONGEST_LEAVE)
+        RpcNode.objects.filter(name=node.name).update(
+            failures=F("failures") + 1,
+            left_until=Now() + timedelta(seconds=seconds),
+            last_error=str(failure)[:500],
+            failed_at=Now(),
+        )
+
+    def _welcome(self, node: Node) -> None:
+        if not RpcNode.objects.filter(name=node.name).update(failures=0, left_until=None, answered_at=Now()):
+            RpcNode.objects.bulk_create([RpcNode(name=node.name, answered_at=Now())], ignore_conflicts=True)
+
+
+@lru_cache(maxsize=1)
+def nodes() -> Nodes:
+    """This process's nodes, made when they are first needed."""
+    return Nodes(settings.SOROBAN_RPC_URL)
