@@ -61,6 +61,7 @@ from ajo.soroban.binding.structs import (
 )
 
 __all__ = [
+    "CODECS",
     "Contributed",
     "Entry",
     "Group",
@@ -78,6 +79,7 @@ __all__ = [
     "TokenMetadata",
     "TokenText",
     "Value",
+    "contract_data",
     "decode_entry",
     "encode_entry",
     "printable",
@@ -98,7 +100,7 @@ def _flag(kind: type[Any]) -> Codec[Any]:
     return Codec(kind.__name__, decode, lambda _: BOOL.encode(True))
 
 
-_CODECS: Final[dict[type[Key], Codec[Any]]] = {
+CODECS: Final[dict[type[Key], Codec[Any]]] = {
     InstanceKey: Codec("instance", decode_instance, encode_instance),
     GroupKey: GROUP,
     MetadataKey: METADATA,
@@ -121,7 +123,7 @@ class Entry:
 
     def to_xdr(self) -> str:
         """Base64 LedgerEntryData, the very bytes it was decoded from."""
-        return b64(encode_entry(self.contract, self.key.scval(), _CODECS[type(self.key)].encode(self.value)))
+        return b64(encode_entry(self.contract, self.key.scval(), CODECS[type(self.key)].encode(self.value)))
 
 
 def encode_entry(contract: str, key: bytes, value: bytes) -> bytes:
@@ -129,7 +131,8 @@ def encode_entry(contract: str, key: bytes, value: bytes) -> bytes:
     return _HEAD + encode_address(contract) + key + PERSISTENT + value
 
 
-def _contract_data(xdr: str) -> ContractDataEntry:
+def contract_data(xdr: str) -> ContractDataEntry:
+    """The contract data in a base64 LedgerEntryData, of any contract. Raises DecodeError."""
     data = parse(LedgerEntryData, xdr).contract_data
     if data is None:
         raise DecodeError("an entry of something else than contract data")
@@ -145,9 +148,9 @@ def decode_entry(xdr: str) -> Entry:
     a map out of order. What is returned re-encodes to the same bytes.
     """
     try:
-        data = _contract_data(xdr)
+        data = contract_data(xdr)
         key = key_of(data.key)
-        entry = Entry(decode_address(data.contract), key, _CODECS[type(key)].decode(data.val))
+        entry = Entry(decode_address(data.contract), key, CODECS[type(key)].decode(data.val))
         same = entry.to_xdr() == xdr
     except GARBAGE as error:
         raise error if isinstance(error, DecodeError) else DecodeError(str(error)) from error
@@ -162,7 +165,7 @@ def token_metadata(xdr: str) -> TokenMetadata:
     Raises DecodeError for an entry that is no instance, or whose storage has no METADATA as tokens keep it.
     """
     try:
-        instance = decode_instance(_contract_data(xdr).val)
+        instance = decode_instance(contract_data(xdr).val)
         text = token_text(instance)
     except GARBAGE as error:
         raise error if isinstance(error, DecodeError) else DecodeError(str(error)) from error

@@ -1,0 +1,142 @@
+"""What a contract sees while it runs: the ledger's time, the entries, and a place for events.
+
+A call works on an overlay over the state. Only a call that succeeds hands its overlay on; a failed one leaves nothing
+but the events it had emitted, which the host reports beside the error.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from ajo.soroban.binding.codec import ADDRESS, BOOL, I128, I128_MAX, I128_MIN, U64_MAX, Codec, Field, struct_of
+from ajo.soroban.binding.contract_errors import ContractError
+from ajo.soroban.binding.entries import CODECS, contract_data, decode_entry, encode_entry
+from ajo.soroban.binding.event_types import Event
+from ajo.soroban.binding.keys import Key, ledger_key
+
+StateKey = tuple[str, Key]
+Failure = int | Literal["trap"]
+
+
+class CallFailed(Exception):
+    """The call ends here. `error` is the N of `Error(Contract, #N)`, or "trap" for a failure without a number."""
+
+    def __init__(self, error: Failure) -> None:
+        super().__init__(f"Error(Contract, #{error})" if isinstance(error, int) else "trap")
+        self.error: Failure = int(error) if isinstance(error, int) else error
+
+
+def fail(error: ContractError) -> CallFailed:
+    return CallFailed(error.value)
+
+
+def i128(value: int) -> int:
+    """The value, if it fits; Rust's checked arithmetic traps otherwise."""
+    if not I128_MIN <= value <= I128_MAX:
+        raise CallFailed("trap")
+    return value
+
+
+def u64(value: int) -> int:
+    if not 0 <= value <= U64_MAX:
+        raise CallFailed("trap")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceKey(Key):
+    """A token's storage key for one holder, as Stellar Asset Contracts write it."""
+
+    symbol: ClassVar[str] = "Balance"
+    types: ClassVar[tuple[Codec[Any], ...]] = (ADDRESS,)
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    amount: int
+    authorized: bool = True
+    clawback: bool = False
+
+
+BALANCE: Codec[Balance] = struct_of(Balance, Field("amount", I128), Field("authorized", BOOL), Field("clawback", BOOL))
+
+
+def encode(contract: str, key: Key, value: Any) -> tuple[bytes, bytes]:
+    """LedgerKey and LedgerEntryData bytes of one entry."""
+    codec = BALANCE if isinstance(key, BalanceKey) else CODECS[type(key)]
+    scval = key.scval()
+    return ledger_key(contract, scval), encode_entry(contract, scval, codec.encode(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """An event as a transaction carries it: base64 SCVals."""
+
+    contract: str
+    topics: tuple[str, ...]
+    value: str
+    system: bool = False
+
+
+class State:
+    """Committed values, decoded when first asked for. `load` reads an entry's base64 XDR by its LedgerKey bytes."""
+
+    def __init__(self, load: Callable[[bytes], str | None] = lambda _: None) -> None:
+        self._load = load
+        self._values: dict[StateKey, Any] = {}
+
+    def get(self, contract: str, key: Key) -> Any:
+        """The value, or None. Balances are read as `Balance`."""
+        found = self._values.get((contract, key))
+        if found is None:
+            raw = self._load(ledger_key(contract, key.scval()))
+            if raw is None:
+                return None
+            found = _balance(raw) if isinstance(key, BalanceKey) else decode_entry(raw).value
+            self._values[contract, key] = found
+        return found
+
+    def apply(self, writes: dict[StateKey, Any]) -> None:
+        self._values.update(writes)
+
+    def forget(self) -> None:
+        """Drop what is decoded: the entries underneath are other ones now."""
+        self._values.clear()
+
+
+def _balance(xdr: str) -> Balance:
+    return BALANCE.decode(contract_data(xdr).val)
+
+
+@dataclass
+class Env:
+    """One transaction's view of the ledger. Times are unix seconds."""
+
+    state: State
+    contract: str
+    timestamp: int
+    writes: dict[StateKey, Any] = field(default_factory=dict)
+    events: list[Emitted] = field(default_factory=list)
+
+    def read(self, contract: str, key: Key) -> Any:
+        found = self.writes.get((contract, key))
+        return self.state.get(contract, key) if found is None else found
+
+    def write(self, contract: str, key: Key, value: Any) -> None:
+        self.writes[contract, key] = value
+
+    def get(self, key: Key) -> Any:
+        """An entry of the Ajo contract, or None."""
+        return self.read(self.contract, key)
+
+    def put(self, key: Key, value: Any) -> None:
+        self.write(self.contract, key, value)
+
+    def emit(self, event: Event, *, system: bool = False) -> None:
+        topics, value = event.encode()
+        self.events.append(Emitted(self.contract, topics, value, system))
+
+    def changes(self) -> dict[StateKey, Any]:
+        """What differs from the committed state."""
+        return {key: value for key, value in self.writes.items() if self.state.get(*key) != value}
