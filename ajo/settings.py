@@ -130,6 +130,7 @@ INSTALLED_APPS = [
     "contributions",
 ]
 MIDDLEWARE = [
+    "ajo.api.middleware.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -186,8 +187,10 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["ajo.api.rendering.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["ajo.api.rendering.JSONParser"],
+    "EXCEPTION_HANDLER": "ajo.api.problems.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,  # there is one format
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Ajo",
@@ -197,6 +200,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "SERVERS": [{"url": PUBLIC_URL}],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "ajo.api.schema.add_common_parts",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "GroupStatusEnum": "groups.models.Group.Status",
+        "TransactionStatusEnum": "ajo.soroban.models.ChainTransaction.Status",
+        "RunOutcomeEnum": "ajo.soroban.models.SyncRun.Outcome",
+    },
+    "SWAGGER_UI_SETTINGS": {"validatorUrl": None},  # the page asks no other host
 }
 
 LOGGING = {

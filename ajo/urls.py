@@ -2,8 +2,18 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+
+from ajo.api.events import EventViewSet
+from ajo.ops.status import StatusViewSet
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("health/", include("ajo.ops.urls")),
+    path("api/v1/", include("groups.urls")),
+    path("api/v1/", include("contributions.urls")),
+    path("api/v1/events/", EventViewSet.lists(), name="events"),
+    path("api/v1/status/", StatusViewSet.retrieves(), name="status"),
+    path("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
 ]

@@ -39,5 +39,9 @@ def payout_amount(group: Group) -> int:
 
 def known_token(group: Group) -> Token | None:
     """The group's token, if it could be read at all."""
-    token = group.token
+    return known(group.token)
+
+
+def known(token: Token | None) -> Token | None:
+    """The token, unless nothing that it says of itself could be read."""
     return token if token and (token.symbol is not None or token.decimals is not None) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from django.conf import settings
@@ -30,22 +31,32 @@ def table_freshness() -> cache.Freshness:
     return cache.Freshness(checkpoint.era.hex, checkpoint.ledger, heard)
 
 
-def group_answer(group_id: int, min_ledger: int = 0) -> cache.Answer:
-    """The body of `groups/{id}/`. Raises cache.Absent or cache.Unavailable."""
+def nobody_asks() -> None:
+    """For callers that are no client whose calls are counted."""
+
+
+def group_answer(group_id: int, min_ledger: int = 0, admit: Callable[[], None] = nobody_asks) -> cache.Answer:
+    """The body of `groups/{id}/`. Raises cache.Absent or cache.Unavailable, and what `admit` raises before the chain is
+    asked: that costs an RPC call."""
+
+    def from_chain() -> None:
+        admit()
+        read_group(group_id)
+
     return cache.read_through(
         _key(group_id),
         freshness=table_freshness,
         from_rows=lambda: group_documents([group_id]).get(group_id),
-        from_chain=partial(read_group, group_id),
+        from_chain=from_chain,
         exists=partial(_can_exist, group_id),
         min_ledger=min_ledger,
     )
 
 
-def ensure_group(group_id: int) -> None:
+def ensure_group(group_id: int, admit: Callable[[], None] = nobody_asks) -> None:
     """Make sure that the tables have the group, reading it if need be. Raises cache.Absent or cache.Unavailable."""
     if not Group.objects.filter(pk=group_id).exists():
-        group_answer(group_id)
+        group_answer(group_id, admit=admit)
 
 
 def read_group(group_id: int) -> None:

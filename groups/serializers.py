@@ -9,8 +9,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
-from groups import computed
-from groups.models import Group, GroupMember, RefundRequest
+from groups import computed, dues
+from groups.models import Group, GroupMember, RefundRequest, User
 
 
 class TokenSerializer(serializers.Serializer[Any]):
@@ -43,7 +43,9 @@ class RefundRequestSerializer(serializers.Serializer[RefundRequest]):
 
 
 class GroupSerializer(serializers.Serializer[Group]):
-    """A group from a row of `Group.objects.for_display()`, with `next_address`: the member at `payout_index`."""
+    """A savings group. Amounts are in the token's smallest unit."""
+
+    # of a row with `next_address`: the member at `payout_index`
 
     id = U64StringField()
     name = serializers.CharField(read_only=True)
@@ -108,7 +110,9 @@ class GroupSerializer(serializers.Serializer[Group]):
 
 
 class GroupDetailSerializer(GroupSerializer):
-    """A group with `member_list` set: its members in payout order, each with this very group."""
+    """A group with its members in payout order and, where there is one, its refund request."""
+
+    # `member_list` is set by groups.documents: members whose `group` is this very one
 
     members = MemberSerializer(many=True, read_only=True, source="member_list")
     refund_request = serializers.SerializerMethodField()
@@ -123,3 +127,62 @@ def time_form(moment: datetime | None) -> str | None:
     """As TimeField writes it."""
     form: str | None = None if moment is None else TimeField().to_representation(moment)
     return form
+
+
+class UserSerializer(serializers.Serializer[User]):
+    address = AddressField(source="wallet_address")
+
+
+class DueSerializer(serializers.Serializer[GroupMember]):
+    """What a wallet owes to one active group, and is owed by it. Computed when asked."""
+
+    group = U64StringField(source="group_id")
+    name = serializers.CharField(read_only=True, source="group.name")
+    token_address = AddressField(source="group.token_id", allow_null=True)
+    token = serializers.SerializerMethodField()
+    round = U32Field(source="group.current_round")
+    amount = AmountField(source="group.contribution_amount", help_text="Of one round.")
+    amount_due = serializers.SerializerMethodField(help_text="Now; 0 once this round is paid.")
+    has_contributed = serializers.BooleanField(read_only=True, help_text="This round.")
+    round_ends_at = serializers.SerializerMethodField(help_text="Until when paying is in time.")
+    grace_ends_at = serializers.SerializerMethodField()
+    is_overdue = serializers.SerializerMethodField()
+    position = U32Field()
+    has_received_payout = serializers.SerializerMethodField()
+    payout_round = serializers.SerializerMethodField(help_text="Null once it was paid out.")
+    payout_amount = serializers.SerializerMethodField(help_text="With the members that there are now.")
+    payout_at = serializers.SerializerMethodField(help_text="At the earliest, if everyone pays in time.")
+
+    @extend_schema_field(TokenSerializer(allow_null=True))
+    def get_token(self, member: GroupMember) -> dict[str, Any] | None:
+        token = computed.known_token(member.group)
+        return TokenSerializer(token).data if token else None
+
+    @extend_schema_field(AmountField())
+    def get_amount_due(self, member: GroupMember) -> str:
+        return "0" if member.has_contributed else str(member.group.contribution_amount)
+
+    @extend_schema_field(TimeField(allow_null=True))
+    def get_round_ends_at(self, member: GroupMember) -> str | None:
+        return time_form(computed.round_ends_at(member.group))
+
+    @extend_schema_field(TimeField(allow_null=True))
+    def get_grace_ends_at(self, member: GroupMember) -> str | None:
+        return time_form(computed.grace_ends_at(member.group))
+
+    def get_is_overdue(self, member: GroupMember) -> bool:
+        return dues.is_overdue(member, self.context["now"])
+
+    def get_has_received_payout(self, member: GroupMember) -> bool:
+        return member.position < member.group.payout_index
+
+    def get_payout_round(self, member: GroupMember) -> int | None:
+        return dues.payout_round(member)
+
+    @extend_schema_field(AmountField(allow_null=True))
+    def get_payout_amount(self, member: GroupMember) -> str | None:
+        return None if dues.payout_round(member) is None else str(computed.payout_amount(member.group))
+
+    @extend_schema_field(TimeField(allow_null=True))
+    def get_payout_at(self, member: GroupMember) -> str | None:
+        return time_form(dues.payout_at(member, self.context["now"]))

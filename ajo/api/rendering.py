@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rest_framework import renderers
+from rest_framework import parsers, renderers
+from rest_framework.exceptions import ParseError
 from rest_framework.utils.encoders import JSONEncoder
 
 
@@ -22,3 +23,13 @@ class JSONRenderer(renderers.JSONRenderer):
         if data is None:
             return b""
         return data if isinstance(data, bytes) else dump(data)
+
+
+class JSONParser(parsers.JSONParser):
+    """DRF's parser, for which a body nested deeper than Python's stack is malformed too."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError:
+            raise ParseError("The body is nested too deeply.") from None

@@ -1,0 +1,110 @@
+"""How fresh an answer is, and the promise of `min_ledger`: headers, ETag, 304, and waiting for the sync."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Self
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.http import parse_etags
+
+from ajo.api.problems import invalid
+from ajo.cache import Answer, Unavailable, etag
+from ajo.soroban.fields import U32_MAX
+from ajo.soroban.models import Checkpoint
+
+AHEAD = 12  # ledgers, about a minute: further ahead of the chain nobody can have seen one
+WAIT = 5.0  # seconds that a list waits for the sync to pass a ledger; the sync runs about that often
+POLL = 0.1  # seconds between two looks at the checkpoint
+# Shared caches may keep an answer for less than a ledger, then ask again with its ETag.
+CACHE_CONTROL: Final = "public, max-age=1"
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What the tables say of themselves. Read it before the rows: an older label on newer rows is right."""
+
+    ledger: int
+    chain_ledger: int
+    stale: bool
+
+    @classmethod
+    def of_tables(cls) -> Self:
+        """From the checkpoint; ledger 0 and stale before the first sync."""
+        row = Checkpoint.objects.order_by("id").values_list("ledger", "chain_ledger", "heard_at").first()
+        if row is None:
+            return cls(0, 0, True)
+        ledger, chain_ledger, heard_at = row
+        stale = heard_at is None or time.time() - heard_at.timestamp() > settings.STALE_AFTER
+        return cls(ledger, chain_ledger, stale)
+
+
+def parse_min_ledger(text: str) -> int:
+    """A u32 in ASCII digits, at most AHEAD of the chain as last heard. Raises a 400, or Unavailable before any sync."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > 10 or int(text) > U32_MAX:
+        raise invalid(min_ledger="A ledger number is expected.")
+    wanted = int(text)
+    heard = Freshness.of_tables()
+    if heard.chain_ledger == 0 and wanted > 0:
+        raise Unavailable("The chain has not been heard from yet.")
+    if wanted > heard.chain_ledger + AHEAD:
+        raise invalid(min_ledger=f"The chain is at ledger {heard.chain_ledger}, as last heard.")
+    return wanted
+
+
+def tables_at_least(min_ledger: int) -> Freshness:
+    """The tables' freshness once the sync has passed `min_ledger`. Raises Unavailable after WAIT seconds."""
+    fresh = Freshness.of_tables()
+    if fresh.ledger >= min_ledger:
+        return fresh
+    deadline = time.monotonic() + WAIT
+    with _waiting_place():
+        while fresh.ledger < min_ledger:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"The tables are at ledger {fresh.ledger}.")
+            time.sleep(POLL)
+            fresh = Freshness.of_tables()
+    return fresh
+
+
+@lru_cache(maxsize=1)
+def _places() -> threading.BoundedSemaphore:
+    """At most a quarter of the web threads wait; the others go on answering what can be answered."""
+    return threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
+
+
+@contextmanager
+def _waiting_place() -> Iterator[None]:
+    if not _places().acquire(blocking=False):
+        raise Unavailable("Too many requests wait for the sync.")
+    try:
+        yield
+    finally:
+        _places().release()
+
+
+def label(response: HttpResponseBase, fresh: Freshness | Answer) -> None:
+    """Say how fresh the answer is."""
+    response.headers["Latest-Ledger"] = str(fresh.ledger)
+    if fresh.stale:
+        response.headers["Ajo-Stale"] = "true"
+
+
+def conditional(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The response with its strong ETag, or 304 with the same headers if the client has that body."""
+    tag = response.headers.get("ETag") or etag(response.content)
+    response.headers["ETag"] = tag
+    response.headers["Cache-Control"] = CACHE_CONTROL
+    known = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
+    if "*" not in known and tag not in (each.removeprefix("W/") for each in known):
+        return response
+    unchanged = HttpResponse(status=304, headers=dict(response.headers))
+    del unchanged.headers["Content-Type"]
+    return unchanged

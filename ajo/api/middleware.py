@@ -1,0 +1,72 @@
+"""Under /api/ everything is JSON: what Django answers by itself, before a view or instead of one, becomes a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import is_valid_path
+
+from ajo.api.problems import CONTENT_TYPE, problem
+
+PREFIX: Final = "/api/"
+SAFE: Final = ("GET", "HEAD")
+KEPT_HEADERS: Final = ("Allow", "Retry-After")
+# Reads are public: any page may make them, and see how fresh the answers are.
+CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "ETag, Latest-Ledger, Ajo-Stale, Retry-After, Location",
+}
+DETAILS: Final = {
+    400: "The request is malformed.",
+    403: "Not allowed.",
+    404: "There is nothing at this path.",
+    500: "Something failed on our side.",
+}
+
+
+class ApiMiddleware:
+    """The outermost one, so that what the others answer passes through it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path_info.startswith(PREFIX):
+            return self.get_response(request)
+        response = _early(request) or self.get_response(request)
+        if response.status_code >= 400 and response.get("Content-Type") != CONTENT_TYPE:
+            response = _as_problem(response)
+        for header, value in CORS.items():
+            response.headers[header] = value
+        return response
+
+
+def _early(request: HttpRequest) -> HttpResponse | None:
+    """What is refused before Django looks at it."""
+    # REST framework's parsers read the stream past DATA_UPLOAD_MAX_MEMORY_SIZE; a body without a length is not read.
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdecimal() and int(length[:20]) > (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0):
+        return problem(413, f"The body is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes.")
+    path = request.path_info
+    if path.endswith("/") or not is_valid_path(f"{path}/"):
+        return None
+    if request.method not in SAFE:
+        return problem(404, "Paths end in a slash: a body would be lost in a redirect.")
+    redirect = HttpResponse(status=308)
+    del redirect.headers["Content-Type"]
+    redirect.headers["Location"] = request.get_full_path(force_append_slash=True)
+    return redirect
+
+
+def _as_problem(response: HttpResponseBase) -> HttpResponse:
+    detail = DETAILS.get(response.status_code, response.reason_phrase)
+    answer = problem(response.status_code, detail)
+    for header in KEPT_HEADERS:
+        if header in response.headers:
+            answer.headers[header] = response.headers[header]
+    # not closed: that would end the request, and with it the connection to the database
+    return answer

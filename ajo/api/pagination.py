@@ -1,0 +1,160 @@
+"""Keyset pages: page one thousand costs what page one costs, and rows that arrive shift nothing.
+
+A cursor is the ordering key of a page's edge and a direction, signed together with the path, the filters and the
+ordering that it belongs to: any other cursor is not ours.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.models import F, QuerySet
+from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
+from django.utils.encoding import escape_uri_path
+from django.utils.http import urlencode
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ajo.api.problems import invalid
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 200
+MAC_SIZE = 12  # bytes
+# not part of what a list is: `min_ledger` says when, the others which part
+PAGING: Final = ("cursor", "limit", "min_ledger")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page begins: after these ordering keys, or before them."""
+
+    keys: list[Any]
+    backwards: bool = False
+
+    def sign(self, scope: str) -> str:
+        payload = json.dumps([self.keys, self.backwards], separators=(",", ":")).encode()
+        return base64.urlsafe_b64encode(_mac(scope, payload) + payload).rstrip(b"=").decode()
+
+    @classmethod
+    def verify(cls, text: str, scope: str) -> Cursor:
+        """Raises a 400 for whatever `sign` has not made for this very scope."""
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raw = b""
+        if not hmac.compare_digest(raw[:MAC_SIZE], _mac(scope, raw[MAC_SIZE:])):
+            raise invalid(cursor="Not a cursor of this list with these filters and this ordering.")
+        keys, backwards = json.loads(raw[MAC_SIZE:])
+        return cls(keys, backwards)
+
+
+def _mac(scope: str, payload: bytes) -> bytes:
+    key = f"ajo.api.cursor:{settings.SECRET_KEY}".encode()
+    return hmac.digest(key, scope.encode() + b"\0" + payload, hashlib.sha256)[:MAC_SIZE]
+
+
+@dataclass(slots=True)
+class Page:
+    rows: list[Any] = field(default_factory=list)
+    next: Cursor | None = None
+    previous: Cursor | None = None
+
+
+def read_page(queryset: QuerySet[Any], limit: int, cursor: Cursor | None) -> Page:
+    """One page of a queryset whose ordering is unique and of one direction, in one query of `limit` + 1 rows."""
+    order = [str(name) for name in queryset.query.order_by]
+    names = [name.removeprefix("-") for name in order]
+    columns = {f"key_{number}": F(name) for number, name in enumerate(names)}
+    descending = order[0].startswith("-")
+    backwards = cursor is not None and cursor.backwards
+    if cursor:
+        compare = TupleLessThan if descending != backwards else TupleGreaterThan
+        queryset = queryset.filter(compare(Tuple(*names), tuple(cursor.keys)))
+    if backwards:
+        queryset = queryset.order_by(*(name if descending else f"-{name}" for name in names))
+    rows = list(queryset.annotate(**columns)[: limit + 1])
+    more = len(rows) > limit
+    del rows[limit:]
+    if backwards:
+        rows.reverse()
+    if not rows:
+        return Page()
+    first, last = ([getattr(row, column) for column in columns] for row in (rows[0], rows[-1]))
+    before, after = Cursor(first, backwards=True), Cursor(last)
+    if backwards:
+        return Page(rows, after, before if more else None)
+    return Page(rows, after if more else None, before if cursor else None)
+
+
+def parse_limit(request: Request) -> int:
+    text = request.query_params.get("limit", str(DEFAULT_LIMIT))
+    if not (text.isascii() and text.isdecimal()) or len(text) > 3 or not 1 <= int(text) <= MAX_LIMIT:
+        raise invalid(limit=f"A number from 1 to {MAX_LIMIT} is expected.")
+    return int(text)
+
+
+def link(request: Request, **changes: str | None) -> str:
+    """This very list's absolute address, from PUBLIC_URL, with other paging."""
+    query = {name: str(value) for name, value in request.query_params.items() if name not in ("cursor", "min_ledger")}
+    query |= {name: value for name, value in changes.items() if value is not None}
+    return f"{settings.PUBLIC_URL}{escape_uri_path(request.path)}" + (f"?{urlencode(query)}" if query else "")
+
+
+class KeysetPagination(BasePagination):
+    """`limit` and `cursor` over whatever ordering the view's queryset has."""
+
+    parameters = ("limit", "cursor")
+    _links: tuple[str | None, str | None] = (None, None)
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
+        limit = parse_limit(request)
+        scope = _scope(request, queryset)
+        text = request.query_params.get("cursor")
+        page = read_page(queryset, limit, Cursor.verify(text, scope) if text is not None else None)
+        self._links = (self._link(request, scope, page.next), self._link(request, scope, page.previous))
+        return page.rows
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({"results": data, "next": self._links[0], "previous": self._links[1]})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        address = {"type": "string", "format": "uri", "nullable": True}
+        return {
+            "type": "object",
+            "required": ["results", "next", "previous"],
+            "properties": {"results": schema, "next": address, "previous": address},
+        }
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        described: Sequence[tuple[str, dict[str, Any], str]] = [
+            (
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+                "Rows a page.",
+            ),
+            ("cursor", {"type": "string"}, "From `next` or `previous`."),
+        ]
+        return [
+            {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
+            for name, schema, text in described
+            if name in self.parameters
+        ]
+
+    @staticmethod
+    def _link(request: Request, scope: str, cursor: Cursor | None) -> str | None:
+        return link(request, cursor=cursor.sign(scope)) if cursor else None
+
+
+def _scope(request: Request, queryset: QuerySet[Any]) -> str:
+    filters = sorted((name, value) for name, value in request.query_params.items() if name not in PAGING)
+    return json.dumps([request.path, filters, [str(name) for name in queryset.query.order_by]])

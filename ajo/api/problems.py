@@ -1,0 +1,102 @@
+"""Errors as RFC 9457 problem details, whoever notices them: a view, Django before any view, or a Redis that is gone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpResponse
+from rest_framework import exceptions
+
+from ajo import cache
+from ajo.api.rendering import dump
+
+CONTENT_TYPE: Final = "application/problem+json"
+DATABASE_RETRY_AFTER = 5  # seconds; what a restart of PostgreSQL takes
+OVERALL: Final = "non_field_errors"
+
+Errors = Mapping[str, Sequence[str]]
+
+
+def problem(
+    status: int, detail: str, *, errors: Errors | None = None, retry_after: float | None = None, **extra: object
+) -> HttpResponse:
+    """One problem as a response. `retry_after` is in seconds; `extra` are further members of the body."""
+    body: dict[str, object] = {"type": "about:blank", "title": title(status), "status": status, "detail": detail}
+    if errors:
+        body["errors"] = {field: list(messages) for field, messages in errors.items()}
+    response = HttpResponse(dump(body | extra), status=status, content_type=CONTENT_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+    return response
+
+
+def title(status: int) -> str:
+    """The status code's own words, as `about:blank` demands."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def invalid(**errors: str) -> exceptions.ValidationError:
+    """A 400 that says by field what is wrong."""
+    return exceptions.ValidationError({field: [message] for field, message in errors.items()})
+
+
+def exception_handler(failure: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
+    """What REST framework calls for every exception of a view; None is a fault of ours and becomes a 500 problem."""
+    match failure:
+        case cache.Absent() | Http404():
+            return problem(404, str(failure) or "Not on the chain.")
+        case cache.Unavailable():
+            return problem(503, failure.detail, retry_after=failure.retry_after)
+        case exceptions.ValidationError():
+            return _validation_problem(_by_field(failure.detail))
+        case DjangoValidationError():
+            return _validation_problem({OVERALL: failure.messages})
+        case exceptions.Throttled():
+            return problem(429, "Too many requests from your address.", retry_after=getattr(failure, "wait", None) or 1)
+        case exceptions.APIException():
+            return _with_allow(problem(failure.status_code, str(failure.detail)), failure, context)
+        case RequestDataTooBig():
+            return problem(413, "The body is too large.")
+        case SuspiciousOperation():
+            return problem(400, "The request is malformed.")
+        case PermissionDenied():
+            return problem(403, "Not allowed.")
+        case OperationalError() | InterfaceError():
+            return problem(503, "The database does not answer.", retry_after=DATABASE_RETRY_AFTER)
+    return None
+
+
+def _validation_problem(errors: Errors) -> HttpResponse:
+    said = (f"{field}: {text}" if field != OVERALL else text for field, texts in errors.items() for text in texts)
+    return problem(400, " ".join(said) or "The request is malformed.", errors=errors)
+
+
+def _by_field(detail: Any) -> Errors:
+    """ValidationError's detail, however deep, as a list of messages for each field."""
+    if isinstance(detail, Mapping):
+        return {str(field): _messages(value) for field, value in detail.items()}
+    return {OVERALL: _messages(detail)}
+
+
+def _messages(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [f"{key}: {text}" for key, inner in value.items() for text in _messages(inner)]
+    if isinstance(value, list | tuple):
+        return [text for inner in value for text in _messages(inner)]
+    return [str(value)]
+
+
+def _with_allow(response: HttpResponse, failure: Exception, context: Mapping[str, Any]) -> HttpResponse:
+    if isinstance(failure, exceptions.MethodNotAllowed) and (view := context.get("view")):
+        response.headers["Allow"] = ", ".join(view.allowed_methods)
+    return response

@@ -1,0 +1,57 @@
+"""What OpenAPI cannot see in the code: path parameters, headers, and the problems that any request may meet."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from drf_spectacular.utils import OpenApiParameter
+
+from ajo.api.filters import HASH_SCHEMA, ID_SCHEMA
+from ajo.api.problems import CONTENT_TYPE
+
+GROUP_ID: Final = OpenApiParameter("group_id", ID_SCHEMA, OpenApiParameter.PATH, description="The contract's number.")
+ADDRESS: Final = OpenApiParameter(
+    "address", {"type": "string", "minLength": 56, "maxLength": 56}, OpenApiParameter.PATH, description="G… or C…."
+)
+HASH: Final = OpenApiParameter("hash", HASH_SCHEMA, OpenApiParameter.PATH, description="The transaction's hash, hex.")
+
+MIN_LEDGER: Final = {
+    "name": "min_ledger",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 0},
+    "description": "The answer reflects this ledger or a later one; 503 if that takes too long.",
+}
+HEADERS: Final = {
+    "Latest-Ledger": {"schema": {"type": "integer"}, "description": "Everything announced up to it is in the answer."},
+    "Ajo-Stale": {"schema": {"type": "string", "enum": ["true"]}, "description": "The chain has been silent."},
+    "ETag": {"schema": {"type": "string"}},
+}
+PROBLEM: Final = {
+    "type": "object",
+    "description": "RFC 9457.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
+    },
+}
+
+
+def add_common_parts(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """A postprocessing hook: `min_ledger`, the freshness headers and the problem form for every read."""
+    result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
+    problem = {
+        "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "description": "Problem",
+    }
+    for path in result["paths"].values():
+        for method, operation in path.items():
+            operation["responses"]["default"] = problem
+            if method == "get":
+                operation.setdefault("parameters", []).append(MIN_LEDGER)
+                operation["responses"]["200"]["headers"] = HEADERS
+    return result

@@ -1,0 +1,117 @@
+"""What every public view does: refuse what it does not know, say how fresh the answer is, answer 304."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from ajo.api import freshness
+from ajo.api.pagination import KeysetPagination
+from ajo.api.problems import invalid
+from ajo.api.rendering import JSONRenderer
+from ajo.api.throttles import ReadThrottle
+
+MAX_VALUE = 1000  # characters of one query parameter: far beyond any cursor of ours
+PREFLIGHT_MAX_AGE: Final = "86400"  # seconds
+
+
+class ReadViewSet(GenericViewSet[Any]):
+    """A public read. `narrow` limits the queryset to what the path names."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = (ReadThrottle,)
+    renderer_classes = (JSONRenderer,)
+    pagination_class: type[KeysetPagination] | None = KeysetPagination
+    filterset_class: Any = None
+    filter_backends = (DjangoFilterBackend,)
+    metadata_class = None
+    # The tables answer, so `min_ledger` waits for the sync; a view that reads through the cache says how itself.
+    from_tables = True
+
+    min_ledger = 0
+    fresh: freshness.Freshness | None = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if self.action in (None, "metadata"):
+            return
+        check_query(request, self._parameters())
+        if text := request.query_params.get("min_ledger"):
+            self.min_ledger = freshness.parse_min_ledger(text)
+        if self.from_tables:
+            self.fresh = freshness.tables_at_least(self.min_ledger)
+
+    @classmethod
+    def lists(cls) -> Callable[..., HttpResponseBase]:
+        """As the view of a path that names a list."""
+        return cls.as_view({"get": "list"})
+
+    @classmethod
+    def retrieves(cls) -> Callable[..., HttpResponseBase]:
+        """As the view of a path that names one thing."""
+        return cls.as_view({"get": "retrieve"})
+
+    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows that the path names. Raises cache.Absent where it names nothing."""
+        return queryset
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        rows = self.paginate_queryset(self.filter_queryset(self.narrow(self.get_queryset())))
+        return self.get_paginated_response(self.get_serializer(rows, many=True).data)
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        """A browser's preflight, or someone who asks what there is."""
+        methods = ", ".join(self.allowed_methods)
+        response = HttpResponse(status=204)
+        response.headers["Access-Control-Allow-Methods"] = methods
+        response.headers["Access-Control-Allow-Headers"] = "Content-Type, If-None-Match"
+        response.headers["Access-Control-Max-Age"] = PREFLIGHT_MAX_AGE
+        return response
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        final = super().finalize_response(request, response, *args, **kwargs)
+        if self.fresh:
+            freshness.label(final, self.fresh)
+        if final.status_code != 200 or not isinstance(final, HttpResponse):
+            return final
+        if isinstance(final, Response):
+            final.render()
+        return freshness.conditional(_plain(request), final)
+
+    def _parameters(self) -> set[str]:
+        known = {"min_ledger"}
+        if self.action == "list":
+            known.update(self.pagination_class.parameters if self.pagination_class else ())
+            filterset = self.filterset_class
+            known.update(filterset.base_filters if filterset else ())
+        return known
+
+
+def check_query(request: Request, known: set[str]) -> None:
+    """Raises a 400 for parameters that are unknown, repeated, empty, or hold what no value of ours does."""
+    errors = {}
+    for name, values in request.query_params.lists():
+        if name not in known:
+            errors[name[:100]] = "Unknown parameter."
+        elif len(values) > 1:
+            errors[name] = "Given more than once."
+        elif not values[0]:
+            errors[name] = "Is empty."
+        elif "\0" in values[0] or len(values[0]) > MAX_VALUE:
+            errors[name] = "Is no value that this parameter takes."
+    if errors:
+        raise invalid(**errors)
+
+
+def _plain(request: Request | HttpRequest) -> HttpRequest:
+    return request._request if isinstance(request, Request) else request

@@ -1,0 +1,89 @@
+"""`GET status/`: how far the tables follow the chain. No addresses of servers, no keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ajo.api.fields import AddressField, TimeField, U32Field, U64StringField
+from ajo.api.views import ReadViewSet
+from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
+
+MAX_GAPS = 100  # newest first; each is a time that the sync was away for longer than the RPC retains events
+
+
+class RunSerializer(serializers.Serializer[SyncRun]):
+    started_at = TimeField()
+    finished_at = TimeField(allow_null=True)
+    outcome = serializers.ChoiceField(read_only=True, choices=SyncRun.Outcome.choices)
+    ledger = U32Field(allow_null=True)
+    counts = serializers.DictField(read_only=True, child=serializers.IntegerField())
+
+
+class GapSerializer(serializers.Serializer[HistoryGap]):
+    """Ledgers whose events can no longer be had."""
+
+    from_ledger = U32Field()
+    to_ledger = U32Field()
+    found_at = TimeField()
+
+
+class StatusSerializer(serializers.Serializer[Any]):
+    network_passphrase = serializers.CharField(read_only=True, allow_null=True)
+    contract = AddressField(allow_null=True)
+    latest_ledger = U32Field(help_text="The sync's: everything announced up to it is in the tables.")
+    chain_ledger = U32Field(help_text="The network's, as last heard.")
+    lag_seconds = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="Since the newest ledger that was heard of closed."
+    )
+    stale = serializers.BooleanField(read_only=True)
+    paused = serializers.BooleanField(read_only=True, allow_null=True, help_text="Whether the contract is.")
+    group_count = U64StringField(help_text="Groups that the contract has made.")
+    halted = serializers.BooleanField(read_only=True, help_text="Whether the sync waits for a person.")
+    last_sync = RunSerializer(read_only=True, allow_null=True)
+    last_sweep = RunSerializer(read_only=True, allow_null=True)
+    gaps = GapSerializer(many=True, read_only=True)
+    drift_total = serializers.IntegerField(read_only=True)
+    undecoded = serializers.IntegerField(read_only=True)
+
+
+class StatusViewSet(ReadViewSet):
+    queryset: QuerySet[Checkpoint] = Checkpoint.objects.all()
+    serializer_class = StatusSerializer
+    pagination_class = None
+
+    @extend_schema(summary="How far this service follows the chain")
+    def retrieve(self, request: Request) -> Response:
+        checkpoint = Checkpoint.objects.current() or Checkpoint()
+        known = checkpoint.pk is not None
+        closed_at = checkpoint.chain_closed_at
+        lag = None if closed_at is None else max(0, int((timezone.now() - closed_at).total_seconds()))
+        status = {
+            "network_passphrase": checkpoint.network_passphrase if known else None,
+            "contract": checkpoint.contract if known else None,
+            "latest_ledger": checkpoint.ledger,
+            "chain_ledger": checkpoint.chain_ledger,
+            "lag_seconds": lag,
+            "stale": self.fresh is None or self.fresh.stale,
+            "paused": checkpoint.paused if known else None,
+            "group_count": checkpoint.group_count,
+            "halted": bool(checkpoint.halted),
+            "last_sync": _last(SyncRun.Kind.SYNC),
+            "last_sweep": _last(SyncRun.Kind.SWEEP),
+            "gaps": list(HistoryGap.objects.order_by("-id")[:MAX_GAPS]),
+            "drift_total": checkpoint.drift_total,
+            "undecoded": UndecodedEntry.objects.count(),
+        }
+        return Response(self.get_serializer(status).data)
+
+
+def _last(kind: SyncRun.Kind) -> SyncRun | None:
+    """The newest run that ended; before the first, the one that goes on."""
+    runs = SyncRun.objects.filter(kind=kind).defer("reason").order_by("-id")
+    return runs.exclude(outcome=SyncRun.Outcome.RUNNING).first() or runs.first()

@@ -1,0 +1,131 @@
+"""History: all of it, a group's, a wallet's; what a transaction carried; a wallet's sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ajo.api.events import SHOWN
+from ajo.api.paths import address_of, hash_of
+from ajo.api.schema import ADDRESS, GROUP_ID, HASH
+from ajo.api.views import ReadViewSet
+from ajo.cache import Absent
+from ajo.soroban.models import ChainTransaction, ContractEvent
+from contributions.filters import HistoryFilter, InGroupFilter
+from contributions.models import Contribution, Payout, Refund
+from contributions.serializers import (
+    ContributionSerializer,
+    PayoutSerializer,
+    RefundSerializer,
+    TransactionSerializer,
+    WalletSerializer,
+)
+from contributions.wallets import wallet
+from groups.models import User
+from groups.queries import known_user
+from groups.views import InGroupViewSet
+
+
+class OfUserViewSet(ReadViewSet):
+    """A list of what one wallet did."""
+
+    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(user=known_user(address_of(self.kwargs["address"])))
+
+
+class Contributions(ReadViewSet):
+    queryset: Any = Contribution.objects.select_related("user").newest_first()
+    serializer_class: Any = ContributionSerializer
+
+
+class Payouts(ReadViewSet):
+    queryset: Any = Payout.objects.select_related("user").newest_first()
+    serializer_class: Any = PayoutSerializer
+
+
+class Refunds(ReadViewSet):
+    queryset: Any = Refund.objects.select_related("user").newest_first()
+    serializer_class: Any = RefundSerializer
+
+
+@extend_schema_view(list=extend_schema(summary="Contributions, newest first"))
+class ContributionViewSet(Contributions):
+    filterset_class = HistoryFilter
+
+
+@extend_schema_view(list=extend_schema(summary="Payouts, newest first"))
+class PayoutViewSet(Payouts):
+    filterset_class = HistoryFilter
+
+
+@extend_schema_view(list=extend_schema(summary="Refunds, newest first"))
+class RefundViewSet(Refunds):
+    filterset_class = HistoryFilter
+
+
+@extend_schema_view(list=extend_schema(summary="A group's contributions, newest first", parameters=[GROUP_ID]))
+class GroupContributionViewSet(InGroupViewSet, Contributions):
+    filterset_class = InGroupFilter
+
+
+@extend_schema_view(list=extend_schema(summary="A group's payouts, newest first", parameters=[GROUP_ID]))
+class GroupPayoutViewSet(InGroupViewSet, Payouts):
+    pass
+
+
+@extend_schema_view(list=extend_schema(summary="A group's refunds, newest first", parameters=[GROUP_ID]))
+class GroupRefundViewSet(InGroupViewSet, Refunds):
+    pass
+
+
+@extend_schema_view(list=extend_schema(summary="What a wallet paid, newest first", parameters=[ADDRESS]))
+class UserContributionViewSet(OfUserViewSet, Contributions):
+    pass
+
+
+@extend_schema_view(list=extend_schema(summary="What a wallet received, newest first", parameters=[ADDRESS]))
+class UserPayoutViewSet(OfUserViewSet, Payouts):
+    pass
+
+
+@extend_schema_view(list=extend_schema(summary="What a wallet was refunded, newest first", parameters=[ADDRESS]))
+class UserRefundViewSet(OfUserViewSet, Refunds):
+    pass
+
+
+class WalletViewSet(ReadViewSet):
+    queryset = User.objects.all()
+    serializer_class = WalletSerializer
+    pagination_class = None
+
+    @extend_schema(summary="One wallet with its counts and sums", parameters=[ADDRESS])
+    def retrieve(self, request: Request, address: str) -> Response:
+        return Response(self.get_serializer(wallet(known_user(address_of(address)))).data)
+
+
+class TransactionViewSet(ReadViewSet):
+    queryset = ChainTransaction.objects.all()
+    serializer_class = TransactionSerializer
+    pagination_class = None
+
+    @extend_schema(summary="What is known of a transaction", parameters=[HASH])
+    def retrieve(self, request: Request, hash: str) -> Response:  # the path's word
+        tx_hash = hash_of(hash)
+        submitted = ChainTransaction.objects.filter(hash=tx_hash).only("status", "ledger").first()
+        carried = {
+            "contributions": list(Contributions.queryset.filter(tx_hash=tx_hash)),
+            "payouts": list(Payouts.queryset.filter(tx_hash=tx_hash)),
+            "refunds": list(Refunds.queryset.filter(tx_hash=tx_hash)),
+            "events": list(ContractEvent.objects.filter(tx_hash=tx_hash).only(*SHOWN).order_by("id")),
+        }
+        ledger = next((row.ledger for rows in carried.values() for row in rows), None)
+        if submitted is None and ledger is None:
+            raise Absent("Nothing is known of this transaction.")
+        # only a transaction that succeeded announces anything
+        status = submitted.status if submitted else ChainTransaction.Status.SUCCESS
+        known = {"hash": tx_hash, "status": status, "ledger": (submitted and submitted.ledger) or ledger}
+        return Response(self.get_serializer(known | carried).data)

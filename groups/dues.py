@@ -1,0 +1,32 @@
+"""What a wallet has to pay, and when it is paid: computed when asked, from the stored state and the time `now`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ajo.api.fields import later
+from groups import computed
+from groups.models import GroupMember
+
+
+def payout_round(member: GroupMember) -> int | None:
+    """The round in which the member is paid; None once it was. Round and payout index move together."""
+    ahead = member.position - member.group.payout_index
+    return member.group.current_round + ahead if ahead >= 0 else None
+
+
+def payout_at(member: GroupMember, now: datetime) -> datetime | None:
+    """The earliest time of the member's payout: each round until then lasts its duration and grace, and no round
+    ends in the past. None once it was paid, or where no calendar holds the time."""
+    group = member.group
+    ahead = member.position - group.payout_index
+    ends = computed.grace_ends_at(group)
+    if ahead < 0 or ends is None:
+        return None
+    return later(max(ends, now), ahead * (group.cycle_duration + (group.grace_period or 0)))
+
+
+def is_overdue(member: GroupMember, now: datetime) -> bool:
+    """Whether this round is unpaid after its end."""
+    ends = computed.round_ends_at(member.group)
+    return not member.has_contributed and ends is not None and now > ends

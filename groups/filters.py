@@ -1,0 +1,70 @@
+"""What the list of groups can be asked for. Wallets are looked up first: a constant plans better than a join."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import FilteredRelation, Q, QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+
+from ajo.api.filters import AddressFilter, AmountFilter, FlagFilter
+from groups.models import Group, User
+
+ORDERINGS: Final = ("id", "contribution_amount", "member_count")
+MIN_SEARCH, MAX_SEARCH = 3, 50  # characters: a trigram; a name's bytes on the chain
+
+
+class _SearchField(forms.CharField):
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs = {name: kwargs[name] for name in ("required", "label", "help_text") if name in kwargs}
+        super().__init__(strip=False, **kwargs)
+
+    def clean(self, value: Any) -> str:
+        text = str(value or "")
+        if text and not MIN_SEARCH <= len(text) <= MAX_SEARCH:
+            raise ValidationError(f"From {MIN_SEARCH} to {MAX_SEARCH} characters are expected.")
+        return text
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class _SearchFilter(django_filters.Filter):
+    field_class = _SearchField
+
+
+class GroupFilter(django_filters.FilterSet):
+    status = django_filters.ChoiceFilter(choices=Group.Status.choices)
+    creator = AddressFilter(method="by_creator")
+    member = AddressFilter(method="by_member")
+    token = AddressFilter(field_name="token_id")
+    joinable = FlagFilter(field_name="is_joinable", help_text="Active and not full.")
+    amount_min = AmountFilter(field_name="contribution_amount", lookup_expr="gte")
+    amount_max = AmountFilter(field_name="contribution_amount", lookup_expr="lte")
+    search = _SearchFilter(field_name="name", lookup_expr="icontains", help_text="In names; three characters or more.")
+    ordering = django_filters.ChoiceFilter(
+        choices=[(f"{sign}{name}", f"{sign}{name}") for name in ORDERINGS for sign in ("", "-")],
+        method="by_ordering",
+        help_text="-id (newest first) if not given.",
+    )
+
+    def by_creator(self, queryset: QuerySet[Group], name: str, value: str) -> QuerySet[Group]:
+        user = User.objects.filter(wallet_address=value).first()
+        return queryset.filter(creator=user) if user else queryset.none()
+
+    def by_member(self, queryset: QuerySet[Group], name: str, value: str) -> QuerySet[Group]:
+        user = User.objects.filter(wallet_address=value).first()
+        return of_member(queryset, user) if user else queryset.none()
+
+    def by_ordering(self, queryset: QuerySet[Group], name: str, value: str) -> QuerySet[Group]:
+        sign = "-" if value.startswith("-") else ""
+        newest = str(queryset.query.order_by[-1]).removeprefix("-")
+        return queryset.order_by(*([value] if value.removeprefix("-") != "id" else []), f"{sign}{newest}")
+
+
+def of_member(queryset: QuerySet[Group], user: User) -> QuerySet[Group]:
+    """A wallet's groups, newest first, walked along the index on its memberships."""
+    place = FilteredRelation("memberships", condition=Q(memberships__user=user))
+    return queryset.annotate(place=place).filter(place__user=user).order_by("-place__group_id")

@@ -1,0 +1,113 @@
+"""Groups, their members and events, and what a wallet belongs to and owes."""
+
+from __future__ import annotations
+
+from functools import cache as once
+from functools import partial
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.request import Request
+
+from ajo.api import freshness
+from ajo.api.events import SHOWN, EventSerializer
+from ajo.api.paths import address_of, group_id_of
+from ajo.api.schema import ADDRESS, GROUP_ID
+from ajo.api.throttles import admit_chain_call
+from ajo.api.views import ReadViewSet
+from ajo.soroban.models import ContractEvent
+from groups.filters import GroupFilter, of_member
+from groups.models import Group, GroupMember, User
+from groups.queries import known_user, listed_groups
+from groups.reads import ensure_group, group_answer
+from groups.serializers import (
+    DueSerializer,
+    GroupDetailSerializer,
+    GroupSerializer,
+    MemberSerializer,
+    UserSerializer,
+)
+
+
+@extend_schema_view(list=extend_schema(summary="Groups, newest first"))
+class GroupViewSet(ReadViewSet):
+    queryset = listed_groups()
+    serializer_class = GroupSerializer
+    filterset_class = GroupFilter
+
+
+class GroupDetailViewSet(ReadViewSet):
+    """One group, from the cache, the tables or the chain: whichever is nearest and new enough."""
+
+    queryset = Group.objects.all()
+    serializer_class = GroupDetailSerializer
+    pagination_class = None
+    from_tables = False
+
+    @extend_schema(summary="One group with its members and its refund request", parameters=[GROUP_ID])
+    def retrieve(self, request: Request, group_id: str) -> HttpResponse:
+        answer = group_answer(group_id_of(group_id), self.min_ledger, admit=once(partial(admit_chain_call, request)))
+        response = HttpResponse(answer.body, content_type="application/json")
+        response.headers["ETag"] = answer.etag
+        freshness.label(response, answer)
+        return response
+
+
+class InGroupViewSet(ReadViewSet):
+    """A list within one group, which is read from the chain if the tables do not have it yet."""
+
+    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        group_id = group_id_of(self.kwargs["group_id"])
+        ensure_group(group_id, admit=once(partial(admit_chain_call, self.request)))
+        return queryset.filter(group_id=group_id)
+
+
+@extend_schema_view(list=extend_schema(summary="Members in payout order", parameters=[GROUP_ID]))
+class GroupMemberViewSet(InGroupViewSet):
+    queryset = GroupMember.objects.select_related("user", "group").order_by("position")
+    serializer_class = MemberSerializer
+
+
+@extend_schema_view(list=extend_schema(summary="A group's events, newest first", parameters=[GROUP_ID]))
+class GroupEventViewSet(InGroupViewSet):
+    queryset = ContractEvent.objects.only(*SHOWN).order_by("-id")
+    serializer_class = EventSerializer
+
+
+@extend_schema_view(list=extend_schema(summary="Wallets, newest first"))
+class UserViewSet(ReadViewSet):
+    queryset = User.objects.order_by("-id")
+    serializer_class = UserSerializer
+
+
+@extend_schema_view(list=extend_schema(summary="The groups a wallet belongs to, newest first", parameters=[ADDRESS]))
+class UserGroupViewSet(ReadViewSet):
+    queryset = listed_groups()
+    serializer_class = GroupSerializer
+
+    def narrow(self, queryset: QuerySet[Group]) -> QuerySet[Group]:
+        return of_member(queryset, known_user(address_of(self.kwargs["address"])))
+
+
+@extend_schema_view(
+    list=extend_schema(summary="What a wallet has to pay now, and when it is paid out", parameters=[ADDRESS])
+)
+class UserDueViewSet(ReadViewSet):
+    """One row for each active group of the wallet. Computed when asked: `now` is read once."""
+
+    queryset = (
+        GroupMember.objects.select_related("group__token")
+        .defer("group__entry_xdr", "group__metadata_xdr", "group__description", "group__rules")
+        .filter(group__status=Group.Status.ACTIVE)
+        .order_by("-group_id")
+    )
+    serializer_class = DueSerializer
+
+    def narrow(self, queryset: QuerySet[GroupMember]) -> QuerySet[GroupMember]:
+        return queryset.filter(user=known_user(address_of(self.kwargs["address"])))
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "now": timezone.now()}
