@@ -88,6 +88,12 @@ class Chain:
         return self.contracts.token
 
     @property
+    def is_new(self) -> bool:
+        """Nothing has happened yet but the deployment."""
+        with self.lock:
+            return (self.store.last() or (0, 0))[0] <= 2
+
+    @property
     def latest(self) -> int:
         return self.range().last
 
@@ -269,6 +275,11 @@ class Chain:
             ledger.writes.update(writes)
             self._state.apply(writes)
             return tx_hash
+
+    def read(self, key: Key) -> Any:
+        """What the Ajo contract holds under a key now, open ledger included; None for nothing."""
+        with self.lock:
+            return self._state.get(self.contract, key)
 
     def balance(self, holder: str) -> int:
         with self.lock:

@@ -87,7 +87,10 @@ class Store:
 
     @contextmanager
     def ledger(self) -> Iterator[None]:
-        """Everything written inside is there afterwards, or nothing of it."""
+        """Everything written inside is there afterwards, or nothing of it. Within another, it is part of that one."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -146,6 +149,10 @@ class Store:
     def entry(self, key: bytes) -> StoredEntry | None:
         row = self._db.execute("SELECT xdr, modified, live_until FROM entry WHERE key = ?", (key,)).fetchone()
         return None if row is None else StoredEntry(*row)
+
+    def entries(self) -> Iterator[tuple[bytes, str]]:
+        """Every entry there is: LedgerKey bytes and base64 LedgerEntryData."""
+        yield from self._db.execute("SELECT key, xdr FROM entry")
 
     def add_transaction(self, tx: StoredTransaction) -> None:
         row = (tx.hash, tx.ledger, tx.position, tx.successful, json.dumps(tx.events), json.dumps(tx.details))
