@@ -79,7 +79,7 @@ def run(wanted: Settings, stop: threading.Event) -> int:
     server.rpc.friendbot_url = f"{server.url}/friendbot"
     people = Population(chain, wanted.seed, pace=LIVE_PACE) if wanted.demo else None
     thread = serve_in_thread(server)
-    print(f"ready: {server.url} contract {chain.contract} network {chain.passphrase!r}", flush=True)
+    print(f"ready: {server.url} contract={chain.contract} network={chain.passphrase!r}", flush=True)
     while not stop.wait(wanted.ledger_seconds):
         close_one(chain, people)
     server.shutdown()
