@@ -1,0 +1,183 @@
+"""History that no event tells any more: recovered from the CONTRIB, PAYOUT and REFUND entries, which stay.
+
+Round, wallet, group and amount are exact; the transaction, event, ledger and time are unknown, and null. If the event
+turns up later the same row is completed (`HistoryQuerySet.record`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from ajo.soroban.binding import entries as on_chain
+from ajo.soroban.binding.codec import DecodeError
+from ajo.soroban.binding.entries import decode_entry
+from ajo.soroban.binding.keys import ContribKey, Key, PayoutKey, RefundKey
+from ajo.soroban.client import MAX_KEYS, LedgerEntry, SorobanClient
+from ajo.soroban.errors import NodeLagging
+from ajo.soroban.lease import Held
+from ajo.soroban.models import Checkpoint, HistoryGap
+from ajo.soroban.times import moment
+from contributions.models import Contribution, HistoryRow, Payout, Refund
+from groups.models import Group, GroupMember
+from groups.readings import Undecoded
+from groups.sync import set_aside
+
+GROUPS_AT_A_TIME = 50  # groups whose recovery commits together
+
+
+@dataclass(slots=True)
+class Proof:
+    """What one group's entries prove at `ledger`: its history of the rounds from `from_round` on, and how old each is.
+
+    Keys are (round, wallet), values the ledger at which the entry was written.
+    """
+
+    group: Group
+    members: dict[str, GroupMember]
+    from_round: int
+    ledger: int = 0
+    contributions: dict[tuple[int, str], int] = field(default_factory=dict)
+    payouts: dict[tuple[int, str], int] = field(default_factory=dict)
+    refunds: dict[tuple[int, str], int] = field(default_factory=dict)
+    refund_records: dict[str, on_chain.Refund] = field(default_factory=dict)
+    undecoded: list[Undecoded] = field(default_factory=list)
+
+    def note(self, key: Key, name: str, entry: LedgerEntry) -> None:
+        """Take an entry that exists. A payout's round is its recipient's position, from 1."""
+        match key:
+            case ContribKey():
+                self.contributions[key.cycle, key.member] = entry.last_modified
+            case PayoutKey():
+                self.payouts[self.members[key.member].position + 1, key.member] = entry.last_modified
+            case RefundKey():
+                try:
+                    value = decode_entry(entry.xdr).value
+                    if not isinstance(value, on_chain.Refund):
+                        raise DecodeError("the entry is no refund")
+                except DecodeError as failure:
+                    self.undecoded.append(Undecoded(name, self.group.pk, entry.xdr, str(failure), self.ledger))
+                else:
+                    self.refunds[self.group.current_round, key.member] = entry.last_modified
+                    self.refund_records[key.member] = value
+
+
+def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, held: Held, counts: dict[str, int]) -> None:
+    """Recover what each open gap swallowed, group by group; killed, it goes on where it committed last."""
+    for gap in HistoryGap.objects.filter(recovered_at=None).order_by("pk"):
+        while groups := list(Group.objects.filter(id__gt=gap.recovered_to).order_by("id")[:GROUPS_AT_A_TIME]):
+            held.renew()
+            proofs = read_history(client, checkpoint.contract, groups, counts)
+            gap.recovered_to = groups[-1].pk
+            with transaction.atomic():
+                for name, number in write_missing(proofs).items():
+                    counts[f"recovered_{name}"] = counts.get(f"recovered_{name}", 0) + number
+                HistoryGap.objects.filter(pk=gap.pk).update(recovered_to=gap.recovered_to)
+        HistoryGap.objects.filter(pk=gap.pk).update(recovered_at=Now())
+
+
+def read_history(
+    client: SorobanClient, contract: str, groups: Sequence[Group], counts: dict[str, int], *, again: bool = False
+) -> list[Proof]:
+    """What these groups' entries prove of each round not verified since it closed, or of all rounds `again`."""
+    proofs = [Proof(group, members, 1 if again else group.verified_round + 1) for group, members in _members(groups)]
+    wanted = [(proof, key) for proof in proofs for key in _keys(proof)]
+    at_least = max((group.synced_ledger for group in groups), default=0)
+    for start in range(0, len(wanted), MAX_KEYS):
+        part = wanted[start : start + MAX_KEYS]
+        names = [key.to_xdr(contract) for _, key in part]
+        answer = client.get_entries(names)
+        counts["calls"] = counts.get("calls", 0) + 1
+        if answer.ledger < at_least:
+            raise NodeLagging(f"the node is at ledger {answer.ledger}, {at_least} is known to exist")
+        for (proof, key), name in zip(part, names, strict=True):
+            proof.ledger = min(proof.ledger or answer.ledger, answer.ledger)
+            if entry := answer.found.get(name):
+                proof.note(key, name, entry)
+    return proofs
+
+
+def _members(groups: Iterable[Group]) -> list[tuple[Group, dict[str, GroupMember]]]:
+    members: dict[int, dict[str, GroupMember]] = {group.pk: {} for group in groups}
+    rows = GroupMember.objects.filter(group_id__in=members).select_related("user")
+    for member in rows.order_by("group_id", "position"):
+        members[member.group_id][member.user.wallet_address] = member
+    return [(group, members[group.pk]) for group in groups]
+
+
+def _keys(proof: Proof) -> Iterator[Key]:
+    """Every round that is asked for × its members: who joined later has no entry, which is no contribution."""
+    group = proof.group
+    for wallet, member in proof.members.items():
+        for cycle in range(proof.from_round, group.current_round + 1):
+            yield ContribKey(group.pk, cycle, wallet)
+        if member.position < group.payout_index:
+            yield PayoutKey(group.pk, wallet)
+        if not group.is_active:
+            yield RefundKey(group.pk, wallet)
+
+
+def write_missing(proofs: Sequence[Proof], *, up_to: int | None = None) -> dict[str, int]:
+    """Insert what entries prove and no row shows; rows that an event told stay as they are. Returns how many of each.
+
+    `up_to`: leave entries out that are younger than this ledger, for their events are still to come.
+    """
+    groups = {proof.group.pk: proof.group for proof in proofs}
+    set_aside([undecoded for proof in proofs for undecoded in proof.undecoded])
+    counts = {}
+    for model, make in ((Contribution, _contributions), (Payout, _payouts), (Refund, _refunds)):
+        known = set(model.objects.filter(group_id__in=groups).values_list("group_id", "round", "user_id"))
+        proven = [(row, ledger) for proof in proofs for row, ledger in make(proof)]
+        missing: list[Any] = [
+            row
+            for row, ledger in proven
+            if (row.group_id, row.round, row.user_id) not in known and (up_to is None or ledger <= up_to)
+        ]
+        if model is Payout and missing:
+            # it paid one contribution for each entry of its round; all of those are in the table by now
+            paid = Counter(Contribution.objects.filter(group_id__in=groups).values_list("group_id", "round"))
+            for row in missing:
+                row.amount = groups[row.group_id].contribution_amount * paid[row.group_id, row.round]
+        model.objects.bulk_create(missing, ignore_conflicts=True)
+        counts[f"{model.__name__.lower()}s"] = len(missing)
+    for group in groups.values():
+        # the current round of an active group is still open
+        group.verified_round = max(group.verified_round, group.current_round - int(group.is_active))
+    Group.objects.bulk_update(groups.values(), ["verified_round"])
+    return counts
+
+
+Rows = Iterator[tuple[HistoryRow, int]]  # with the ledger at which the entry was written
+
+
+def _contributions(proof: Proof) -> Rows:
+    for (cycle, wallet), ledger in sorted(proof.contributions.items()):
+        yield Contribution(amount=proof.group.contribution_amount, **_identity(proof, cycle, wallet)), ledger
+
+
+def _payouts(proof: Proof) -> Rows:
+    for (cycle, wallet), ledger in sorted(proof.payouts.items()):
+        yield Payout(amount=0, **_identity(proof, cycle, wallet)), ledger  # the amount is counted when it is written
+
+
+def _refunds(proof: Proof) -> Rows:
+    for (cycle, wallet), ledger in sorted(proof.refunds.items()):
+        said = proof.refund_records[wallet]
+        yield (
+            Refund(
+                amount=said.amount,
+                reason=said.reason,
+                created_at=moment(said.timestamp),
+                **_identity(proof, cycle, wallet),
+            ),
+            ledger,
+        )
+
+
+def _identity(proof: Proof, cycle: int, wallet: str) -> dict[str, int]:
+    return {"group_id": proof.group.pk, "round": cycle, "user_id": proof.members[wallet].user_id}

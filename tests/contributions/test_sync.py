@@ -1,0 +1,356 @@
+"""The sync against the sandbox over HTTP: whatever happened on the chain, the tables equal its entries."""
+
+import base64
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
+from stellar_sdk import scval
+from stellar_sdk.xdr import LedgerEntryData
+
+from ajo import cache
+from ajo.soroban.binding.keys import GroupKey
+from ajo.soroban.client import SorobanClient
+from ajo.soroban.errors import RpcUnavailable, WrongChain
+from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun, UndecodedEntry
+from ajo.soroban.sandbox.sandbox import Sandbox
+from contributions.models import Contribution, Payout
+from contributions.sweep import sweep_groups
+from contributions.sync import sync_pass
+from groups.models import Group, GroupMember
+from groups.reads import group_answer
+from tests.histories import DAY, History, contract_entries, wallets
+from tests.truth import differences
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def catch_up(client: SorobanClient) -> None:
+    while not sync_pass(client).caught_up:
+        pass
+
+
+def assert_equal(sandbox: Sandbox) -> None:
+    assert differences(contract_entries(sandbox.chain)) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tables_equal_the_chain_after_a_random_history(
+    sandbox: Sandbox, client_of_chain: SorobanClient, seed: int, settings: Settings
+) -> None:
+    settings.RPC_EVENTS_LIMIT = 7  # pages that end anywhere, inside transactions too
+    history = History(sandbox.chain, seed)
+    for _ in range(4):
+        history.walk(20)
+        catch_up(client_of_chain)
+        list(sweep_groups(lambda read: read(client_of_chain)))  # names change without an event
+        assert_equal(sandbox)
+    assert Contribution.objects.exists()
+    assert Payout.objects.exists()
+    assert not GroupMember.objects.filter(joined_at=None).exists()
+    assert Checkpoint.objects.get().ledger == sandbox.chain.latest
+
+
+def test_a_second_pass_changes_nothing(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    History(sandbox.chain, 11).walk(30)
+    catch_up(client_of_chain)
+    before = list(Group.objects.order_by("id").values()), list(Contribution.objects.order_by("id").values())
+    catch_up(client_of_chain)
+    assert before == (list(Group.objects.order_by("id").values()), list(Contribution.objects.order_by("id").values()))
+
+
+def test_an_idle_pass_costs_two_calls(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    History(sandbox.chain, 3).walk(10)
+    catch_up(client_of_chain)
+    sandbox.chain.close_ledger()
+    sync_pass(client_of_chain)
+    assert SyncRun.objects.latest("id").counts["calls"] == 2
+
+
+def test_a_page_that_is_played_again_is_written_once(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    """What a node that delivers twice, or a pass that died after its commit, leads to."""
+    History(sandbox.chain, 5).walk(40)
+    catch_up(client_of_chain)
+    Checkpoint.objects.update(cursor="")
+    events = ContractEvent.objects.count()
+    catch_up(client_of_chain)
+    assert ContractEvent.objects.count() == events
+    assert_equal(sandbox)
+
+
+def test_one_transaction_with_several_contributions_gives_several_rows(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    chain = sandbox.chain
+    members = wallets(3)
+    for wallet in members:
+        chain.fund(wallet)
+    group = chain.call(members[0], "create_group", members[0], chain.token, 50, DAY, 3, 0, 0, 0).result
+    for wallet in members[1:]:
+        chain.call(wallet, "join_group", wallet, group)
+    chain.close_ledger()
+    pay_all(sandbox, members, [group] * 3)
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    rows = Contribution.objects.all()
+    assert len(rows) == 3
+    assert len({row.tx_hash for row in rows}) == 1
+    assert len({row.event_id for row in rows}) == 3
+    assert_equal(sandbox)
+
+
+def pay_all(sandbox: Sandbox, members: list[str], groups: list[int]) -> None:
+    """One transaction of a router contract: `contribute` for each pair of member and group."""
+    arguments = (
+        scval.to_address(sandbox.contract),
+        scval.to_vec([scval.to_address(member) for member in members]),
+        scval.to_vec([scval.to_uint64(group) for group in groups]),
+    )
+    chain = sandbox.chain
+    done = chain.submit(members[0], "contribute_all", [a.to_xdr() for a in arguments], on=chain.contracts.router)
+    assert done.error is None
+
+
+def test_a_name_reaches_the_tables_by_the_sweep_and_counts_as_drift(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    """set_group_metadata emits no event: only comparing finds it."""
+    chain = sandbox.chain
+    (creator,) = wallets(1)
+    chain.call(creator, "create_group", creator, chain.token, 50, DAY, 3, 0, 0, 0)
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    chain.call(creator, "set_group_metadata", 1, b"caf\xc3\xa9 \xff\x00", b"what", b"rules")
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    assert Group.objects.get().name == ""
+    assert [step.done for step in sweep_groups(lambda read: read(client_of_chain))] == [1]
+    assert Group.objects.get().name == "café \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
+    assert SyncRun.objects.latest("id").counts["drift_metadata"] == 1
+    assert Checkpoint.objects.get().drift_total == 1
+    assert "café".encode() in group_answer(1).body
+
+
+def test_a_sweep_of_unchanged_groups_costs_one_call_for_a_hundred(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 250)
+    catch_up(client_of_chain)
+    list(sweep_groups(lambda read: read(client_of_chain)))
+    run = SyncRun.objects.latest("id")
+    assert (run.counts["calls"], run.counts["groups"], run.counts["groups_changed"]) == (3, 250, 0)
+
+
+def make_groups(sandbox: Sandbox, count: int) -> None:
+    (creator,) = wallets(1)
+    for _ in range(count):
+        sandbox.chain.call(creator, "create_group", creator, sandbox.chain.token, 50, DAY, 3, 0, 0, 0)
+    sandbox.chain.close_ledger()
+
+
+def test_an_empty_database_takes_all_groups_though_their_events_are_pruned(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    History(sandbox.chain, 21).walk(40)
+    sandbox.chain.close_ledger(sandbox.chain.retention)
+    make_groups(sandbox, 2)
+    catch_up(client_of_chain)
+    assert_equal(sandbox)
+    gap = HistoryGap.objects.get()
+    assert gap.from_ledger == 0
+    assert gap.recovered_at is not None
+    recovered = Contribution.objects.filter(event_id=None)
+    assert recovered.exists()
+    assert not recovered.exclude(tx_hash=None, ledger=None, created_at=None).exists()
+
+
+def test_events_pruned_while_the_sync_was_away_are_a_gap_and_what_they_told_is_recovered(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    history = History(sandbox.chain, 8)
+    history.walk(30)
+    catch_up(client_of_chain)
+    left = Checkpoint.objects.get().ledger
+    history.walk(30)
+    sandbox.chain.close_ledger(sandbox.chain.retention)
+    history.walk(10)
+    catch_up(client_of_chain)
+    assert_equal(sandbox)
+    gap = HistoryGap.objects.get()
+    assert gap.from_ledger == left
+    assert gap.to_ledger >= sandbox.chain.range().first - 1
+
+
+def test_a_recovered_contribution_is_completed_not_doubled_when_its_event_turns_up(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    History(sandbox.chain, 5).walk(40)
+    catch_up(client_of_chain)
+    told = list(Contribution.objects.order_by("id").values())
+    Contribution.objects.update(event_id=None, tx_hash=None, ledger=None, created_at=None)
+    Checkpoint.objects.update(cursor="")
+    catch_up(client_of_chain)
+    assert list(Contribution.objects.order_by("id").values()) == told
+
+
+def test_a_network_that_began_again_stops_the_sync_and_nothing_is_written(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    History(sandbox.chain, 5).walk(40)
+    catch_up(client_of_chain)
+    before = list(Group.objects.order_by("id").values())
+    sandbox.chain.reset()
+    sandbox.chain.close_ledger()
+    with pytest.raises(WrongChain):
+        sync_pass(client_of_chain)
+    sandbox.chain.close_ledger(200)
+    with pytest.raises(WrongChain, match="reset_chain"):
+        sync_pass(client_of_chain)
+    assert list(Group.objects.order_by("id").values()) == before
+    assert SyncRun.objects.latest("id").outcome == SyncRun.Outcome.FAILED
+
+
+def test_a_network_that_began_again_and_has_come_further_is_refused_too(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    History(sandbox.chain, 5).walk(10)
+    catch_up(client_of_chain)
+    sandbox.chain.reset()
+    sandbox.chain.close_ledger(100)
+    make_groups(sandbox, 1)
+    with pytest.raises(WrongChain):
+        catch_up(client_of_chain)
+
+
+def test_another_contract_or_network_than_the_tables_is_refused(
+    sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings
+) -> None:
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    settings.AJO_CONTRACT_ID = sandbox.chain.token
+    with pytest.raises(WrongChain, match="AJO_CONTRACT_ID"):
+        sync_pass(client_of_chain)
+
+
+def test_a_lagging_node_is_no_gap_and_nothing_goes_back(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    history = History(sandbox.chain, 5)
+    history.walk(20)
+    behind = sandbox.chain.replica()
+    history.walk(20)
+    catch_up(client_of_chain)
+    before = Checkpoint.objects.values().get()
+    with Sandbox(behind) as lagging:
+        slow = SorobanClient(lagging.url, retries=0)
+        with pytest.raises(RpcUnavailable):
+            sync_pass(slow)
+        slow.close()
+    assert Checkpoint.objects.values().get() == before
+    assert not HistoryGap.objects.exists()
+    assert_equal(sandbox)
+
+
+GARBAGE = [
+    (200, b"<html>maintenance</html>"),
+    (200, b""),
+    (200, b'{"jsonrpc":"2.0","id":"events","result":null}'),
+    (200, b'{"jsonrpc":"2.0","id":"events","result":{"events":[{"type":"contract"}]}}'),
+    (200, b'{"jsonrpc":"2.0","id":"another","result":{}}'),
+    (200, b'{"jsonrpc":"2.0","id":"events","result":{"events"'),
+    (200, b'{"jsonrpc":"2.0","id":"events","error":{"code":-32603,"message":"database is locked"}}'),
+    (200, b"[1, 2]"),
+    (500, b"oh no"),
+    (503, b"busy"),
+    (504, b""),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), GARBAGE)
+def test_garbage_from_the_rpc_ends_the_pass_with_its_reason_and_the_next_one_goes_on(
+    sandbox: Sandbox, client_of_chain: SorobanClient, status: int, body: bytes
+) -> None:
+    history = History(sandbox.chain, 9)
+    history.walk(15)
+    catch_up(client_of_chain)
+    before = Checkpoint.objects.values().get()
+    history.walk(15)
+    sandbox.answer_next(status, body)
+    with pytest.raises(RpcUnavailable):
+        sync_pass(client_of_chain)
+    assert Checkpoint.objects.values().get() == before
+    run = SyncRun.objects.latest("id")
+    assert run.outcome == SyncRun.Outcome.FAILED
+    assert run.reason
+    catch_up(client_of_chain)
+    assert_equal(sandbox)
+
+
+def test_what_cannot_be_decoded_is_set_aside_and_the_rest_goes_on(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 3)
+    spoil(sandbox, group=2)
+    catch_up(client_of_chain)
+    assert sorted(Group.objects.values_list("id", flat=True)) == [1, 3]
+    aside = UndecodedEntry.objects.get()
+    assert aside.group_id == 2
+    with pytest.raises(cache.Unavailable):
+        group_answer(2)
+
+
+def spoil(sandbox: Sandbox, group: int) -> None:
+    """Write a GROUP entry as no contract known here does: the map without one of its fields."""
+    key = GroupKey(group).to_xdr(sandbox.contract)
+    stored = sandbox.chain.store.entry(base64.b64decode(key))
+    assert stored is not None
+    data: Any = LedgerEntryData.from_xdr(stored.xdr)
+    fields = data.contract_data.val.map.sc_map
+    data.contract_data.val.map.sc_map = [f for f in fields if f.key.sym.sc_symbol != b"creator"]
+    with sandbox.chain.store.ledger():
+        sandbox.chain.put_entry(sandbox.chain.latest, base64.b64decode(key), data.to_xdr())
+
+
+def test_an_unknown_group_is_read_from_the_chain_once_and_an_impossible_one_never(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 2)
+    catch_up(client_of_chain)
+    Group.objects.filter(pk=2).delete()
+    cache.forget_all()
+    calls = counted(sandbox)
+    assert b'"id":"2"' in group_answer(2).body
+    assert calls == {"getNetwork": 1, "getLedgerEntries": 2}
+    assert b'"id":"2"' in group_answer(2).body
+    with pytest.raises(cache.Absent):
+        group_answer(3)
+    assert calls == {"getNetwork": 1, "getLedgerEntries": 2}
+
+
+def counted(sandbox: Sandbox) -> Counter[str]:
+    """Counts the requests that the sandbox answers from here on, by method."""
+    calls: Counter[str] = Counter()
+    answer = sandbox.rpc.call
+
+    def call(method: str, params: Any) -> Any:
+        calls[method] += 1
+        return answer(method, params)
+
+    sandbox.rpc.call = call  # type: ignore[method-assign]
+    return calls
+
+
+def test_the_number_of_statements_of_a_pass_does_not_grow_with_its_events(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+
+    def statements(count: int) -> int:
+        make_groups(sandbox, count)
+        with CaptureQueriesContext(connection) as queries:
+            catch_up(client_of_chain)
+        return len(queries)
+
+    assert statements(2) == statements(60)
