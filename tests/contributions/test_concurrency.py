@@ -1,0 +1,124 @@
+"""Two at once: one row, no error, the newer state."""
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pytest
+from django.db import connection
+
+from ajo.soroban.client import SorobanClient
+from ajo.soroban.lease import Superseded, lease
+from ajo.soroban.models import Checkpoint, ContractEvent
+from ajo.soroban.sandbox.sandbox import Sandbox
+from contributions.models import Contribution
+from contributions.sync import sync_pass
+from groups.models import Group, User
+from groups.readings import GroupReader
+from groups.sync import write_groups
+from tests.histories import History, contract_entries, wallets
+from tests.truth import differences
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(actions: Sequence[Callable[[], object]]) -> list[BaseException]:
+    """Run them in threads that start together; what they raised."""
+    failures: list[BaseException] = []
+    start = threading.Barrier(len(actions))
+
+    def run(action: Callable[[], object]) -> None:
+        try:
+            start.wait()
+            action()
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=[action]) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failures
+
+
+def test_wallets_are_made_once_by_many() -> None:
+    addresses = wallets(50)
+    orders = [addresses, addresses[::-1], addresses[20:], addresses[:30]]
+    assert at_once([partial(User.objects.ensure, some) for some in orders]) == []
+    assert User.objects.count() == 50
+
+
+def test_groups_are_written_once_by_many_and_the_newer_reading_stays(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    history = History(sandbox.chain, 4)
+    history.walk(20)
+    ids = history.groups[:]
+    reader = GroupReader(client_of_chain, sandbox.contract)
+    older = reader.read(ids).groups.copy()
+    history.walk(20)
+    newer = GroupReader(client_of_chain, sandbox.contract).read(ids).groups
+    assert older != newer
+    assert at_once([partial(write_groups, r) for r in (newer, older, newer, older)]) == []
+    write_groups(older)
+    stored = {group.pk: group.entry_xdr for group in Group.objects.all()}
+    assert stored == {group_id: reading.group_xdr for group_id, reading in newer.items()}
+
+
+def test_contributions_are_recorded_once_by_many(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    History(sandbox.chain, 5).walk(30)
+    sync_pass(client_of_chain)
+    rows = list(Contribution.objects.all())
+    assert rows
+    Contribution.objects.all().delete()
+
+    def record() -> None:
+        copies = [
+            Contribution(
+                group_id=row.group_id, user_id=row.user_id, round=row.round, amount=row.amount, event_id=row.event_id
+            )
+            for row in rows
+        ]
+        Contribution.objects.record(copies)
+
+    assert at_once([record] * 4) == []
+    assert Contribution.objects.count() == len(rows)
+
+
+def test_of_two_passes_at_once_one_runs_and_the_tables_are_right(sandbox: Sandbox) -> None:
+    History(sandbox.chain, 6).walk(40)
+    clients = [SorobanClient(sandbox.url, retries=0) for _ in range(4)]
+    failures = at_once([partial(sync_pass, c) for c in clients])
+    assert all(isinstance(failure, Superseded) for failure in failures)
+    assert len(failures) < 4
+    sync_pass(clients[0])
+    for client in clients:
+        client.close()
+    assert differences(contract_entries(sandbox.chain)) == []
+    assert Checkpoint.objects.count() == 1
+
+
+def test_without_the_lease_the_cursors_compare_and_set_keeps_two_passes_apart(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    History(sandbox.chain, 6).walk(10)
+    sync_pass(client_of_chain)
+    before = Checkpoint.objects.get()
+    History(sandbox.chain, 7).walk(10)
+    sync_pass(client_of_chain)
+    events = ContractEvent.objects.count()
+    assert not Checkpoint.objects.advance(before, cursor="0000000000000000001-0000000000")
+    assert ContractEvent.objects.count() == events
+
+
+def test_a_lease_is_held_by_one_and_taken_over_when_its_holder_is_gone() -> None:
+    with lease("sync"):
+        with pytest.raises(Superseded), lease("sync"):
+            pass
+        with lease("sweep"):
+            pass
+    with lease("sync") as held:
+        held.renew()

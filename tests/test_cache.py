@@ -1,0 +1,231 @@
+"""The cache's promises: never an older body under a newer label, and everything works without Redis."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from pytest_django import Settings
+
+from ajo import cache
+from ajo.cache import Document, Freshness
+
+ERA = "a" * 32
+
+
+def fresh(ledger: int, heard_at: float | None = None) -> Freshness:
+    return Freshness(ERA, ledger, time.time() if heard_at is None else heard_at)
+
+
+def document(revision: int, synced_ledger: int = 10) -> Document:
+    return Document(f'{{"revision":{revision}}}'.encode(), revision, synced_ledger)
+
+
+class Source:
+    """A resource in tables that a test moves by hand; counts who asked for what."""
+
+    def __init__(self, rows: Document | None, ledger: int = 10) -> None:
+        self.rows, self.ledger = rows, ledger
+        self.chain: Document | None = None
+        self.asked: list[str] = []
+        self.exists = True
+
+    def read(self, min_ledger: int = 0) -> cache.Answer:
+        return cache.read_through(
+            "thing:1",
+            freshness=lambda: fresh(self.ledger),
+            from_rows=self.from_rows,
+            from_chain=self.from_chain,
+            exists=lambda: self.exists,
+            min_ledger=min_ledger,
+        )
+
+    def from_rows(self) -> Document | None:
+        self.asked.append("rows")
+        return self.rows
+
+    def from_chain(self) -> None:
+        self.asked.append("chain")
+        self.rows = self.chain or self.rows
+
+
+def current_mark() -> cache.Mark:
+    found = cache.mark()
+    assert found is not None
+    return found
+
+
+def test_a_second_read_comes_from_redis() -> None:
+    cache.begin(fresh(10))
+    source = Source(document(1))
+    first = source.read()
+    assert source.read() == first
+    assert source.asked == ["rows"]
+
+
+def test_without_a_mark_nothing_in_redis_counts() -> None:
+    source = Source(document(1))
+    source.read()
+    source.read()
+    assert source.asked == ["rows", "rows"]
+
+
+def test_a_new_epoch_makes_every_body_worthless_without_deleting_it() -> None:
+    cache.begin(fresh(10))
+    source = Source(document(1))
+    source.read()
+    cache.forget_all()
+    cache.begin(fresh(10))
+    source.rows = document(2)
+    assert b"2" in source.read().body
+
+
+def test_a_slow_reader_puts_no_older_version_over_a_newer_one() -> None:
+    cache.begin(fresh(10))
+    mark = current_mark()
+    assert cache.refresh(mark, {"thing:1": document(3)})
+    assert cache.refresh(mark, {"thing:1": document(2)})
+    assert b"3" in Source(document(3)).read().body
+
+
+def test_a_slow_reader_whose_key_has_expired_meanwhile_puts_nothing_either() -> None:
+    """Its rows are from before the mark: the compare with the body alone would let it through."""
+    cache.begin(fresh(10))
+    slow = current_mark()
+    cache.advance(slow, fresh(11))
+    cache.refresh(slow, {"thing:1": document(1)})
+    newer = Source(document(2), ledger=11)
+    assert b"2" in newer.read().body
+    assert newer.asked == ["rows"]
+
+
+def test_the_label_is_the_marks_so_a_body_is_never_older_than_it() -> None:
+    cache.begin(fresh(10))
+    source = Source(document(1), ledger=10)
+    source.read()
+    source.ledger = 11  # the tables have moved, the pass died before its refresh
+    source.rows = document(2)
+    answer = source.read()
+    assert (answer.ledger, answer.body) == (10, document(1).body)
+
+
+def test_the_mark_never_goes_back() -> None:
+    cache.begin(fresh(10))
+    mark = current_mark()
+    cache.advance(mark, fresh(12))
+    cache.advance(mark, fresh(11))
+    assert current_mark().freshness.ledger == 12
+
+
+def test_silence_makes_answers_stale(settings: Settings) -> None:
+    cache.begin(fresh(10, heard_at=time.time() - settings.STALE_AFTER - 1))
+    source = Source(document(1))
+    source.read()
+    assert source.read().stale
+    cache.advance(current_mark(), fresh(11))
+    assert not source.read().stale
+
+
+def test_what_cannot_exist_is_absent_without_asking_the_chain() -> None:
+    source = Source(None)
+    source.exists = False
+    with pytest.raises(cache.Absent):
+        source.read()
+    assert "chain" not in source.asked
+
+
+def test_absence_is_remembered_for_seconds() -> None:
+    source = Source(None)
+    for _ in range(3):
+        with pytest.raises(cache.Absent):
+            source.read()
+    assert source.asked.count("chain") == 1
+
+
+def test_min_ledger_asks_the_chain_and_labels_the_answer_with_its_reading() -> None:
+    cache.begin(fresh(10))
+    source = Source(document(1, synced_ledger=9))
+    source.chain = document(2, synced_ledger=14)
+    assert source.read(min_ledger=14).ledger == 14
+    assert source.asked.count("chain") == 1
+    assert source.read().ledger == 10
+
+
+def test_min_ledger_that_no_node_reaches_is_unavailable_in_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "WAIT", 0.2)
+    source = Source(document(1, synced_ledger=9))
+    with pytest.raises(cache.Unavailable) as refused:
+        source.read(min_ledger=14)
+    assert refused.value.retry_after > 0
+
+
+@pytest.fixture
+def no_redis(settings: Settings) -> Iterator[None]:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    cache.client.cache_clear()
+    yield
+    cache.client.cache_clear()
+
+
+@pytest.mark.usefixtures("no_redis")
+def test_without_redis_everything_is_answered_from_the_tables() -> None:
+    source = Source(document(1))
+    assert source.read() == source.read()
+    source.rows, source.chain = None, document(2)
+    assert b"2" in source.read().body
+    assert cache.mark() is None
+
+
+def test_many_first_readers_make_one_reading_of_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.WEB_THREADS = 400
+    cache._places.cache_clear()
+    source = Source(None)
+    source.chain = document(1, synced_ledger=10)
+    entered = threading.Event()
+
+    def slowly() -> None:
+        source.asked.append("chain")
+        entered.wait(0.2)
+        source.rows = source.chain
+
+    monkeypatch.setattr(source, "from_chain", slowly)
+    answers: list[cache.Answer] = []
+    threads = [threading.Thread(target=lambda: answers.append(source.read())) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    cache._places.cache_clear()
+    assert len(answers) == 50
+    assert source.asked.count("chain") == 1
+
+
+def test_only_a_quarter_of_the_threads_wait_for_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.WEB_THREADS = 4
+    cache._places.cache_clear()
+    source = Source(None)
+    reading, release = threading.Event(), threading.Event()
+
+    def forever() -> None:
+        reading.set()
+        release.wait(10)
+        source.rows = document(1)
+
+    monkeypatch.setattr(source, "from_chain", forever)
+    first = threading.Thread(target=source.read)
+    first.start()
+    assert reading.wait(10)
+    with pytest.raises(cache.Unavailable, match="Too many"):
+        source.read()
+    release.set()
+    first.join()
+    cache._places.cache_clear()
+
+
+def test_a_reader_of_the_chain_that_died_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock in Redis expires; the process that held it is gone."""
+    cache.with_redis(lambda r: r.set(f"{cache.PREFIX}flight:thing:1", "a dead process", px=300))
+    source = Source(None)
+    source.chain = document(1)
+    assert b"1" in source.read().body
+    assert source.asked.count("chain") == 1
