@@ -62,14 +62,24 @@ def _begin(client: SorobanClient) -> Checkpoint:
     network = client.get_network()
     if network.passphrase != settings.STELLAR_NETWORK_PASSPHRASE:
         raise WrongChain(f"the RPC serves “{network.passphrase}”, STELLAR_NETWORK_PASSPHRASE names another network")
-    health = client.get_health()
-    # A node whose window is full prunes while we read: begin a little above what it holds.
-    is_pruning = health.latest_ledger - health.oldest_ledger + 1 >= health.retention
-    start = min(health.oldest_ledger + (2 if is_pruning else 0), health.latest_ledger)
     checkpoint, _ = Checkpoint.objects.get_or_create(
-        network_passphrase=network.passphrase, contract=settings.AJO_CONTRACT_ID, defaults={"start_ledger": start}
+        network_passphrase=network.passphrase,
+        contract=settings.AJO_CONTRACT_ID,
+        defaults={"start_ledger": _first_ledger(client)},
     )
     return checkpoint
+
+
+def _first_ledger(client: SorobanClient) -> int:
+    """From where on events can be had. A node whose window is full prunes while we read: a little above its oldest."""
+    health = client.get_health()
+    is_pruning = health.latest_ledger - health.oldest_ledger + 1 >= health.retention
+    return min(health.oldest_ledger + (2 if is_pruning else 0), health.latest_ledger)
+
+
+def restart_history(client: SorobanClient) -> None:
+    """Have the next passes apply every event again that can still be had."""
+    Checkpoint.objects.update(cursor="", start_ledger=_first_ledger(client))
 
 
 def _refuse_other_chain(checkpoint: Checkpoint) -> None:

@@ -25,11 +25,12 @@ FROM_CHAIN = [
 COMPARED = ["entry_xdr", "metadata_xdr", "contributions_received", "modified_ledger", "live_until_ledger"]
 
 
-def write_groups(readings: Mapping[int, GroupReading]) -> set[int]:
+def write_groups(readings: Mapping[int, GroupReading], *, force: bool = False) -> set[int]:
     """Write these snapshots; returns the ids of the groups that changed.
 
     In one transaction, with the rows locked in id order: of two writers the one with the newer ledger wins, whoever
-    comes first. Raises WrongChain for a group whose creation differs from the stored one: another chain.
+    comes first. Raises WrongChain for a group whose creation differs from the stored one: another chain. With `force`
+    what is stored counts for nothing: a rebuild overwrites it.
     """
     with transaction.atomic():
         users = User.objects.ensure(_addresses(readings.values()))
@@ -44,12 +45,12 @@ def write_groups(readings: Mapping[int, GroupReading]) -> set[int]:
         unchanged: dict[int, list[int]] = {}
         for old in stored.select_for_update(of=("self",)):
             reading, row = readings[old.pk], rows[old.pk]
-            if old.synced_ledger > row.synced_ledger:
+            if old.synced_ledger > row.synced_ledger and not force:
                 continue
-            if (old.created_at, old.creator_id) != (row.created_at, row.creator_id):
+            if not force and (old.created_at, old.creator_id) != (row.created_at, row.creator_id):
                 raise WrongChain(f"group {old.pk} was created by another wallet or at another time than the stored one")
             row.revision = old.revision + 1
-            if old.pk in known and not _differs(old, row, reading):
+            if old.pk in known and not force and not _differs(old, row, reading):
                 unchanged.setdefault(row.synced_ledger, []).append(old.pk)
             else:
                 changed[old.pk] = reading

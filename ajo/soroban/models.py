@@ -58,6 +58,9 @@ class Checkpoint(models.Model):
     live_until_ledger = models.BigIntegerField(
         null=True, help_text="When the instance entry is archived; 0: archived or unknown."
     )
+    rebuilt_to = models.BigIntegerField(
+        default=0, help_text="A rebuild has done the groups up to this id; 0: none is on."
+    )
     drift_total = models.BigIntegerField(
         default=0, help_text="Differences that sweeps found and no event had announced."
     )

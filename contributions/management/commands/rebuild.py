@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.progress import Progress
+
+from ajo.soroban.errors import ChainError
+from ajo.soroban.lease import Superseded
+from ajo.soroban.models import Checkpoint
+from ajo.soroban.nodes import nodes
+from contributions.rebuild import Rebuilt, rebuild_groups
+from contributions.sync import restart_history
+
+
+class Command(BaseCommand):
+    help = "Make the tables what the chain says, from an empty or a wrong database; goes on where it was killed."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="say what it would change, and change nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        dry_run = options["dry_run"]
+        try:
+            if not Checkpoint.objects.exists():
+                call_command("sync", stdout=self.stdout)  # an empty database is filled first
+            result = self._groups(dry_run=dry_run)
+            if not dry_run:
+                nodes().run(restart_history)
+                call_command("sync", stdout=self.stdout)
+        except (ChainError, Superseded) as failure:
+            raise CommandError(str(failure)) from failure
+        verb = "would change" if dry_run else "changed"
+        changes = ", ".join(f"{name} {number}" for name, number in sorted(result.counts.items()) if name != "calls")
+        self.stdout.write(f"rebuild: {verb}: {changes}")
+
+    def _groups(self, *, dry_run: bool) -> Rebuilt:
+        result = Rebuilt()
+        with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as progress:
+            task = progress.add_task("groups", total=None)
+            for result in rebuild_groups(nodes().run, dry_run=dry_run):
+                progress.update(task, total=result.total, completed=result.done)
+                if progress.disable:
+                    self.stdout.write(f"rebuild: {result.done} of {result.total} groups")
+        return result

@@ -1,0 +1,79 @@
+"""The rebuild against the sandbox: whatever the tables held, they equal the chain afterwards."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+
+from ajo.soroban.client import SorobanClient
+from ajo.soroban.models import Checkpoint
+from ajo.soroban.sandbox.sandbox import Sandbox
+from contributions.models import Contribution, Payout
+from contributions.rebuild import rebuild_groups
+from contributions.sync import sync_pass
+from groups.models import Group, GroupMember, User
+from tests.histories import History, contract_entries
+from tests.truth import differences
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def command(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def spoil() -> None:
+    """Wrong in every way that a table can be wrong."""
+    group = Group.objects.order_by("id")[0]
+    Group.objects.filter(pk=group.pk).update(name="not its name", contribution_amount=7, synced_ledger=2**31)
+    gone = Group.objects.order_by("id")[1]
+    for model in (Contribution, Payout):
+        model.objects.filter(group=gone).delete()
+    gone.delete()
+    GroupMember.objects.filter(group_id=3).delete()
+    surplus = Group.objects.get(pk=group.pk)
+    surplus.pk = 999
+    surplus.save(force_insert=True)
+    Contribution.objects.create(group_id=999, user=User.objects.first(), round=1, amount=1)
+    Contribution.objects.create(group_id=group.pk, user=User.objects.first(), round=77, amount=1)
+
+
+def test_an_empty_database_is_filled(sandbox: Sandbox) -> None:
+    History(sandbox.chain, 5).walk(40)
+    command("rebuild")
+    assert differences(contract_entries(sandbox.chain)) == []
+
+
+def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    History(sandbox.chain, 5).walk(40)
+    command("sync")
+    command("sweep")
+    assert differences(contract_entries(sandbox.chain)) == []
+    spoil()
+    wrong = differences(contract_entries(sandbox.chain))
+    assert wrong
+    said = command("rebuild", "--dry-run")
+    assert "would change" in said
+    assert "groups_removed 1" in said
+    assert differences(contract_entries(sandbox.chain)) == wrong
+    command("rebuild")
+    assert differences(contract_entries(sandbox.chain)) == []
+    assert "groups_changed 0" in command("rebuild", "--dry-run")
+
+
+def test_a_rebuild_that_was_killed_goes_on_where_it_was(
+    sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contributions.rebuild.BATCH", 2)
+    History(sandbox.chain, 5).walk(40)
+    while not sync_pass(client_of_chain).caught_up:
+        pass
+    steps = rebuild_groups(lambda read: read(client_of_chain))
+    assert next(steps).done == 2
+    steps.close()
+    assert Checkpoint.objects.get().rebuilt_to == 2
+    assert next(rebuild_groups(lambda read: read(client_of_chain))).done == 4
