@@ -3,8 +3,8 @@
 `postgres` and `redis` are also what the tests run on.
 """
 
-from ajo.devstack.postgres import postgres
+from ajo.devstack.postgres_server import postgres
 from ajo.devstack.process import StackError
-from ajo.devstack.redis import redis
+from ajo.devstack.redis_server import redis
 
 __all__ = ["StackError", "postgres", "redis"]

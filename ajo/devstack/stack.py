@@ -4,6 +4,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import secrets
 import signal
 import sys
@@ -19,11 +20,11 @@ from celery import Celery
 
 from ajo.addresses import broker_address
 from ajo.checks import SANDBOX_PASSPHRASE
-from ajo.devstack.postgres import answers as postgres_answers
-from ajo.devstack.postgres import postgres
+from ajo.devstack.postgres_server import answers as postgres_answers
+from ajo.devstack.postgres_server import postgres
 from ajo.devstack.process import Part, StackError, require_free
-from ajo.devstack.redis import answers as redis_answers
-from ajo.devstack.redis import redis
+from ajo.devstack.redis_server import answers as redis_answers
+from ajo.devstack.redis_server import redis
 from ajo.devstack.secret import kept_secret, write_private
 
 STAFF = "staff"
@@ -125,7 +126,7 @@ class Stack:
             "AJO_SANDBOX": "1",
         }
         sandbox = self._python(ends, "Sandbox chain", "-m", "ajo.soroban.sandbox")
-        sandbox.wait_until(lambda: healthy(self.choice.sandbox_port))
+        sandbox.wait_until(lambda: bool(contract_of(sandbox)) and healthy(self.choice.sandbox_port))
         self.env["AJO_CONTRACT_ID"] = contract_of(sandbox)
 
     def _prepare(self, ends: ExitStack) -> None:
@@ -221,11 +222,9 @@ def _ask(port: int, method: str, path: str, field: str, body: object = None) -> 
 
 
 def contract_of(sandbox: Part) -> str:
-    """The address of the savings contract, from the sandbox's ready line."""
-    for word in sandbox.log.read_text(errors="replace").replace("=", " ").split():
-        if len(word) == 56 and word.startswith("C"):
-            return word
-    raise StackError(f"the sandbox chain names no contract: see {sandbox.log}")
+    """The address of the savings contract, from `contract=C…` in the sandbox's ready line; empty before it."""
+    found = re.search(r"\bcontract=(C[A-Z2-7]{55})\b", sandbox.log.read_text(errors="replace"))
+    return found.group(1) if found else ""
 
 
 def stop_on_signals() -> None:

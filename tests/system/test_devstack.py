@@ -1,0 +1,166 @@
+"""`make run` as a person meets it: real processes, started and stopped."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from ajo.devstack.process import free_port
+from ajo.settings import BASE_DIR
+from tests.services import SETTINGS
+
+pytestmark = pytest.mark.system
+OURS = {*SETTINGS, "DATABASE_URL", "REDIS_URL"}
+
+
+def command(data: Path, port: int, sandbox_port: int, **more: str) -> dict[str, object]:
+    """Arguments for subprocess: the stack in a folder and on ports of its own, nothing of the tests' settings."""
+    env = {name: value for name, value in os.environ.items() if name not in OURS}
+    env |= {"DATA_DIR": str(data), "PORT": str(port), "SANDBOX_PORT": str(sandbox_port), "ENV_FILE": os.devnull, **more}
+    return {"args": [sys.executable, "-m", "ajo.devstack"], "cwd": BASE_DIR, "env": env, "text": True}
+
+
+@dataclass
+class Up:
+    """A stack that has said that it is up."""
+
+    process: subprocess.Popen[str]
+    parts: list[psutil.Process]
+    greeting: str
+    port: int
+    sandbox_port: int
+    data: Path
+
+    @property
+    def password(self) -> str:
+        return str(re.findall(r"password: (\S+)", self.greeting)[0])
+
+    def end(self, number: signal.Signals) -> tuple[int, list[psutil.Process], str]:
+        """Exit code, processes that are left, and what it wrote to stderr."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=60)
+        return self.process.returncode, psutil.wait_procs(self.parts, timeout=20)[1], errors
+
+    def find(self, words: str) -> psutil.Process:
+        return next(part for part in self.parts if words in " ".join(part.cmdline()))
+
+
+@contextmanager
+def stack(data: Path, **more: str) -> Iterator[Up]:
+    port, sandbox_port = free_port(), free_port()
+    process = subprocess.Popen(
+        **command(data, port, sandbox_port, **more),  # type: ignore[call-overload]
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        greeting = ""
+        for line in process.stdout:
+            greeting += line
+            if line.startswith("  Data"):
+                break
+        assert "Ajo is up" in greeting, process.communicate()[1]
+        yield Up(process, psutil.Process(process.pid).children(recursive=True), greeting, port, sandbox_port, data)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def refusal(data: Path, port: int, sandbox_port: int, **more: str) -> tuple[int, list[str]]:
+    """Exit code and lines on stderr of a start that must not succeed."""
+    done = subprocess.run(
+        **command(data, port, sandbox_port, **more),  # type: ignore[call-overload]
+        capture_output=True,
+        timeout=120,
+    )
+    return done.returncode, done.stderr.splitlines()
+
+
+def test_it_serves_says_where_and_ends_on_ctrl_c_with_nothing_left(tmp_path: Path) -> None:
+    with stack(tmp_path) as up:
+        site = f"http://127.0.0.1:{up.port}"
+        assert f"{site}/api/v1/" in up.greeting
+        assert f"{site}/admin/" in up.greeting
+        assert requests.get(f"{site}/health/ready", timeout=10).json() == {"status": "ready", "problems": []}
+        style = requests.get(f"{site}/static/admin/css/base.css", timeout=10)
+        assert (style.status_code, style.headers["Content-Type"]) == (200, 'text/css; charset="utf-8"')
+        with requests.Session() as session:
+            page = session.get(f"{site}/admin/login/", timeout=10).text
+            token = re.findall(r'csrfmiddlewaretoken" value="(\w+)"', page)[0]
+            form = {"username": "staff", "password": up.password, "csrfmiddlewaretoken": token}
+            assert session.post(f"{site}/admin/login/?next=/admin/", data=form, timeout=10).url == f"{site}/admin/"
+        names = ("postgres", "valkey-server|redis-server", "ajo.soroban.sandbox", "ajo.web", "worker", "beat")
+        running = [" ".join(part.cmdline()) for part in up.parts]
+        assert [name for name in names if not any(re.search(name, line) for line in running)] == []
+        assert up.end(signal.SIGINT) == (0, [], "")
+
+
+def test_a_second_start_finds_its_data_and_copies_run_side_by_side(tmp_path: Path) -> None:
+    with stack(tmp_path / "one") as first:
+        password = first.password
+    with stack(tmp_path / "one") as again, stack(tmp_path / "two") as other:
+        assert again.password == password
+        assert other.password != password
+        assert requests.get(f"http://127.0.0.1:{other.port}/health/live", timeout=10).status_code == 200
+        code, lines = refusal(tmp_path / "one", free_port(), free_port())
+        assert code == 1
+        assert lines == [
+            f"make run: {tmp_path / 'one'} is in use by another copy: stop it, or start with DATA_DIR=<another>"
+        ]
+        assert again.end(signal.SIGTERM) == (0, [], "")
+
+
+def test_a_part_that_dies_ends_everything_with_a_line_that_names_it(tmp_path: Path) -> None:
+    with stack(tmp_path) as up:
+        up.find("celery -A ajo.celery beat").kill()
+        code, left, errors = up.end(signal.SIGCONT)
+        assert (code, left) == (1, [])
+        assert errors.splitlines()[-1] == (
+            f"make run: Beat stopped (killed by SIGKILL): see {tmp_path}/logs/beat.log, then start again"
+        )
+
+
+def test_nothing_is_left_when_the_stack_itself_is_killed(tmp_path: Path) -> None:
+    with stack(tmp_path) as up:
+        assert up.end(signal.SIGKILL)[:2] == (-signal.SIGKILL, [])
+
+
+@pytest.mark.parametrize("variable", ["PORT", "SANDBOX_PORT"])
+def test_a_busy_port_is_one_line_that_names_the_variable(tmp_path: Path, variable: str) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        taken = busy.getsockname()[1]
+        ports = {"PORT": free_port(), "SANDBOX_PORT": free_port(), variable: taken}
+        code, lines = refusal(tmp_path, ports["PORT"], ports["SANDBOX_PORT"])
+    expected = f"make run: port {taken} is in use: stop what uses it, or start with {variable}=<another port>"
+    assert (code, lines) == (1, [expected])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("PORT", "web", "PORT: expected a port number from 1 to 65535"),
+        ("DATABASE_URL", "postgres://a:b@127.0.0.1:1/c", "DATABASE_URL: that server does not answer"),
+        ("REDIS_URL", "redis://127.0.0.1:1/0", "REDIS_URL: that server does not answer"),
+        ("AJO_CONTRACT_ID", "CABC", "AJO_CONTRACT_ID is set and SOROBAN_RPC_URL is not"),
+        ("SYNC_INTERVAL", "soon", "SYNC_INTERVAL: expected a whole number from 1 to 3600"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_one_line_that_names_it(
+    tmp_path: Path, setting: str, value: str, message: str
+) -> None:
+    code, lines = refusal(tmp_path, free_port(), free_port(), **{setting: value})
+    assert (code, len(lines)) == (1, 1)
+    assert message in lines[0]
