@@ -25,6 +25,8 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ajo.metrics import CACHE_READS
+
 log = logging.getLogger(__name__)
 
 PREFIX: Final = "ajo:1:"  # the number is the form's: a value of another release is never read
@@ -225,6 +227,7 @@ def read_through(
     """
     found = with_redis(lambda r: r.mget(PREFIX + key, MARK))
     if hit := _from_redis(found, min_ledger):
+        CACHE_READS.labels("redis").inc()
         return hit
     seen = Mark.load(found[1]) if found else None
     fresh = freshness()
@@ -233,6 +236,9 @@ def read_through(
         if document is None and (not exists() or with_redis(lambda r: r.get(f"{PREFIX}absent:{key}"))):
             raise Absent
         fresh, document = _read_chain(key, freshness, from_rows, from_chain, min_ledger)
+        CACHE_READS.labels("chain").inc()
+    else:
+        CACHE_READS.labels("postgresql").inc()
     if seen and fresh.era == seen.freshness.era:
         with_redis(lambda r: _set_if_newer(r, key, document, seen.epoch, fresh.ledger))
     return _answer(document.body, etag(document.body), fresh, document.synced_ledger, min_ledger)

@@ -33,7 +33,9 @@ from stellar_sdk.soroban_rpc import (
 )
 from urllib3.exceptions import HTTPError
 
+from ajo.metrics import RPC_CALLS
 from ajo.soroban.errors import (
+    ChainError,
     RpcInvalidAnswer,
     RpcOutOfRange,
     RpcRateLimited,
@@ -211,14 +213,14 @@ class SorobanClient:
                 raise RpcInvalidAnswer("getHealth: ledgers out of order")
             return Health(answer.latest_ledger, answer.oldest_ledger, answer.ledger_retention_window)
 
-        return self._call(read)
+        return self._call("getHealth", read)
 
     def get_network(self) -> Network:
         def read() -> Network:
             answer: GetNetworkResponse = self._server.get_network()
             return Network(answer.passphrase, answer.protocol_version)
 
-        return self._call(read)
+        return self._call("getNetwork", read)
 
     def get_entries(self, keys: Sequence[str]) -> Entries:
         """Entries of at most 200 distinct base64 LedgerKeys, all read at one ledger (getLedgerEntries)."""
@@ -238,7 +240,7 @@ class SorobanClient:
                 raise RpcInvalidAnswer("getLedgerEntries: an entry from after its own ledger")
             return Entries(answer.latest_ledger, found)
 
-        return self._call(read)
+        return self._call("getLedgerEntries", read)
 
     def get_events(
         self, contract: str, *, start_ledger: int | None = None, cursor: str | None = None, limit: int
@@ -269,13 +271,13 @@ class SorobanClient:
                 full=len(answer.events) >= limit,
             )
 
-        return self._call(read)
+        return self._call("getEvents", read)
 
-    def _call(self, read: Callable[[], T]) -> T:
+    def _call(self, method: str, read: Callable[[], T]) -> T:
         """Run one read with capped retries; only what another attempt can mend is tried again."""
         for attempt in range(self._retries + 1):
             try:
-                return _translated(read)
+                return _counted(method, read)
             except RpcTooMuch:
                 raise
             except RpcUnavailable as failure:
@@ -284,6 +286,16 @@ class SorobanClient:
                     raise
                 self._sleep(wait)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _counted(method: str, read: Callable[[], T]) -> T:
+    try:
+        answer = _translated(read)
+    except ChainError as failure:
+        RPC_CALLS.labels(method, failure.outcome).inc()
+        raise
+    RPC_CALLS.labels(method, "ok").inc()
+    return answer
 
 
 def _translated(read: Callable[[], T]) -> T:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class ChainError(Exception):
     """The chain could not be read. Nothing may be written, emptied or deleted because of it."""
+
+    outcome: ClassVar = "failed"  # what metrics call it
 
 
 class RpcUnavailable(ChainError):
     """No usable node: refused, timed out, 5xx, unhealthy, or a node's own fault (-32603)."""
 
+    outcome = "unavailable"
+
 
 class RpcRateLimited(RpcUnavailable):
     """The provider asks us to slow down (HTTP 429). `retry_after` is in seconds."""
+
+    outcome = "rate_limited"
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -22,13 +30,19 @@ class RpcRateLimited(RpcUnavailable):
 class RpcTooMuch(RpcUnavailable):
     """The node gave up on a request that asks for too much at once (-32001): ask for less."""
 
+    outcome = "too_much"
+
 
 class RpcInvalidAnswer(RpcUnavailable):
     """The node answered something that is not the method's answer: HTML, half of it, another id, another key."""
 
+    outcome = "invalid"
+
 
 class RpcRejected(ChainError):
     """The node refused the request itself (JSON-RPC error `code`): asking again changes nothing."""
+
+    outcome = "rejected"
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{message} ({code})")
@@ -37,6 +51,8 @@ class RpcRejected(ChainError):
 
 class RpcOutOfRange(RpcRejected):
     """getEvents: the ledger or cursor is outside `oldest`–`latest` of this node: too old is a gap, ahead a lag."""
+
+    outcome = "out_of_range"
 
     def __init__(self, code: int, message: str, oldest: int, latest: int) -> None:
         super().__init__(code, message)
