@@ -1,0 +1,32 @@
+"""The recorded files: what the real contract and the real RPC server answered."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent.parent
+VECTORS = sorted((HERE / "vectors").glob("*.json"))
+EXCHANGES = sorted((HERE / "rpc").glob("*.json"))
+
+
+def document(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((HERE / "vectors" / name).read_text())
+    return found
+
+
+def steps() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every step of every vector file, with its file's head."""
+    for path in VECTORS:
+        found = json.loads(path.read_text())
+        for step in found.get("steps", ()):
+            yield found, step
+
+
+def entries() -> Iterator[tuple[str, str]]:
+    """Every recorded key and entry."""
+    for _, step in steps():
+        for change in step.get("changes", ()):
+            yield change["key"], change["xdr"]
+    for older in document("older-groups.json")["entries"]:
+        yield older["key"], older["xdr"]

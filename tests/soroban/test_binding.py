@@ -1,0 +1,317 @@
+"""The binding takes everything the real contract wrote, both ways, and refuses everything else in one way."""
+
+import base64
+import struct
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stellar_sdk import Keypair, StrKey, scval
+from stellar_sdk.xdr import (
+    ContractDataDurability,
+    LedgerEntryData,
+    LedgerEntryType,
+    SCMap,
+    SCMapEntry,
+    SCSymbol,
+    SCVal,
+    SCValType,
+)
+
+from ajo.soroban.binding import DecodeError
+from ajo.soroban.binding.contract_errors import ContractError
+from ajo.soroban.binding.entries import (
+    Contributed,
+    Entry,
+    Group,
+    Instance,
+    InsuranceConfig,
+    Metadata,
+    decode_entry,
+    printable,
+    token_metadata,
+)
+from ajo.soroban.binding.events import Created, Unknown, Upgraded, decode_event
+from ajo.soroban.binding.functions import FUNCTIONS, decode_args, decode_result, encode_args, encode_result
+from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey, MetadataKey, decode_key
+from ajo.soroban.sandbox import token
+from tests.soroban.recordings import document, entries, steps
+
+CONTRACT = StrKey.encode_contract(bytes(32))
+ALICE = Keypair.from_raw_ed25519_seed(b"\1" * 32).public_key
+WALLET = StrKey.encode_contract(b"\2" * 32)
+
+addresses = st.binary(min_size=32, max_size=32).flatmap(
+    lambda raw: st.sampled_from([StrKey.encode_contract(raw), StrKey.encode_ed25519_public_key(raw)])
+)
+u32 = st.integers(0, 2**32 - 1)
+u64 = st.integers(0, 2**64 - 1)
+i128 = st.integers(-(2**127), 2**127 - 1)
+groups = st.builds(
+    Group,
+    id=u64,
+    creator=addresses,
+    contribution_amount=i128,
+    cycle_duration=u64,
+    max_members=u32,
+    members=st.lists(addresses, max_size=5).map(tuple),
+    current_cycle=u32,
+    payout_index=u32,
+    created_at=u64,
+    cycle_start_time=u64,
+    is_complete=st.booleans(),
+    grace_period=st.none() | u64,
+    penalty_rate=st.none() | u32,
+    state=st.none() | u32,
+    token_address=st.none() | addresses,
+    insurance=st.none() | st.builds(InsuranceConfig, is_enabled=st.booleans(), rate_bps=u32),
+    is_cancelled=st.none() | st.booleans(),
+)
+
+
+def a_group() -> Group:
+    return Group(1, ALICE, 10, 60, 5, (ALICE, WALLET), 1, 0, 0, 0, False, 0, 0, 0, WALLET, InsuranceConfig(False, 0))
+
+
+def group_map(xdr: str) -> tuple[LedgerEntryData, SCMap]:
+    data = LedgerEntryData.from_xdr(xdr)
+    assert data.contract_data is not None
+    assert data.contract_data.val.map is not None
+    return data, data.contract_data.val.map
+
+
+def test_every_recorded_key_and_entry_is_written_again_as_it_was() -> None:
+    count = 0
+    for key, xdr in entries():
+        contract, found = decode_key(key)
+        entry = decode_entry(xdr)
+        assert found.to_xdr(contract) == key
+        assert entry.to_xdr() == xdr
+        assert (entry.contract, entry.key) == (contract, found)
+        count += 1
+    assert count > 1000
+
+
+def test_every_recorded_event_is_known_and_written_again_as_it_was() -> None:
+    names = set()
+    for head, step in steps():
+        for event in step.get("events", ()):
+            found = decode_event(event["topics"], event["value"])
+            assert found.encode() == (tuple(event["topics"]), event["value"])
+            if event["contract"] == head["contract"]:
+                assert not isinstance(found, Unknown)
+                names.add(found.name)
+    assert {"created", "joined", "contrib", "payout", "complete", "cancel", "refreq", "refvote", "refund"} <= names
+
+
+def test_every_recorded_argument_and_result_is_written_again_as_it_was() -> None:
+    called = set()
+    for head, step in steps():
+        fn = step["fn"]
+        if step.get("on", head["contract"]) != head["contract"]:
+            continue
+        called.add(fn)
+        assert encode_args(fn, decode_args(fn, step["args"])) == step["args"]
+        if "result" in step:
+            assert encode_result(fn, decode_result(fn, step["result"])) == step["result"]
+    assert called == set(FUNCTIONS)
+
+
+def test_a_group_of_any_age_is_read_with_what_it_lacks_as_none() -> None:
+    for each in document("older-groups.json")["entries"]:
+        group = decode_entry(each["xdr"]).value
+        assert isinstance(group, Group)
+        absent = [group.grace_period, group.penalty_rate, group.state, group.token_address, group.insurance]
+        present = sum(value is not None for value in (*absent, group.is_cancelled)) + 11
+        assert present == each["fields"]
+
+
+def test_a_group_keeps_the_fields_that_nobody_knows() -> None:
+    entry = Entry(CONTRACT, GroupKey(1), a_group())
+    data, fields = group_map(entry.to_xdr())
+    fields.sc_map.insert(0, SCMapEntry(scval.to_symbol("access"), scval.to_map({scval.to_symbol("a"): scval.to_void()})))
+    decoded = decode_entry(data.to_xdr())
+    assert isinstance(decoded.value, Group)
+    assert [name for name, _ in decoded.value.extra] == ["access"]
+    assert decoded.to_xdr() == data.to_xdr()
+
+
+@pytest.mark.parametrize("name", ["members", "is_complete", "contribution_amount"])
+def test_a_group_without_a_field_that_every_version_wrote_is_refused(name: str) -> None:
+    data, fields = group_map(Entry(CONTRACT, GroupKey(1), a_group()).to_xdr())
+    fields.sc_map = [each for each in fields.sc_map if each.key.sym != SCSymbol(name.encode())]
+    with pytest.raises(DecodeError, match=name):
+        decode_entry(data.to_xdr())
+
+
+def test_a_field_of_another_type_is_refused() -> None:
+    data, fields = group_map(Entry(CONTRACT, GroupKey(1), a_group()).to_xdr())
+    fields.sc_map[0].val = scval.to_uint64(10)
+    with pytest.raises(DecodeError, match="SCV_I128"):
+        decode_entry(data.to_xdr())
+
+
+def test_a_map_out_of_order_is_refused() -> None:
+    data, fields = group_map(Entry(CONTRACT, GroupKey(1), a_group()).to_xdr())
+    fields.sc_map.reverse()
+    with pytest.raises(DecodeError):
+        decode_entry(data.to_xdr())
+
+
+def test_a_temporary_entry_is_refused() -> None:
+    data, _ = group_map(Entry(CONTRACT, GroupKey(1), a_group()).to_xdr())
+    assert data.contract_data is not None
+    data.contract_data.durability = ContractDataDurability.TEMPORARY
+    with pytest.raises(DecodeError, match="persistent"):
+        decode_entry(data.to_xdr())
+
+
+@given(groups)
+def test_any_group_survives_the_way_there_and_back(group: Group) -> None:
+    entry = Entry(CONTRACT, GroupKey(group.id), group)
+    assert decode_entry(entry.to_xdr()) == entry
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60), st.binary(max_size=60))
+def test_any_bytes_survive_as_texts(name: bytes, description: bytes, rules: bytes) -> None:
+    entry = Entry(CONTRACT, MetadataKey(1), Metadata(name, description, rules))
+    assert decode_entry(entry.to_xdr()) == entry
+
+
+@given(st.binary(max_size=80))
+def test_printable_text_can_be_stored_and_shown(raw: bytes) -> None:
+    shown = printable(raw)
+    assert "\0" not in shown
+    assert shown.encode().decode() == shown
+
+
+def test_printable_leaves_good_text_alone_and_marks_what_is_not() -> None:
+    assert printable("Ọjà 寿司 🌾".encode()) == "Ọjà 寿司 🌾"
+    assert printable(b"a\0b\xffc") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"
+
+
+def test_the_largest_and_smallest_amounts_are_exact() -> None:
+    for amount in (2**127 - 1, -(2**127), 0, -1, 2**64):
+        entry = Entry(CONTRACT, GroupKey(1), replace(a_group(), contribution_amount=amount, cycle_duration=2**64 - 1))
+        assert decode_entry(entry.to_xdr()) == entry
+
+
+def test_the_status_of_a_group_is_complete_before_it_is_cancelled() -> None:
+    group = a_group()
+    assert group.status == "active"
+    assert replace(group, state=1).status == "cancelled"
+    assert replace(group, state=None, is_cancelled=True).status == "cancelled"
+    assert replace(group, state=1, is_complete=True).status == "completed"
+
+
+@given(st.binary(max_size=200))
+def test_garbage_raises_nothing_but_a_decode_error(raw: bytes) -> None:
+    text = base64.b64encode(raw).decode()
+    for read in (decode_key, decode_entry, token_metadata):
+        with pytest.raises(DecodeError):
+            read(text)
+
+
+@given(st.text(max_size=60))
+def test_text_that_is_not_base64_raises_nothing_but_a_decode_error(text: str) -> None:
+    for read in (decode_key, decode_entry, token_metadata):
+        with pytest.raises(DecodeError):
+            read(text)
+
+
+@given(st.data())
+def test_a_damaged_entry_is_refused_or_means_what_it_says(data: st.DataObject) -> None:
+    raw = bytearray(base64.b64decode(Entry(CONTRACT, GroupKey(1), a_group()).to_xdr()))
+    for _ in range(data.draw(st.integers(1, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    text = base64.b64encode(bytes(raw)).decode()
+    try:
+        assert decode_entry(text).to_xdr() == text
+    except DecodeError:
+        assert text != Entry(CONTRACT, GroupKey(1), a_group()).to_xdr()
+
+
+@given(st.lists(st.binary(max_size=60).map(lambda raw: base64.b64encode(raw).decode()), max_size=4), st.booleans())
+def test_a_garbage_event_raises_nothing_but_a_decode_error(topics: list[str], system: bool) -> None:
+    with pytest.raises(DecodeError):
+        decode_event(topics, "AAAA", system=system)
+
+
+def test_a_value_nested_beyond_reason_is_a_decode_error() -> None:
+    nested = struct.pack(">iII", SCValType.SCV_VEC.value, 1, 1) * 5000 + struct.pack(">i", SCValType.SCV_VOID.value)
+    with pytest.raises(DecodeError):
+        decode_event([base64.b64encode(nested).decode()], scval.to_void().to_xdr())
+
+
+def test_an_event_of_a_known_name_with_other_data_is_refused() -> None:
+    topics = [scval.to_symbol("created").to_xdr(), scval.to_uint64(1).to_xdr()]
+    with pytest.raises(DecodeError):
+        decode_event(topics, scval.to_void().to_xdr())
+    with pytest.raises(DecodeError, match="topics"):
+        decode_event(topics[:1], scval.to_void().to_xdr())
+
+
+def test_an_event_of_an_unknown_name_is_kept_as_it_came() -> None:
+    topics = [scval.to_symbol("surprise").to_xdr(), scval.to_uint64(1).to_xdr()]
+    found = decode_event(topics, scval.to_void().to_xdr())
+    assert isinstance(found, Unknown)
+    assert (found.name, found.group_id, found.encode()) == ("surprise", None, (tuple(topics), scval.to_void().to_xdr()))
+    assert decode_event([], scval.to_void().to_xdr()).name == ""
+
+
+def test_the_upgrade_is_read_from_the_system_event_only() -> None:
+    upgraded = Upgraded(None, "00" * 32, "11" * 32)
+    topics, value = upgraded.encode()
+    assert decode_event(topics, value, system=True) == upgraded
+    assert isinstance(decode_event(topics, value), Unknown)
+
+
+def test_the_data_of_an_event_is_fit_for_json() -> None:
+    event = Created(7, ALICE, 2**100, 12)
+    assert event.data() == {"creator": ALICE, "contribution_amount": str(2**100), "max_members": 12}
+
+
+def test_keys_of_other_kinds_are_refused() -> None:
+    account = struct.pack(">ii", LedgerEntryType.ACCOUNT.value, 0) + bytes(32)
+    with pytest.raises(DecodeError, match="contract data"):
+        decode_key(base64.b64encode(account).decode())
+    foreign = GroupKey(1).to_xdr(CONTRACT).replace("R1JPVVA", "R1JPVVB")
+    with pytest.raises(DecodeError):
+        decode_key(foreign)
+
+
+def test_a_mark_that_says_false_is_refused() -> None:
+    marked = Entry(CONTRACT, ContribKey(1, 1, ALICE), Contributed())
+    raw = base64.b64decode(marked.to_xdr())
+    with pytest.raises(DecodeError):
+        decode_entry(base64.b64encode(raw[:-1] + b"\0").decode())
+
+
+def test_a_tokens_words_about_itself_are_read_from_its_instance() -> None:
+    entry = Entry(CONTRACT, InstanceKey(), token.instance("native", "native"))
+    found = token_metadata(entry.to_xdr())
+    assert (found.name, found.symbol, found.decimals, found.is_asset_contract) == ("native", "native", 7, True)
+    wasm = Entry(CONTRACT, InstanceKey(), replace(token.instance("Dollar\0", "USD"), wasm_hash="00" * 32))
+    assert token_metadata(wasm.to_xdr()).name == "Dollar\N{REPLACEMENT CHARACTER}"
+    assert not token_metadata(wasm.to_xdr()).is_asset_contract
+    with pytest.raises(DecodeError, match="metadata"):
+        token_metadata(Entry(CONTRACT, InstanceKey(), Instance("00" * 32)).to_xdr())
+
+
+def test_arguments_out_of_range_or_of_another_name_are_refused_by_name() -> None:
+    good = {"member": ALICE, "group_id": 1}
+    assert decode_args("join_group", encode_args("join_group", good)) == good
+    for values in ({"member": ALICE}, {**good, "x": 1}, {**good, "group_id": 2**64}, {**good, "member": "M…"}):
+        with pytest.raises(ValueError, match="group_id|argument x|member"):
+            encode_args("join_group", values)
+    with pytest.raises(DecodeError):
+        decode_args("join_group", encode_args("join_group", good)[:1])
+    with pytest.raises(DecodeError):
+        decode_args("no_such_function", [])
+    with pytest.raises(DecodeError):
+        decode_result("get_group", SCVal(SCValType.SCV_VOID).to_xdr())
+
+
+def test_the_contracts_errors_are_the_44_of_its_source() -> None:
+    assert [each.value for each in ContractError] == list(range(1, 45))
