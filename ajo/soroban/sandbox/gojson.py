@@ -26,9 +26,6 @@ class Number(float):
         number.text = text
         return number
 
-    def __repr__(self) -> str:
-        return self.text
-
 
 class GoTypeError(Exception):
     """The value does not fit the struct; the message is the Go decoder's."""

@@ -95,6 +95,12 @@ def _message(value: Any) -> Message:
     extra = [key for key in value if key not in _KNOWN]
     if extra:
         wrong.append(RpcError(INVALID_REQUEST, "extra fields in request", extra))
-    request_id = value.get("id")
-    shown = "" if request_id is None or isinstance(request_id, (bool, list, dict)) else gojson.dumps(request_id)
+    shown = _id(value.get("id"))
     return Message(shown, method if isinstance(method, str) else "", params, wrong[0] if wrong else None)
+
+
+def _id(value: Any) -> str:
+    """An id as it was written; empty where there is none that could be given back."""
+    if value is None or isinstance(value, (bool, list, dict)):
+        return ""
+    return value.text if isinstance(value, gojson.Number) else gojson.dumps(value)

@@ -8,7 +8,8 @@ from typing import Final
 
 from stellar_sdk import Asset, Keypair, StrKey
 
-PASSPHRASE: Final = "Ajo Sandbox Network ; November 2026"  # noqa: S105 - a network's public name
+# The settings check knows the sandbox by it (ajo.checks).
+PASSPHRASE: Final = "Ajo Sandbox ; for development only"  # noqa: S105 - public by design
 PROTOCOL_VERSION: Final = 23
 RETENTION: Final = 120_960  # ledgers: about seven days, the real server's default
 ENTRY_LIFETIME: Final = 2_073_600  # ledgers from an entry's creation to its archival: about 120 days
