@@ -4,13 +4,17 @@ BIN := .venv/bin
 # No server is asked: the address in that file leads nowhere, which makemigrations would warn about.
 MANAGE := ENV_FILE=tests/data/production.env $(BIN)/python -W "ignore:Got an error checking a consistent" manage.py
 
-.PHONY: run test lint requirements
+.PHONY: run test lint conformance requirements
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ajo.devstack
 
 test: .venv/dev.stamp
 	$(BIN)/pytest
+
+conformance: .venv/dev.stamp
+	@test -n "$$LIVE_RPC_URL" || { echo "Set LIVE_RPC_URL to the address of a Stellar RPC (make test asks the sandbox)." >&2; exit 1; }
+	$(BIN)/pytest tests/conformance
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
