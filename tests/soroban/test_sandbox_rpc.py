@@ -10,6 +10,7 @@ from stellar_sdk import Keypair, SorobanServer, StrKey, scval
 from stellar_sdk.xdr import Hash, LedgerEntryType, LedgerKey, LedgerKeyTtl
 
 from ajo.soroban.binding.keys import GroupKey, InstanceKey
+from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.ids import EVENT_MAX, OP_MAX, TX_MAX, event_id
 from ajo.soroban.sandbox.network import ENTRY_LIFETIME
 from ajo.soroban.sandbox.sandbox import Sandbox
@@ -255,6 +256,12 @@ def test_a_transaction_of_a_pruned_ledger_is_not_found(sandbox: Sandbox) -> None
     assert (found["status"], found["createdAt"], found["oldestLedger"]) == ("NOT_FOUND", "0", 7)
 
 
+def test_a_node_without_a_ledger_says_so() -> None:
+    with Sandbox(Chain(deploy=False)) as empty:
+        for method, params in (("getHealth", None), ("getEvents", {"startLedger": 1}), ("getLedgerEntries", {})):
+            assert call(empty, method, params) == (-32603, "data stores are not initialized: DB is empty")
+
+
 def test_an_old_chain_is_not_healthy(sandbox: Sandbox) -> None:
     sandbox.rpc.max_latency = 30
     code, message = call(sandbox, "getHealth")
@@ -319,6 +326,7 @@ def test_a_batch_of_one_is_answered_by_a_batch(sandbox: Sandbox) -> None:
     [
         ("application/json", 200),
         ("APPLICATION/JSON; charset=utf8", 200),
+        ("application/json; charset", 200),
         ("application/json; charset=UTF-8", 415),
         ("application/json; charset=latin-1", 415),
         ("text/plain", 415),

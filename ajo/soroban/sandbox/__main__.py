@@ -12,12 +12,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.demo import HISTORY_SECONDS, LIVE_PACE, Population, tell_history
 from ajo.soroban.sandbox.network import PASSPHRASE
 from ajo.soroban.sandbox.rpc import Rpc
 from ajo.soroban.sandbox.server import RpcServer, serve_in_thread
+
+# A node whose newest ledger is older says that it is not healthy; 30 s is the real server's default.
+HEALTHY_SECONDS: Final = 30
+HEALTHY_LEDGERS: Final = 6
 
 
 class BadSetting(Exception):
@@ -78,6 +83,9 @@ def run(wanted: Settings, stop: threading.Event) -> int:
     chain.clock = time.time
     server.rpc.friendbot_url = f"{server.url}/friendbot"
     people = Population(chain, wanted.seed, pace=LIVE_PACE) if wanted.demo else None
+    # Whoever asks first finds a chain of just now, however long it has been asleep.
+    close_one(chain, people)
+    server.rpc.max_latency = max(HEALTHY_SECONDS, int(HEALTHY_LEDGERS * wanted.ledger_seconds))
     thread = serve_in_thread(server)
     print(f"ready: {server.url} contract={chain.contract} network={chain.passphrase!r}", flush=True)
     while not stop.wait(wanted.ledger_seconds):

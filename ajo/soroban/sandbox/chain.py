@@ -88,6 +88,12 @@ class Chain:
         return self.contracts.token
 
     @property
+    def is_empty(self) -> bool:
+        """Not even a first ledger: nobody has deployed or recorded anything."""
+        with self.lock:
+            return self.store.last() is None
+
+    @property
     def is_new(self) -> bool:
         """Nothing has happened yet but the deployment."""
         with self.lock:

@@ -51,12 +51,14 @@ class Rpc:
 
     def call(self, method: str, params: Any) -> Any:
         """The result of a method; `params` None for none. Raises RpcError."""
-        if method in self._plain:
-            if params is not None:
-                raise invalid_params("no parameters accepted")
-            return self._plain[method]()
-        if method not in self._with_params:
+        if method not in self._plain and method not in self._with_params:
             raise RpcError(METHOD_NOT_FOUND, "method not found", method)
+        if method in self._plain and params is not None:
+            raise invalid_params("no parameters accepted")
+        if method != "getNetwork" and self.chain.is_empty:
+            raise RpcError(INTERNAL_ERROR, "data stores are not initialized: DB is empty")
+        if method in self._plain:
+            return self._plain[method]()
         try:
             return self._with_params[method](params)
         except gojson.GoTypeError as error:

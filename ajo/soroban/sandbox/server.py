@@ -161,8 +161,9 @@ def wrong_media_type(headers: Message) -> str | None:
     # An absent header is not JSON, though the parser would call it text/plain.
     if parsed.get_content_type() != "application/json":
         return "content-type must be application/json"
-    charset = parsed.get_param("charset")
-    if charset is not None and charset not in ("utf-8", "utf8"):
+    # A parameter without a value makes Go's parser give up on parameters, not on the type.
+    charset = parsed.get_param("charset") or "utf-8"
+    if charset not in ("utf-8", "utf8"):
         return "invalid content-type charset"
     return None
 
