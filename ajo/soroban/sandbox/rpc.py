@@ -4,6 +4,7 @@ Left out are getLedgers, getTransactions and getVersionInfo, which nobody here a
 method, that they are not there.
 """
 
+import base64
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -107,7 +108,8 @@ class Rpc:
         keys = request.get("keys", [])
         if len(keys) > MAX_KEYS:
             raise invalid_params(f"key count ({len(keys)}) exceeds maximum supported ({MAX_KEYS})")
-        raw = [_ledger_key(key, index) for index, key in enumerate(keys)]
+        with self.chain.lock:
+            raw = [self._ledger_key(key, index) for index, key in enumerate(keys)]
         if len(set(raw)) < len(raw):
             # The node behind the server refuses a key that comes twice, in words that say something else.
             text = "could not query captive core: http request failed with non-200 status code (404)"
@@ -116,6 +118,14 @@ class Rpc:
             latest = self.chain.latest
             entries = [self._entry(key, each, latest) for key, each in zip(keys, raw, strict=True)]
         return {"entries": [each for each in entries if each is not None], "latestLedger": latest}
+
+    def _ledger_key(self, key: str, index: int) -> bytes:
+        """LedgerKey bytes of a base64 key; what is stored under them need not be parsed. Raises RpcError."""
+        try:
+            raw = base64.b64decode(key, validate=True)
+        except ValueError:
+            raw = b""
+        return raw if self.chain.store.entry(raw) is not None else _ledger_key(key, index)
 
     def _entry(self, key: str, raw: bytes, latest: int) -> dict[str, Any] | None:
         found = self.chain.store.entry(raw)
