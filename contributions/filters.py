@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import django_filters
 from django.db.models import QuerySet
@@ -15,16 +15,33 @@ from groups.models import User
 class InGroupFilter(django_filters.FilterSet):
     """Contributions of one group."""
 
+    kinds: ClassVar[tuple[str, ...]] = (
+        "round",
+        "user",
+    )  # filters that name a kind of row, each with an index of its own
+
     round = U32Filter()
     user = AddressFilter(method="by_user")
+
+    @property
+    def key(self) -> str:
+        """What the rows are ordered by: see `order_within`."""
+        given = self.form.cleaned_data
+        return "order_within" if any(given[kind] is not None for kind in self.kinds) else "order_key"
 
     def by_user(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         user = User.objects.filter(wallet_address=value).first()
         return queryset.filter(user=user) if user else queryset.none()
 
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        found = super().filter_queryset(queryset)
+        return newest_within(found) if self.key == "order_within" else found
+
 
 class HistoryFilter(InGroupFilter):
     """All of it. A recovered row has no time, so it is neither after nor before any."""
+
+    kinds = ("round", "user", "group", "tx_hash")
 
     group = GroupIdFilter(field_name="group_id")
     tx_hash = HashFilter()
@@ -32,11 +49,20 @@ class HistoryFilter(InGroupFilter):
     created_before = TimeFilter(method="by_created_before", help_text="Earlier than this time.")
 
     def by_created_after(self, queryset: QuerySet[Any], name: str, value: datetime) -> QuerySet[Any]:
-        rows = queryset.model.objects.filter(created_at__gt=value).exclude(order_key="")
-        bound = rows.order_by("created_at", "order_key").values_list("order_key", flat=True).first()
-        return queryset.filter(order_key__gte=bound) if bound else queryset.none()
+        bound = _first(queryset.model.objects.filter(created_at__gt=value).order_by("created_at", "order_key"))
+        return queryset.filter(**{f"{self.key}__gte": bound}) if bound else queryset.none()
 
     def by_created_before(self, queryset: QuerySet[Any], name: str, value: datetime) -> QuerySet[Any]:
-        rows = queryset.model.objects.filter(created_at__lt=value).exclude(order_key="")
-        bound = rows.order_by("-created_at", "-order_key").values_list("order_key", flat=True).first()
-        return queryset.filter(order_key__gt="", order_key__lte=bound) if bound else queryset.none()
+        bound = _first(queryset.model.objects.filter(created_at__lt=value).order_by("-created_at", "-order_key"))
+        return queryset.filter(**{f"{self.key}__gt": "", f"{self.key}__lte": bound}) if bound else queryset.none()
+
+
+def newest_within(queryset: QuerySet[Any]) -> QuerySet[Any]:
+    """Newest first, along the index of whatever the rows have in common."""
+    return queryset.order_by("-order_within", "-id")
+
+
+def _first(rows: QuerySet[Any]) -> str | None:
+    """The event id at which a time begins or ends: ids grow with time."""
+    key: str | None = rows.exclude(order_key="").values_list("order_key", flat=True).first()
+    return key

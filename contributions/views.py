@@ -15,7 +15,7 @@ from ajo.api.schema import ADDRESS, GROUP_ID, HASH
 from ajo.api.views import ReadViewSet
 from ajo.cache import Absent
 from ajo.soroban.models import ChainTransaction, ContractEvent
-from contributions.filters import HistoryFilter, InGroupFilter
+from contributions.filters import HistoryFilter, InGroupFilter, newest_within
 from contributions.models import Contribution, Payout, Refund
 from contributions.serializers import (
     ContributionSerializer,
@@ -34,7 +34,7 @@ class OfUserViewSet(ReadViewSet):
     """A list of what one wallet did."""
 
     def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(user=known_user(address_of(self.kwargs["address"])))
+        return newest_within(queryset.filter(user=known_user(address_of(self.kwargs["address"]))))
 
 
 class Contributions(ReadViewSet):

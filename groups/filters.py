@@ -7,7 +7,7 @@ from typing import Any, Final
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import FilteredRelation, Q, QuerySet
+from django.db.models import F, FilteredRelation, Q, QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
@@ -15,6 +15,7 @@ from ajo.api.filters import AddressFilter, AmountFilter, FlagFilter
 from groups.models import Group, User
 
 ORDERINGS: Final = ("id", "contribution_amount", "member_count")
+KINDS: Final = ("status", "creator", "token", "joinable")  # filters that name a kind of group
 MIN_SEARCH, MAX_SEARCH = 3, 50  # characters: a trigram; a name's bytes on the chain
 
 
@@ -58,10 +59,22 @@ class GroupFilter(django_filters.FilterSet):
         user = User.objects.filter(wallet_address=value).first()
         return of_member(queryset, user) if user else queryset.none()
 
+    def filter_queryset(self, queryset: QuerySet[Group]) -> QuerySet[Group]:
+        """Of a kind, groups are walked along that kind's index: by `number`, which has no other. Likewise by amount."""
+        given = self.form.cleaned_data
+        if any(given[kind] not in (None, "") for kind in KINDS):
+            queryset = queryset.order_by("-number")
+        elif given["amount_min"] is not None or given["amount_max"] is not None:
+            queryset = queryset.annotate(walked=F("id") + 0).order_by("-walked")
+        found: QuerySet[Group] = super().filter_queryset(queryset)
+        return found
+
     def by_ordering(self, queryset: QuerySet[Group], name: str, value: str) -> QuerySet[Group]:
         sign = "-" if value.startswith("-") else ""
-        newest = str(queryset.query.order_by[-1]).removeprefix("-")
-        return queryset.order_by(*([value] if value.removeprefix("-") != "id" else []), f"{sign}{newest}")
+        walked = str(queryset.query.order_by[-1]).removeprefix("-")
+        if value.removeprefix("-") == "id":
+            return queryset.order_by(f"{sign}{walked}")
+        return queryset.order_by(value, f"{sign}{'id' if walked == 'walked' else walked}")
 
 
 def of_member(queryset: QuerySet[Group], user: User) -> QuerySet[Group]:

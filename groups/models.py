@@ -137,6 +137,12 @@ class Group(models.Model):
         output_field=models.BooleanField(),
         db_persist=True,
     )
+    number = models.GeneratedField(
+        expression=models.ExpressionWrapper(models.F("id"), output_field=models.BigIntegerField()),
+        output_field=models.BigIntegerField(),
+        db_persist=True,
+        help_text="The id again. Filtered lists are ordered by it, for whose order only their own indexes exist.",
+    )
     created_at = models.DateTimeField(null=True, help_text="By the chain; null if no calendar holds it.")
     round_started_at = models.DateTimeField(null=True, help_text="By the chain; null if no calendar holds it.")
 
@@ -177,17 +183,20 @@ class Group(models.Model):
                 name="groups_group_contributions_received",
             ),
         ]
-        # every filter of the API's list with every ordering it promises; an id closes each: a keyset page is a range
+        # every filter of the API's list with every ordering it promises; a number closes each: a keyset page is a range
         indexes: ClassVar = [
             *(
                 models.Index(
-                    fields=[*prefix, *order, "id"],
-                    name="_".join(["grp", *(p[:7] for p in prefix), *(o[:7] for o in order)]) + "_x",
+                    fields=[prefix, *order, "number"], name="_".join(["grp", prefix[:7], *(o[:7] for o in order)]) + "_n"
                 )
-                for prefix in ([], ["status"], ["creator"], ["token"], ["is_joinable"])
+                for prefix in ("status", "creator", "token", "is_joinable")
                 for order in ([], ["contribution_amount"], ["member_count"])
-                if prefix or order
             ),
+            models.Index(fields=["contribution_amount", "id"], name="grp_contrib_x"),
+            # with the amount, so that the index alone can tell which rows are within bounds; + 0 hides the primary key,
+            # which cannot, from the planner
+            models.Index(models.F("id") + 0, "contribution_amount", name="grp_id_amount"),
+            models.Index(fields=["member_count", "id", "contribution_amount"], name="grp_member_amount"),
             models.Index(fields=["changed_ledger"], name="grp_changed"),
             GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="grp_name_trgm"),
         ]

@@ -11,13 +11,12 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import F, QuerySet
-from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
 from django.utils.encoding import escape_uri_path
 from django.utils.http import urlencode
 from rest_framework.pagination import BasePagination
@@ -71,29 +70,40 @@ class Page:
 
 
 def read_page(queryset: QuerySet[Any], limit: int, cursor: Cursor | None) -> Page:
-    """One page of a queryset whose ordering is unique and of one direction, in one query of `limit` + 1 rows."""
+    """One page of a queryset whose ordering is unique and of one direction.
+
+    The rows after a cursor are those that equal its first keys and lie beyond the next one, asked for one after the
+    other: PostgreSQL takes a comparison of whole tuples for one of their first keys, and plans badly where these tie.
+    """
     order = [str(name) for name in queryset.query.order_by]
     names = [name.removeprefix("-") for name in order]
-    columns = {f"key_{number}": F(name) for number, name in enumerate(names)}
+    queryset = queryset.annotate(**{f"key_{number}": F(name) for number, name in enumerate(names)})
     descending = order[0].startswith("-")
     backwards = cursor is not None and cursor.backwards
-    if cursor:
-        compare = TupleLessThan if descending != backwards else TupleGreaterThan
-        queryset = queryset.filter(compare(Tuple(*names), tuple(cursor.keys)))
     if backwards:
         queryset = queryset.order_by(*(name if descending else f"-{name}" for name in names))
-    rows = list(queryset.annotate(**columns)[: limit + 1])
+    rows: list[Any] = []
+    for part in _beyond(queryset, cursor.keys, "lt" if descending != backwards else "gt") if cursor else [queryset]:
+        if len(rows) <= limit:
+            rows += part[: limit + 1 - len(rows)]
     more = len(rows) > limit
     del rows[limit:]
     if backwards:
         rows.reverse()
     if not rows:
         return Page()
-    first, last = ([getattr(row, column) for column in columns] for row in (rows[0], rows[-1]))
+    first, last = ([getattr(row, f"key_{number}") for number in range(len(names))] for row in (rows[0], rows[-1]))
     before, after = Cursor(first, backwards=True), Cursor(last)
     if backwards:
         return Page(rows, after, before if more else None)
     return Page(rows, after if more else None, before if cursor else None)
+
+
+def _beyond(queryset: QuerySet[Any], keys: list[Any], step: str) -> Iterator[QuerySet[Any]]:
+    """The rows beyond these keys, in parts that follow each other."""
+    for last in reversed(range(len(keys))):
+        same = {f"key_{number}": keys[number] for number in range(last)}
+        yield queryset.filter(**same, **{f"key_{last}__{step}": keys[last]})
 
 
 def parse_limit(request: Request) -> int:
