@@ -55,7 +55,7 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     Within the pass's transaction, after the groups' rows. Again changes nothing. A group without a row (its entry
     could not be decoded) keeps its events in the log only.
     """
-    ContractEvent.objects.bulk_create([_log_row(entry) for entry in log], ignore_conflicts=True)
+    ContractEvent.objects.bulk_create([log_row(entry) for entry in log], ignore_conflicts=True)
     rounds = dict(
         Group.objects.filter(id__in={e.group_id for e in log if e.group_id}).values_list("id", "current_round")
     )
@@ -72,7 +72,8 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     return {"events": len(log), **{f"{model.__name__.lower()}s": len(found) for model, found in rows.items()}}
 
 
-def _log_row(entry: LoggedEvent) -> ContractEvent:
+def log_row(entry: LoggedEvent) -> ContractEvent:
+    """The event as a row of the log."""
     raw, event = entry.raw, entry.event
     return ContractEvent(
         id=raw.id,

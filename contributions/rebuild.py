@@ -14,7 +14,7 @@ from django.db import transaction
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.lease import lease
 from ajo.soroban.models import Checkpoint, SyncRun
-from contributions.models import Contribution, HistoryRow, Payout, Refund
+from contributions.deep_sweep import HISTORY, unproven
 from contributions.recovery import Proof, read_history, write_missing
 from groups.models import Group
 from groups.readings import GroupReader
@@ -65,7 +65,7 @@ def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]
     progress.add(groups_removed=surplus.count())
     if not dry_run:
         with transaction.atomic():
-            for model in (Contribution, Payout, Refund):
+            for model, _ in HISTORY:
                 model.objects.filter(group_id__gt=progress.total).delete()
             surplus.delete()
             Checkpoint.objects.filter(pk=checkpoint.pk).update(rebuilt_to=0, group_count=progress.total)
@@ -103,20 +103,10 @@ def _shown(ids: list[int]) -> dict[int, tuple[object, ...]]:
 
 
 def _remove_unproven(proofs: list[Proof]) -> dict[str, int]:
-    """Rows that no entry proves are no payments: they go. So does a wrong amount. Younger rows than the proof stay."""
+    """Rows that no entry proves are no payments: they go."""
     counts = {}
-    models: tuple[tuple[type[HistoryRow], str], ...] = (
-        (Contribution, "contributions"),
-        (Payout, "payouts"),
-        (Refund, "refunds"),
-    )
-    for model, name in models:
-        wrong = []
-        for proof in proofs:
-            for row in model.objects.filter(group_id=proof.group.pk).select_related("user"):
-                is_proven = (row.round, row.user.wallet_address) in getattr(proof, name)
-                if not is_proven and (row.ledger is None or row.ledger <= proof.ledger):
-                    wrong.append(row.pk)
+    for model, name in HISTORY:
+        wrong = [pk for proof in proofs for pk in unproven(proof, model, name)]
         model.objects.filter(pk__in=wrong).delete()
         counts[f"{name}_removed"] = len(wrong)
     return counts

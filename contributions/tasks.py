@@ -9,6 +9,7 @@ from celery import shared_task
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.nodes import nodes
+from contributions.deep_sweep import sweep_deep
 from contributions.sweep import sweep_groups
 from contributions.sync import sync_pass
 
@@ -26,10 +27,10 @@ def sync() -> None:
 
 
 @shared_task
-def sweep() -> None:
+def sweep(*, deep: bool = False) -> None:
     """Compare every group with the chain."""
     try:
-        for _ in sweep_groups(nodes().run):
+        for _ in (sweep_deep if deep else sweep_groups)(nodes().run):
             pass
     except (ChainError, Superseded) as failure:
         log.warning("sweep: %s", failure)

@@ -36,6 +36,13 @@ class Token(models.Model):
     verified = models.BooleanField(default=False, help_text="The native asset, or listed in VERIFIED_TOKENS.")
     read_ledger = models.BigIntegerField(default=0, help_text="The ledger at which it was read; 0: not yet.")
 
+    balance = I128Field(null=True, help_text="What the contract holds of it; null where its entry has another form.")
+    owed = models.DecimalField(
+        max_digits=60, decimal_places=0, default=0,
+        help_text="Rounds collected and not paid out yet, and the insurance pool's book.",
+    )  # fmt: skip
+    checked_ledger = models.BigIntegerField(default=0, help_text="When balance and debt were last compared.")
+
     class Meta:
         constraints: ClassVar = [in_range("decimals", 0, U32_MAX)]
 

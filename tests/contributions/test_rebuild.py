@@ -36,8 +36,9 @@ def spoil() -> None:
     surplus = Group.objects.get(pk=group.pk)
     surplus.pk = 999
     surplus.save(force_insert=True)
-    Contribution.objects.create(group_id=999, user=User.objects.first(), round=1, amount=1)
-    Contribution.objects.create(group_id=group.pk, user=User.objects.first(), round=77, amount=1)
+    user = User.objects.order_by("id")[0]
+    Contribution.objects.create(group_id=999, user=user, round=1, amount=1)
+    Contribution.objects.create(group_id=group.pk, user=user, round=77, amount=1)
 
 
 def test_an_empty_database_is_filled(sandbox: Sandbox) -> None:
@@ -74,6 +75,6 @@ def test_a_rebuild_that_was_killed_goes_on_where_it_was(
         pass
     steps = rebuild_groups(lambda read: read(client_of_chain))
     assert next(steps).done == 2
-    steps.close()
+    del steps
     assert Checkpoint.objects.get().rebuilt_to == 2
     assert next(rebuild_groups(lambda read: read(client_of_chain))).done == 4

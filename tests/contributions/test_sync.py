@@ -17,10 +17,13 @@ from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import RpcUnavailable, WrongChain
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun, UndecodedEntry
 from ajo.soroban.sandbox.sandbox import Sandbox
+from contributions.deep_sweep import sweep_deep
 from contributions.models import Contribution, Payout
+from contributions.redecode import redecode
+from contributions.solvency import check_solvency
 from contributions.sweep import sweep_groups
 from contributions.sync import sync_pass
-from groups.models import Group, GroupMember
+from groups.models import Group, GroupMember, Token
 from groups.reads import group_answer
 from tests.histories import DAY, History, contract_entries, wallets
 from tests.truth import differences
@@ -298,6 +301,67 @@ def test_what_cannot_be_decoded_is_set_aside_and_the_rest_goes_on(
     assert aside.group_id == 2
     with pytest.raises(cache.Unavailable):
         group_answer(2)
+
+
+def test_what_was_set_aside_is_taken_up_again_with_its_history(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 2)
+    (creator,) = wallets(1)
+    sandbox.chain.fund(creator)
+    sandbox.chain.call(creator, "contribute", creator, 2)
+    sandbox.chain.close_ledger()
+    whole = sandbox.chain.store.entry(base64.b64decode(GroupKey(2).to_xdr(sandbox.contract)))
+    assert whole is not None
+    spoil(sandbox, group=2)
+    catch_up(client_of_chain)
+    assert not Contribution.objects.exists()
+    assert redecode(lambda read: read(client_of_chain)) == (0, 1)
+    with sandbox.chain.store.ledger():
+        sandbox.chain.put_entry(sandbox.chain.latest, base64.b64decode(GroupKey(2).to_xdr(sandbox.contract)), whole.xdr)
+    assert redecode(lambda read: read(client_of_chain)) == (1, 0)
+    assert Contribution.objects.get().event_id
+    assert_equal(sandbox)
+
+
+def test_a_contribution_that_no_event_told_is_found_by_the_deep_sweep_and_one_without_an_entry_is_counted(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    History(sandbox.chain, 5).walk(40)
+    catch_up(client_of_chain)
+    list(sweep_deep(lambda read: read(client_of_chain)))
+    clean = SyncRun.objects.latest("id").counts
+    assert (clean["drift_history"], clean["unproven"]) == (0, 0)
+    lost = Contribution.objects.order_by("id")[0]
+    Group.objects.update(verified_round=0)
+    Contribution.objects.filter(pk=lost.pk).delete()
+    Contribution.objects.create(group_id=lost.group_id, user_id=lost.user_id, round=99, amount=1)
+    list(sweep_deep(lambda read: read(client_of_chain)))
+    found = SyncRun.objects.latest("id").counts
+    assert (found["drift_history"], found["unproven"]) == (1, 1)
+    assert Contribution.objects.get(group_id=lost.group_id, user_id=lost.user_id, round=lost.round).event_id is None
+
+
+def test_what_the_contract_holds_less_than_it_owes_is_counted(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    chain = sandbox.chain
+    (creator,) = wallets(1)
+    chain.fund(creator)
+    chain.call(creator, "create_group", creator, chain.token, 5000, DAY, 3, 0, 0, 0)
+    chain.call(creator, "create_group", creator, chain.token, 7000, DAY, 3, 0, 0, 100)
+    chain.call(creator, "contribute", creator, 1)
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    counts = {"calls": 0}
+    check_solvency(client_of_chain, Checkpoint.objects.get(), counts)
+    token = Token.objects.get()
+    assert (token.balance, int(token.owed), counts["insolvent_tokens"]) == (5000, 5000, 0)
+    # the premium is booked in the pool and collected from nobody: the contract's own shortfall
+    chain.call(creator, "contribute", creator, 2)
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    check_solvency(client_of_chain, Checkpoint.objects.get(), counts)
+    token.refresh_from_db()
+    assert (token.balance, int(token.owed), counts["insolvent_tokens"]) == (12000, 12070, 1)
 
 
 def spoil(sandbox: Sandbox, group: int) -> None:

@@ -11,6 +11,7 @@ from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import SyncRun
 from ajo.soroban.nodes import nodes
+from contributions.deep_sweep import sweep_deep
 from contributions.sweep import sweep_groups
 
 
@@ -18,6 +19,7 @@ class Command(BaseCommand):
     help = "Compare every group (or those named) with the chain, and heal what differs."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--deep", action="store_true", help="history entries and solvency too: many more calls")
         parser.add_argument("group", nargs="*", type=int, help="group ids; all groups if none is given")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -26,7 +28,7 @@ class Command(BaseCommand):
         try:
             with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as progress:
                 task = progress.add_task("groups", total=None)
-                for step in sweep_groups(nodes().run, options["group"]):
+                for step in (sweep_deep if options["deep"] else sweep_groups)(nodes().run, options["group"]):
                     progress.update(task, total=step.total, completed=step.done)
                     if progress.disable:
                         self.stdout.write(f"sweep: {step.done} of {step.total} groups")

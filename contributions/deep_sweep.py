@@ -1,0 +1,82 @@
+"""The deep sweep, once a day: every group's history entries too, and whether the contract is solvent.
+
+A shallow sweep cannot see a contribution that no event told, for it leaves the GROUP entry untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from django.db.models import F
+
+from ajo.soroban.client import SorobanClient
+from ajo.soroban.errors import ChainError
+from ajo.soroban.lease import Superseded
+from ajo.soroban.models import Checkpoint, SyncRun
+from ajo.soroban.runs import recorded
+from contributions.models import Contribution, HistoryRow, Payout, Refund
+from contributions.recovery import Proof, read_history, write_missing
+from contributions.solvency import check_solvency
+from contributions.sweep import Progress
+from groups.models import Group
+from groups.readings import GroupReader
+from groups.reads import refresh_groups
+from groups.sync import set_aside, write_groups
+
+BATCH = 50  # groups read and committed together
+HISTORY: tuple[tuple[type[HistoryRow], str], ...] = (
+    (Contribution, "contributions"),
+    (Payout, "payouts"),
+    (Refund, "refunds"),
+)
+
+
+def sweep_deep(
+    run_read: Callable[[Callable[[SorobanClient], None]], None], only: Sequence[int] = ()
+) -> Iterator[Progress]:
+    """Compare all entries of all groups, or of `only` some, with the tables, yielding after each batch."""
+    with recorded(SyncRun.Kind.SWEEP) as (run, held):
+        checkpoint = Checkpoint.objects.current()
+        if checkpoint is None or not checkpoint.is_loaded:
+            raise Superseded("the tables are not filled yet: the sync does that")
+        if checkpoint.halted:
+            raise ChainError(checkpoint.halted)
+        counts = run.counts = {"calls": 0, "groups": 0, "drift_state": 0, "drift_history": 0, "unproven": 0}
+        ids = sorted(set(only)) or list(range(1, checkpoint.group_count + 1))
+        for start in range(0, len(ids), BATCH):
+            held.renew()
+            batch = ids[start : start + BATCH]
+            run_read(lambda client, some=batch: _compare(client, checkpoint, some, counts))  # type: ignore[misc]
+            yield Progress(min(start + BATCH, len(ids)), len(ids))
+        run_read(lambda client: check_solvency(client, checkpoint, counts))
+        drift = counts["drift_state"] + counts["drift_history"]
+        Checkpoint.objects.filter(pk=checkpoint.pk).update(drift_total=F("drift_total") + drift)
+
+
+def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], counts: dict[str, int]) -> None:
+    readings = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(ids)
+    counts["calls"] += readings.calls
+    counts["groups"] += len(ids)
+    changed = write_groups(readings.groups)
+    set_aside(readings.undecoded)
+    refresh_groups(changed)
+    groups = list(Group.objects.filter(id__in=ids).order_by("id"))
+    proofs = read_history(client, checkpoint.contract, groups, counts)
+    # what changed after the events that we have read is news, not drift: its event is still to come
+    reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
+    counts["drift_state"] += sum(readings.groups[group_id].modified_ledger <= reached for group_id in changed)
+    counts["drift_history"] += sum(write_missing(proofs, up_to=reached).values())
+    counts["unproven"] += sum(len(unproven(proof, model, name)) for proof in proofs for model, name in HISTORY)
+
+
+def unproven(proof: Proof, model: type[HistoryRow], name: str) -> list[int]:
+    """Rows that should have an entry on the chain and have none; those younger than the proof are not asked."""
+    proven = getattr(proof, name)
+    rows = model.objects.filter(group_id=proof.group.pk).select_related("user")
+    if model is Contribution:
+        rows = rows.filter(round__gte=proof.from_round)
+    return [
+        row.pk
+        for row in rows
+        if (row.round, row.user.wallet_address) not in proven and (row.ledger is None or row.ledger <= proof.ledger)
+    ]

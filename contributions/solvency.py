@@ -1,0 +1,71 @@
+"""What the contract owes in each token against what it holds. A shortfall is shown, never hidden."""
+
+from __future__ import annotations
+
+from django.db.models import DecimalField, F, Sum
+from stellar_sdk import Address, scval
+from stellar_sdk.xdr import ContractDataDurability, LedgerEntryType, LedgerKey, LedgerKeyContractData
+
+from ajo.soroban.binding import DecodeError
+from ajo.soroban.binding.codec import GARBAGE
+from ajo.soroban.binding.entries import Instance, contract_data, decode_entry
+from ajo.soroban.client import MAX_KEYS, SorobanClient
+from ajo.soroban.models import Checkpoint
+from groups.models import Group, Token
+
+
+def check_solvency(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> None:
+    """Write balance and debt of every token that groups collect, and count the tokens that fall short."""
+    owed = _owed(checkpoint)
+    tokens = list(Token.objects.filter(address__startswith="C").order_by("pk"))
+    for start in range(0, len(tokens), MAX_KEYS):
+        part = tokens[start : start + MAX_KEYS]
+        keys = [balance_key(token.address, checkpoint.contract) for token in part]
+        answer = client.get_entries(keys)
+        counts["calls"] += 1
+        for token, key in zip(part, keys, strict=True):
+            entry = answer.found.get(key)
+            token.balance = _amount(entry.xdr) if entry else None
+            token.owed = owed.get(token.address, 0)
+            token.checked_ledger = answer.ledger
+    Token.objects.bulk_update(tokens, ["balance", "owed", "checked_ledger"])
+    counts["insolvent_tokens"] = Token.objects.filter(balance__lt=F("owed")).count()
+
+
+def _owed(checkpoint: Checkpoint) -> dict[str, int]:
+    """Rounds that were collected and not paid out or refunded yet, and the insurance pools' books."""
+    collected = F("contribution_amount") * F("contributions_received")
+    rows = Group.objects.filter(is_active=True, token__isnull=False).values_list("token_id")
+    owed = {
+        str(token): int(total)
+        for token, total in rows.annotate(
+            total=Sum(collected, output_field=DecimalField(max_digits=60, decimal_places=0))
+        )
+    }
+    try:
+        instance = decode_entry(checkpoint.instance_xdr).value
+    except DecodeError:
+        return owed
+    for token, pool in instance.insurance_pools if isinstance(instance, Instance) else ():
+        owed[token] = owed.get(token, 0) + pool.balance
+    return owed
+
+
+def balance_key(token: str, holder: str) -> str:
+    """The key under which the usual token contracts (Stellar Asset Contracts among them) keep a balance."""
+    key = LedgerKeyContractData(
+        contract=Address(token).to_xdr_sc_address(),
+        key=scval.to_vec([scval.to_symbol("Balance"), scval.to_address(holder)]),
+        durability=ContractDataDurability.PERSISTENT,
+    )
+    return LedgerKey(LedgerEntryType.CONTRACT_DATA, contract_data=key).to_xdr()
+
+
+def _amount(xdr: str) -> int | None:
+    """An asset contract's `{amount, …}`, or the bare i128 of the example token; None where it is neither."""
+    try:
+        value = scval.to_native(contract_data(xdr).val)
+    except GARBAGE:
+        return None
+    amount = value.get("amount") if isinstance(value, dict) else value
+    return amount if isinstance(amount, int) else None

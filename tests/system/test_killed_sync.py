@@ -1,0 +1,150 @@
+"""`manage.py sync` as a real process, killed without warning wherever it may be: the next one repeats the step."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from pytest_django import Settings
+
+from ajo import cache
+from ajo.soroban.models import Checkpoint
+from ajo.soroban.nodes import nodes
+from ajo.soroban.sandbox.sandbox import Sandbox
+from contributions.models import Contribution
+from groups.documents import group_documents
+from groups.models import Group
+from groups.reads import group_answer
+from tests.histories import History, contract_entries
+from tests.truth import differences
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ROOT = Path(__file__).parents[2]
+
+
+class Gate:
+    """Lets a number of requests through to the sandbox and tells when the next one has come; that one waits."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._answer = sandbox.rpc.call
+        self._left: int | None = None
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+        sandbox.rpc.call = self.call  # type: ignore[method-assign]
+
+    def close_after(self, requests: int) -> None:
+        self._left = requests
+        self.reached.clear()
+        self.opened.clear()
+
+    def open(self) -> None:
+        self._left = None
+        self.opened.set()
+
+    def call(self, method: str, params: Any) -> Any:
+        if self._left is not None:
+            if self._left == 0:
+                self.reached.set()
+                self.opened.wait(30)
+            else:
+                self._left -= 1
+        return self._answer(method, params)
+
+
+@pytest.fixture
+def sandbox(settings: Settings) -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        settings.SOROBAN_RPC_URL = [running.url]
+        nodes.cache_clear()
+        yield running
+        nodes.cache_clear()
+
+
+def start_sync(sandbox: Sandbox) -> "subprocess.Popen[str]":
+    database = connection.settings_dict
+    address = f"postgres://{database['USER']}:{database['PASSWORD']}@{database['HOST']}:{database['PORT']}"
+    environment = os.environ | {
+        "DATABASE_URL": f"{address}/{database['NAME']}",
+        "SOROBAN_RPC_URL": sandbox.url,
+        "RPC_EVENTS_LIMIT": "5",
+        "AJO_CONTRACT_ID": sandbox.contract,
+        "STELLAR_NETWORK_PASSPHRASE": sandbox.chain.passphrase,
+    }
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "sync"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run_sync(sandbox: Sandbox) -> None:
+    with start_sync(sandbox) as process:
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+
+
+@pytest.mark.parametrize("requests", range(1, 12))
+def test_a_sync_killed_before_any_request_leaves_nothing_half_done(sandbox: Sandbox, requests: int) -> None:
+    """The lease of the dead one runs out; the cursor says where to go on."""
+    History(sandbox.chain, 13).walk(25)
+    gate = Gate(sandbox)
+    gate.close_after(requests)
+    with start_sync(sandbox) as process:
+        assert gate.reached.wait(60)
+        process.send_signal(signal.SIGKILL)
+    gate.open()
+    expire_lease()
+    run_sync(sandbox)
+    assert [d for d in differences(contract_entries(sandbox.chain)) if ": name:" not in d] == []
+    assert Contribution.objects.exists()
+    assert Checkpoint.objects.get().ledger == sandbox.chain.latest
+    bodies_are_the_tables()
+
+
+def expire_lease() -> None:
+    """What half a minute does."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE soroban_lease SET until = now() - interval '1 second'")
+
+
+def bodies_are_the_tables() -> None:
+    """No old body stands under the new label."""
+    for group_id, document in group_documents(Group.objects.values_list("id", flat=True)).items():
+        assert group_answer(group_id).body == document.body
+
+
+def test_a_sync_killed_inside_its_transaction_or_between_commit_and_refresh_is_repeated(sandbox: Sandbox) -> None:
+    """Without the ledger that Redis keeps beside the bodies, the refresh that was missed would never be made."""
+    history = History(sandbox.chain, 13)
+    history.walk(15)
+    run_sync(sandbox)
+    for group_id in history.groups:
+        group_answer(group_id)
+    mark = cache.mark()
+    assert mark is not None
+    history.walk(25)
+    run_sync(sandbox)
+    # as if killed after its commit: the tables have moved, the mark and the bodies have not
+    cache.with_redis(lambda r: r.flushdb())
+    cache.with_redis(lambda r: r.set(cache.MARK, mark.dump()))
+    for group_id in history.groups:
+        old = cache.Document(b'{"old":true}', 0, 1)
+        cache.refresh(mark, {f"group:{group_id}": old})
+    assert group_answer(history.groups[0]).body == b'{"old":true}'
+    assert group_answer(history.groups[0]).ledger == mark.freshness.ledger
+    run_sync(sandbox)
+    bodies_are_the_tables()
+    after = cache.mark()
+    assert after is not None
+    assert after.freshness.ledger == Checkpoint.objects.get().ledger
+    assert settings.REDIS_URL
