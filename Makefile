@@ -10,11 +10,11 @@ run: .venv/run.stamp
 	@exec $(BIN)/python -m ajo.devstack
 
 test: .venv/dev.stamp
-	$(BIN)/pytest
+	$(BIN)/python -m pytest
 
 conformance: .venv/dev.stamp
 	@test -n "$$LIVE_RPC_URL" || { echo "Set LIVE_RPC_URL to the address of a Stellar RPC (make test asks the sandbox)." >&2; exit 1; }
-	$(BIN)/pytest tests/conformance
+	$(BIN)/python -m pytest tests/conformance
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -22,6 +22,7 @@ lint: .venv/dev.stamp
 	$(BIN)/mypy
 	$(MANAGE) check --deploy --fail-level WARNING
 	$(MANAGE) makemigrations --check --dry-run
+	$(MANAGE) spectacular --validate --fail-on-warn --file /dev/null
 
 # One environment for all: what `make run` needs is a part of what `make test` needs.
 .venv/bin/python:
