@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 PREFIX: Final = "ajo:1:"  # the number is the form's: a value of another release is never read
 MARK: Final = PREFIX + "mark"
 ABSENT_FOR = 5  # seconds that "not on the chain" is believed: a ledger
+HEAD_LENGTH = 63  # bytes of a value in which its epoch and revision stand
 FLIGHT = 20  # seconds that one reader of the chain may take until another may try
 WAIT = 5.0  # seconds that a caller waits for the chain, or for another caller's reading of it
 POLL = 0.05  # seconds between two looks
@@ -188,6 +189,23 @@ def refresh(old: Mark, documents: Mapping[str, Document]) -> bool:
         return True
 
     return not documents or bool(with_redis(put))
+
+
+def outdated(now: Mark, revisions: Mapping[str, int]) -> set[str]:
+    """Those of these keys under which an older revision than theirs is being served."""
+
+    def look(r: redis.Redis) -> list[bytes]:
+        pipe = r.pipeline(transaction=False)
+        for key in revisions:
+            pipe.getrange(PREFIX + key, 0, HEAD_LENGTH)
+        return list(pipe.execute())
+
+    found: set[str] = set()
+    for key, head in zip(revisions, with_redis(look) or (), strict=False):
+        epoch, _, rest = head.decode(errors="replace").partition(" ")
+        if epoch == now.epoch and int(rest.split(" ", 1)[0]) < revisions[key]:
+            found.add(key)
+    return found
 
 
 def advance(old: Mark, freshness: Freshness) -> None:

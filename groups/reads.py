@@ -92,9 +92,16 @@ def refresh_cache() -> None:
     if now is None or now.freshness.era != fresh.era:
         cache.begin(fresh)
         return
-    since = now.freshness.ledger - OVERLAP
-    changed = Group.objects.filter(changed_ledger__gte=since).order_by("id").values_list("id", flat=True)
-    if _refresh(now, list(changed)):
+    since = now.freshness.ledger
+    changed = Group.objects.filter(changed_ledger__gte=since - OVERLAP).order_by("id")
+    revisions: dict[bool, dict[int, int]] = {True: {}, False: {}}
+    for group_id, ledger, revision in changed.values_list("id", "changed_ledger", "revision"):
+        revisions[ledger >= since][group_id] = revision
+    # What changed since the mark is put in any case: a slow reader may hold its old version and find no key. Of what
+    # changed before it only the bodies that somebody left behind are.
+    behind = cache.outdated(now, {_key(group_id): revision for group_id, revision in revisions[False].items()})
+    left = [group_id for group_id in revisions[False] if _key(group_id) in behind]
+    if _refresh(now, [*revisions[True], *left]):
         cache.advance(now, fresh)
 
 

@@ -229,3 +229,12 @@ def test_a_reader_of_the_chain_that_died_is_followed_by_another(monkeypatch: pyt
     source.chain = document(1)
     assert b"1" in source.read().body
     assert source.asked.count("chain") == 1
+
+
+def test_only_bodies_that_stand_in_an_older_revision_are_outdated() -> None:
+    cache.begin(fresh(10))
+    mark = current_mark()
+    cache.refresh(mark, {"thing:1": document(3), "thing:2": document(5)})
+    assert cache.outdated(mark, {"thing:1": 4, "thing:2": 5, "thing:3": 1}) == {"thing:1"}
+    cache.begin(fresh(10))
+    assert cache.outdated(current_mark(), {"thing:1": 4}) == set()
