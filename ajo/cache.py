@@ -152,6 +152,10 @@ class _Breaker:
     def __init__(self) -> None:
         self._until = 0.0
 
+    def close(self) -> None:
+        """Ask again at once."""
+        self._until = 0.0
+
     def run(self, action: Callable[[redis.Redis], Any]) -> Any:
         """The action's result, or None if Redis cannot be asked now."""
         if time.monotonic() < self._until:
@@ -164,7 +168,8 @@ class _Breaker:
             return None
 
 
-with_redis = _Breaker().run
+breaker = _Breaker()
+with_redis = breaker.run
 
 
 def mark() -> Mark | None:

@@ -165,6 +165,7 @@ def no_redis(settings: Settings) -> Iterator[None]:
     cache.client.cache_clear()
     yield
     cache.client.cache_clear()
+    cache.breaker.close()
 
 
 @pytest.mark.usefixtures("no_redis")
