@@ -295,7 +295,10 @@ def _read_chain(
         while True:
             with _flight(key) as mine:
                 if mine:
-                    from_chain()
+                    # another flight may have landed since the caller looked
+                    document = from_rows()
+                    if document is None or document.synced_ledger < min_ledger:
+                        from_chain()
                 else:
                     time.sleep(POLL)
             fresh = freshness()
