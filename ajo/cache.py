@@ -256,7 +256,7 @@ def read_through(
     fresh = freshness()
     document = from_rows()
     if document is None or document.synced_ledger < min_ledger:
-        if document is None and (not exists() or with_redis(lambda r: r.get(f"{PREFIX}absent:{key}"))):
+        if document is None and (not exists() or _is_known_absent(key)):
             raise Absent
         fresh, document = _read_chain(key, freshness, from_rows, from_chain, min_ledger)
         CACHE_READS.labels("chain").inc()
@@ -265,6 +265,11 @@ def read_through(
     if seen and fresh.era == seen.freshness.era:
         with_redis(lambda r: _set_if_newer(r, key, document, seen.epoch, fresh.ledger))
     return _answer(document.body, etag(document.body), fresh, document.synced_ledger, min_ledger)
+
+
+def _is_known_absent(key: str) -> bool:
+    """Whether the chain said so in the last seconds."""
+    return bool(with_redis(lambda r: r.exists(f"{PREFIX}absent:{key}")))
 
 
 def _from_redis(found: list[bytes | None] | None, min_ledger: int) -> Answer | None:
@@ -294,12 +299,13 @@ def _read_chain(
     with _waiting_place():
         while True:
             with _flight(key) as mine:
-                if mine:
-                    # another flight may have landed since the caller looked
-                    document = from_rows()
-                    if document is None or document.synced_ledger < min_ledger:
-                        from_chain()
-                else:
+                # another flight may have landed since the caller looked
+                document = from_rows()
+                if document is None and _is_known_absent(key):
+                    raise Absent
+                if mine and (document is None or document.synced_ledger < min_ledger):
+                    from_chain()
+                elif not mine:
                     time.sleep(POLL)
             fresh = freshness()
             document = from_rows()
@@ -307,8 +313,6 @@ def _read_chain(
                 return fresh, document
             if mine and not document:
                 with_redis(lambda r: r.set(f"{PREFIX}absent:{key}", 1, ex=ABSENT_FOR))
-                raise Absent
-            if not mine and with_redis(lambda r: r.get(f"{PREFIX}absent:{key}")):
                 raise Absent
             if time.monotonic() > deadline:
                 raise Unavailable("The chain has not been read in time.")
