@@ -86,10 +86,16 @@ class Stack:
             self._prepare(ends)
             self._processes(ends)
             self._greet()
-            while True:
-                for part in self.parts:
-                    part.check()
-                time.sleep(0.3)
+            try:
+                self._watch()
+            finally:
+                print("Stopping.", flush=True)
+
+    def _watch(self) -> None:
+        while True:
+            for part in self.parts:
+                part.check()
+            time.sleep(0.3)
 
     def _python(self, ends: ExitStack, name: str, *args: str, stop_signal: signal.Signals = signal.SIGTERM) -> Part:
         log = self.logs / f"{name.lower().replace(' ', '-')}.log"
