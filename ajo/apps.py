@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 from django.core.checks import register
 
 from ajo.checks import check_settings
@@ -9,3 +10,9 @@ class ProjectConfig(AppConfig):
 
     def ready(self) -> None:
         register(check_settings, "ajo")
+
+
+class StaffConfig(AdminConfig):
+    """django.contrib.admin with our own site as the one that every table registers with."""
+
+    default_site = "ajo.admin.StaffSite"

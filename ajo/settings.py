@@ -113,7 +113,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 # --- Django -----------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "ajo.apps.ProjectConfig",
-    "django.contrib.admin",
+    "ajo.apps.StaffConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -159,6 +159,7 @@ TEMPLATES = [
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = "ajo.formats"  # times to the second
 
 # The apps' own folders are served as they are: no build step before a start, in `make run` and in the image alike.
 STATIC_URL = "/static/"

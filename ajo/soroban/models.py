@@ -160,7 +160,10 @@ class SyncRun(models.Model):
     counts = models.JSONField(default=dict, help_text="RPC calls, events, groups read and written, drift.")
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["kind", "-id"], name="soroban_run_kind")]
+        indexes: ClassVar = [
+            models.Index(fields=["kind", "-id"], name="soroban_run_kind"),
+            models.Index(fields=["outcome", "-id"], name="soroban_run_outcome"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}: {self.outcome}"
@@ -228,7 +231,12 @@ class ChainTransaction(models.Model):
     updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["status", "hash"], name="soroban_tx_status")]
+        indexes: ClassVar = [
+            models.Index(fields=["status", "hash"], name="soroban_tx_status"),
+            # staff read them newest first
+            models.Index(fields=["submitted_ledger", "hash"], name="soroban_tx_newest"),
+            models.Index(fields=["status", "submitted_ledger", "hash"], name="soroban_tx_status_newest"),
+        ]
 
     def __str__(self) -> str:
         return self.hash

@@ -1,0 +1,80 @@
+"""The few facts that staff see first: what is followed, how far, and what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db.models import DurationField, ExpressionWrapper, F, QuerySet
+from django.db.models.functions import Now
+
+from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
+from ajo.staff.display import list_address, short, visible
+
+MANY = 1000  # beyond it nobody counts
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """`alarm`: somebody should look. `address`: where there is more."""
+
+    name: str
+    value: str
+    alarm: bool = False
+    address: str = ""
+
+
+def panel() -> list[Fact]:
+    """What the tables and the settings say now, in a handful of look-ups."""
+    checkpoint = Checkpoint.objects.current()
+    if checkpoint is None:
+        return [
+            Fact("Network", settings.STELLAR_NETWORK_PASSPHRASE),
+            Fact("Contract", settings.AJO_CONTRACT_ID),
+            Fact("Tables", "nothing has been read from the chain yet", alarm=True),
+            _run(SyncRun.Kind.SYNC),
+        ]
+    behind = max(0, checkpoint.chain_ledger - checkpoint.ledger)
+    heard = _silence()
+    stale = heard is None or heard > settings.STALE_AFTER
+    return [
+        Fact("Network", checkpoint.network_passphrase),
+        Fact("Contract", checkpoint.contract + (" (paused)" if checkpoint.paused else "")),
+        Fact("Groups made", str(checkpoint.group_count)),
+        Fact("Sync", f"stopped: {checkpoint.halted}" if checkpoint.halted else "goes on", bool(checkpoint.halted)),
+        Fact("Tables at ledger", f"{checkpoint.ledger}{'' if checkpoint.is_loaded else ', still loading'}"),
+        Fact("Chain at ledger", f"{checkpoint.chain_ledger}, {behind} ahead of the tables"),
+        Fact("Chain heard", "never" if heard is None else f"{heard:.0f} s ago{', stale' if stale else ''}", stale),
+        _run(SyncRun.Kind.SYNC),
+        _run(SyncRun.Kind.SWEEP),
+        _some("Gaps in history", HistoryGap.objects.all()),
+        _some("Undecoded entries", UndecodedEntry.objects.all()),
+        Fact("Drift that sweeps found", str(checkpoint.drift_total)),
+    ]
+
+
+def _silence() -> float | None:
+    """Seconds since the chain was heard from, by the database's clock."""
+    silence = ExpressionWrapper(Now() - F("heard_at"), output_field=DurationField())
+    found = Checkpoint.objects.order_by("id").annotate(silence=silence).values_list("silence", flat=True).first()
+    return None if found is None else found.total_seconds()
+
+
+def _run(kind: SyncRun.Kind) -> Fact:
+    """The newest run that ended."""
+    runs = SyncRun.objects.filter(kind=kind).order_by("-id")
+    last = runs.exclude(outcome=SyncRun.Outcome.RUNNING).first()
+    address = list_address(SyncRun, {"runs": kind.value})
+    if last is None:
+        return Fact(f"Last {kind.value}", "none has ended yet", address=address)
+    ended = f" at {last.finished_at:%Y-%m-%d %H:%M:%S}" if last.finished_at else ""
+    why = f": {short(visible(last.reason), 200)}" if last.reason else ""
+    failed = last.outcome == SyncRun.Outcome.FAILED
+    return Fact(f"Last {kind.value}", f"{last.get_outcome_display().lower()}{ended}{why}", failed, address)
+
+
+def _some(name: str, rows: QuerySet[HistoryGap] | QuerySet[UndecodedEntry]) -> Fact:
+    """How many there are, as far as anyone counts."""
+    found = len(rows.values_list("pk")[: MANY + 1])
+    text = f"more than {MANY}" if found > MANY else str(found)
+    return Fact(name, text, alarm=found > 0, address=list_address(rows.model, {}))

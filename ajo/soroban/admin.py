@@ -1,0 +1,214 @@
+"""Staff's view of the chain: how far it has been read, what it announced, what could not be read."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Model
+from django.utils.safestring import SafeString
+
+from ajo.soroban.models import (
+    ChainTransaction,
+    Checkpoint,
+    ContractEvent,
+    HistoryGap,
+    Lease,
+    RpcNode,
+    SyncRun,
+    UndecodedEntry,
+)
+from ajo.staff import display
+from ajo.staff.admins import ReadOnlyAdmin
+from ajo.staff.lists import Choice, Search, event_id, number, tx_hash
+
+# The first topics of the contract's events; any other is found by its transaction or group.
+TOPICS = (
+    "created joined contrib payout complete cancel refreq refvote refund emrefund cycle late pendistr executable_update"
+)
+
+
+class OfGroup:
+    """A row that speaks of a group by the contract's number."""
+
+    group_model: ClassVar[type[Model] | None] = None  # set by the app that has groups, which lies above this one
+
+    @admin.display(description="Group")
+    def its_group(self, row: Any) -> SafeString | str:
+        if row.group_id is None:
+            return "-"
+        text = str(row.group_id)
+        return text if OfGroup.group_model is None else display.page_of(OfGroup.group_model, row.group_id, text)
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(ReadOnlyAdmin):
+    list_display = ("contract", "network_passphrase", "ledger", "chain_ledger", "heard_at", "is_loaded", "halted")
+    fieldsets = (
+        (None, {"fields": ("network_passphrase", "contract", "era", "is_loaded", "halted")}),
+        ("Followed", {"fields": ("cursor", "start_ledger", "ledger", "swept_ledger", "drift_total")}),
+        ("Network", {"fields": ("chain_ledger", "chain_closed_at", "heard_at")}),
+        ("Contract", {"fields": ("admin", "paused", "group_count", "wasm_hash", "live_until_ledger")}),
+        ("Raw entry", {"fields": ("instance",), "classes": ("collapse",)}),
+    )
+    not_in_list = ("instance_xdr",)
+
+    @admin.display(description="Instance entry")
+    def instance(self, row: Checkpoint) -> SafeString:
+        return display.raw(row.instance_xdr)
+
+
+class TopicChoice(Choice):
+    title = "type"
+    parameter_name = "type"
+    options: ClassVar = {topic: (topic, {"type": topic}) for topic in TOPICS.split()}
+
+
+@admin.register(ContractEvent)
+class ContractEventAdmin(OfGroup, ReadOnlyAdmin):
+    list_display = ("id", "type", "its_group", "round", "short_data", "transaction", "ledger", "created_at")
+    list_filter = (TopicChoice,)
+    searches: ClassVar = (
+        number("group id", "group_id"),
+        tx_hash("transaction hash", "tx_hash"),
+        event_id("event id", "pk"),
+    )
+    narrowed_by = frozenset({"group_id", "tx_hash"})
+    not_in_list = ("topics", "value")
+    fieldsets = (
+        (None, {"fields": ("id", "type", "is_system", "its_group", "round", "decoded")}),
+        ("Chain", {"fields": ("tx_hash", "ledger", "created_at")}),
+        ("Raw event", {"fields": ("raw_topics", "raw_value"), "classes": ("collapse",)}),
+    )
+
+    @admin.display(description="Data")
+    def short_data(self, row: ContractEvent) -> SafeString | str:
+        return "not decoded" if row.data is None else display.as_json(row.data, 100)
+
+    @admin.display(description="Data")
+    def decoded(self, row: ContractEvent) -> SafeString | str:
+        return "not decoded" if row.data is None else display.as_json(row.data)
+
+    @admin.display(description="Transaction")
+    def transaction(self, row: ContractEvent) -> SafeString:
+        return display.list_of(ContractEvent, display.shortened(row.tx_hash), tx_hash=row.tx_hash)
+
+    @admin.display(description="Topics")
+    def raw_topics(self, row: ContractEvent) -> SafeString:
+        return display.raw(" ".join(map(str, row.topics)))
+
+    @admin.display(description="Value")
+    def raw_value(self, row: ContractEvent) -> SafeString:
+        return display.raw(row.value)
+
+
+@admin.register(HistoryGap)
+class HistoryGapAdmin(ReadOnlyAdmin):
+    list_display = ("from_ledger", "to_ledger", "why", "found_at")
+    fields = ("network_passphrase", "contract", "from_ledger", "to_ledger", "why", "found_at")
+
+
+@admin.register(Lease)
+class LeaseAdmin(ReadOnlyAdmin):
+    list_display = fields = ("name", "holder", "until")
+
+
+@admin.register(RpcNode)
+class RpcNodeAdmin(ReadOnlyAdmin):
+    list_display = ("name", "failures", "left_until", "answered_at", "failed_at", "short_error")
+    fields = ("name", "failures", "left_until", "answered_at", "failed_at", "whole_error")
+
+    @admin.display(description="Last error")
+    def short_error(self, row: RpcNode) -> SafeString:
+        return display.said(row.last_error, 80)
+
+    @admin.display(description="Last error")
+    def whole_error(self, row: RpcNode) -> SafeString:
+        return display.said_at_length(row.last_error)
+
+
+class RunChoice(Choice):
+    title = "runs"
+    parameter_name = "runs"
+    options: ClassVar = {
+        "sync": ("sync", {"kind": SyncRun.Kind.SYNC}),
+        "sweep": ("sweep", {"kind": SyncRun.Kind.SWEEP}),
+        **{value: (label, {"outcome": value}) for value, label in SyncRun.Outcome.choices},
+    }
+
+
+@admin.register(SyncRun)
+class SyncRunAdmin(ReadOnlyAdmin):
+    list_display = ("id", "kind", "started_at", "finished_at", "outcome", "ledger", "short_counts", "short_reason")
+    list_filter = (RunChoice,)
+    searches: ClassVar = (number("run id", "pk"),)
+    fields = ("kind", "started_at", "finished_at", "outcome", "whole_reason", "ledger", "all_counts")
+
+    @admin.display(description="Counts")
+    def short_counts(self, row: SyncRun) -> SafeString:
+        return display.as_json(row.counts, 100)
+
+    @admin.display(description="Counts")
+    def all_counts(self, row: SyncRun) -> SafeString:
+        return display.as_json(row.counts)
+
+    @admin.display(description="Reason")
+    def short_reason(self, row: SyncRun) -> SafeString:
+        return display.said(row.reason, 80)
+
+    @admin.display(description="Reason")
+    def whole_reason(self, row: SyncRun) -> SafeString:
+        return display.said_at_length(row.reason)
+
+
+@admin.register(UndecodedEntry)
+class UndecodedEntryAdmin(OfGroup, ReadOnlyAdmin):
+    list_display = ("id", "its_group", "short_error", "ledger", "found_at")
+    searches: ClassVar = (
+        event_id("event id", "key"),
+        number("group id", "group_id"),
+        Search("ledger key", re.compile(r"[A-Za-z0-9+/=]{30,}"), lambda rows, term: rows.filter(key=term)),
+    )
+    not_in_list = ("xdr",)
+    fields = ("ledger_key", "its_group", "whole_error", "ledger", "found_at", "raw_xdr")
+
+    @admin.display(description="Key")
+    def ledger_key(self, row: UndecodedEntry) -> SafeString:
+        return display.raw(row.key)
+
+    @admin.display(description="Error")
+    def short_error(self, row: UndecodedEntry) -> SafeString:
+        return display.said(row.error, 120)
+
+    @admin.display(description="Error")
+    def whole_error(self, row: UndecodedEntry) -> SafeString:
+        return display.said_at_length(row.error)
+
+    @admin.display(description="XDR")
+    def raw_xdr(self, row: UndecodedEntry) -> SafeString:
+        return display.raw(row.xdr)
+
+
+class StatusChoice(Choice):
+    title = "status"
+    parameter_name = "status"
+    options: ClassVar = {value: (label, {"status": value}) for value, label in ChainTransaction.Status.choices}
+
+
+@admin.register(ChainTransaction)
+class ChainTransactionAdmin(ReadOnlyAdmin):
+    ordering = ("-submitted_ledger", "-hash")
+    list_display = ("hash", "status", "submitted_ledger", "ledger", "created_at", "updated_at")
+    list_filter = (StatusChoice,)
+    searches: ClassVar = (tx_hash("transaction hash", "pk"),)
+    not_in_list = ("xdr",)
+    fields = ("hash", "status", "events", "submitted_ledger", "ledger", "created_at", "updated_at", "raw_xdr")
+
+    @admin.display(description="Events")
+    def events(self, row: ChainTransaction) -> SafeString:
+        return display.list_of(ContractEvent, "what it announced", tx_hash=row.hash)
+
+    @admin.display(description="Signed envelope")
+    def raw_xdr(self, row: ChainTransaction) -> SafeString:
+        return display.raw(row.xdr)

@@ -1,0 +1,97 @@
+"""How values look on staff's pages: amounts, addresses, links, and words that anyone on the chain may have written."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from decimal import Context, Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Model
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+MAX_DECIMALS = 38  # no i128 has more digits to put behind a point
+MAX_SYMBOL = 12  # characters of an asset code; a hostile token may say anything
+_EXACT = Context(prec=2 * MAX_DECIMALS + 2)
+# Controls, invisible formatting (bidirectional overrides among them), private use, line and paragraph separators.
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+_JOINERS = {"\u200c", "\u200d"}  # Persian and emoji need them
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """The text with every character that hides or reorders others written out as its number.
+
+    `lines`: keep line breaks and tabs.
+    """
+    kept = _JOINERS | ({"\n", "\t"} if lines else set())
+    return "".join(
+        char if char in kept or unicodedata.category(char) not in _UNSEEN else f"⟨U+{ord(char):04X}⟩" for char in text
+    )
+
+
+def short(text: str, limit: int) -> str:
+    """At most `limit` characters, the last of them … where something is missing."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def said(text: str, limit: int = 60) -> SafeString:
+    """Words from the chain, on one line of a table: escaped, visible, bounded, their direction kept to themselves."""
+    return format_html('<bdi class="said">{}</bdi>', short(visible(text[: 4 * limit]), limit))
+
+
+def said_at_length(text: str) -> SafeString:
+    """Words from the chain, whole, in a box of their own."""
+    return format_html('<div class="said-box" dir="auto">{}</div>', visible(text.replace("\r\n", "\n"), lines=True))
+
+
+def raw(text: str) -> SafeString:
+    """Base64 or hexadecimal, whole: it breaks anywhere and scrolls."""
+    return format_html('<div class="raw-box">{}</div>', visible(text))
+
+
+def as_json(value: Any, limit: int | None = None) -> SafeString:
+    """JSON as text: on one line of at most `limit` characters, or whole in a box."""
+    if limit is not None:
+        return said(json.dumps(value, ensure_ascii=False), limit)
+    return said_at_length(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def money(amount: int, symbol: str | None, decimals: int | None, *, verified: bool) -> SafeString:
+    """`10.0000000 XLM · 100000000`: in the token's unit beside the exact integer; only that, where no unit is known.
+
+    Anyone may deploy a token that calls itself XLM: the symbol of an unverified one says that it is.
+    """
+    exact = format_html('<span class="exact">{}</span>', str(amount))
+    if decimals is None or not 0 <= decimals <= MAX_DECIMALS:
+        return exact
+    unit = format(Decimal(amount).scaleb(-decimals, _EXACT), "f")
+    name = said(symbol, MAX_SYMBOL) if symbol else ""
+    doubt = "" if verified else " (unverified)"
+    return format_html('<span class="unit">{} {}{}</span> · {}', unit, name, doubt, exact)
+
+
+def page_of(model: type[Model], key: object, text: str) -> SafeString:
+    """A link to the page of one row."""
+    meta = model._meta
+    address = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[key])
+    return format_html('<a href="{}">{}</a>', address, text)
+
+
+def list_of(model: type[Model], text: str, **lookups: object) -> SafeString:
+    """A link to a table, narrowed to some rows."""
+    return format_html('<a href="{}">{}</a>', list_address(model, lookups), text)
+
+
+def list_address(model: type[Model], lookups: Mapping[str, object]) -> str:
+    meta = model._meta
+    address = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+    return f"{address}?{urlencode(lookups)}" if lookups else address
+
+
+def shortened(word: str) -> SafeString:
+    """Both ends of an address or a hash, the whole of it on hover."""
+    return format_html('<span class="word" title="{}">{}…{}</span>', word, word[:6], word[-6:])

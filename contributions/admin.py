@@ -1,0 +1,113 @@
+"""Staff's view of history: what was paid in, out and back."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from ajo.soroban.admin import OfGroup
+from ajo.soroban.models import ContractEvent
+from ajo.staff import display
+from ajo.staff.admins import ReadOnlyAdmin
+from ajo.staff.lists import Choice, address, event_id, number, tx_hash
+from contributions.models import Contribution, Payout, Refund
+from groups.admin import GroupAdmin, UserAdmin, of_wallet, token_amount, wallet, with_label
+
+for belongings in (GroupAdmin, UserAdmin):
+    column = "group" if belongings is GroupAdmin else "user"
+    belongings.elsewhere += [
+        ("contributions", Contribution, column), ("payouts", Payout, column), ("refunds", Refund, column)
+    ]  # fmt: skip
+
+
+class Source(Choice):
+    title = "source"
+    parameter_name = "source"
+    options: ClassVar = {
+        "event": ("its event", {"order_key__gt": ""}),
+        "state": ("the contract's state (no event)", {"order_key": ""}),
+    }
+
+
+class HistoryAdmin(OfGroup, ReadOnlyAdmin):
+    list_display: tuple[str, ...] = (
+        "identity",
+        "its_group",
+        "round",
+        "wallet",
+        "paid",
+        "transaction",
+        "ledger",
+        "created_at",
+    )
+    list_filter = (Source,)
+    ordering = ("-order_key", "-id")
+    searches: ClassVar = (
+        number("group id", "group_id"),
+        address("wallet address", of_wallet("user_id")),
+        tx_hash("transaction hash", "tx_hash"),
+        event_id("event id", "event_id"),
+    )
+    narrowed_by = frozenset({"group", "user", "tx_hash"})
+    fields: ClassVar[tuple[str, ...]] = (
+        "its_group",
+        "round",
+        "whole_wallet",
+        "paid",
+        "events",
+        "event_id",
+        "ledger",
+        "created_at",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request).select_related("user", "group__token")
+        return with_label(rows.defer(*(f"group__{name}" for name in GroupAdmin.not_in_list)), "user__wallet_address")
+
+    @admin.display(description="Group-round-wallet")
+    def identity(self, row: Any) -> str:
+        return str(row)
+
+    @admin.display(description="Wallet")
+    def wallet(self, row: Any) -> SafeString:
+        return wallet(row.user, row.wallet_label)
+
+    @admin.display(description="Wallet")
+    def whole_wallet(self, row: Any) -> SafeString:
+        return wallet(row.user, row.wallet_label, whole=True)
+
+    @admin.display(description="Amount")
+    def paid(self, row: Any) -> SafeString:
+        return token_amount(row.amount, row.group.token)
+
+    @admin.display(description="Transaction")
+    def transaction(self, row: Any) -> SafeString | str:
+        if row.tx_hash is None:
+            return "not known"
+        return display.list_of(ContractEvent, display.shortened(row.tx_hash), tx_hash=row.tx_hash)
+
+    @admin.display(description="Transaction")
+    def events(self, row: Any) -> SafeString | str:
+        if row.tx_hash is None:
+            return "not known: recovered from the contract's state"
+        return display.list_of(ContractEvent, row.tx_hash, tx_hash=row.tx_hash)
+
+
+@admin.register(Contribution)
+class ContributionAdmin(HistoryAdmin):
+    pass
+
+
+@admin.register(Payout)
+class PayoutAdmin(HistoryAdmin):
+    pass
+
+
+@admin.register(Refund)
+class RefundAdmin(HistoryAdmin):
+    list_display = (*HistoryAdmin.list_display, "reason")
+    fields: ClassVar[tuple[str, ...]] = (*HistoryAdmin.fields, "reason")

@@ -1,0 +1,351 @@
+"""Staff's view of wallets, groups, members and refund requests. Labels are the one thing here that staff write."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeVar, cast
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Model, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from stellar_sdk import StrKey
+
+from ajo.soroban.admin import OfGroup
+from ajo.soroban.models import ContractEvent
+from ajo.staff import display
+from ajo.staff.admins import ReadOnlyAdmin, ReadOnlyInline, TableAdmin
+from ajo.staff.lists import Choice, Rows, address, number, words
+from groups import computed
+from groups.models import Group, GroupMember, RefundRequest, Token, User, WalletLabel
+
+Row = TypeVar("Row", bound=Model)
+ADDRESS_FORM = "An account (G…) or contract (C…) address of 56 characters is expected."
+
+
+def with_label(rows: QuerySet[Row], column: str) -> QuerySet[Row]:
+    """With staff's label of the wallet whose address is in `column`, in the same query."""
+    label = WalletLabel.objects.filter(address=OuterRef(column)).values("label")
+    return cast("QuerySet[Row]", rows.annotate(wallet_label=Subquery(label)))
+
+
+def of_wallet(column: str) -> Any:
+    """Find rows by the wallet that `column` points to; its key first, so that the index of `column` gives the order."""
+
+    def find(rows: Rows, term: str) -> Rows:
+        return rows.filter(**{column: Subquery(User.objects.filter(wallet_address=term).values("pk"))})
+
+    return find
+
+
+def wallet(user: User, label: str | None, *, whole: bool = False) -> SafeString:
+    """A link to a wallet, with what staff call it."""
+    shown = user.wallet_address if whole else display.shortened(user.wallet_address)
+    link = display.page_of(User, user.pk, shown)
+    return format_html("{} {}", link, display.said(label)) if label else link
+
+
+def token_amount(amount: int, token: Token | None) -> SafeString:
+    if token is None:
+        return display.money(amount, None, None, verified=False)
+    return display.money(amount, token.symbol, token.decimals, verified=token.verified)
+
+
+class LabelForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs
+    def clean_address(self) -> str:
+        given = str(self.cleaned_data["address"]).strip().upper()
+        if not (StrKey.is_valid_ed25519_public_key(given) or StrKey.is_valid_contract(given)):
+            raise forms.ValidationError(ADDRESS_FORM)
+        return given
+
+
+@admin.register(WalletLabel)
+class WalletLabelAdmin(TableAdmin):
+    """Any staff account may write labels: they are notes among colleagues, and the history says whose they are."""
+
+    form = LabelForm
+    list_display = ("shown_label", "address", "shown_note")
+    searches: ClassVar = (
+        address("address", "address"),
+        words("or part of a label", "label__icontains"),
+    )
+
+    @admin.display(description="Label")
+    def shown_label(self, row: WalletLabel) -> SafeString:
+        return display.said(row.label)
+
+    @admin.display(description="Note")
+    def shown_note(self, row: WalletLabel) -> SafeString:
+        return display.said(row.note, 120)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.admin_site.has_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.admin_site.has_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.admin_site.has_permission(request)
+
+
+@admin.register(Token)
+class TokenAdmin(ReadOnlyAdmin):
+    list_display = ("address", "short_symbol", "short_name", "decimals", "verified", "is_asset_contract", "read_ledger")
+    searches: ClassVar = (address("token address", "address"),)
+    fieldsets = (
+        (None, {"fields": ("address", "short_symbol", "whole_name", "decimals", "verified", "is_asset_contract")}),
+        ("Cache", {"fields": ("read_ledger", "groups")}),
+    )
+
+    @admin.display(description="Symbol")
+    def short_symbol(self, row: Token) -> SafeString | str:
+        return "unknown" if row.symbol is None else display.said(row.symbol)
+
+    @admin.display(description="Name")
+    def short_name(self, row: Token) -> SafeString:
+        return display.said(row.name)
+
+    @admin.display(description="Name")
+    def whole_name(self, row: Token) -> SafeString:
+        return display.said_at_length(row.name)
+
+    @admin.display(description="See also")
+    def groups(self, row: Token) -> SafeString:
+        return display.list_of(Group, "groups", token=row.address)
+
+
+@admin.register(User)
+class UserAdmin(ReadOnlyAdmin):
+    list_display = ("wallet_address", "label", "created_at", "updated_at")
+    searches: ClassVar = (address("wallet address", "wallet_address"), number("row id", "pk"))
+    fields = ("wallet_address", "label_with_link", "see_also", "created_at", "updated_at")
+    elsewhere: ClassVar = [("groups created", Group, "creator"), ("memberships", GroupMember, "user")]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return with_label(super().get_queryset(request), "wallet_address")
+
+    @admin.display(description="Label")
+    def label(self, row: Any) -> SafeString | str:
+        return display.said(row.wallet_label) if row.wallet_label else ""
+
+    @admin.display(description="Label")
+    def label_with_link(self, row: Any) -> SafeString:
+        found = WalletLabel.objects.filter(address=row.wallet_address).first()
+        if found is not None:
+            return display.page_of(WalletLabel, found.pk, display.said(found.label))
+        blank = reverse("admin:groups_walletlabel_add")
+        return format_html('<a href="{}?address={}">Label this wallet</a>', blank, row.wallet_address)
+
+
+class MemberInline(ReadOnlyInline):
+    """A contract's group has 100 members at most."""
+
+    model = GroupMember
+    fields = readonly_fields = ("position", "wallet", "joined_at", "has_contributed", "has_received_payout")
+    ordering = ("position",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[GroupMember]:
+        return with_label(super().get_queryset(request).select_related("user", "group"), "user__wallet_address")
+
+    @admin.display(description="Wallet")
+    def wallet(self, row: Any) -> SafeString:
+        return wallet(row.user, row.wallet_label, whole=True)
+
+    @admin.display(description="Paid out", boolean=True)
+    def has_received_payout(self, row: GroupMember) -> bool:
+        return row.position < row.group.payout_index
+
+
+class RefundRequestInline(ReadOnlyInline):
+    model = RefundRequest
+    fields = readonly_fields = (
+        "wallet", "created_at", "voting_deadline", "votes_for", "votes_against", "executed", "approved",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RefundRequest]:
+        return with_label(super().get_queryset(request).select_related("requester"), "requester__wallet_address")
+
+    @admin.display(description="Requester")
+    def wallet(self, row: Any) -> SafeString:
+        return wallet(row.requester, row.wallet_label, whole=True)
+
+
+class GroupStatus(Choice):
+    title = "status"
+    parameter_name = "status"
+    options: ClassVar = {
+        "active": ("active", {"status": Group.Status.ACTIVE}),
+        "joinable": ("active and not full", {"is_joinable": True}),
+        "completed": ("completed", {"status": Group.Status.COMPLETED}),
+        "cancelled": ("cancelled", {"status": Group.Status.CANCELLED}),
+    }
+
+
+def _with_member_or_token(rows: Rows, term: str) -> Rows:
+    """Groups that collect this token, else those that this wallet belongs to; a creator is the first member."""
+    if term.startswith("C") and Token.objects.filter(address=term).exists():
+        return rows.filter(token=term)
+    return of_wallet("memberships__user")(rows, term)  # type: ignore[no-any-return]
+
+
+@admin.register(Group)
+class GroupAdmin(ReadOnlyAdmin):
+    list_display = ("id", "short_name", "status", "members", "round", "amount", "paid", "made_by", "created_at")
+    list_filter = (GroupStatus,)
+    searches: ClassVar = (
+        number("group id", "pk"),
+        address("address of a member or token", _with_member_or_token),
+        words("or at least three characters of a name", "name__icontains"),
+    )
+    narrowed_by = frozenset({"creator", "token"})
+    not_in_list = ("description", "rules", "entry_xdr", "metadata_xdr")
+    inlines = (RefundRequestInline, MemberInline)
+    elsewhere: ClassVar = [("members", GroupMember, "group"), ("events", ContractEvent, "group_id")]
+    fieldsets = (
+        (None, {"fields": ("id", "whole_name", "whole_description", "whole_rules", "maker", "status", "see_also")}),
+        ("Money", {
+            "fields": ("amount", "paid", "collected", "payout", "token_link", "penalty_rate", "insurance_rate_bps"),
+        }),
+        ("Rounds", {
+            "fields": (
+                "members", "round", "payout_index", "cycle_duration", "grace_period",
+                "created_at", "round_started_at", "round_ends", "grace_ends",
+            ),
+        }),
+        ("Cache", {
+            "fields": (
+                "modified_ledger", "synced_ledger", "changed_ledger", "revision", "synced_at", "live_until_ledger",
+            ),
+        }),
+        ("Raw entries", {"fields": ("raw_entry", "raw_metadata"), "classes": ("collapse",)}),
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return with_label(Group.objects.for_display(), "creator__wallet_address")
+
+    @admin.display(description="Name")
+    def short_name(self, row: Group) -> SafeString:
+        return display.said(row.name)
+
+    @admin.display(description="Name")
+    def whole_name(self, row: Group) -> SafeString:
+        return display.said_at_length(row.name)
+
+    @admin.display(description="Description")
+    def whole_description(self, row: Group) -> SafeString:
+        return display.said_at_length(row.description)
+
+    @admin.display(description="Rules")
+    def whole_rules(self, row: Group) -> SafeString:
+        return display.said_at_length(row.rules)
+
+    @admin.display(description="Creator")
+    def made_by(self, row: Any) -> SafeString:
+        return wallet(row.creator, row.wallet_label)
+
+    @admin.display(description="Creator")
+    def maker(self, row: Any) -> SafeString:
+        return wallet(row.creator, row.wallet_label, whole=True)
+
+    @admin.display(description="Members")
+    def members(self, row: Group) -> str:
+        return f"{row.member_count} of {row.max_members}"
+
+    @admin.display(description="Round")
+    def round(self, row: Group) -> int:
+        return row.current_round
+
+    @admin.display(description="Paid this round")
+    def paid(self, row: Group) -> str:
+        return f"{row.contributions_received} of {row.member_count}"
+
+    @admin.display(description="Each pays")
+    def amount(self, row: Group) -> SafeString:
+        return token_amount(row.contribution_amount, row.token)
+
+    @admin.display(description="Collected this round")
+    def collected(self, row: Group) -> SafeString:
+        return token_amount(computed.collected_amount(row), row.token)
+
+    @admin.display(description="Next payout")
+    def payout(self, row: Group) -> SafeString:
+        return token_amount(computed.payout_amount(row), row.token)
+
+    @admin.display(description="Token")
+    def token_link(self, row: Group) -> SafeString | str:
+        return "-" if row.token is None else display.page_of(Token, row.token.pk, row.token.address)
+
+    @admin.display(description="Round ends")
+    def round_ends(self, row: Group) -> Any:
+        return computed.round_ends_at(row)
+
+    @admin.display(description="Grace ends")
+    def grace_ends(self, row: Group) -> Any:
+        return computed.grace_ends_at(row)
+
+    @admin.display(description="GROUP entry")
+    def raw_entry(self, row: Group) -> SafeString:
+        return display.raw(row.entry_xdr)
+
+    @admin.display(description="METADATA entry")
+    def raw_metadata(self, row: Group) -> SafeString:
+        return display.raw(row.metadata_xdr)
+
+
+OfGroup.group_model = Group
+
+
+@admin.register(GroupMember)
+class GroupMemberAdmin(OfGroup, ReadOnlyAdmin):
+    list_display = ("id", "its_group", "position", "wallet", "joined_at", "has_contributed")
+    ordering = ("-group_id", "-position")
+    searches: ClassVar = (number("group id", "group_id"), address("wallet address", of_wallet("user_id")))
+    narrowed_by = frozenset({"group", "user"})
+    fields = ("its_group", "position", "whole_wallet", "joined_at", "has_contributed")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[GroupMember]:
+        return with_label(super().get_queryset(request).select_related("user"), "user__wallet_address")
+
+    @admin.display(description="Wallet")
+    def wallet(self, row: Any) -> SafeString:
+        return wallet(row.user, row.wallet_label)
+
+    @admin.display(description="Wallet")
+    def whole_wallet(self, row: Any) -> SafeString:
+        return wallet(row.user, row.wallet_label, whole=True)
+
+
+@admin.register(RefundRequest)
+class RefundRequestAdmin(OfGroup, ReadOnlyAdmin):
+    list_display = (
+        "pk",
+        "wallet",
+        "created_at",
+        "voting_deadline",
+        "votes_for",
+        "votes_against",
+        "executed",
+        "approved",
+    )
+    searches: ClassVar = (number("group id", "group_id"), address("requester's address", of_wallet("requester_id")))
+    fields = (
+        "its_group", "whole_wallet", "created_at", "voting_deadline",
+        "votes_for", "votes_against", "executed", "approved", "raw_entry",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RefundRequest]:
+        return with_label(super().get_queryset(request).select_related("requester"), "requester__wallet_address")
+
+    @admin.display(description="Requester")
+    def wallet(self, row: Any) -> SafeString:
+        return wallet(row.requester, row.wallet_label)
+
+    @admin.display(description="Requester")
+    def whole_wallet(self, row: Any) -> SafeString:
+        return wallet(row.requester, row.wallet_label, whole=True)
+
+    @admin.display(description="REFREQ entry")
+    def raw_entry(self, row: RefundRequest) -> SafeString:
+        return display.raw(row.entry_xdr)

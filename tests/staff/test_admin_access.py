@@ -1,0 +1,130 @@
+"""Who may see the staff's pages, and that nobody can write there what only the chain may say."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth.models import User as Account
+from django.core import serializers
+from django.db.models import Model
+from django.test import Client
+
+from ajo.admin import StaffSite
+from groups.models import User, WalletLabel
+from tests.staff import pages
+from tests.staff.rows import READ_ONLY, TABLES, account, fill
+
+pytestmark = pytest.mark.django_db
+NAMES = [model._meta.object_name for model in TABLES]
+ROOT = Path(settings.BASE_DIR)
+
+
+def contents() -> str:
+    return "".join(str(serializers.serialize("json", model._default_manager.order_by("pk"))) for model in READ_ONLY)
+
+
+def test_every_table_of_ours_and_the_accounts_are_on_our_site() -> None:
+    labels = ("soroban", "groups", "contributions", "auth")
+    ours = {model for label in labels for model in apps.get_app_config(label).get_models()}
+    missing = {model.__name__ for model in ours if not admin.site.is_registered(model)}
+    assert type(admin.site._wrapped) is StaffSite  # type: ignore[attr-defined]
+    assert missing == {"Permission"}
+
+
+@pytest.mark.parametrize("model", TABLES, ids=NAMES)
+def test_strangers_are_sent_to_the_login_from_every_page(client: Client, model: type[Model]) -> None:
+    fill(1)
+    found = model._default_manager.order_by("pk")[0]
+    for address in (pages.table(model), pages.row(found), pages.row(found, "delete"), pages.add(model)):
+        for answer in (client.get(address), client.post(address, {"_save": "1"})):
+            assert answer.status_code == 302
+            assert answer.headers["Location"].startswith("/admin/login/")
+
+
+@pytest.mark.parametrize("flags", [{}, {"is_staff": True, "is_active": False}, {"is_superuser": True}])
+def test_accounts_that_are_not_staff_are_refused(client: Client, flags: dict[str, bool]) -> None:
+    fill(1)
+    client.force_login(Account.objects.create(username="someone", **flags))
+    assert client.get("/admin/").status_code == 302
+    assert client.get(pages.table(User)).status_code == 302
+
+
+@pytest.mark.parametrize("model", READ_ONLY, ids=NAMES[: len(READ_ONLY)])
+def test_not_even_a_superuser_can_write_what_comes_from_the_chain(chief: Client, model: type[Model]) -> None:
+    fill(1)
+    before = contents()
+    found = model._default_manager.order_by("pk")[0]
+    form = {field.name: "1" for field in model._meta.fields} | {"_save": "Save", "post": "yes"}
+    action = {"action": "delete_selected", "_selected_action": str(found.pk), "select_across": "1", "post": "yes"}
+    refused = [
+        chief.get(pages.add(model)),
+        chief.post(pages.add(model), form),
+        chief.post(pages.row(found), form),
+        chief.get(pages.row(found, "delete")),
+        chief.post(pages.row(found, "delete"), {"post": "yes"}),
+        chief.post(pages.table(model), action),
+        chief.post(pages.table(model), {"form-TOTAL_FORMS": "1", "form-INITIAL_FORMS": "1", "_save": "Save"}),
+    ]
+    assert [answer.status_code for answer in refused] == [403] * len(refused)
+    assert contents() == before
+
+
+def test_members_cannot_be_written_through_their_group(chief: Client) -> None:
+    fill(1)
+    before = contents()
+    form = {"memberships-TOTAL_FORMS": "2", "memberships-INITIAL_FORMS": "1", "memberships-0-id": "1"}
+    form |= {"memberships-0-DELETE": "on", "memberships-1-user": "1", "memberships-1-position": "7"}
+    answer = chief.post("/admin/groups/group/1/change/", form)
+    assert answer.status_code == 403
+    assert contents() == before
+
+
+@pytest.mark.parametrize("model", READ_ONLY, ids=NAMES[: len(READ_ONLY)])
+def test_pages_of_the_chain_offer_no_way_to_write(chief: Client, model: type[Model]) -> None:
+    fill(1)
+    found = model._default_manager.order_by("pk")[0]
+    for address in (pages.table(model), pages.row(found)):
+        html = chief.get(address).content.decode()
+        for offer in ('name="_save"', 'name="action"', "deletelink-box", f'href="{pages.add(model)}"', "DELETE"):
+            assert offer not in html
+
+
+def test_staff_write_labels_and_only_for_addresses_that_exist(staff: Client) -> None:
+    wrong = staff.post(pages.add(WalletLabel), {"address": account(1)[:-1] + "A", "label": "Ada", "note": ""})
+    assert "An account (G…) or contract (C…) address" in wrong.content.decode()
+    made = staff.post(pages.add(WalletLabel), {"address": f" {account(1).lower()} ", "label": "Ada", "note": ""})
+    assert made.status_code == 302
+    label = WalletLabel.objects.get(address=account(1), label="Ada")
+    assert staff.post(pages.row(label), {"address": account(1), "label": "Ada L.", "note": "n"}).status_code == 302
+    assert WalletLabel.objects.get().label == "Ada L."
+    assert staff.post(pages.row(label, "delete"), {"post": "yes"}).status_code == 302
+    assert not WalletLabel.objects.exists()
+
+
+def test_nothing_from_the_chain_can_become_a_staff_account(client: Client) -> None:
+    fill(3)
+    assert settings.AUTH_USER_MODEL == "auth.User"
+    assert not Account.objects.exists()
+    assert not client.login(username=account(1), password="")
+    related = {field.related_model for field in User._meta.get_fields() if field.is_relation}
+    assert not {model for model in related if model and model._meta.app_label == "auth"}
+
+
+def test_what_reads_the_chain_never_touches_accounts() -> None:
+    touching = []
+    for folder in ("ajo/soroban", "ajo/api", "groups", "contributions"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                touching += [f"{path}: {name}" for name in names if name.startswith("django.contrib.auth")]
+    assert touching == []
+
+
+def test_the_base_of_the_admin_knows_no_tables() -> None:
+    texts = {path.name: path.read_text() for path in (ROOT / "ajo/staff").rglob("*.py")}
+    assert {"admins.py", "display.py", "lists.py"} <= set(texts)
+    assert [name for name, text in texts.items() if ".models import" in text.replace("django.db.models", "")] == []

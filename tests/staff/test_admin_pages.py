@@ -1,0 +1,197 @@
+"""What the staff's pages show, and how many queries it takes them."""
+
+import re
+from html import unescape
+
+import pytest
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from ajo.soroban.fields import I128_MAX, I128_MIN
+from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
+from ajo.staff.display import money, said, visible
+from contributions.models import Contribution
+from groups.models import Group, Token, WalletLabel
+from tests.staff import pages
+from tests.staff.rows import HOSTILE, TABLES, account, contract, fill, members, tx
+
+pytestmark = pytest.mark.django_db
+NAMES = [table._meta.object_name for table in TABLES]
+by_table = pytest.mark.parametrize("model", TABLES, ids=NAMES)
+
+
+def queries(client: Client, address: str) -> list[str]:
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(address).status_code == 200
+    return [query["sql"] for query in captured.captured_queries]
+
+
+def text(client: Client, address: str) -> str:
+    """What a reader of the page sees."""
+    html = client.get(address).content.decode()
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
+
+
+@by_table
+def test_every_table_and_every_row_has_a_page(staff: Client, model: type[Model]) -> None:
+    fill(8)
+    assert staff.get(pages.table(model)).status_code == 200
+    for found in model._default_manager.all():
+        assert staff.get(pages.row(found)).status_code == 200
+
+
+@by_table
+def test_a_table_takes_as_many_queries_for_fifty_rows_as_for_one_and_counts_none(
+    staff: Client, model: type[Model]
+) -> None:
+    fill(1)
+    few = queries(staff, pages.table(model))
+    fill(49, first=2)
+    many = queries(staff, pages.table(model))
+    assert len(many) == len(few) <= 5  # session, account, its permissions (two), rows
+    assert [sql for sql in many if "COUNT(" in sql.upper()] == []
+
+
+def test_a_group_takes_as_many_queries_with_a_hundred_members_as_with_one(staff: Client) -> None:
+    fill(1)
+    group = Group.objects.get()
+    few = queries(staff, pages.row(group))
+    members(group, 99)
+    many = queries(staff, pages.row(group))
+    assert len(many) == len(few)
+    assert [sql for sql in many if "COUNT(" in sql.upper()] == []
+    assert "member" in text(staff, pages.row(group))
+
+
+def test_pages_follow_each_other_without_gap_or_repetition_in_both_directions(staff: Client) -> None:
+    fill(120)
+    seen, address, previous = [], pages.table(Contribution), ""
+    for size in (50, 50, 20):
+        answer = staff.get(address)
+        changelist = answer.context["cl"]
+        assert len(changelist.result_list) == size
+        seen += [row.pk for row in changelist.result_list]
+        previous, address = changelist.previous_page, pages.table(Contribution) + (changelist.next_page or "")
+    assert seen == list(Contribution.objects.newest_first().values_list("pk", flat=True))
+    back = staff.get(pages.table(Contribution) + previous).context["cl"]
+    assert [row.pk for row in back.result_list] == seen[50:100]
+
+
+def test_a_page_parameter_that_is_not_ours_leads_back_to_the_table(staff: Client) -> None:
+    fill(1)
+    for place in ("2", "x", "\0", "AAAA", "9" * 5000):
+        assert staff.get(pages.table(Contribution, p=place)).status_code == 302
+        assert staff.get(pages.table(Contribution, p=place), follow=True).status_code == 200
+
+
+def test_amounts_are_exact_to_the_last_digit(staff: Client) -> None:
+    assert money(I128_MAX, "XLM", 7, verified=True).count(str(2**127 - 1)) == 1
+    native = Token.objects.create(address=contract(0), symbol="XLM", decimals=7, verified=True)
+    fill(4)
+    Group.objects.filter(pk=1).update(token=native, contribution_amount=I128_MAX)
+    Group.objects.filter(pk=2).update(token=native, contribution_amount=I128_MIN)
+    Group.objects.filter(pk=3).update(token=native, contribution_amount=100_000_000)
+    shown = [
+        "17014118346046923173168730371588.4105727 XLM · 170141183460469231731687303715884105727",
+        "-17014118346046923173168730371588.4105728 XLM · -170141183460469231731687303715884105728",
+        "10.0000000 XLM · 100000000",
+    ]
+    for number, expected in enumerate(shown, start=1):
+        assert expected in text(staff, pages.table(Group))
+        assert expected in text(staff, pages.row(Group.objects.get(pk=number)))
+
+
+@pytest.mark.parametrize(
+    ("decimals", "shown"),
+    [
+        (0, "-170141183460469231731687303715884105728 XLM (unverified) · -170141183460469231731687303715884105728"),
+        (38, "-1.70141183460469231731687303715884105728 XLM (unverified) · -170141183460469231731687303715884105728"),
+        (39, "-170141183460469231731687303715884105728"),
+        (2**32 - 1, "-170141183460469231731687303715884105728"),
+        (None, "-170141183460469231731687303715884105728"),
+    ],
+)
+def test_a_unit_is_shown_only_where_the_token_has_a_sensible_one(decimals: int | None, shown: str) -> None:
+    assert re.sub(r"<[^>]*>", "", money(I128_MIN, "XLM", decimals, verified=False)) == shown
+
+
+@by_table
+def test_hostile_words_are_escaped_and_made_visible_on_every_page(staff: Client, model: type[Model]) -> None:
+    fill(8)
+    WalletLabel.objects.update(label=HOSTILE[:100])
+    Token.objects.update(symbol=HOSTILE, decimals=3)
+    addresses = [pages.table(model), *(pages.row(found) for found in model._default_manager.all())]
+    for address in addresses:
+        html = staff.get(address).content.decode()
+        for tag in ("<script>alert", "<img src=x"):
+            assert tag not in html
+        assert model is WalletLabel or "\u202e" not in html  # labels are staff's own words, to be edited as they are
+
+
+def test_words_of_any_length_stay_short_in_tables() -> None:
+    assert len(re.sub(r"<[^>]*>", "", said("M" * 100_000))) == 60
+    assert visible("a\u202eb\u2066\0\n") == "a⟨U+202E⟩b⟨U+2066⟩⟨U+0000⟩⟨U+000A⟩"
+    assert visible("خیریه\u200cی 👩\u200d👧") == "خیریه\u200cی 👩\u200d👧"
+
+
+def test_wallets_are_shown_with_what_staff_call_them(staff: Client) -> None:
+    fill(2)
+    assert "Ada & <b>2</b>" in text(staff, pages.table(Contribution))
+    assert "Ada & <b>2</b>" in text(staff, pages.row(Group.objects.get(pk=2)))
+    WalletLabel.objects.all().delete()
+    assert "Ada" not in text(staff, pages.table(Contribution))
+
+
+def test_rows_link_to_what_belongs_to_them(staff: Client) -> None:
+    fill(2)
+    group = staff.get("/admin/groups/group/2/change/").content.decode()
+    user = Group.objects.get(pk=2).creator_id
+    for table in ("groups/groupmember", "contributions/contribution", "contributions/payout", "contributions/refund"):
+        narrowed = f"/admin/{table}/?group=2"
+        assert f'href="{narrowed}"' in group
+        assert len(staff.get(narrowed).context["cl"].result_list) == 1
+    wallet = staff.get(f"/admin/groups/user/{user}/change/").content.decode()
+    for table in ("groups/groupmember", "contributions/contribution", "contributions/payout", "contributions/refund"):
+        narrowed = f"/admin/{table}/?user={user}"
+        assert f'href="{narrowed}"' in wallet
+        assert len(staff.get(narrowed).context["cl"].result_list) == 1
+    assert f"/admin/groups/user/{user}/change/" in group
+    assert f"/admin/soroban/contractevent/?tx_hash={tx(2)}" in staff.get(pages.table(Contribution)).content.decode()
+    assert '"/admin/groups/group/2/change/"' in staff.get("/admin/soroban/contractevent/").content.decode()
+
+
+def test_a_table_is_narrowed_only_by_columns_that_an_index_begins_with(staff: Client) -> None:
+    fill(1)
+    for query in ({"amount__gte": 1}, {"group__name__icontains": "x"}, {"user__wallet_address__regex": "."}):
+        assert staff.get(pages.table(Contribution, **query)).status_code == 400
+    ordered = staff.get(pages.table(Contribution, o="-4.1", all=""))
+    assert ordered.context["cl"].queryset.query.order_by == ("-order_key", "-id")
+
+
+def test_the_stock_autocomplete_which_counts_is_closed(chief: Client) -> None:
+    query = {"app_label": "groups", "model_name": "group", "field_name": "creator", "term": ""}
+    assert chief.get("/admin/autocomplete/", query).status_code == 404
+
+
+def test_the_front_page_says_how_the_chain_is_followed(staff: Client) -> None:
+    assert "nothing has been read from the chain yet" in text(staff, "/admin/")
+    Checkpoint.objects.create(
+        network_passphrase="Some net", contract=contract(1), start_ledger=1, ledger=70, chain_ledger=75,
+        halted="the network was reset", drift_total=3,
+    )  # fmt: skip
+    HistoryGap.objects.create(network_passphrase="Some net", contract=contract(1), from_ledger=1, to_ledger=2, why="-")
+    SyncRun.objects.create(kind="sync", outcome="failed", reason=HOSTILE)
+    for number in range(2):
+        UndecodedEntry.objects.create(key=str(number), xdr="", error="", ledger=1)
+    page = text(staff, "/admin/")
+    for fact in (
+        "Network Some net", f"Contract {contract(1)}", "Sync stopped: the network was reset", "Tables at ledger 70",
+        "Chain at ledger 75, 5 ahead of the tables", "Chain heard never",
+        "Last sync failed: <script>alert(1)</script>⟨U+202E⟩",
+        "Last sweep none has ended yet", "Gaps in history 1", "Undecoded entries 2", "Drift that sweeps found 3",
+    ):  # fmt: skip
+        assert fact in page
+    assert [sql for sql in queries(staff, "/admin/") if "COUNT(" in sql.upper()] == []
+    assert account(1) not in page
