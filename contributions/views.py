@@ -38,17 +38,17 @@ class OfUserViewSet(ReadViewSet):
 
 
 class Contributions(ReadViewSet):
-    queryset: Any = Contribution.objects.select_related("user").newest_first()
+    queryset: Any = Contribution.objects.prefetch_related("user").newest_first()
     serializer_class: Any = ContributionSerializer
 
 
 class Payouts(ReadViewSet):
-    queryset: Any = Payout.objects.select_related("user").newest_first()
+    queryset: Any = Payout.objects.prefetch_related("user").newest_first()
     serializer_class: Any = PayoutSerializer
 
 
 class Refunds(ReadViewSet):
-    queryset: Any = Refund.objects.select_related("user").newest_first()
+    queryset: Any = Refund.objects.prefetch_related("user").newest_first()
     serializer_class: Any = RefundSerializer
 
 

@@ -13,6 +13,7 @@ from drf_spectacular.utils import extend_schema_field
 
 from ajo.api.filters import AddressFilter, AmountFilter, FlagFilter
 from groups.models import Group, User
+from groups.queries import memberships
 
 ORDERINGS: Final = ("id", "contribution_amount", "member_count")
 KINDS: Final = ("status", "creator", "token", "joinable")  # filters that name a kind of group
@@ -55,29 +56,29 @@ class GroupFilter(django_filters.FilterSet):
         user = User.objects.filter(wallet_address=value).first()
         return queryset.filter(creator=user) if user else queryset.none()
 
-    def by_member(self, queryset: QuerySet[Group], name: str, value: str) -> QuerySet[Group]:
+    def by_member(self, queryset: QuerySet[Group], name: str, value: str) -> QuerySet[Any]:
         user = User.objects.filter(wallet_address=value).first()
-        return of_member(queryset, user) if user else queryset.none()
+        if user is None:
+            return queryset.none()
+        given = {name for name, value in self.form.cleaned_data.items() if value not in (None, "")}
+        if given <= {"member", "ordering"} and self.form.cleaned_data["ordering"] in ("", "id", "-id"):
+            return memberships(user)
+        place = FilteredRelation("memberships", condition=Q(memberships__user=user))
+        return queryset.annotate(place=place).filter(place__user=user).order_by("-place__group_id")
 
-    def filter_queryset(self, queryset: QuerySet[Group]) -> QuerySet[Group]:
+    def filter_queryset(self, queryset: QuerySet[Group]) -> QuerySet[Any]:
         """Of a kind, groups are walked along that kind's index: by `number`, which has no other. Likewise by amount."""
         given = self.form.cleaned_data
         if any(given[kind] not in (None, "") for kind in KINDS):
             queryset = queryset.order_by("-number")
         elif given["amount_min"] is not None or given["amount_max"] is not None:
             queryset = queryset.annotate(walked=F("id") + 0).order_by("-walked")
-        found: QuerySet[Group] = super().filter_queryset(queryset)
+        found: QuerySet[Any] = super().filter_queryset(queryset)
         return found
 
-    def by_ordering(self, queryset: QuerySet[Group], name: str, value: str) -> QuerySet[Group]:
+    def by_ordering(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         sign = "-" if value.startswith("-") else ""
         walked = str(queryset.query.order_by[-1]).removeprefix("-")
         if value.removeprefix("-") == "id":
             return queryset.order_by(f"{sign}{walked}")
         return queryset.order_by(value, f"{sign}{'id' if walked == 'walked' else walked}")
-
-
-def of_member(queryset: QuerySet[Group], user: User) -> QuerySet[Group]:
-    """A wallet's groups, newest first, walked along the index on its memberships."""
-    place = FilteredRelation("memberships", condition=Q(memberships__user=user))
-    return queryset.annotate(place=place).filter(place__user=user).order_by("-place__group_id")

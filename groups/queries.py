@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from ajo.cache import Absent
@@ -11,13 +14,29 @@ NEXT = GroupMember.objects.filter(group=OuterRef("pk"), position=OuterRef("payou
 
 
 def listed_groups() -> QuerySet[Group]:
-    """Newest first, each with `next_address`: the member at `payout_index`, if there is one."""
+    """Newest first, each with `next_address`: the member at `payout_index`, if there is one.
+
+    What rows point to is fetched after them, by key: joined, the planner may walk the whole table of wallets.
+    """
     return (
-        Group.objects.for_display()
+        Group.objects.prefetch_related("creator", "token")
         .defer("entry_xdr", "metadata_xdr")
         .annotate(next_address=Subquery(NEXT.values("user__wallet_address")[:1]))
         .order_by("-id")
     )
+
+
+def memberships(user: User) -> QuerySet[GroupMember]:
+    """A wallet's places, newest group first: walked along their index, which a join with the groups is not always."""
+    return GroupMember.objects.filter(user=user).only("group_id").order_by("-group_id")
+
+
+def groups_of(rows: Sequence[Any]) -> Sequence[Any]:
+    """The groups of a page of memberships, in its order; a page of groups is itself."""
+    if not rows or isinstance(rows[0], Group):
+        return rows
+    found = listed_groups().order_by().in_bulk([row.group_id for row in rows])
+    return [found[row.group_id] for row in rows if row.group_id in found]
 
 
 def known_user(address: str) -> User:

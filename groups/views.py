@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache as once
 from functools import partial
 from typing import Any
@@ -19,9 +20,9 @@ from ajo.api.schema import ADDRESS, GROUP_ID
 from ajo.api.throttles import admit_chain_call
 from ajo.api.views import ReadViewSet
 from ajo.soroban.models import ContractEvent
-from groups.filters import GroupFilter, of_member
+from groups.filters import GroupFilter
 from groups.models import Group, GroupMember, User
-from groups.queries import known_user, listed_groups
+from groups.queries import groups_of, known_user, listed_groups, memberships
 from groups.reads import ensure_group, group_answer
 from groups.serializers import (
     DueSerializer,
@@ -37,6 +38,9 @@ class GroupViewSet(ReadViewSet):
     queryset = listed_groups()
     serializer_class = GroupSerializer
     filterset_class = GroupFilter
+
+    def shown(self, rows: Sequence[Any]) -> Sequence[Any]:
+        return groups_of(rows)
 
 
 class GroupDetailViewSet(ReadViewSet):
@@ -67,7 +71,7 @@ class InGroupViewSet(ReadViewSet):
 
 @extend_schema_view(list=extend_schema(summary="Members in payout order", parameters=[GROUP_ID]))
 class GroupMemberViewSet(InGroupViewSet):
-    queryset = GroupMember.objects.select_related("user", "group").order_by("position")
+    queryset = GroupMember.objects.select_related("group").prefetch_related("user").order_by("position")
     serializer_class = MemberSerializer
 
 
@@ -85,11 +89,14 @@ class UserViewSet(ReadViewSet):
 
 @extend_schema_view(list=extend_schema(summary="The groups a wallet belongs to, newest first", parameters=[ADDRESS]))
 class UserGroupViewSet(ReadViewSet):
-    queryset = listed_groups()
+    queryset = Group.objects.all()
     serializer_class = GroupSerializer
 
-    def narrow(self, queryset: QuerySet[Group]) -> QuerySet[Group]:
-        return of_member(queryset, known_user(address_of(self.kwargs["address"])))
+    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return memberships(known_user(address_of(self.kwargs["address"])))
+
+    def shown(self, rows: Sequence[Any]) -> Sequence[Any]:
+        return groups_of(rows)
 
 
 @extend_schema_view(
@@ -99,7 +106,8 @@ class UserDueViewSet(ReadViewSet):
     """One row for each active group of the wallet. Computed when asked: `now` is read once."""
 
     queryset = (
-        GroupMember.objects.select_related("group__token")
+        GroupMember.objects.select_related("group")
+        .prefetch_related("group__token")
         .defer("group__entry_xdr", "group__metadata_xdr", "group__description", "group__rules")
         .filter(group__status=Group.Status.ACTIVE)
         .order_by("-group_id")

@@ -45,7 +45,7 @@ def check_time(text: str) -> datetime:
             raise ValueError
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValidationError("A time like 2026-01-31T12:00:00Z is expected (+ is %2B in an address).") from None
+        raise ValidationError("A time like 2026-01-31T12:00:00Z is expected.") from None
 
 
 class _Field(forms.CharField):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from django.db.models import QuerySet
@@ -67,7 +67,11 @@ class ReadViewSet(GenericViewSet[Any]):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         rows = self.paginate_queryset(self.filter_queryset(self.narrow(self.get_queryset())))
-        return self.get_paginated_response(self.get_serializer(rows, many=True).data)
+        return self.get_paginated_response(self.get_serializer(self.shown(rows or []), many=True).data)
+
+    def shown(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """What is shown for the rows of a page, which are what the list is ordered by."""
+        return rows
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         """A browser's preflight, or someone who asks what there is."""
