@@ -1,0 +1,130 @@
+"""How fresh an answer is: headers beside a body that changes only with its data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from ajo.api import freshness
+from ajo.soroban.models import Checkpoint
+from groups.models import Group
+from tests.api.making import API, account, make_checkpoint, make_group
+
+pytestmark = pytest.mark.django_db
+TABLES = ("groups/", "groups/1/members/", "users/", f"users/{account(1)}/", "events/", "contributions/")
+
+
+@pytest.fixture(autouse=True)
+def _rows() -> None:
+    make_checkpoint(1000, chain_ledger=1003)
+    make_group(1)
+
+
+@pytest.mark.parametrize("path", [*TABLES, "groups/1/", "status/"])
+def test_an_answer_says_to_which_ledger_it_is_fresh(client: Client, path: str) -> None:
+    response = client.get(API + path)
+    assert (response.status_code, response["Latest-Ledger"]) == (200, "1000")
+    assert "Ajo-Stale" not in response
+    assert "Latest-Ledger" in response["Access-Control-Expose-Headers"]
+    assert response["Cache-Control"].startswith("public")
+
+
+@pytest.mark.parametrize("path", [*TABLES, "groups/1/"])
+def test_silence_of_the_chain_is_said_beside_the_same_body(client: Client, settings: Settings, path: str) -> None:
+    before = client.get(API + path)
+    long_ago = datetime.now(UTC) - timedelta(seconds=settings.STALE_AFTER + 1)
+    Checkpoint.objects.update(heard_at=long_ago, ledger=1001)
+    after = client.get(API + path)
+    assert (after["Ajo-Stale"], after["Latest-Ledger"]) == ("true", "1001")
+    assert (after["ETag"], after.content) == (before["ETag"], before.content)
+
+
+@pytest.mark.parametrize("path", [*TABLES, "groups/1/"])
+def test_a_known_body_is_304_with_the_current_freshness(client: Client, path: str) -> None:
+    tag = client.get(API + path)["ETag"]
+    assert tag.startswith('"')
+    Checkpoint.objects.update(ledger=1002)
+    for known in (tag, f'"other", {tag}', f"W/{tag}", "*"):
+        response = client.get(API + path, headers={"If-None-Match": known})
+        assert (response.status_code, response.content) == (304, b"")
+        assert (response["ETag"], response["Latest-Ledger"]) == (tag, "1002")
+        assert "Content-Type" not in response
+        assert response["Cache-Control"].startswith("public")
+        assert response["Access-Control-Allow-Origin"] == "*"
+    assert client.get(API + path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_a_body_that_changed_has_another_etag(client: Client) -> None:
+    tag = client.get(f"{API}groups/")["ETag"]
+    Group.objects.update(name="Renamed")
+    response = client.get(f"{API}groups/", headers={"If-None-Match": tag})
+    assert response.status_code == 200
+    assert response["ETag"] != tag
+
+
+def test_a_404_from_the_tables_says_how_fresh_they_are_and_is_not_kept(client: Client) -> None:
+    response = client.get(f"{API}users/{account(99)}/")
+    assert (response.status_code, response["Latest-Ledger"], response["Cache-Control"]) == (404, "1000", "no-store")
+
+
+@pytest.mark.parametrize("path", TABLES)
+def test_a_ledger_that_the_tables_have_passed_costs_no_waiting(client: Client, path: str) -> None:
+    assert client.get(f"{API}{path}?min_ledger=1000").status_code == 200
+
+
+def test_a_list_waits_until_the_sync_has_passed_the_ledger(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+
+    def sync_passes(seconds: float) -> None:
+        naps.append(seconds)
+        Checkpoint.objects.update(ledger=1000 + len(naps))
+        Group.objects.update(name=f"pass {len(naps)}")
+
+    monkeypatch.setattr("ajo.api.freshness.time.sleep", sync_passes)
+    response = client.get(f"{API}groups/?min_ledger=1003")
+    assert (response.status_code, response["Latest-Ledger"]) == (200, "1003")
+    assert response.json()["results"][0]["name"] == "pass 3"
+
+
+def test_a_list_that_waited_in_vain_is_503(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freshness, "WAIT", 0)
+    monkeypatch.setattr(freshness, "POLL", 0)
+    response = client.get(f"{API}contributions/?min_ledger=1001")
+    assert response.status_code == 503
+    assert int(response["Retry-After"]) >= 1
+
+
+def test_only_a_quarter_of_the_threads_waits(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = []
+
+    def ask_again(seconds: float) -> None:
+        answers.append(client.get(f"{API}users/?min_ledger=1001"))
+        Checkpoint.objects.update(ledger=1001)
+
+    monkeypatch.setattr("ajo.api.freshness.time.sleep", ask_again)
+    assert client.get(f"{API}users/?min_ledger=1001").status_code == 200
+    assert [answer.status_code for answer in answers] == [503]
+
+
+@pytest.mark.parametrize("path", [*TABLES, "groups/1/", "status/"])
+def test_a_ledger_far_beyond_the_chain_is_400(client: Client, path: str) -> None:
+    response = client.get(f"{API}{path}?min_ledger=1016")
+    assert (response.status_code, set(response.json()["errors"])) == (400, {"min_ledger"})
+
+
+def test_a_group_that_was_read_before_the_ledger_needs_the_chain(client: Client) -> None:
+    assert client.get(f"{API}groups/1/?min_ledger=1000").status_code == 200
+    response = client.get(f"{API}groups/1/?min_ledger=1001")  # nobody serves an RPC here
+    assert response.status_code == 503
+    assert "127.0.0.1" not in response.json()["detail"]
+
+
+def test_before_the_first_sync_lists_are_empty_and_stale(client: Client) -> None:
+    Checkpoint.objects.all().delete()
+    response = client.get(f"{API}events/")
+    assert (response["Latest-Ledger"], response["Ajo-Stale"]) == ("0", "true")
+    assert client.get(f"{API}users/?min_ledger=7").status_code == 503

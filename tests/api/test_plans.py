@@ -1,0 +1,176 @@
+"""Every filter with every ordering that is promised is served by an index: asserted from what PostgreSQL did read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoDbBlocker
+
+from tests.api.making import API, event_id
+
+# columns that no list looks at need no mention in the statements
+DEFAULTS = """DO $$ DECLARE c record; BEGIN
+  FOR c IN SELECT table_name, column_name FROM information_schema.columns
+    WHERE table_name ~ '^(groups|contributions|soroban)_' AND is_nullable = 'NO' AND column_default IS NULL
+      AND identity_generation IS NULL AND is_generated = 'NEVER' AND data_type IN ('bigint', 'numeric')
+  LOOP EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET DEFAULT 0', c.table_name, c.column_name); END LOOP;
+END $$"""
+LIMIT = 20
+PARTS = 8  # rows that one row of a list may cost: itself, its wallet, its token, its next recipient, and those probed
+SMALL = {"soroban_checkpoint", "groups_token"}  # tables of a page or two, for which no index is worth its reading
+ORDERINGS = ("id", "-id", "contribution_amount", "-contribution_amount", "member_count", "-member_count")
+GROUP_FILTERS = {
+    "": LIMIT,
+    "status=active": LIMIT, "status=completed": LIMIT, "status=cancelled": LIMIT,
+    "creator=W1": LIMIT, "creator=W8": 6, "creator=W9999": 0,
+    "member=W9999": 0,
+    "token=T4": 10, "token=T1": LIMIT, "token=T9": 0,
+    "joinable=true": LIMIT, "joinable=false": LIMIT,
+    "amount_min=59990000": 11, "amount_max=10000": 10, "amount_min=30000000": LIMIT, "amount_max=30000000": LIMIT,
+    "amount_min=99999999999": 0, "amount_min=30000000&amount_max=30005000": 6,
+    "search=rarely": 3, "search=nothing": 0, "search=CIRCLE": LIMIT,
+}  # fmt: skip
+HISTORY_FILTERS = {
+    "": LIMIT,
+    "group=5": LIMIT, "group=999999": 0,
+    "user=W9": 11, "user=W9999": 0,
+    "round=77": 2, "round=1": LIMIT, "round=99": 0,
+    f"tx_hash={5000 // 3:064x}": 3, f"tx_hash={'f' * 64}": 0,
+    "created_after=2026-01-04T11:19:00Z": 12, "created_after=2027-01-01T00:00:00Z": 0,
+    "created_before=2026-01-01T02:47:35Z": 10, "created_before=2026-01-02T00:00:00Z": LIMIT,
+    "created_before=2025-01-01T00:00:00Z": 0,
+    "created_after=2026-01-02T00:00:00Z&created_before=2026-01-02T00:01:00Z": 11,
+    "round=1&created_before=2026-01-01T03:00:00Z": LIMIT,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def _many_rows(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with django_db_blocker.unblock(), transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(DEFAULTS)
+            cursor.execute(Path(__file__).with_name("many_rows.sql").read_text())
+        yield
+        transaction.set_rollback(True)
+
+
+@pytest.fixture(autouse=True)
+def _made_up_wallets(_many_rows: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses here are W1 or T1 for short: what a strkey is, other tests ask."""
+    for module in ("filters", "paths"):
+        monkeypatch.setattr(
+            f"ajo.api.{module}.check_address", lambda text: f"{'GC'['WT'.index(text[0])]}{text[1:]:A>55}"
+        )
+
+
+def strkey(text: str) -> str:
+    return f"{'GC'['WT'.index(text[0])]}{text[1:]:A>55}"
+
+
+def scans(sql: str) -> list[dict[str, Any]]:
+    """The nodes of the statement's plan that read a table or an index, with what they did read."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+        (answer,) = cursor.fetchone() or ("[]",)
+    plan = json.loads(answer) if isinstance(answer, str) else answer
+    found, waiting = [], [plan[0]["Plan"]]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.get("Plans", [])
+        if node["Node Type"].endswith("Scan") and ("Relation Name" in node or "Index Name" in node):
+            found.append(node)
+    return found
+
+
+def rows_read(node: dict[str, Any]) -> float:
+    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+def served_by_indexes(client: Client, url: str, of: int = 0) -> dict[str, Any]:
+    """The answer, after asserting that none of its queries scanned a table, or read many rows for each it gave.
+
+    `of`: how many rows had to be looked at, where they are more than those given.
+    """
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get(url)
+    assert response.status_code == 200, response.content
+    body: dict[str, Any] = response.json()
+    nodes = [node for query in queries if query["sql"].startswith("SELECT") for node in scans(query["sql"])]
+    assert nodes
+    scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"} - SMALL
+    assert not scanned, f"{url} scans {scanned}"
+    read = sum(rows_read(node) for node in nodes)
+    allowed = PARTS * (max(len(body["results"]), of) + 1) + 20
+    assert read <= allowed, f"{url} reads {read:.0f} rows for {len(body['results'])}"
+    return body
+
+
+def pages(client: Client, path: str) -> list[int]:
+    """How many rows the first page and the one after it give, both served by indexes."""
+    first = served_by_indexes(client, API + path)
+    counts = [len(first["results"])]
+    if first["next"]:
+        counts.append(len(served_by_indexes(client, first["next"])["results"]))
+    return counts
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS)
+@pytest.mark.parametrize(("query", "found"), GROUP_FILTERS.items())
+def test_groups_by_every_filter_in_every_ordering(client: Client, query: str, found: int, ordering: str) -> None:
+    assert pages(client, f"groups/?{query}&ordering={ordering}".replace("?&", "?"))[0] == found
+
+
+@pytest.mark.parametrize("kind", ["contributions", "payouts", "refunds"])
+@pytest.mark.parametrize(("query", "found"), HISTORY_FILTERS.items())
+def test_history_by_every_filter(client: Client, kind: str, query: str, found: int) -> None:
+    assert pages(client, f"{kind}/?{query}")[0] == found
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "events/", f"events/?after={event_id(30_000)}", "users/", "groups/5/members/", "groups/5/events/",
+        "groups/5/contributions/", "groups/5/contributions/?round=1",
+        "groups/5/payouts/", "groups/5/refunds/", "users/W1/groups/", "users/W15/groups/",
+        "users/W5/contributions/", "users/W5/payouts/", "users/W5/refunds/", "groups/?member=W1",
+        "groups/?member=W1&ordering=id", "groups/?member=W5899", "groups/?member=W15&ordering=id",
+    ],
+)  # fmt: skip
+def test_what_a_path_names_is_read_along_its_own_index(client: Client, path: str) -> None:
+    assert pages(client, path)[0] >= 1
+
+
+def test_a_members_payments_cost_no_more_than_the_groups(client: Client) -> None:
+    whole = served_by_indexes(client, f"{API}groups/5/contributions/?limit=200")["results"]
+    assert len(whole) == 60
+    served_by_indexes(client, f"{API}groups/5/contributions/?user=W5", of=len(whole))
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS[2:])
+def test_a_wallets_own_groups_are_all_that_is_read_to_sort_them(client: Client, ordering: str) -> None:
+    own = served_by_indexes(client, f"{API}users/W15/groups/?limit=200")["results"]
+    assert 30 <= len(own) <= 90
+    served_by_indexes(client, f"{API}groups/?member=W15&ordering={ordering}", of=len(own))
+    served_by_indexes(client, f"{API}groups/?member=W15&status=active", of=len(own))
+    served_by_indexes(client, f"{API}users/W15/dues/", of=len(own))
+
+
+def test_a_page_in_the_middle_costs_what_the_first_costs(client: Client) -> None:
+    url = f"{API}groups/?limit=200&status=completed"
+    for _ in range(50):
+        url = client.get(url).json()["next"]
+    assert len(served_by_indexes(client, url)["results"]) == 200
+
+
+def test_like_metacharacters_are_letters(client: Client) -> None:
+    assert pages(client, f"groups/?search={quote('rarely 100%_')}")[0] == 3
+    assert pages(client, f"groups/?search={quote('rarely%seen')}")[0] == 0

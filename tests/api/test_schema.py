@@ -1,0 +1,94 @@
+"""The OpenAPI description: without warnings, valid, and true to what the endpoints answer."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+
+from contributions.models import Contribution, Payout, Refund
+from groups.models import RefundRequest
+from tests.api.making import API, START, account, make_checkpoint, make_event, make_group, make_row, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def described() -> dict[str, Any]:
+    generator: Any = SchemaGenerator  # untyped
+    schema: dict[str, Any] = generator().get_schema(request=None, public=True)
+    return schema
+
+
+def test_the_description_is_made_without_warnings() -> None:
+    GENERATOR_STATS.reset()
+    schema = described()
+    assert not GENERATOR_STATS
+    validate: Any = validate_schema
+    validate(schema)
+    assert len(schema["paths"]) >= 20
+
+
+def strict(schema: Any) -> Any:
+    """OpenAPI 3.0 → JSON Schema: null where nullable, and no field that is not described."""
+    if isinstance(schema, list):
+        return [strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: strict(value) for key, value in schema.items() if key != "nullable"}
+    if "properties" in schema and "additionalProperties" not in schema:
+        found["additionalProperties"] = False
+    return {"anyOf": [found, {"type": "null"}]} if schema.get("nullable") is True else found
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "groups/", "groups/1/", "groups/1/members/", "groups/1/contributions/", "groups/1/payouts/",
+        "groups/1/refunds/", "groups/1/events/", "users/", f"users/{account(1)}/", f"users/{account(1)}/groups/",
+        f"users/{account(1)}/contributions/", f"users/{account(1)}/payouts/", f"users/{account(1)}/refunds/",
+        f"users/{account(1)}/dues/", "contributions/", "payouts/", "refunds/", "events/", "status/",
+        f"transactions/{1:064x}/",
+    ],
+)  # fmt: skip
+def test_answers_are_what_the_description_says(client: Client, path: str) -> None:
+    make_checkpoint()
+    group = make_group(1, members=(1, 2))
+    RefundRequest.objects.create(
+        group=group, requester=make_user(2), created_at=START, votes_for=2, votes_against=1, executed=False,
+        approved=True, entry_xdr="",
+    )  # fmt: skip
+    make_event(1)
+    make_event(2, group=None, round=None, data=None)
+    for kind in (Contribution, Payout, Refund):
+        make_row(kind, 1, 1, 1, 1)
+    schema = described()
+    generic = re.sub(r"^(groups)/1/", r"\1/{group_id}/", path.replace(account(1), "{address}"))
+    generic = re.sub(r"transactions/\w+", "transactions/{hash}", generic)
+    operation = schema["paths"][API + generic]["get"]
+    form = strict(operation["responses"]["200"]["content"]["application/json"]["schema"])
+    answer = client.get(API + path).json()
+    jsonschema.validate(answer, form | {"components": strict(schema["components"])})
+    assert answer.get("results", answer)
+
+
+def test_the_schema_is_served_as_json(client: Client) -> None:
+    for accept in ("*/*", "application/json"):
+        response = client.get(f"{API}schema/", headers={"Accept": accept})
+        assert response.status_code == 200
+        assert response.json()["openapi"].startswith("3.")
+
+
+def test_the_page_to_try_it_asks_no_other_host(client: Client) -> None:
+    page = client.get(f"{API}docs/").content.decode()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(sources) >= 3
+    assert all(source.startswith("/static/") for source in sources)
+    assert all(finders.find(source.removeprefix("/static/")) for source in sources)
+    assert not re.search(r"https?://", page)

@@ -1,0 +1,77 @@
+"""Limits by client address: counted for all processes, and lifted where nobody can count."""
+
+import pytest
+from django.test import Client
+from django.test.client import RequestFactory
+from pytest_django import Settings
+
+from ajo import cache
+from ajo.api.throttles import client_address
+from ajo.soroban.models import Checkpoint
+from tests.api.making import API, make_checkpoint
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _checkpoint() -> None:
+    make_checkpoint(group_count=100)
+
+
+def test_one_request_too_many_is_429_until_the_window_ends(client: Client, settings: Settings) -> None:
+    settings.READ_RATE = "3/day"
+    assert [client.get(f"{API}users/").status_code for _ in range(4)] == [200, 200, 200, 429]
+    refused = client.get(f"{API}users/")
+    assert refused["Content-Type"] == "application/problem+json"
+    assert 1 <= int(refused["Retry-After"]) <= 86_400
+    assert client.get(f"{API}users/", REMOTE_ADDR="192.0.2.9").status_code == 200
+    assert client.options(f"{API}users/").status_code == 204
+
+
+def test_no_rate_is_no_limit(client: Client, settings: Settings) -> None:
+    settings.READ_RATE = ""
+    assert {client.get(f"{API}users/").status_code for _ in range(20)} == {200}
+
+
+def test_without_redis_nobody_is_limited(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.READ_RATE = "1/day"
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(cache, "DOWN_FOR", 0)  # no test after this one finds Redis left alone
+    cache.client.cache_clear()
+    try:
+        assert {client.get(f"{API}users/").status_code for _ in range(3)} == {200}
+    finally:
+        cache.client.cache_clear()
+
+
+def test_requests_that_cost_an_rpc_call_have_a_limit_of_their_own(client: Client, settings: Settings) -> None:
+    settings.CHAIN_RATE = "2/day"
+    statuses = [client.get(f"{API}groups/{number}/").status_code for number in range(1, 5)]
+    assert statuses == [503, 503, 429, 429]  # nobody serves an RPC here
+    assert client.get(f"{API}groups/7/members/").status_code == 429
+    assert client.get(f"{API}groups/101/").status_code == 404
+    assert Checkpoint.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("remote", "forwarded", "client_is"),
+    [
+        ("192.0.2.1", "", "192.0.2.1"),
+        ("192.0.2.1", "198.51.100.7", "192.0.2.1"),
+        ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "203.0.113.5, 198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "203.0.113.5, 10.9.9.9", "203.0.113.5"),
+        ("10.0.0.1", "garbage", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.7:4711", "198.51.100.7"),
+        ("10.0.0.1", "[2001:db8::1]:4711", "2001:db8::"),
+        ("2001:db8:1:2:3::4", "", "2001:db8:1:2::"),
+        ("::ffff:192.0.2.1", "", "192.0.2.1"),
+        ("", "", "unknown"),
+    ],
+)
+def test_only_trusted_proxies_say_who_the_client_is(
+    settings: Settings, remote: str, forwarded: str, client_is: str
+) -> None:
+    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
+    request = RequestFactory().get("/", REMOTE_ADDR=remote, HTTP_X_FORWARDED_FOR=forwarded)
+    assert client_address(request) == client_is

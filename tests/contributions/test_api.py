@@ -1,0 +1,187 @@
+"""What the API answers about contributions, payouts, refunds, transactions, and a wallet's sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from ajo.soroban.models import ChainTransaction
+from contributions.models import Contribution, HistoryRow, Payout, Refund
+from tests.api.making import (
+    API,
+    account,
+    contract,
+    make_checkpoint,
+    make_event,
+    make_group,
+    make_row,
+    make_token,
+    make_user,
+)
+
+pytestmark = pytest.mark.django_db
+KINDS = [("contributions", Contribution), ("payouts", Payout), ("refunds", Refund)]
+
+
+@pytest.fixture(autouse=True)
+def _groups() -> None:
+    make_checkpoint()
+    make_group(1, members=(1, 2))
+    make_group(2, members=(1, 3), token=make_token(2))
+    make_group(3, members=(1,), token=None)
+
+
+def results(client: Client, path: str) -> list[dict[str, Any]]:
+    response = client.get(API + path)
+    assert response.status_code == 200, response.content
+    found: list[dict[str, Any]] = response.json()["results"]
+    return found
+
+
+@pytest.mark.parametrize(("path", "kind"), KINDS)
+@pytest.mark.parametrize("amount", [2**127 - 1, -(2**127)])
+def test_a_row_has_every_field_of_the_form(client: Client, path: str, kind: type[HistoryRow], amount: int) -> None:
+    make_row(kind, 1, 2, 4, 10, amount=amount)
+    (row,) = results(client, f"{path}/")
+    reason = {"reason": "member_vote"} if kind is Refund else {}
+    assert row == reason | {
+        "id": f"1-4-{account(2)}",
+        "group": "1",
+        "user": account(2),
+        "round": 4,
+        "amount": str(amount),
+        "tx_hash": f"{10:064x}",
+        "ledger": 10,
+        "created_at": "2026-01-01T00:00:50Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        (Refund.Reason.CREATOR_CANCELLED, "creator_cancelled"),
+        (Refund.Reason.MEMBER_VOTE, "member_vote"),
+        (Refund.Reason.EMERGENCY, "emergency"),
+    ],
+)
+def test_a_refund_says_why(client: Client, reason: int, shown: str) -> None:
+    make_row(Refund, 1, 2, 4, 10, reason=reason)
+    assert results(client, "refunds/")[0]["reason"] == shown
+
+
+@pytest.mark.parametrize(("path", "kind"), KINDS)
+def test_a_recovered_row_comes_last_and_keeps_its_id_when_it_is_completed(
+    client: Client, path: str, kind: type[HistoryRow]
+) -> None:
+    row = make_row(kind, 1, 2, 1, None)
+    make_row(kind, 1, 1, 1, 10)
+    recovered = results(client, f"{path}/")[-1]
+    assert [recovered[field] for field in ("tx_hash", "ledger", "created_at")] == [None] * 3
+    kind._default_manager.filter(pk=row.pk).update(event_id="0" * 30, tx_hash="a" * 64, ledger=5)
+    completed = results(client, f"{path}/")[-1]
+    assert (completed["id"], completed["ledger"]) == (recovered["id"], 5)
+
+
+@pytest.mark.parametrize(("path", "kind"), KINDS)
+def test_history_is_filtered_by_all_that_is_promised(client: Client, path: str, kind: type[HistoryRow]) -> None:
+    make_row(kind, 1, 1, 1, 10)
+    make_row(kind, 1, 2, 2, 20)
+    make_row(kind, 2, 1, 3, 30)
+    make_row(kind, 2, 3, 1, None)
+    expected = {
+        "limit=9": [30, 20, 10, None],
+        "group=1": [20, 10],
+        "group=99999999999999999999": [],
+        f"user={account(1)}": [30, 10],
+        "round=1": [10, None],
+        f"tx_hash={20:064X}": [20],
+        "created_after=2026-01-01T00:00:50Z": [30, 20],
+        "created_before=2026-01-01T00:02:30Z": [20, 10],
+        "created_before=2026-01-01T02:02:30%2B02:00": [20, 10],
+        "created_after=2026-01-01T00:00:50Z&created_before=2026-01-01T00:02:30Z": [20],
+        "created_after=2026-01-01T00:00:50Z&group=1": [20],
+        "created_before=2026-01-01T00:02:30Z&round=1": [10],
+        "created_after=2030-01-01T00:00:00Z": [],
+        "created_before=2020-01-01T00:00:00Z": [],
+    }
+    found = {query: [row["ledger"] for row in results(client, f"{path}/?{query}")] for query in expected}
+    assert found == expected
+
+
+@pytest.mark.parametrize(("path", "kind"), KINDS)
+def test_a_groups_and_a_wallets_own_history(client: Client, path: str, kind: type[HistoryRow]) -> None:
+    make_row(kind, 1, 1, 1, 10)
+    make_row(kind, 1, 2, 2, 20)
+    make_row(kind, 2, 1, 1, 30)
+    assert [row["ledger"] for row in results(client, f"groups/1/{path}/")] == [20, 10]
+    assert [row["ledger"] for row in results(client, f"users/{account(1)}/{path}/")] == [30, 10]
+    assert results(client, f"users/{account(3)}/{path}/") == []
+
+
+def test_a_groups_contributions_are_filtered_by_round_and_user(client: Client) -> None:
+    make_row(Contribution, 1, 1, 1, 10)
+    make_row(Contribution, 1, 2, 2, 20)
+    assert [row["ledger"] for row in results(client, "groups/1/contributions/?round=2")] == [20]
+    assert [row["ledger"] for row in results(client, f"groups/1/contributions/?user={account(1)}")] == [10]
+    assert client.get(f"{API}groups/1/payouts/?round=1").status_code == 400
+
+
+def test_a_wallets_sums_are_exact_and_by_token(client: Client) -> None:
+    for ledger in range(1, 4):
+        make_row(Contribution, 1, 1, ledger, ledger, amount=2**127 - 1)
+    make_row(Contribution, 3, 1, 1, 9, amount=5)
+    make_row(Refund, 2, 1, 1, 10, amount=7)
+    make_row(Payout, 2, 1, 1, 11, amount=-3)
+    assert client.get(f"{API}users/{account(1)}/").json() == {
+        "address": account(1),
+        "groups": 3,
+        "created_groups": 3,
+        "contributions": 4,
+        "payouts": 1,
+        "refunds": 1,
+        "tokens": [
+            {"token_address": None, "token": None, "paid": "5", "refunded": "0", "received": "0"},
+            *(
+                {
+                    "token_address": contract(number),
+                    "token": {"symbol": f"T{number}", "decimals": 7, "verified": False},
+                    "paid": paid,
+                    "refunded": refunded,
+                    "received": received,
+                }
+                for number, paid, refunded, received in sorted(
+                    [(1, str(3 * (2**127 - 1)), "0", "0"), (2, "0", "7", "-3")], key=lambda row: contract(row[0])
+                )
+            ),
+        ],
+    }
+
+
+def test_a_wallet_that_only_appears_has_zeros(client: Client) -> None:
+    make_user(77)
+    shown = client.get(f"{API}users/{account(77)}/").json()
+    assert (shown["groups"], shown["contributions"], shown["tokens"]) == (0, 0, [])
+
+
+def test_a_transaction_shows_all_that_it_carried(client: Client) -> None:
+    for user in (1, 2):
+        make_row(Contribution, 1, user, 1, 10 + user, tx_hash="ab" * 32)
+    make_row(Payout, 1, 1, 1, 13, tx_hash="ab" * 32)
+    make_event(11, tx_hash="ab" * 32)
+    shown = client.get(f"{API}transactions/{'AB' * 32}/").json()
+    assert (shown["hash"], shown["status"], shown["ledger"]) == ("ab" * 32, "success", 12)
+    assert [len(shown[kind]) for kind in ("contributions", "payouts", "refunds", "events")] == [2, 1, 0, 1]
+
+
+def test_a_submitted_transaction_shows_its_state(client: Client) -> None:
+    ChainTransaction.objects.create(hash="cd" * 32, xdr="AAAA", submitted_ledger=5)
+    response = client.get(f"{API}transactions/{'cd' * 32}/")
+    assert (response.json()["status"], response.json()["ledger"]) == ("pending", None)
+    assert b"AAAA" not in response.content
+
+
+@pytest.mark.parametrize(("tx_hash", "status"), [("0" * 64, 404), ("0" * 63, 400), ("g" * 64, 400), ("٣" * 64, 400)])
+def test_an_unknown_transaction_is_404_and_a_malformed_hash_400(client: Client, tx_hash: str, status: int) -> None:
+    assert client.get(f"{API}transactions/{tx_hash}/").status_code == status

@@ -1,0 +1,153 @@
+"""The forms of groups: exact at the ends of their types, null where no calendar holds a time."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from groups.documents import group_documents
+from groups.models import Group, RefundRequest
+from tests.api.making import API, START, U64, account, contract, make_checkpoint, make_group, make_token, make_user
+
+pytestmark = pytest.mark.django_db
+
+FIELDS = [
+    "id", "name", "description", "rules", "creator", "token_address", "token", "contribution_amount", "cycle_duration",
+    "frequency", "grace_period", "penalty_rate", "insurance_rate_bps", "max_members", "member_count", "current_round",
+    "payout_index", "contributions_received", "collected_amount", "payout_amount", "next_recipient", "status",
+    "is_active", "created_at", "round_started_at", "round_ends_at", "grace_ends_at", "modified_ledger",
+]  # fmt: skip
+
+
+def body(number: int) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(group_documents([number])[number].body)
+    return found
+
+
+def test_a_group_has_every_field_of_the_form_and_its_members_in_payout_order() -> None:
+    make_group(7, members=(1, 2, 3), paid=(2,), name="Savers", payout_index=1, current_round=2)
+    shown = body(7)
+    assert list(shown) == [*FIELDS, "members", "refund_request"]
+    assert shown["id"] == "7"
+    assert shown["frequency"] == 7
+    assert (shown["collected_amount"], shown["payout_amount"]) == ("100", "300")
+    assert shown["next_recipient"] == account(2)
+    assert shown["token"] == {"symbol": "T1", "decimals": 7, "verified": False}
+    assert shown["round_ends_at"] == "2026-01-08T00:00:00Z"
+    assert shown["grace_ends_at"] == "2026-01-09T00:00:00Z"
+    assert shown["refund_request"] is None
+    assert shown["members"] == [
+        {
+            "address": account(number),
+            "position": number - 1,
+            "joined_at": "2026-01-01T00:00:00Z",
+            "has_contributed": number == 2,
+            "has_received_payout": number == 1,
+        }
+        for number in (1, 2, 3)
+    ]
+
+
+@pytest.mark.parametrize("amount", [2**127 - 1, -(2**127), 0])
+def test_amounts_are_exact_at_the_ends_of_i128(amount: int) -> None:
+    make_group(1, members=(1, 2, 3), paid=(1, 2), contribution_amount=amount)
+    shown = body(1)
+    assert shown["contribution_amount"] == str(amount)
+    assert shown["collected_amount"] == str(2 * amount)
+    assert shown["payout_amount"] == str(3 * amount)
+
+
+def test_durations_that_no_calendar_holds_are_exact_and_their_times_null() -> None:
+    make_group(1, cycle_duration=U64, grace_period=U64)
+    shown = body(1)
+    assert (shown["cycle_duration"], shown["grace_period"]) == (str(U64), str(U64))
+    assert (shown["round_ends_at"], shown["grace_ends_at"], shown["frequency"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "days"), [(1, 1), (86_400, 1), (86_401, 2), (86_400_000_000, 1_000_000), (86_400_000_001, None)]
+)
+def test_frequency_is_whole_days_rounded_up_up_to_a_million(seconds: int, days: int | None) -> None:
+    make_group(1, cycle_duration=seconds)
+    assert body(1)["frequency"] == days
+
+
+def test_fields_that_an_older_contract_did_not_have_are_null() -> None:
+    make_group(1, token=None, grace_period=None, penalty_rate=None, insurance_rate_bps=None)
+    shown = body(1)
+    older = ("token_address", "token", "grace_period", "penalty_rate", "insurance_rate_bps")
+    assert [shown[field] for field in older] == [None] * 5
+    assert shown["grace_ends_at"] == shown["round_ends_at"] == "2026-01-08T00:00:00Z"
+
+
+def test_a_token_of_which_nothing_could_be_read_is_null_beside_its_address() -> None:
+    make_group(1, token=make_token(9, symbol=None, decimals=None))
+    shown = body(1)
+    assert (shown["token"], shown["token_address"]) == (None, contract(9))
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled"])
+def test_only_an_active_group_has_a_next_recipient(status: str) -> None:
+    make_group(1, status=status)
+    shown = body(1)
+    assert (shown["next_recipient"], shown["is_active"], shown["status"]) == (None, False, status)
+
+
+def test_times_that_the_chain_gave_beyond_any_calendar_are_null() -> None:
+    make_group(1, created_at=None, round_started_at=None)
+    shown = body(1)
+    times = ("created_at", "round_started_at", "round_ends_at", "grace_ends_at")
+    assert [shown[field] for field in times] == [None] * 4
+
+
+def test_the_refund_request_is_shown_where_there_is_one() -> None:
+    group = make_group(1)
+    RefundRequest.objects.create(
+        group=group, requester=make_user(2), created_at=START, voting_deadline=None, votes_for=2, votes_against=1,
+        executed=False, approved=True, entry_xdr="",
+    )  # fmt: skip
+    assert body(1)["refund_request"] == {
+        "requester": account(2),
+        "created_at": "2026-01-01T00:00:00Z",
+        "voting_deadline": None,
+        "votes_for": 2,
+        "votes_against": 1,
+        "executed": False,
+        "approved": True,
+    }
+
+
+def test_texts_come_back_as_they_are_and_raw_entries_never() -> None:
+    name = 'é"\\<script>\u2028😀\ufffd'
+    make_group(1, name=name, entry_xdr="SECRETXDR")
+    raw = group_documents([1])[1].body
+    assert json.loads(raw)["name"] == name
+    assert b"SECRETXDR" not in raw
+
+
+def test_many_documents_cost_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    for number in range(1, 6):
+        make_group(number, members=(1, 2, 3))
+    with django_assert_num_queries(1):
+        found = group_documents([1, 2, 3, 4, 5, 99])
+    assert sorted(found) == [1, 2, 3, 4, 5]
+
+
+def test_the_endpoint_serves_the_documents_very_bytes(client: Client) -> None:
+    make_checkpoint()
+    make_group(7)
+    first, second = client.get(f"{API}groups/7/"), client.get(f"{API}groups/7/")
+    assert first.content == second.content == group_documents([7])[7].body
+    assert first["Content-Type"] == "application/json"
+    assert first["Latest-Ledger"] == "1000"
+
+
+def test_the_lists_form_is_the_details_without_its_parts(client: Client) -> None:
+    make_checkpoint()
+    make_group(7, members=(1, 2, 3), payout_index=2)
+    detail = body(7)
+    (listed,) = client.get(f"{API}groups/").json()["results"]
+    assert listed == {field: detail[field] for field in FIELDS}
+    assert Group.objects.count() == 1
