@@ -19,6 +19,7 @@ RUN python -m compileall -q /app
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     DJANGO_SETTINGS_MODULE=ajo.settings \
+    PROMETHEUS_MULTIPROC_DIR=/tmp/metrics \
     WEB_HOST=0.0.0.0
 USER ajo
 EXPOSE 8000

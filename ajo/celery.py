@@ -6,9 +6,10 @@ Limits and acknowledgement are in ajo/settings.py (CELERY_…), the clock behind
 import os
 from typing import Any
 
-from celery import Celery
-from celery.signals import beat_init, setup_logging, worker_init
+from celery import Celery, Task
+from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init
 from django.conf import settings
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from ajo.checks import refuse_bad_settings
 
@@ -27,6 +28,7 @@ def every(task: str, seconds: int) -> dict[str, Any]:
 app.conf.beat_schedule = {
     "sync": every("contributions.tasks.sync", settings.SYNC_INTERVAL),
     "sweep": every("contributions.tasks.sweep", settings.SWEEP_INTERVAL),
+    "prune_runs": every("contributions.tasks.prune_runs", 86_400),
 }
 
 
@@ -40,3 +42,14 @@ def check(**_: object) -> None:
 @setup_logging.connect
 def keep_logging(**_: object) -> None:
     """Celery replaces the loggers unless somebody answers this signal; settings.LOGGING stays as it is."""
+
+
+@task_prerun.connect
+def name_task(task_id: str, task: Task[Any, Any], **_: object) -> None:
+    """Every log line of a task carries its name and id."""
+    bind_contextvars(task=task.name, task_id=task_id)
+
+
+@task_postrun.connect
+def forget_task(**_: object) -> None:
+    unbind_contextvars("task", "task_id")

@@ -21,6 +21,7 @@ from stellar_sdk import StrKey
 SANDBOX_PASSPHRASE = "Ajo Sandbox ; for development only"  # noqa: S105  (public by design)
 PLACEHOLDER_KEY = "change-me"
 LEAST_KEY = 32  # characters
+LEAST_TOKEN = 16  # characters
 RATE = re.compile(r"^[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)$")
 
 Problem = tuple[str, str]
@@ -53,6 +54,8 @@ def _web() -> Iterator[Problem]:
             yield "SECRET_KEY", f"shorter than {LEAST_KEY} characters"
     if not _is_web_address(settings.PUBLIC_URL):
         yield "PUBLIC_URL", "expected an address that starts with http:// or https://"
+    if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < LEAST_TOKEN:
+        yield "METRICS_TOKEN", f"shorter than {LEAST_TOKEN} characters"
     for name in ("READ_RATE", "CHAIN_RATE"):
         rate = getattr(settings, name)
         if rate and not RATE.match(rate):

@@ -63,6 +63,23 @@ class Reader:
 
         return self._read(name, default, f"a whole number from {least} to {most}", parse)
 
+    def folder(self, name: str) -> str:
+        """A folder that is made if it is missing. One that cannot be used is as if unset, also for libraries."""
+
+        def parse(raw: str) -> str:
+            try:
+                Path(raw).mkdir(parents=True, exist_ok=True)
+            except OSError as failure:
+                raise ValueError(raw) from failure
+            if not os.access(raw, os.W_OK):
+                raise ValueError(raw)
+            return raw
+
+        found = self._read(name, "", "a folder that can be written to", parse)
+        if not found:
+            os.environ.pop(name, None)
+        return found
+
     def listed(self, name: str, default: tuple[str, ...] = ()) -> list[str]:
         """Comma separated; empty items are dropped."""
         return self._read(name, list(default), "a comma-separated list", _split)

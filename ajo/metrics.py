@@ -16,7 +16,7 @@ def _process() -> str:
 
 
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-    values.ValueClass = values.MultiProcessValue(_process)
+    values.ValueClass = values.MultiProcessValue(_process)  # type: ignore[no-untyped-call]  # as the library has it
 
 RPC_CALLS = Counter("ajo_rpc_calls", "Attempts to call the Stellar RPC.", ["method", "outcome"])
 CACHE_READS = Counter("ajo_cache_reads", "Groups read, by the layer that had them fresh enough.", ["layer"])

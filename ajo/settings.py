@@ -42,6 +42,7 @@ RPC_MAX_LAG = ENV.number("RPC_MAX_LAG", 12, 1, 10_000)
 # --- Keeping up with it -----------------------------------------------------------------------------------------------
 SYNC_INTERVAL = ENV.number("SYNC_INTERVAL", 5, 1, 3600)  # seconds; a ledger closes about every 5
 SWEEP_INTERVAL = ENV.number("SWEEP_INTERVAL", 300, 10, 86_400)  # seconds; its price is the RPC's quota
+RUNS_KEPT_DAYS = ENV.number("RUNS_KEPT_DAYS", 14, 1, 3650)  # a pass every 5 seconds is 17,280 rows a day
 STALE_AFTER = ENV.number("STALE_AFTER", 60, 5, 86_400)  # seconds of silence until answers say Ajo-Stale
 CACHE_TTL = ENV.number("CACHE_TTL", 600, 1, 86_400)  # seconds; a bound for bodies nobody refreshes any more
 
@@ -53,6 +54,9 @@ WEB_WORKERS = ENV.number("WEB_WORKERS", 2, 1, 64)
 WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_LEVEL = ENV.text("LOG_LEVEL", "INFO").upper()
+METRICS_TOKEN = ENV.text("METRICS_TOKEN")  # empty: /metrics answers loopback only
+# prometheus-client reads the variable itself, and needs the folder; none: each process shows only its own counts
+METRICS_DIR = ENV.folder("PROMETHEUS_MULTIPROC_DIR")
 BEAT_FILE = ENV.text("BEAT_FILE")  # touched whenever beat sends a task: what health checks look at
 
 # --- PostgreSQL and Redis ---------------------------------------------------------------------------------------------
@@ -130,6 +134,7 @@ INSTALLED_APPS = [
     "contributions",
 ]
 MIDDLEWARE = [
+    "ajo.ops.middleware.RequestMiddleware",
     "ajo.api.middleware.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -178,7 +183,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _HTTPS
 # TLS ends at a proxy: without one whose word is believed, a redirect to https would come back for ever.
 SECURE_SSL_REDIRECT = _HTTPS and bool(TRUSTED_PROXIES)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
-SECURE_REDIRECT_EXEMPT = [r"^health/"]  # asked from inside, without TLS
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # asked from inside, without TLS
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes; a signed transaction is far below
 
@@ -217,7 +222,7 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {"line": {"()": "ajo.ops.logs.formatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {
         "handlers": ["stderr"],

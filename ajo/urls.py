@@ -5,11 +5,13 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from ajo.api.events import EventViewSet
+from ajo.ops.metrics import metrics
 from ajo.ops.status import StatusViewSet
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("health/", include("ajo.ops.urls")),
+    path("metrics", metrics, name="metrics"),
     path("api/v1/", include("groups.urls")),
     path("api/v1/", include("contributions.urls")),
     path("api/v1/events/", EventViewSet.lists(), name="events"),

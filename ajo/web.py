@@ -26,6 +26,7 @@ def serve() -> None:
         blocking_threads=settings.WEB_THREADS,
         workers_kill_timeout=STOP_AFTER,
         respawn_failed_workers=True,
+        log_dictconfig=settings.LOGGING | {"loggers": {"_granian": {}}},
     ).serve()
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from django.conf import settings
 
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.nodes import nodes
+from ajo.soroban.runs import prune
 from contributions.deep_sweep import sweep_deep
 from contributions.sweep import sweep_groups
 from contributions.sync import sync_pass
@@ -34,3 +36,9 @@ def sweep(*, deep: bool = False) -> None:
             pass
     except (ChainError, Superseded) as failure:
         log.warning("sweep: %s", failure)
+
+
+@shared_task
+def prune_runs() -> None:
+    """Forget what passes of long ago did."""
+    log.info("%d old runs are deleted", prune(settings.RUNS_KEPT_DAYS))

@@ -17,7 +17,7 @@ from tests.services import CONTRACT
 # Read by ajo/devstack and the sandbox, which must not load Django's settings, and by docker-compose.yml.
 ELSEWHERE = {"DATA_DIR", "SANDBOX_PORT", "SANDBOX_LEDGER_SECONDS", "SANDBOX_DEMO", "POSTGRES_PASSWORD"}
 SECONDS = ("RPC_TIMEOUT", "SYNC_INTERVAL", "SWEEP_INTERVAL", "STALE_AFTER", "CACHE_TTL")
-NUMBERS = (*SECONDS, "RPC_RETRIES", "RPC_EVENTS_LIMIT")
+NUMBERS = (*SECONDS, "RPC_RETRIES", "RPC_EVENTS_LIMIT", "RUNS_KEPT_DAYS")
 BAD = {
     "AJO_CONTRACT_ID": ["", "GABC", CONTRACT[:-1] + "B", CONTRACT.lower()],
     "STELLAR_NETWORK_PASSPHRASE": ["", "   "],
@@ -35,6 +35,8 @@ BAD = {
     "DEBUG": ["perhaps"],
     "AJO_SANDBOX": ["2", "off", ""],
     "LOG_LEVEL": ["LOUD"],
+    "METRICS_TOKEN": ["guessable"],
+    "PROMETHEUS_MULTIPROC_DIR": ["/dev/null/metrics", "/proc/metrics"],
     **{name: ["five", "-1", "1.5", "99999999"] for name in NUMBERS},
     **{name: ["0", "x"] for name in ("WEB_WORKERS", "WEB_THREADS", "DATABASE_POOL_SIZE", "PORT")},
 }

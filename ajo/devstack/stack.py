@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -153,7 +154,10 @@ class Stack:
     def _processes(self, ends: ExitStack) -> None:
         self.beat_file.unlink(missing_ok=True)
         self.env["BEAT_FILE"] = str(self.beat_file)
-        celery = ("-m", "celery", "-A", "ajo.celery")
+        counts = self.choice.data / "metrics"
+        shutil.rmtree(counts, ignore_errors=True)  # of processes that are no more
+        self.env["PROMETHEUS_MULTIPROC_DIR"] = str(counts)
+        celery = ("-m", "celery", "-q", "-A", "ajo.celery")
         node = f"worker-{secrets.token_hex(4)}@localhost"
         web = self._python(ends, "Web", "-m", "ajo.web")
         # Two processes: a long sweep does not hold up the sync.

@@ -14,7 +14,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis import Redis, RedisError
 
-from ajo.soroban.models import Checkpoint
+from ajo.soroban.models import Checkpoint, RpcNode
+from ajo.soroban.nodes import node_names
 
 
 @never_cache
@@ -64,13 +65,16 @@ def redis_problems() -> list[str]:
 
 
 def chain_problems() -> list[str]:
-    """How long the chain has been silent, by the database's clock."""
+    """How long the chain has been silent, by the database's clock, and whether anybody is left to ask."""
     silence = ExpressionWrapper(Now() - F("heard_at"), output_field=DurationField())
     try:
         row = Checkpoint.objects.order_by("id").annotate(silence=silence).values_list("silence").first()
+        left = RpcNode.objects.filter(name__in=node_names(), left_until__gt=Now()).count()
     except DatabaseError:
         return ["database: does not answer"]
+    configured = len(settings.SOROBAN_RPC_URL)
+    problems = [f"chain: every RPC node fails ({left} of {configured})"] if left == configured else []
     if row is None or row[0] is None:
-        return ["chain: not heard from yet"]
+        return ["chain: not heard from yet", *problems]
     seconds = row[0].total_seconds()
-    return [f"chain: not heard from for {seconds:.0f} seconds"] if seconds > settings.STALE_AFTER else []
+    return [f"chain: not heard from for {seconds:.0f} seconds"] * (seconds > settings.STALE_AFTER) + problems

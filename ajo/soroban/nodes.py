@@ -29,12 +29,21 @@ LONGEST_LEAVE = 300  # seconds
 T = TypeVar("T")
 
 
+def node_name(place: int, url: str) -> str:
+    parts = urlsplit(url)
+    return f"{place}: {parts.hostname}" + (f":{parts.port}" if parts.port else "")
+
+
+def node_names() -> list[str]:
+    """The configured nodes, as RpcNode rows name them."""
+    return [node_name(place, url) for place, url in enumerate(settings.SOROBAN_RPC_URL, 1)]
+
+
 class Node:
     """One address. `name` tells it apart without its path and credentials, which may hold a key."""
 
     def __init__(self, place: int, url: str) -> None:
-        parts = urlsplit(url)
-        self.name = f"{place}: {parts.hostname}" + (f":{parts.port}" if parts.port else "")
+        self.name = node_name(place, url)
         self.client = SorobanClient(
             url, headers=settings.SOROBAN_RPC_HEADERS, timeout=settings.RPC_TIMEOUT, retries=settings.RPC_RETRIES
         )
@@ -80,7 +89,7 @@ class Nodes:
         return sorted(self._nodes, key=lambda node: left.get(node.name) or timezone.now() - timedelta(days=1))
 
     def _leave(self, node: Node, failure: RpcUnavailable) -> None:
-        log.warning("RPC node %s: %s", node.name, failure)
+        log.warning("RPC node %s: %s", node.name, failure, extra={"node": node.name})
         row, _ = RpcNode.objects.get_or_create(name=node.name)
         seconds: float = min(FIRST_LEAVE * 2 ** min(row.failures, 10), LONGEST_LEAVE)
         if isinstance(failure, RpcRateLimited):

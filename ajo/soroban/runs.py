@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
+from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 
+from ajo.metrics import RUNS
 from ajo.soroban.lease import Held, Superseded, lease
 from ajo.soroban.models import SyncRun
+
+log = logging.getLogger(__name__)
+
+PRUNED_AT_ONCE = 1000  # rows; each batch is a transaction of its own, so that no pass waits for long
 
 
 @contextmanager
@@ -34,3 +42,23 @@ def _finish(run: SyncRun, outcome: SyncRun.Outcome, reason: str = "") -> None:
     SyncRun.objects.filter(pk=run.pk).update(
         finished_at=Now(), outcome=outcome, reason=reason[:2000], ledger=run.ledger, counts=run.counts
     )
+    RUNS.labels(run.kind, outcome.value).inc()
+    facts = {"kind": run.kind, "outcome": outcome.value, "ledger": run.ledger, "counts": run.counts}
+    log.info("%s ended: %s", run.kind, outcome.value, extra=facts)
+
+
+def prune(days: int) -> int:
+    """Delete the runs that began more than `days` days ago, save the newest of each kind. Returns how many.
+
+    From the oldest on: ids rise with time, so the first young row ends it, and no index by time is needed.
+    """
+    kept: list[int] = []
+    for kind in SyncRun.Kind:
+        runs = SyncRun.objects.filter(kind=kind).order_by("-id").values_list("pk", flat=True)
+        kept += [*runs[:1], *runs.exclude(outcome=SyncRun.Outcome.RUNNING)[:1]]
+    is_old = ExpressionWrapper(Q(started_at__lt=Now() - timedelta(days=days)), output_field=BooleanField())
+    oldest = SyncRun.objects.exclude(pk__in=kept).order_by("id").values_list("pk", is_old)
+    pruned = 0
+    while old := [pk for pk, old in oldest[:PRUNED_AT_ONCE] if old]:
+        pruned += SyncRun.objects.filter(pk__in=old).delete()[0]
+    return pruned

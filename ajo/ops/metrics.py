@@ -1,0 +1,149 @@
+"""/metrics: what the processes counted, and what PostgreSQL and Redis know at this moment.
+
+Whatever is down is left out and told by `ajo_up`; the rest is still answered.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator
+
+from django.conf import settings
+from django.db import Error as DatabaseFailure
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from redis import Redis, RedisError
+
+from ajo.ops.health import redis_problems
+from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
+from ajo.soroban.nodes import node_names
+from groups.models import Group
+
+log = logging.getLogger(__name__)
+
+FORWARDED = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_")  # the last: whatever follows
+NEAR_END = 120_960  # ledgers, about a week: time for a person to have an entry's life extended
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The text format of Prometheus; 401 without METRICS_TOKEN, or where none is set 403 unless asked from inside."""
+    if not settings.METRICS_TOKEN:
+        if not _is_inside(request):
+            return HttpResponse("Set METRICS_TOKEN to ask from elsewhere.\n", status=403, content_type="text/plain")
+    elif not _has_token(request):
+        headers = {"WWW-Authenticate": "Bearer"}
+        return HttpResponse("A token is needed.\n", status=401, content_type="text/plain", headers=headers)
+    return HttpResponse(_counted() + generate_latest(_Stored()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _has_token(request: HttpRequest) -> bool:
+    given = request.headers.get("Authorization", "")
+    return hmac.compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
+
+
+def _is_inside(request: HttpRequest) -> bool:
+    """From this machine, and not for somebody else: proxies that stand here are on loopback, too."""
+    try:
+        client = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
+    except ValueError:
+        return False
+    return client.is_loopback and not any(name.startswith(FORWARDED) for name in request.META)
+
+
+def _counted() -> bytes:
+    """What the processes that share PROMETHEUS_MULTIPROC_DIR counted, those that ended included."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    try:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # as the library has it
+        return generate_latest(registry)
+    except (OSError, ValueError, RuntimeError, struct.error) as failure:
+        # a file that a starting process has made and not yet filled; the next scrape reads it
+        log.warning("the processes' counts cannot be read now: %s", type(failure).__name__)
+        return b""
+
+
+class _Stored(Collector):
+    """What is read when asked: the same from every process and machine."""
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("ajo_up", "Whether this part answers.", labels=["part"])
+        reads: dict[str, Callable[[], Iterable[Metric]]] = {"postgresql": _from_database, "broker": _from_broker}
+        for part, read in reads.items():
+            try:
+                found = list(read())
+            except (DatabaseFailure, RedisError):
+                up.add_metric([part], 0)
+            else:
+                up.add_metric([part], 1)
+                yield from found
+        up.add_metric(["cache"], not redis_problems())
+        yield up
+
+
+def _from_database() -> Iterator[Metric]:
+    yield GaugeMetricFamily("ajo_gaps", "Stretches of history that are missing.", HistoryGap.objects.count())
+    yield GaugeMetricFamily("ajo_undecoded_entries", "Entries set aside.", UndecodedEntry.objects.count())
+    yield from _nodes()
+    checkpoint = Checkpoint.objects.current()
+    if checkpoint is None:
+        return
+    known = checkpoint.chain_ledger
+    now = Checkpoint.objects.values_list(Now(), flat=True)[0]  # by the database's clock, as heard_at is
+    yield GaugeMetricFamily("ajo_ledger", "The tables hold everything announced up to it.", checkpoint.ledger)
+    yield GaugeMetricFamily("ajo_chain_ledger", "The network's newest, as last heard.", known)
+    yield GaugeMetricFamily("ajo_lag_ledgers", "Their difference.", max(0, known - checkpoint.ledger))
+    for name, since, text in (
+        ("ajo_lag_seconds", checkpoint.chain_closed_at, "Since the newest ledger heard of closed."),
+        ("ajo_chain_silence_seconds", checkpoint.heard_at, "Since the chain was heard from."),
+    ):
+        if since is not None:
+            yield GaugeMetricFamily(name, text, max(0.0, (now - since).total_seconds()))
+    yield CounterMetricFamily("ajo_drift", "Differences that no event announced.", checkpoint.drift_total)
+    yield GaugeMetricFamily("ajo_halted", "Whether the sync waits for a person.", bool(checkpoint.halted))
+    yield GaugeMetricFamily("ajo_groups", "Groups that the contract has made.", checkpoint.group_count)
+    yield from _lives(checkpoint)
+
+
+def _lives(checkpoint: Checkpoint) -> Iterator[Metric]:
+    """GROUP entries and the contract's instance, by how long they live; live_until 0 is archived or unknown."""
+    near = Q(live_until_ledger__range=(max(1, checkpoint.chain_ledger), checkpoint.chain_ledger + NEAR_END))
+    gone = Q(live_until_ledger__lt=max(1, checkpoint.chain_ledger))
+    for name, which, text in (
+        ("ajo_entries_near_end", near, "Entries that are archived within a week unless somebody extends them."),
+        ("ajo_entries_archived", gone, "Entries that are archived, or whose end the node does not know."),
+    ):
+        entries = sum(table.filter(which).count() for table in (Group.objects, Checkpoint.objects))
+        yield GaugeMetricFamily(name, text, entries)
+
+
+def _nodes() -> Iterator[Metric]:
+    known = dict(RpcNode.objects.values_list("name", "failures"))
+    left = set(RpcNode.objects.filter(left_until__gt=Now()).values_list("name", flat=True))
+    up = GaugeMetricFamily("ajo_rpc_node_up", "0: it failed, and is left alone for a while.", labels=["node"])
+    failures = GaugeMetricFamily("ajo_rpc_node_failures", "Failures in a row.", labels=["node"])
+    for name in node_names():
+        up.add_metric([name], name not in left)
+        failures.add_metric([name], known.get(name, 0))
+    yield from (up, failures)
+
+
+def _from_broker() -> Iterator[Metric]:
+    timeout = settings.REDIS_TIMEOUT
+    with Redis.from_url(settings.CELERY_BROKER_URL, socket_timeout=timeout, socket_connect_timeout=timeout) as broker:
+        length = broker.llen(settings.CELERY_TASK_DEFAULT_QUEUE)
+    yield GaugeMetricFamily("ajo_queue_length", "Tasks that wait for a worker.", length)
