@@ -205,6 +205,7 @@ class Group(models.Model):
             models.Index(models.F("id") + 0, "contribution_amount", name="grp_id_amount"),
             models.Index(fields=["member_count", "id", "contribution_amount"], name="grp_member_amount"),
             models.Index(fields=["changed_ledger"], name="grp_changed"),
+            models.Index(fields=["live_until_ledger"], name="grp_live"),
             GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="grp_name_trgm"),
         ]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from django.conf import settings
 from django.db import Error as DatabaseFailure
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
@@ -28,7 +28,7 @@ from redis import Redis, RedisError
 from ajo.ops.health import redis_problems
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
 from ajo.soroban.nodes import node_names
-from groups.models import Group
+from groups.models import Group, Token
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,8 @@ class _Stored(Collector):
 def _from_database() -> Iterator[Metric]:
     yield GaugeMetricFamily("ajo_gaps", "Stretches of history that are missing.", HistoryGap.objects.count())
     yield GaugeMetricFamily("ajo_undecoded_entries", "Entries set aside.", UndecodedEntry.objects.count())
+    broke = Token.objects.filter(owed__gt=F("balance"))
+    yield GaugeMetricFamily("ajo_short_tokens", "Tokens of which the contract owes more than it holds.", broke.count())
     yield from _nodes()
     checkpoint = Checkpoint.objects.current()
     if checkpoint is None:
