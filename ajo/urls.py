@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from ajo.api.events import EventViewSet
+from ajo.api.schema import DocsView, SchemaView
 from ajo.ops.metrics import metrics
 from ajo.ops.status import StatusViewSet
 
@@ -16,6 +16,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("contributions.urls")),
     path("api/v1/events/", EventViewSet.lists(), name="events"),
     path("api/v1/status/", StatusViewSet.retrieves(), name="status"),
-    path("api/v1/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
-    path("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/schema/", SchemaView.as_view(), name="schema"),
+    path("api/v1/docs/", DocsView.as_view(), name="docs"),
 ]

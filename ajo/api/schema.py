@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
-from drf_spectacular.utils import OpenApiParameter
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.views import SpectacularSwaggerView
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from ajo.api.filters import HASH_SCHEMA, ID_SCHEMA
+from ajo.api.freshness import conditional
 from ajo.api.problems import CONTENT_TYPE
+from ajo.api.rendering import dump
+from ajo.api.throttles import ReadThrottle
 
 GROUP_ID: Final = OpenApiParameter("group_id", ID_SCHEMA, OpenApiParameter.PATH, description="The contract's number.")
 ADDRESS: Final = OpenApiParameter(
@@ -55,3 +64,26 @@ def add_common_parts(result: dict[str, Any], generator: Any, request: Any, publi
                 operation.setdefault("parameters", []).append(MIN_LEDGER)
                 operation["responses"]["200"]["headers"] = HEADERS
     return result
+
+
+@lru_cache(maxsize=1)
+def description() -> bytes:
+    """The OpenAPI description as JSON. The code does not change while a process runs: made once."""
+    generator: Any = SchemaGenerator  # untyped
+    return dump(generator().get_schema(request=None, public=True))
+
+
+class SchemaView(APIView):
+    throttle_classes = (ReadThrottle,)
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        plain: HttpRequest = request._request
+        return conditional(plain, HttpResponse(description(), content_type="application/json"))
+
+
+class DocsView(SpectacularSwaggerView):
+    """The one page under /api/ that is HTML."""
+
+    throttle_classes = (ReadThrottle,)
+    url_name = "schema"

@@ -119,7 +119,7 @@ def test_a_path_that_leads_nowhere_is_404(client: Client, path: str) -> None:
 
 
 def test_nothing_below_the_version_is_html(client: Client) -> None:
-    for path in ("/api/", "/api/v2/groups/", "/api/v1"):
+    for path in ("/api", "/api/", "/api/v2/groups/", "/api/v1"):
         problem(client.get(path), 404)
 
 
