@@ -12,6 +12,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -112,8 +113,9 @@ def find_install() -> Path:
 
 
 def choose_runner(home: Path, install: Path) -> Runner:
-    """Ourselves, or without root's rights when we are root."""
-    if os.geteuid() != 0:
+    """Ourselves; without root's rights when we are root, and as nobody when we have no name, which initdb asks for."""
+    root = os.geteuid() == 0
+    if not root and _has_name(os.geteuid()):
         return Runner(home, install)
     prefix = ("unshare", "--user", "--")
     # Root's rights over other users' folders end with the namespace: both folders must be open to their owner alone.
@@ -121,7 +123,11 @@ def choose_runner(home: Path, install: Path) -> Runner:
         [*prefix, str(install / "bin" / "postgres"), "--version"]
     ):
         return Runner(home, install, prefix)
-    return nobody_runner(home, install)
+    if not root:
+        return Runner(home, install)
+    runner = nobody_runner(home, install)
+    print(f"PostgreSQL refuses root and namespaces are forbidden: its data is in {runner.home}", file=sys.stderr)
+    return runner
 
 
 def nobody_runner(home: Path, install: Path) -> Runner:
@@ -143,6 +149,14 @@ def nobody_runner(home: Path, install: Path) -> Runner:
             shutil.copytree(libraries, place / libraries.name, dirs_exist_ok=True)
         draft.rename(wheel)
     return Runner(place, wheel / "pginstall", user=user)
+
+
+def _has_name(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
 
 
 def _succeeds(argv: list[str]) -> bool:
