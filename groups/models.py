@@ -194,7 +194,8 @@ class Group(models.Model):
         indexes: ClassVar = [
             *(
                 models.Index(
-                    fields=[prefix, *order, "number"], name="_".join(["grp", prefix[:7], *(o[:7] for o in order)]) + "_n"
+                    fields=[prefix, *order, "number"],
+                    name="_".join(["grp", prefix[:7], *(o[:7] for o in order)]) + "_n",
                 )
                 for prefix in ("status", "creator", "token", "is_joinable")
                 for order in ([], ["contribution_amount"], ["member_count"])

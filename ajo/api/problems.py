@@ -32,6 +32,7 @@ def problem(
         body["errors"] = {field: list(messages) for field, messages in errors.items()}
     response = HttpResponse(dump(body | extra), status=status, content_type=CONTENT_TYPE)
     response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Length"] = str(len(response.content))
     if retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
     return response

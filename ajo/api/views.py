@@ -25,7 +25,7 @@ PREFLIGHT_MAX_AGE: Final = "86400"  # seconds
 
 
 class ReadViewSet(GenericViewSet[Any]):
-    """A public read. `narrow` limits the queryset to what the path names."""
+    """A public read."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -77,6 +77,7 @@ class ReadViewSet(GenericViewSet[Any]):
         """A browser's preflight, or someone who asks what there is."""
         methods = ", ".join(self.allowed_methods)
         response = HttpResponse(status=204)
+        del response.headers["Content-Type"]
         response.headers["Access-Control-Allow-Methods"] = methods
         response.headers["Access-Control-Allow-Headers"] = "Content-Type, If-None-Match"
         response.headers["Access-Control-Max-Age"] = PREFLIGHT_MAX_AGE

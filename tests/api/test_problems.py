@@ -24,6 +24,7 @@ def problem(response: Any, status: int) -> dict[str, Any]:
     """The body, after asserting that it is the problem of this status."""
     assert response.status_code == status, response.content
     assert response["Content-Type"] == "application/problem+json"
+    assert response["Content-Length"] == str(len(response.content))
     assert response["Access-Control-Allow-Origin"] == "*"
     body: dict[str, Any] = json.loads(response.content)
     assert body["status"] == status
@@ -193,6 +194,7 @@ def test_an_unreadable_content_type_does_not_break_a_read(header: str) -> None:
 def test_a_browser_is_told_that_any_page_may_ask(client: Client) -> None:
     response = client.options(f"{API}groups/", headers={"Origin": "https://a.example"})
     assert (response.status_code, response.content) == (204, b"")
+    assert "Content-Type" not in response
     assert response["Access-Control-Allow-Origin"] == "*"
     assert "GET" in response["Access-Control-Allow-Methods"]
 

@@ -20,11 +20,15 @@ def test_the_status_before_the_first_sync_is_an_answer_too(client: Client) -> No
 def test_the_status_says_what_the_sync_knows(client: Client) -> None:
     closed_at = datetime.now(UTC) - timedelta(seconds=30)
     make_checkpoint(1000, chain_ledger=1004, chain_closed_at=closed_at, paused=True, drift_total=3)
-    HistoryGap.objects.create(network_passphrase="Test", contract=contract(1), from_ledger=0, to_ledger=9, why="http://rpc")
+    HistoryGap.objects.create(
+        network_passphrase="Test", contract=contract(1), from_ledger=0, to_ledger=9, why="http://rpc"
+    )
     UndecodedEntry.objects.create(key="k", xdr="", error="", ledger=1)
     SyncRun.objects.create(kind="sync", started_at=START, finished_at=START, outcome="failed", reason="http://rpc")
     SyncRun.objects.create(kind="sync", started_at=START)
-    SyncRun.objects.create(kind="sweep", started_at=START, finished_at=START, outcome="ok", counts={"drift": 1}, ledger=7)
+    SyncRun.objects.create(
+        kind="sweep", started_at=START, finished_at=START, outcome="ok", counts={"drift": 1}, ledger=7
+    )
     response = client.get(f"{API}status/")
     shown = response.json()
     assert shown["network_passphrase"] == "Test"
