@@ -1,0 +1,180 @@
+"""/metrics: who may ask, what it says, and what it still says when something is down."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+from django.utils import timezone
+from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
+
+from ajo.cache import Document, Freshness, begin, read_through
+from ajo.celery import app
+from ajo.settings import BASE_DIR
+from ajo.soroban.client import SorobanClient
+from ajo.soroban.errors import RpcUnavailable
+from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
+from tests.services import CONTRACT
+
+TOKEN = "a-token-of-some-length"
+ASK = """
+import django
+django.setup()
+from django.test import Client
+from ajo.metrics import RPC_CALLS
+RPC_CALLS.labels("getHealth", "ok").inc()
+answer = Client(SERVER_NAME="localhost").get("/metrics")
+assert answer.status_code == 200, answer.status_code
+print(answer.content.decode())
+"""
+FORK = "import os, ajo.metrics as m; m.RUNS.labels('sync', 'ok').inc(); os.fork(); m.RUNS.labels('sync', 'ok').inc(2)"
+
+Samples = dict[tuple[str, ...], float]
+
+
+def samples(text: str) -> Samples:
+    """Values by name and label values."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def scrape(client: Client) -> Samples:
+    return samples(client.get("/metrics").content.decode())
+
+
+def in_another_process(script: str, **env: str) -> str:
+    argv = [sys.executable, "-c", script]
+    done = subprocess.run(argv, cwd=BASE_DIR, env=os.environ | env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.django_db
+def test_with_a_token_only_its_bearer_is_answered(client: Client, settings: LazySettings) -> None:
+    settings.METRICS_TOKEN = TOKEN
+    wrong = [
+        client.get("/metrics"),
+        *(client.get("/metrics", headers={"Authorization": a}) for a in ("Bearer é", TOKEN)),
+    ]
+    assert [(answer.status_code, answer["WWW-Authenticate"]) for answer in wrong] == [(401, "Bearer")] * 3
+    right = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}, REMOTE_ADDR="192.0.2.7")
+    assert right.status_code == 200
+    assert right["Content-Type"].startswith("text/plain; version=")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("address", "status"), [("127.0.0.1", 200), ("::1", 200), ("192.0.2.7", 403), ("", 403)])
+def test_without_a_token_only_this_machine_is_answered(client: Client, address: str, status: int) -> None:
+    assert client.get("/metrics", REMOTE_ADDR=address).status_code == status
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "Via", "X-Real-IP", "X-Forwarded-For", "X-Forwarded-Proto"])
+def test_without_a_token_a_proxy_on_this_machine_is_not_answered(client: Client, header: str) -> None:
+    assert client.get("/metrics", headers={header: "127.0.0.1"}).status_code == 403
+
+
+@pytest.mark.django_db
+def test_it_says_what_the_tables_know(client: Client, settings: LazySettings) -> None:
+    settings.SOROBAN_RPC_URL = ["https://user:pass@one.example/key", "https://two.example"]
+    now = timezone.now()
+    Checkpoint.objects.create(
+        network_passphrase="n", contract=CONTRACT, start_ledger=1, ledger=90, chain_ledger=100, drift_total=3,
+        heard_at=now - timedelta(seconds=40), chain_closed_at=now - timedelta(seconds=50), live_until_ledger=200,
+    )  # fmt: skip
+    HistoryGap.objects.create(network_passphrase="n", contract=CONTRACT, from_ledger=0, to_ledger=4, why="w")
+    UndecodedEntry.objects.create(key="k", xdr="x", error="e", ledger=1)
+    RpcNode.objects.create(name="1: one.example", failures=2, left_until=now + timedelta(seconds=60))
+    found = scrape(client)
+    expected = {
+        ("ajo_ledger",): 90, ("ajo_chain_ledger",): 100, ("ajo_lag_ledgers",): 10, ("ajo_drift_total",): 3,
+        ("ajo_gaps",): 1, ("ajo_undecoded_entries",): 1, ("ajo_halted",): 0, ("ajo_entries_near_end",): 1,
+        ("ajo_entries_archived",): 0, ("ajo_rpc_node_up", "1: one.example"): 0,
+        ("ajo_rpc_node_up", "2: two.example"): 1,
+        ("ajo_rpc_node_failures", "1: one.example"): 2, ("ajo_up", "postgresql"): 1, ("ajo_up", "cache"): 1,
+    }  # fmt: skip
+    assert {key: found.get(key) for key in expected} == expected
+    assert found["ajo_lag_seconds",] == pytest.approx(50, abs=5)
+    assert found["ajo_chain_silence_seconds",] == pytest.approx(40, abs=5)
+
+
+@pytest.mark.django_db
+def test_it_counts_the_tasks_that_wait(client: Client) -> None:
+    for _ in range(3):
+        app.send_task("contributions.tasks.sync")
+    assert scrape(client)["ajo_queue_length",] == 3
+
+
+def test_without_postgresql_and_redis_it_says_what_it_has() -> None:
+    nowhere = {"DATABASE_URL": "postgres://u:p@127.0.0.1:1/n", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    found = samples(in_another_process(ASK, **nowhere))
+    assert {key[1]: value for key, value in found.items() if key[0] == "ajo_up"} == {
+        "postgresql": 0, "broker": 0, "cache": 0,
+    }  # fmt: skip
+    assert found["ajo_rpc_calls_total", "getHealth", "ok"] == 1
+
+
+def test_processes_are_added_up_forked_and_ended_ones_too(tmp_path: Path) -> None:
+    folder = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "counts")}
+    (tmp_path / "counts").mkdir()
+    in_another_process(ASK, **folder)
+    in_another_process(FORK, **folder)
+    found = samples(in_another_process(ASK, **folder))
+    assert found["ajo_rpc_calls_total", "getHealth", "ok"] == 2
+    assert found["ajo_runs_total", "sync", "ok"] == 1 + 2 + 2
+
+
+def test_a_file_that_is_not_filled_yet_costs_the_counts_and_not_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "counter_other-1.db").touch()
+    found = samples(in_another_process(ASK, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)))
+    assert found["ajo_up", "cache"] == 1
+    assert ("ajo_rpc_calls_total", "getHealth", "ok") not in found
+
+
+@pytest.mark.django_db
+def test_requests_are_timed_by_the_pattern_of_their_path_and_not_by_the_path(client: Client) -> None:
+    key = ("ajo_request_seconds_count", "health/live", "2xx")
+    before = scrape(client).get(key, 0)
+    client.get("/health/live")
+    client.get("/not/a/path")
+    after = scrape(client)
+    assert after[key] == before + 1
+    assert after["ajo_request_seconds_count", "none", "4xx"] >= 1
+
+
+def test_every_attempt_of_an_rpc_call_is_counted_with_its_outcome() -> None:
+    def count() -> float:
+        labels = {"method": "getHealth", "outcome": "unavailable"}
+        return REGISTRY.get_sample_value("ajo_rpc_calls_total", labels) or 0
+
+    before = count()
+    with pytest.raises(RpcUnavailable):
+        SorobanClient("http://127.0.0.1:1", retries=2, sleep=lambda _: None).get_health()
+    assert count() == before + 3
+
+
+def test_reads_are_counted_by_the_layer_that_answered() -> None:
+    def count(layer: str) -> float:
+        return REGISTRY.get_sample_value("ajo_cache_reads_total", {"layer": layer}) or 0
+
+    fresh = Freshness("era", 5, timezone.now().timestamp())
+    rows: dict[str, Document] = {}
+    begin(fresh)
+    before = [count(layer) for layer in ("redis", "postgresql", "chain")]
+    for key in ("a", "a", "b"):
+        read_through(
+            key,
+            freshness=lambda: fresh,
+            from_rows=lambda: rows.get("row"),
+            from_chain=lambda: rows.update(row=Document(b"{}", 1, 5)),
+            exists=lambda: True,
+        )
+    after = [count(layer) for layer in ("redis", "postgresql", "chain")]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1]
