@@ -219,18 +219,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"validatorUrl": None},  # the page asks no other host
 }
 
+_LEVEL = LOG_LEVEL if LOG_LEVEL in LOG_LEVELS else "INFO"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "ajo.ops.logs.formatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {
-        "handlers": ["stderr"],
-        "level": LOG_LEVEL if LOG_LEVEL in ("DEBUG", "INFO", "WARNING", "ERROR") else "INFO",
-    },
+    "root": {"handlers": ["stderr"], "level": _LEVEL},
     "loggers": {
         # Their records reach the root handler; Django's own would mail administrators that nobody configured.
-        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django": {"handlers": [], "level": _LEVEL, "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
+        "psycopg": {"level": _LEVEL},  # has a level of its own otherwise
     },
 }
