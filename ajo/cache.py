@@ -86,11 +86,15 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """What the tables say of themselves: everything announced up to `ledger` is in them; `heard_at` in Unix seconds."""
+    """What the tables say of themselves: everything announced up to `ledger` is in them.
+
+    `heard_at` and `as_of` are in Unix seconds, the second by the database's clock when it was asked.
+    """
 
     era: str
     ledger: int
     heard_at: float
+    as_of: float = 0.0
 
     @property
     def stale(self) -> bool:
@@ -109,21 +113,22 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """To which ledger the bodies in Redis are fresh."""
+    """To which ledger the bodies in Redis are fresh. `begun` is the `as_of` with which its epoch began."""
 
     epoch: str
     freshness: Freshness
+    begun: float
 
     def dump(self) -> bytes:
         f = self.freshness
-        return f"{self.epoch} {f.ledger} {f.heard_at:.3f} {f.era}".encode()
+        return f"{self.epoch} {f.ledger} {f.heard_at:.3f} {f.era} {f.as_of:.6f} {self.begun:.6f}".encode()
 
     @classmethod
     def load(cls, raw: bytes | None) -> Mark | None:
         if not raw:
             return None
-        epoch, ledger, heard_at, era = raw.decode().split(" ")
-        return cls(epoch, Freshness(era, int(ledger), float(heard_at)))
+        epoch, ledger, heard_at, era, as_of, begun = raw.decode().split(" ")
+        return cls(epoch, Freshness(era, int(ledger), float(heard_at), float(as_of)), float(begun))
 
 
 def etag(body: bytes) -> str:
@@ -179,7 +184,7 @@ def mark() -> Mark | None:
 
 def begin(freshness: Freshness) -> None:
     """Start a new epoch: whatever bodies Redis holds do not count any more."""
-    new = Mark(secrets.token_hex(8), freshness)
+    new = Mark(secrets.token_hex(8), freshness, freshness.as_of)
     with_redis(lambda r: r.set(MARK, new.dump()))
 
 
@@ -215,7 +220,7 @@ def outdated(now: Mark, revisions: Mapping[str, int]) -> set[str]:
 
 def advance(old: Mark, freshness: Freshness) -> None:
     """Move the mark to what `refresh` made true."""
-    new = Mark(old.epoch, freshness)
+    new = Mark(old.epoch, freshness, old.begun)
     with_redis(lambda r: r.eval(_ADVANCE, 1, MARK, new.epoch, freshness.ledger, new.dump()))
 
 

@@ -15,7 +15,8 @@ from ajo.staff import display
 from ajo.staff.admins import ReadOnlyAdmin
 from ajo.staff.lists import Choice, address, event_id, number, tx_hash
 from contributions.models import Contribution, Payout, Refund
-from groups.admin import GroupAdmin, UserAdmin, of_wallet, token_amount, wallet, with_label
+from groups.admin import GroupAdmin, UserAdmin
+from groups.staff import OfWallet, of_wallet, token_amount
 
 for belongings in (GroupAdmin, UserAdmin):
     column = "group" if belongings is GroupAdmin else "user"
@@ -33,7 +34,7 @@ class Source(Choice):
     }
 
 
-class HistoryAdmin(OfGroup, ReadOnlyAdmin):
+class HistoryAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
     list_display: tuple[str, ...] = (
         "identity",
         "its_group",
@@ -65,20 +66,12 @@ class HistoryAdmin(OfGroup, ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request).select_related("user", "group__token")
-        return with_label(rows.defer(*(f"group__{name}" for name in GroupAdmin.not_in_list)), "user__wallet_address")
+        rows = super().get_queryset(request).select_related("group__token")
+        return rows.defer(*(f"group__{name}" for name in GroupAdmin.not_in_list))
 
-    @admin.display(description="Group-round-wallet")
+    @admin.display(description="Row")
     def identity(self, row: Any) -> str:
         return str(row)
-
-    @admin.display(description="Wallet")
-    def wallet(self, row: Any) -> SafeString:
-        return wallet(row.user, row.wallet_label)
-
-    @admin.display(description="Wallet")
-    def whole_wallet(self, row: Any) -> SafeString:
-        return wallet(row.user, row.wallet_label, whole=True)
 
     @admin.display(description="Amount")
     def paid(self, row: Any) -> SafeString:

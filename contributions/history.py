@@ -150,5 +150,4 @@ def _write_joining_times(log: Iterable[LoggedEvent], users: dict[str, int]) -> N
     for member in late:
         member.joined_at = joined[member.group_id, member.user_id].raw.closed_at
     GroupMember.objects.bulk_update(late, ["joined_at"], batch_size=1000)
-    newest = max(entry.raw.ledger for entry in joined.values())
-    Group.objects.filter(id__in={member.group_id for member in late}).touch(newest)
+    Group.objects.filter(id__in={member.group_id for member in late}).touch()

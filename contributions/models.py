@@ -59,8 +59,8 @@ class HistoryRow(models.Model):
         db_persist=True,
     )
 
-    # Filtered lists are ordered by it: with `order_key` the planner, which takes rows of a kind to be spread evenly, may
-    # walk the whole history in search of the few old ones.
+    # Filtered lists are ordered by it: with `order_key` the planner, which takes rows of a kind to be spread evenly,
+    # may walk the whole history in search of the few old ones.
     order_within = models.GeneratedField(
         expression=Coalesce("event_id", models.Value("")),
         output_field=models.CharField(max_length=EVENT_ID_LENGTH, db_collation="C"),

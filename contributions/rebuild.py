@@ -97,7 +97,7 @@ def _rebuild(
 
 def _shown(ids: list[int]) -> dict[int, tuple[object, ...]]:
     """What the rows show, without what only says when they were read."""
-    hidden = {"synced_ledger", "synced_at", "changed_ledger", "revision", "verified_round"}
+    hidden = {"synced_ledger", "synced_at", "changed_at", "revision", "verified_round"}
     names = [f.attname for f in Group._meta.concrete_fields if f.attname not in hidden]
     return {row[0]: row for row in Group.objects.filter(id__in=ids).values_list(*names)}
 

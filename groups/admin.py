@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model, OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -20,37 +20,9 @@ from ajo.staff.admins import ReadOnlyAdmin, ReadOnlyInline, TableAdmin
 from ajo.staff.lists import Choice, Rows, address, number, words
 from groups import computed
 from groups.models import Group, GroupMember, RefundRequest, Token, User, WalletLabel
+from groups.staff import OfWallet, of_wallet, token_amount, with_label
 
-Row = TypeVar("Row", bound=Model)
 ADDRESS_FORM = "An account (G…) or contract (C…) address of 56 characters is expected."
-
-
-def with_label(rows: QuerySet[Row], column: str) -> QuerySet[Row]:
-    """With staff's label of the wallet whose address is in `column`, in the same query."""
-    label = WalletLabel.objects.filter(address=OuterRef(column)).values("label")
-    return cast("QuerySet[Row]", rows.annotate(wallet_label=Subquery(label)))
-
-
-def of_wallet(column: str) -> Any:
-    """Find rows by the wallet that `column` points to; its key first, so that the index of `column` gives the order."""
-
-    def find(rows: Rows, term: str) -> Rows:
-        return rows.filter(**{column: Subquery(User.objects.filter(wallet_address=term).values("pk"))})
-
-    return find
-
-
-def wallet(user: User, label: str | None, *, whole: bool = False) -> SafeString:
-    """A link to a wallet, with what staff call it."""
-    shown = user.wallet_address if whole else display.shortened(user.wallet_address)
-    link = display.page_of(User, user.pk, shown)
-    return format_html("{} {}", link, display.said(label)) if label else link
-
-
-def token_amount(amount: int, token: Token | None) -> SafeString:
-    if token is None:
-        return display.money(amount, None, None, verified=False)
-    return display.money(amount, token.symbol, token.decimals, verified=token.verified)
 
 
 class LabelForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs
@@ -139,37 +111,27 @@ class UserAdmin(ReadOnlyAdmin):
         return format_html('<a href="{}?address={}">Label this wallet</a>', blank, row.wallet_address)
 
 
-class MemberInline(ReadOnlyInline):
+class MemberInline(OfWallet, ReadOnlyInline):
     """A contract's group has 100 members at most."""
 
     model = GroupMember
-    fields = readonly_fields = ("position", "wallet", "joined_at", "has_contributed", "has_received_payout")
+    fields = readonly_fields = ("position", "whole_wallet", "joined_at", "has_contributed", "has_received_payout")
     ordering = ("position",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[GroupMember]:
-        return with_label(super().get_queryset(request).select_related("user", "group"), "user__wallet_address")
-
-    @admin.display(description="Wallet")
-    def wallet(self, row: Any) -> SafeString:
-        return wallet(row.user, row.wallet_label, whole=True)
+        return super().get_queryset(request).select_related("group")
 
     @admin.display(description="Paid out", boolean=True)
     def has_received_payout(self, row: GroupMember) -> bool:
         return row.position < row.group.payout_index
 
 
-class RefundRequestInline(ReadOnlyInline):
+class RefundRequestInline(OfWallet, ReadOnlyInline):
+    wallet_field = "requester"
     model = RefundRequest
     fields = readonly_fields = (
-        "wallet", "created_at", "voting_deadline", "votes_for", "votes_against", "executed", "approved",
+        "whole_wallet", "created_at", "voting_deadline", "votes_for", "votes_against", "executed", "approved",
     )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[RefundRequest]:
-        return with_label(super().get_queryset(request).select_related("requester"), "requester__wallet_address")
-
-    @admin.display(description="Requester")
-    def wallet(self, row: Any) -> SafeString:
-        return wallet(row.requester, row.wallet_label, whole=True)
 
 
 class GroupStatus(Choice):
@@ -187,11 +149,12 @@ def _with_member_or_token(rows: Rows, term: str) -> Rows:
     """Groups that collect this token, else those that this wallet belongs to; a creator is the first member."""
     if term.startswith("C") and Token.objects.filter(address=term).exists():
         return rows.filter(token=term)
-    return of_wallet("memberships__user")(rows, term)  # type: ignore[no-any-return]
+    return of_wallet("memberships__user")(rows, term)
 
 
 @admin.register(Group)
-class GroupAdmin(ReadOnlyAdmin):
+class GroupAdmin(OfWallet, ReadOnlyAdmin):
+    wallet_field = "creator"
     list_display = ("id", "short_name", "status", "members", "round", "amount", "paid", "made_by", "created_at")
     list_filter = (GroupStatus,)
     searches: ClassVar = (
@@ -204,7 +167,9 @@ class GroupAdmin(ReadOnlyAdmin):
     inlines = (RefundRequestInline, MemberInline)
     elsewhere: ClassVar = [("members", GroupMember, "group"), ("events", ContractEvent, "group_id")]
     fieldsets = (
-        (None, {"fields": ("id", "whole_name", "whole_description", "whole_rules", "maker", "status", "see_also")}),
+        (None, {
+            "fields": ("id", "whole_name", "whole_description", "whole_rules", "creator_link", "status", "see_also"),
+        }),
         ("Money", {
             "fields": ("amount", "paid", "collected", "payout", "token_link", "penalty_rate", "insurance_rate_bps"),
         }),
@@ -216,14 +181,14 @@ class GroupAdmin(ReadOnlyAdmin):
         }),
         ("Cache", {
             "fields": (
-                "modified_ledger", "synced_ledger", "changed_ledger", "revision", "synced_at", "live_until_ledger",
+                "modified_ledger", "synced_ledger", "changed_at", "revision", "synced_at", "live_until_ledger",
             ),
         }),
         ("Raw entries", {"fields": ("raw_entry", "raw_metadata"), "classes": ("collapse",)}),
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
-        return with_label(Group.objects.for_display(), "creator__wallet_address")
+        return super().get_queryset(request).select_related("token")
 
     @admin.display(description="Name")
     def short_name(self, row: Group) -> SafeString:
@@ -242,12 +207,12 @@ class GroupAdmin(ReadOnlyAdmin):
         return display.said_at_length(row.rules)
 
     @admin.display(description="Creator")
-    def made_by(self, row: Any) -> SafeString:
-        return wallet(row.creator, row.wallet_label)
+    def made_by(self, row: Group) -> SafeString:
+        return self.wallet(row)
 
     @admin.display(description="Creator")
-    def maker(self, row: Any) -> SafeString:
-        return wallet(row.creator, row.wallet_label, whole=True)
+    def creator_link(self, row: Group) -> SafeString:
+        return self.whole_wallet(row)
 
     @admin.display(description="Members")
     def members(self, row: Group) -> str:
@@ -278,12 +243,12 @@ class GroupAdmin(ReadOnlyAdmin):
         return "-" if row.token is None else display.page_of(Token, row.token.pk, row.token.address)
 
     @admin.display(description="Round ends")
-    def round_ends(self, row: Group) -> Any:
-        return computed.round_ends_at(row)
+    def round_ends(self, row: Group) -> str:
+        return display.moment(computed.round_ends_at(row))
 
     @admin.display(description="Grace ends")
-    def grace_ends(self, row: Group) -> Any:
-        return computed.grace_ends_at(row)
+    def grace_ends(self, row: Group) -> str:
+        return display.moment(computed.grace_ends_at(row))
 
     @admin.display(description="GROUP entry")
     def raw_entry(self, row: Group) -> SafeString:
@@ -298,27 +263,17 @@ OfGroup.group_model = Group
 
 
 @admin.register(GroupMember)
-class GroupMemberAdmin(OfGroup, ReadOnlyAdmin):
+class GroupMemberAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
     list_display = ("id", "its_group", "position", "wallet", "joined_at", "has_contributed")
     ordering = ("-group_id", "-position")
     searches: ClassVar = (number("group id", "group_id"), address("wallet address", of_wallet("user_id")))
     narrowed_by = frozenset({"group", "user"})
     fields = ("its_group", "position", "whole_wallet", "joined_at", "has_contributed")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[GroupMember]:
-        return with_label(super().get_queryset(request).select_related("user"), "user__wallet_address")
-
-    @admin.display(description="Wallet")
-    def wallet(self, row: Any) -> SafeString:
-        return wallet(row.user, row.wallet_label)
-
-    @admin.display(description="Wallet")
-    def whole_wallet(self, row: Any) -> SafeString:
-        return wallet(row.user, row.wallet_label, whole=True)
-
 
 @admin.register(RefundRequest)
-class RefundRequestAdmin(OfGroup, ReadOnlyAdmin):
+class RefundRequestAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
+    wallet_field = "requester"
     list_display = (
         "pk",
         "wallet",
@@ -334,17 +289,6 @@ class RefundRequestAdmin(OfGroup, ReadOnlyAdmin):
         "its_group", "whole_wallet", "created_at", "voting_deadline",
         "votes_for", "votes_against", "executed", "approved", "raw_entry",
     )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[RefundRequest]:
-        return with_label(super().get_queryset(request).select_related("requester"), "requester__wallet_address")
-
-    @admin.display(description="Requester")
-    def wallet(self, row: Any) -> SafeString:
-        return wallet(row.requester, row.wallet_label)
-
-    @admin.display(description="Requester")
-    def whole_wallet(self, row: Any) -> SafeString:
-        return wallet(row.requester, row.wallet_label, whole=True)
 
     @admin.display(description="REFREQ entry")
     def raw_entry(self, row: RefundRequest) -> SafeString:

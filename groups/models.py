@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models.functions import Greatest, Now, Upper
+from django.db.models.functions import Now, Upper
 
 from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, U64_MAX, AddressField, I128Field, U64Field, in_range
 
@@ -91,9 +91,9 @@ class GroupQuerySet(models.QuerySet["Group"]):
         """Active and not full: what join_group() would take."""
         return self.filter(is_joinable=True)
 
-    def touch(self, ledger: int) -> None:
-        """Note that these groups' bodies changed for another reason than their entries, at this ledger."""
-        self.update(revision=models.F("revision") + 1, changed_ledger=Greatest("changed_ledger", ledger))
+    def touch(self) -> None:
+        """Note that these groups' bodies changed for another reason than their entries."""
+        self.update(revision=models.F("revision") + 1, changed_at=Now())
 
     def for_display(self) -> Self:
         """With what every body shows, in one query."""
@@ -157,7 +157,7 @@ class Group(models.Model):
     metadata_xdr = models.TextField(blank=True, default="", help_text="The METADATA entry; empty while none is set.")
     modified_ledger = models.BigIntegerField(help_text="When any entry that this row shows last changed on the chain.")
     synced_ledger = models.BigIntegerField(help_text="The ledger at which this row's entries were last read.")
-    changed_ledger = models.BigIntegerField(help_text="The ledger of the reading that last changed this row.")
+    changed_at = models.DateTimeField(db_default=Now(), help_text="When it last changed, by the database's clock.")
     revision = models.BigIntegerField(
         default=1, help_text="Counts the changes of this row: what a cached body is compared by."
     )
@@ -205,7 +205,7 @@ class Group(models.Model):
             # which cannot, from the planner
             models.Index(models.F("id") + 0, "contribution_amount", name="grp_id_amount"),
             models.Index(fields=["member_count", "id", "contribution_amount"], name="grp_member_amount"),
-            models.Index(fields=["changed_ledger"], name="grp_changed"),
+            models.Index(fields=["changed_at"], name="grp_changed_at"),
             models.Index(fields=["live_until_ledger"], name="grp_live"),
             GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="grp_name_trgm"),
         ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 
 from django.conf import settings
+from django.db.models.functions import Now
 
 from ajo import cache
 from ajo.soroban.errors import ChainError
@@ -16,19 +18,20 @@ from groups.models import Group
 from groups.readings import GroupReader
 from groups.sync import set_aside, write_groups
 
-# Ledgers before the mark whose changes are refreshed again: a reader of the chain may have died between its commit and
-# its refresh, and its reading may be somewhat older than the mark that moved meanwhile.
-OVERLAP = 24
+# Seconds before the last refresh whose changes are looked at again. A transaction's rows carry the time at which it
+# began and appear when it ends; a reader of the chain may have died between its commit and its refresh.
+OVERLAP = 10
+LOOK_BACK = 120
 REFRESH_BATCH = 200  # bodies built and sent at a time
 
 
 def table_freshness() -> cache.Freshness:
     """How fresh the tables are, by the checkpoint; read it before the rows."""
-    checkpoint = Checkpoint.objects.current()
-    if checkpoint is None:
+    row = Checkpoint.objects.order_by("id").values_list("era", "ledger", "heard_at", Now()).first()
+    if row is None:
         return cache.Freshness("", 0, 0.0)
-    heard = checkpoint.heard_at.timestamp() if checkpoint.heard_at else 0.0
-    return cache.Freshness(checkpoint.era.hex, checkpoint.ledger, heard)
+    era, ledger, heard_at, asked_at = row
+    return cache.Freshness(era.hex, ledger, heard_at.timestamp() if heard_at else 0.0, asked_at.timestamp())
 
 
 def nobody_asks() -> None:
@@ -83,7 +86,7 @@ def refresh_groups(group_ids: object) -> None:
 def refresh_cache() -> None:
     """Bring Redis to where the tables are: every body that changed since the mark, then the mark itself.
 
-    Runs after each pass's commit. What a killed pass left out, the next one finds by its ledger.
+    Runs after each pass's commit. What a killed pass left out, the next one finds by its time.
     """
     fresh = table_freshness()
     if not fresh.era:
@@ -92,13 +95,16 @@ def refresh_cache() -> None:
     if now is None or now.freshness.era != fresh.era:
         cache.begin(fresh)
         return
-    since = now.freshness.ledger
-    changed = Group.objects.filter(changed_ledger__gte=since - OVERLAP).order_by("id")
+    # Nothing from before the epoch began is in Redis.
+    recent, looked_at = (
+        datetime.fromtimestamp(max(now.freshness.as_of - seconds, now.begun), UTC) for seconds in (OVERLAP, LOOK_BACK)
+    )
     revisions: dict[bool, dict[int, int]] = {True: {}, False: {}}
-    for group_id, ledger, revision in changed.values_list("id", "changed_ledger", "revision"):
-        revisions[ledger >= since][group_id] = revision
-    # What changed since the mark is put in any case: a slow reader may hold its old version and find no key. Of what
-    # changed before it only the bodies that somebody left behind are.
+    changed = Group.objects.filter(changed_at__gte=looked_at).order_by("id")
+    for group_id, changed_at, revision in changed.values_list("id", "changed_at", "revision"):
+        revisions[changed_at >= recent][group_id] = revision
+    # What changed since is put in any case: a slow reader may hold its old version and find no key. Of what changed
+    # before, only the bodies that somebody left behind are.
     behind = cache.outdated(now, {_key(group_id): revision for group_id, revision in revisions[False].items()})
     left = [group_id for group_id in revisions[False] if _key(group_id) in behind]
     if _refresh(now, [*revisions[True], *left]):

@@ -20,7 +20,7 @@ FROM_CHAIN = [
     "name", "description", "rules", "creator", "token", "contribution_amount", "cycle_duration", "grace_period",
     "penalty_rate", "insurance_rate_bps", "max_members", "member_count", "current_round", "payout_index",
     "contributions_received", "status", "created_at", "round_started_at", "entry_xdr", "metadata_xdr",
-    "modified_ledger", "synced_ledger", "changed_ledger", "revision", "synced_at", "live_until_ledger",
+    "modified_ledger", "synced_ledger", "changed_at", "revision", "synced_at", "live_until_ledger",
 ]  # fmt: skip
 COMPARED = ["entry_xdr", "metadata_xdr", "contributions_received", "modified_ledger", "live_until_ledger"]
 
@@ -116,7 +116,7 @@ def _row(reading: GroupReading, users: Mapping[str, int]) -> Group:
         metadata_xdr=reading.metadata_xdr,
         modified_ledger=reading.modified_ledger,
         synced_ledger=reading.ledger,
-        changed_ledger=reading.ledger,
+        changed_at=Now(),
         synced_at=Now(),
         live_until_ledger=reading.live_until,
     )

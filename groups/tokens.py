@@ -46,7 +46,7 @@ def save_tokens(tokens: Sequence[Token]) -> None:
     with transaction.atomic():
         Token.objects.bulk_update(tokens, ["symbol", "name", "decimals", "is_asset_contract", "read_ledger"])
         shown = Group.objects.filter(token__in=[token.address for token in tokens])
-        shown.touch(max(token.read_ledger for token in tokens))
+        shown.touch()
 
 
 def _new(address: str) -> Token:

@@ -84,7 +84,7 @@ class ContractEventAdmin(OfGroup, ReadOnlyAdmin):
 
     @admin.display(description="Data")
     def short_data(self, row: ContractEvent) -> SafeString | str:
-        return "not decoded" if row.data is None else display.as_json(row.data, 100)
+        return "not decoded" if row.data is None else display.as_json(row.data, 80)
 
     @admin.display(description="Data")
     def decoded(self, row: ContractEvent) -> SafeString | str:

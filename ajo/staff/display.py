@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Context, Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Model
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -72,6 +74,11 @@ def money(amount: int, symbol: str | None, decimals: int | None, *, verified: bo
     name = said(symbol, MAX_SYMBOL) if symbol else ""
     doubt = "" if verified else " (unverified)"
     return format_html('<span class="unit">{} {}{}</span> · {}', unit, name, doubt, exact)
+
+
+def moment(value: datetime | None) -> str:
+    """A computed time as the admin writes those that are stored; UTC."""
+    return "-" if value is None else date_format(value, "DATETIME_FORMAT")
 
 
 def page_of(model: type[Model], key: object, text: str) -> SafeString:

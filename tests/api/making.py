@@ -65,7 +65,6 @@ def make_group(number: int, members: tuple[int, ...] = (1, 2), paid: tuple[int, 
         "round_started_at": START,
         "modified_ledger": 900,
         "synced_ledger": 1000,
-        "changed_ledger": 900,
     }
     group = Group.objects.create(id=number, **(defaults | values))
     for position, member in enumerate(members):

@@ -110,7 +110,6 @@ def _group(number: int, creator: User, token: Token) -> Group:
         grace_period=86_400, penalty_rate=5, insurance_rate_bps=None, max_members=10, member_count=1, current_round=1,
         payout_index=number % 2, contributions_received=1, status=("active", "completed", "cancelled")[number % 3],
         created_at=THEN, round_started_at=THEN, entry_xdr="AAAA" * 500, modified_ledger=900, synced_ledger=1000,
-        changed_ledger=1000,
     )  # fmt: skip
 
 

@@ -28,11 +28,11 @@ COPIES = (
         Group,
         "id, name, description, rules, creator_id, token_address, contribution_amount, cycle_duration, max_members, "
         "member_count, current_round, payout_index, contributions_received, status, entry_xdr, metadata_xdr, "
-        "modified_ledger, synced_ledger, changed_ledger, revision",
+        "modified_ledger, synced_ledger, revision",
         "n, 'Circle ' || md5(n::text), '', '', n,"
         " 'C' || lpad(upper(translate((n % 3000 + 1)::text, '0189', 'ABCD')), 55, 'A'), 1, 1, 10, 2, 1, 0, 0,"
         " (ARRAY['active', 'completed'])[1 + n % 2], '', '',"
-        " 1, 1, 1, 1",
+        " 1, 1, 1",
     ),
     (GroupMember, "id, group_id, user_id, position, has_contributed", "n, n, n, 0, true"),
     (
