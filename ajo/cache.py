@@ -29,7 +29,7 @@ from ajo.metrics import CACHE_READS
 
 log = logging.getLogger(__name__)
 
-PREFIX: Final = "ajo:1:"  # the number is the form's: a value of another release is never read
+PREFIX: Final = "ajo:2:"  # the number is the form's: a value of another release is never read
 MARK: Final = PREFIX + "mark"
 ABSENT_FOR = 5  # seconds that "not on the chain" is believed: a ledger
 HEAD_LENGTH = 63  # bytes of a value in which its epoch and revision stand
@@ -125,10 +125,12 @@ class Mark:
 
     @classmethod
     def load(cls, raw: bytes | None) -> Mark | None:
-        if not raw:
+        """None for what is no mark of this release: without one, nothing in Redis counts."""
+        try:
+            epoch, ledger, heard_at, era, as_of, begun = (raw or b"").decode().split(" ")
+            return cls(epoch, Freshness(era, int(ledger), float(heard_at), float(as_of)), float(begun))
+        except ValueError:
             return None
-        epoch, ledger, heard_at, era, as_of, begun = raw.decode().split(" ")
-        return cls(epoch, Freshness(era, int(ledger), float(heard_at), float(as_of)), float(begun))
 
 
 def etag(body: bytes) -> str:

@@ -239,3 +239,11 @@ def test_only_bodies_that_stand_in_an_older_revision_are_outdated() -> None:
     assert cache.outdated(mark, {"thing:1": 4, "thing:2": 5, "thing:3": 1}) == {"thing:1"}
     cache.begin(fresh(10))
     assert cache.outdated(current_mark(), {"thing:1": 4}) == set()
+
+
+@pytest.mark.parametrize("garbage", [b"x", b"a 1 2 3 4 5", b"\xff\xfe", b"a b c d e f"])
+def test_a_mark_that_is_none_is_none(garbage: bytes) -> None:
+    cache.with_redis(lambda r: r.set(cache.MARK, garbage))
+    source = Source(document(1))
+    assert source.read().body == document(1).body
+    assert source.read().ledger == source.ledger
