@@ -17,6 +17,7 @@ from django.test import Client
 from requests import RequestException, get
 from structlog.contextvars import clear_contextvars
 
+from ajo.celery import app
 from ajo.ops.logs import formatter
 from ajo.settings import BASE_DIR
 from ajo.soroban.errors import ChainError
@@ -80,6 +81,7 @@ def test_two_requests_have_two_ids(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_the_lines_of_a_task_carry_its_name_and_id(lines: io.StringIO) -> None:
+    app.set_current()
     sync.apply(task_id="the-id")
     logging.getLogger("after").warning("done")
     *of_task, after = parsed(lines)
