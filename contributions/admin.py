@@ -25,6 +25,9 @@ for belongings in (GroupAdmin, UserAdmin):
     ]  # fmt: skip
 
 
+WITHIN = ("-order_within", "-id")
+
+
 class Source(Choice):
     title = "source"
     parameter_name = "source"
@@ -47,10 +50,11 @@ class HistoryAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
     )
     list_filter = (Source,)
     ordering = ("-order_key", "-id")
+    ordering_within = WITHIN
     searches: ClassVar = (
-        number("group id", "group_id"),
-        address("wallet address", of_wallet("user_id")),
-        tx_hash("transaction hash", "tx_hash"),
+        number("group id", "group_id", WITHIN),
+        address("wallet address", of_wallet("user_id"), WITHIN),
+        tx_hash("transaction hash", "tx_hash", WITHIN),
         event_id("event id", "event_id"),
     )
     narrowed_by = frozenset({"group", "user", "tx_hash"})

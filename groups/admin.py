@@ -22,6 +22,7 @@ from groups import computed
 from groups.models import Group, GroupMember, RefundRequest, Token, User, WalletLabel
 from groups.staff import OfWallet, of_wallet, token_amount, with_label
 
+NEWEST = 100  # groups of one wallet in a search; all of them are linked from its page
 ADDRESS_FORM = "An account (G…) or contract (C…) address of 56 characters is expected."
 
 
@@ -146,10 +147,14 @@ class GroupStatus(Choice):
 
 
 def _with_member_or_token(rows: Rows, term: str) -> Rows:
-    """Groups that collect this token, else those that this wallet belongs to; a creator is the first member."""
+    """Groups that collect this token, else the newest that this wallet belongs to; a creator is the first member.
+
+    A join would be cheaper to write; of a wallet with few old groups it may read all others first.
+    """
     if term.startswith("C") and Token.objects.filter(address=term).exists():
         return rows.filter(token=term)
-    return of_wallet("memberships__user")(rows, term)
+    places = of_wallet("user_id")(GroupMember.objects.order_by("-group_id"), term)
+    return rows.filter(pk__in=list(places.values_list("group_id", flat=True)[:NEWEST]))
 
 
 @admin.register(Group)
@@ -159,10 +164,11 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
     list_filter = (GroupStatus,)
     searches: ClassVar = (
         number("group id", "pk"),
-        address("address of a member or token", _with_member_or_token),
+        address(f"address of a token, or of a member (its newest {NEWEST})", _with_member_or_token, ("-number",)),
         words("or at least three characters of a name", "name__icontains"),
     )
-    narrowed_by = frozenset({"creator", "token"})
+    ordering_within = ("-number",)
+    narrowed_by = frozenset({"creator", "token", "status"})
     not_in_list = ("description", "rules", "entry_xdr", "metadata_xdr")
     inlines = (RefundRequestInline, MemberInline)
     elsewhere: ClassVar = [("members", GroupMember, "group"), ("events", ContractEvent, "group_id")]
@@ -276,6 +282,7 @@ class RefundRequestAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
     wallet_field = "requester"
     list_display = (
         "pk",
+        "its_group",
         "wallet",
         "created_at",
         "voting_deadline",

@@ -29,8 +29,9 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
     show_facets = ShowFacets.NEVER
     sortable_by = ()
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
+    ordering_within: ClassVar[tuple[str, ...]] = ()  # of rows narrowed by one of `narrowed_by`; empty: the same
     searches: ClassVar[Sequence[Search]] = ()
-    narrowed_by: ClassVar[frozenset[str]] = frozenset()  # columns that links from other pages may ask for
+    narrowed_by: ClassVar[frozenset[str]] = frozenset()  # columns and filters that begin an index
     not_in_list: ClassVar[Sequence[str]] = ()  # large columns that the changelist does not show
     elsewhere: ClassVar[list[tuple[str, type[Model], str]]] = []  # title, table and column of what belongs to a row
 

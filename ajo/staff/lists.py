@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -29,13 +29,14 @@ class Search:
 
 
 def _search(pattern: str, tidy: Callable[[str], str]) -> Callable[..., Search]:
-    def search(what: str, find: str | Callable[[Rows, str], Rows]) -> Search:
-        """`find` is the column, or a function of rows and term."""
-        if isinstance(find, str):
-            column = find
-            return Search(what, compiled, lambda rows, term: rows.filter(**{column: tidy(term)}))
-        wanted = find
-        return Search(what, compiled, lambda rows, term: wanted(rows, tidy(term)))
+    def search(what: str, find: str | Callable[[Rows, str], Rows], order: Sequence[str] = ()) -> Search:
+        """`find` is the column, or a function of rows and term; `order` the one that the column's index has."""
+
+        def found(rows: Rows, term: str) -> Rows:
+            some = rows.filter(**{find: tidy(term)}) if isinstance(find, str) else find(rows, tidy(term))
+            return some.order_by(*order) if order else some
+
+        return Search(what, compiled, found)
 
     compiled = re.compile(pattern)
     return search
@@ -68,7 +69,8 @@ class Choice(SimpleListFilter):
 class KeysetChangeList(ChangeList):
     """A changelist with the API's keyset pages: the page parameter says where another page ended.
 
-    The admin's `ordering` is the only order there is: unique, of one direction, and the end of an index.
+    The admin's `ordering` is the only order there is: unique, of one direction, and an index of its own. Narrowed by
+    one of `narrowed_by`, it is `ordering_within`, which only those columns' indexes have.
     """
 
     previous_page: str | None
@@ -79,7 +81,9 @@ class KeysetChangeList(ChangeList):
         self.title = str(self.opts.verbose_name_plural).capitalize()
 
     def get_ordering(self, request: HttpRequest, queryset: Rows) -> list[Any]:
-        return list(self.model_admin.get_ordering(request))
+        admin: Any = self.model_admin
+        within = admin.ordering_within and not admin.narrowed_by.isdisjoint(self.filter_params)
+        return list(admin.ordering_within if within else admin.ordering)
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Rows:
         rows = super().get_queryset(request, exclude_parameters)

@@ -20,6 +20,7 @@ from groups.models import Group, GroupMember, RefundRequest, Token, User
 from tests.staff import pages
 
 MANY = 60_000
+OLDEST = "CASE WHEN n <= 300 THEN 5 ELSE n END"
 COPIES = (
     (Token, "id, address, symbol, decimals, name, is_asset_contract, verified, read_ledger",
      "n, 'C' || lpad(upper(translate(n::text, '0189', 'ABCD')), 55, 'A'), 'T', 7, '', false, false, 1"),
@@ -34,7 +35,7 @@ COPIES = (
         " (ARRAY['active', 'completed'])[1 + n % 2], '', '',"
         " 1, 1, 1",
     ),
-    (GroupMember, "id, group_id, user_id, position, has_contributed", "n, n, n, 0, true"),
+    (GroupMember, "id, group_id, user_id, position, has_contributed", f"n, n, {OLDEST}, 0, true"),
     (
         RefundRequest,
         "group_id, requester_id, votes_for, votes_against, executed, approved, entry_xdr",
@@ -42,15 +43,15 @@ COPIES = (
     ),
     *(
         (table, f"id, group_id, user_id, round, amount, tx_hash, event_id{extra}",
-         "n, n, n, 1, 5, CASE WHEN n % 3 > 0 THEN md5(n::text) || md5(n::text) END,"
+         f"n, n, {OLDEST}, 1, 5, CASE WHEN n % 3 > 0 THEN md5(n::text) || md5(n::text) END,"
          f" CASE WHEN n % 3 > 0 THEN lpad(n::text, 19, '0') || '-0000000000' END{', 0' if extra else ''}")
         for table, extra in ((Contribution, ""), (Payout, ""), (Refund, ", reason"))
     ),
     (
         ContractEvent,
         "id, type, is_system, group_id, topics, value, tx_hash, ledger, created_at",
-        "lpad(n::text, 19, '0') || '-0000000000', 'contrib', false, n, '[]', '', md5(n::text) || md5(n::text), 1,"
-        " now()",
+        f"lpad(n::text, 19, '0') || '-0000000000', 'contrib', false, {OLDEST}, '[]', '', md5(n::text) || md5(n::text),"
+        " 1, now()",
     ),
     (
         SyncRun, "id, kind, outcome, reason, counts",
@@ -123,7 +124,11 @@ def digest(number: int) -> str:
 
 EVENT = f"{59_999:019d}-0000000000"  # recovered rows have none: every third
 CONTRIB = f"{59_998:019d}-0000000000"
+# Wallet 5 has the oldest 300 of everything, group 5 the oldest events: a walk from the newest on would find them last.
 FOUND = (
+    *((table, {"q": wallet(5)}, 50) for table in (Contribution, Payout, Refund, GroupMember, Group)),
+    *((table, {"user": 5}, 50) for table in (Contribution, Payout, Refund, GroupMember)),
+    *((ContractEvent, query, 50) for query in ({"q": "5"}, {"group_id": 5})),
     *(
         (table, {"q": term}, 1)
         for table in (Contribution, Payout, Refund)
@@ -172,7 +177,7 @@ LISTED = (
 def test_a_search_for_an_id_is_one_look_up(
     staff: Client, model: type[Model], query: dict[str, object], expected: int
 ) -> None:
-    assert rows_read(staff, pages.table(model, **query), expected) <= max(12, 6 * expected)
+    assert rows_read(staff, pages.table(model, **query), expected) <= max(12, 10 * expected)
 
 
 @pytest.mark.django_db
