@@ -4,13 +4,18 @@ BIN := .venv/bin
 # No server is asked: the address in that file leads nowhere, which makemigrations would warn about.
 MANAGE := ENV_FILE=tests/data/production.env $(BIN)/python -W "ignore:Got an error checking a consistent" manage.py
 
-.PHONY: run test lint conformance requirements
+.PHONY: run test lint conformance browser requirements
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ajo.devstack
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/browser
+
+# Needs Debian's chromium; photographs of every page of the admin are left in .data/browser.
+browser: .venv/dev.stamp
+	@command -v chromium >/dev/null || { echo "chromium is missing: apt-get install chromium" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/browser
 
 conformance: .venv/dev.stamp
 	@test -n "$$LIVE_RPC_URL" || { echo "Set LIVE_RPC_URL to the address of a Stellar RPC (make test asks the sandbox)." >&2; exit 1; }

@@ -1,0 +1,55 @@
+"""The staff's pages in a real browser: no page breaks, whatever was written on the chain. Photographs are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User as Account
+from django.db.models import Model
+from pytest_django.live_server_helper import LiveServer
+
+from groups.models import Group, Token
+from tests.browser.chromium import Page, chromium
+from tests.staff import pages
+from tests.staff.rows import TABLES, fill, members
+
+SHOTS = Path(settings.BASE_DIR) / ".data" / "browser"
+# What hangs over the edge of the window, apart from what scrolls in a frame of its own.
+TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture
+def page(transactional_db: None) -> Iterator[Page]:
+    with chromium() as browser:
+        yield browser
+
+
+def check(page: Page, address: str, name: str) -> None:
+    assert page.open(address) == 200, address
+    page.photograph(SHOTS / f"{name}.png")
+    assert page.run(TOO_WIDE) <= 0, address
+    assert page.run("document.querySelectorAll('.said script, .said img').length") == 0
+    assert page.complaints == []
+
+
+def test_staff_log_in_and_find_every_table_and_row_whole(page: Page, live_server: LiveServer) -> None:
+    fill(8)
+    members(Group.objects.get(pk=6), 9)
+    Account.objects.create_user("clerk", password="correct horse", is_staff=True)
+    assert page.open(f"{live_server.url}/admin/groups/group/") == 200
+    page.photograph(SHOTS / "login.png")
+    assert page.submit("#login-form", username="clerk", password="correct horse") == 200
+    assert page.run("location.pathname") == "/admin/groups/group/"
+    check(page, f"{live_server.url}/admin/", "index")
+    for model in TABLES:
+        name = f"{model._meta.app_label}-{model._meta.model_name}"
+        check(page, live_server.url + pages.table(model), f"{name}-table")
+        check(page, live_server.url + pages.row(shown(model)), f"{name}-row")
+
+
+def shown(model: type[Model]) -> Model:
+    """A row with hostile words; of the groups, the one with many members."""
+    return model._default_manager.order_by("pk")[1 if model is Token else 5]
