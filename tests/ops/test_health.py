@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from ajo.soroban.models import Checkpoint
+from ajo.soroban.models import Checkpoint, RpcNode
 from tests.services import CONTRACT
 
 
@@ -63,3 +63,16 @@ def test_a_pending_migration_is_unavailable(client: Client) -> None:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'sessions'")
     answer = client.get("/health/ready")
     assert (answer.status_code, answer.json()["problems"]) == (503, ["database: 1 migrations have not been applied"])
+
+
+@pytest.mark.django_db
+def test_a_service_whose_nodes_all_fail_says_so_and_names_none(client: Client, settings: LazySettings) -> None:
+    settings.SOROBAN_RPC_URL = ["https://user:secret@one.example/key", "https://two.example"]
+    checkpoint(heard_at=timezone.now())
+    soon = timezone.now() + timedelta(seconds=60)
+    RpcNode.objects.create(name="1: one.example", left_until=soon)
+    RpcNode.objects.create(name="3: not.configured.any.more", left_until=soon)
+    assert client.get("/health/ready").json()["problems"] == []
+    RpcNode.objects.create(name="2: two.example", left_until=soon)
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()["problems"]) == (200, ["chain: every RPC node fails"])
