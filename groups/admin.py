@@ -281,16 +281,9 @@ class GroupMemberAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
 class RefundRequestAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
     wallet_field = "requester"
     list_display = (
-        "pk",
-        "its_group",
-        "wallet",
-        "created_at",
-        "voting_deadline",
-        "votes_for",
-        "votes_against",
-        "executed",
-        "approved",
-    )
+        "pk", "its_group", "wallet", "created_at", "voting_deadline",
+        "votes_for", "votes_against", "executed", "approved",
+    )  # fmt: skip
     searches: ClassVar = (number("group id", "group_id"), address("requester's address", of_wallet("requester_id")))
     fields = (
         "its_group", "whole_wallet", "created_at", "voting_deadline",
