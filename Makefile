@@ -4,7 +4,7 @@ BIN := .venv/bin
 # No server is asked: the address in that file leads nowhere, which makemigrations would warn about.
 MANAGE := ENV_FILE=tests/data/production.env $(BIN)/python -W "ignore:Got an error checking a consistent" manage.py
 
-.PHONY: run test lint conformance browser requirements
+.PHONY: run test lint bench conformance browser requirements
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ajo.devstack
@@ -20,6 +20,10 @@ browser: .venv/dev.stamp
 conformance: .venv/dev.stamp
 	@test -n "$$LIVE_RPC_URL" || { echo "Set LIVE_RPC_URL to the address of a Stellar RPC (make test asks the sandbox)." >&2; exit 1; }
 	$(BIN)/python -m pytest tests/conformance
+
+# SCALE=10 fills ten times the database; what it prints is kept in benchmarks/results.json.
+bench: .venv/dev.stamp
+	$(BIN)/python -m benchmarks
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -12,13 +12,13 @@ from ajo.checks import refuse_bad_settings
 STOP_AFTER = 5  # seconds that a worker has to end its requests
 
 
-def serve() -> None:
+def serve(target: str = "ajo.wsgi:application") -> None:
     """Until SIGTERM or SIGINT."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
     django.setup()
     refuse_bad_settings()  # once here, instead of in each worker that would be started again and again
     Granian(
-        "ajo.wsgi:application",
+        target,
         address=settings.WEB_HOST,
         port=settings.PORT,
         interface=Interfaces.WSGI,

@@ -1,0 +1,178 @@
+"""The sync's measures, in a process of their own with Django: `python -m benchmarks.chain events|sweep|warm COUNT`.
+
+Prints one line of JSON: rates of ours and of the yardstick. With --wait it begins when a line comes on stdin.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import benchmarks.ready  # noqa: F401  # before everything that needs settings
+
+# isort: split
+from django.conf import settings
+
+from ajo.soroban.binding import entries, events
+from ajo.soroban.binding.keys import GroupKey, InstanceKey, MetadataKey
+from ajo.soroban.client import SorobanClient
+from ajo.soroban.models import Checkpoint
+from benchmarks.rows import LEDGER, MEMBERS, START, TOKENS, XDR, event_id, wallet
+from contributions.history import decode_events
+from contributions.sweep import sweep_groups
+from contributions.sync import sync_pass
+from groups.models import Group
+from groups.readings import GroupReading
+from groups.reads import refresh_cache, refresh_groups
+from groups.sync import write_groups
+
+EVENTS_A_GROUP = 2 * MEMBERS + 1
+EVENTS_A_LEDGER = 50
+
+
+class Canned:
+    """In place of the transport: a chain whose answers are written before the clock starts."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, str] = {}
+        self.events: list[str] = []
+        self.ledger = LEDGER
+
+    def post(self, url: str, json_data: dict[str, Any]) -> SimpleNamespace:
+        answer = getattr(self, json_data["method"])(json_data["params"])
+        text = f'{{"jsonrpc":"2.0","id":{json.dumps(json_data["id"])},"result":{answer}}}'
+        return SimpleNamespace(status_code=200, text=text, headers={})
+
+    def add(self, key: str, xdr: str) -> None:
+        self.entries[key] = f'{{"key":"{key}","xdr":"{xdr}","lastModifiedLedgerSeq":1,"liveUntilLedgerSeq":9999999}}'
+
+    def getLedgerEntries(self, params: dict[str, Any]) -> str:
+        found = ",".join(self.entries[key] for key in params["keys"] if key in self.entries)
+        return f'{{"latestLedger":{self.ledger},"entries":[{found}]}}'
+
+    def getEvents(self, params: dict[str, Any]) -> str:
+        page = params["pagination"]
+        start = int(page["cursor"].split("-")[1]) if page.get("cursor") else 0
+        found = self.events[start : start + page["limit"]]
+        closed = int(START.timestamp())
+        end = start + len(found)
+        ledger = self.ledger if end == len(self.events) else LEDGER + end // EVENTS_A_LEDGER
+        return (
+            f'{{"latestLedger":{self.ledger},"oldestLedger":1,"latestLedgerCloseTime":"{closed + 5 * self.ledger}",'
+            f'"oldestLedgerCloseTime":"{closed}","cursor":"{event_id(ledger, end)}","events":[{",".join(found)}]}}'
+        )
+
+
+def client_of(canned: Canned) -> SorobanClient:
+    client = SorobanClient("http://127.0.0.1:1")
+    client._server._transport = canned  # type: ignore[assignment]
+    return client
+
+
+def announced(group: int, members: Sequence[str]) -> list[events.Event]:
+    """What a group of ten announces until its first round is paid out."""
+    return [
+        events.Created(group, members[0], 1000, MEMBERS),
+        *(events.Joined(group, member) for member in members[1:]),
+        *(events.Contribution(group, 1, member, 1000) for member in members),
+        events.Payout(group, 1, members[0], 1000 * MEMBERS),
+    ]
+
+
+def history(first: int, count: int) -> tuple[Canned, dict[int, GroupReading]]:
+    """`count` events of new groups from the id `first` on, and the groups as the chain has them afterwards."""
+    canned, readings, log = Canned(), {}, []
+    for group in range(first, first + count // EVENTS_A_GROUP):
+        members = tuple(wallet(group * MEMBERS + position) for position in range(MEMBERS))
+        began = int(START.timestamp()) + 10
+        state = entries.Group(
+            group, members[0], 1000, 604_800, MEMBERS, members, 2, 1, began, began, False, 0, 5, 0, TOKENS[0]
+        )
+        xdr = entries.Entry(settings.AJO_CONTRACT_ID, GroupKey(group), state).to_xdr()
+        readings[group] = GroupReading(
+            LEDGER * 2, state, xdr, None, "", None, "", frozenset(), modified_ledger=LEDGER, live_until=None
+        )
+        log += announced(group, members)
+    canned.ledger = LEDGER + len(log) // EVENTS_A_LEDGER + 2
+    for number, event in enumerate(log):
+        topics, value = event.encode()
+        ledger = LEDGER + 1 + number // EVENTS_A_LEDGER
+        closed = START + timedelta(seconds=5 * ledger)
+        canned.events.append(
+            json.dumps({
+                "type": "contract", "ledger": ledger, "ledgerClosedAt": closed.isoformat().replace("+00:00", "Z"),
+                "contractId": settings.AJO_CONTRACT_ID, "id": event_id(ledger, number), "txHash": f"{number:064x}",
+                "operationIndex": 0, "transactionIndex": 1, "inSuccessfulContractCall": True, "topic": topics,
+                "value": value,
+            })
+        )  # fmt: skip
+    instance = entries.Instance(wasm_hash="00" * 32, admin=wallet(1), group_counter=first + count, paused=False)
+    canned.add(
+        InstanceKey().to_xdr(settings.AJO_CONTRACT_ID),
+        entries.Entry(settings.AJO_CONTRACT_ID, InstanceKey(), instance).to_xdr(),
+    )
+    return canned, readings
+
+
+def measure_events(count: int) -> dict[str, float]:
+    """Events of groups whose state is known already → rows, event log, cursor and cache, page by page."""
+    checkpoint = Checkpoint.objects.current() or Checkpoint.objects.create(
+        network_passphrase=settings.STELLAR_NETWORK_PASSPHRASE, contract=settings.AJO_CONTRACT_ID,
+        is_loaded=True, start_ledger=LEDGER, ledger=LEDGER, chain_ledger=LEDGER, heard_at=datetime.now(UTC),
+    )  # fmt: skip
+    newest = Group.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    canned, readings = history(newest + 1, count)
+    for start in range(0, len(readings), 200):
+        write_groups(dict(list(readings.items())[start : start + 200]))
+    Checkpoint.objects.filter(pk=checkpoint.pk).update(cursor="", chain_closed_at=START)
+    refresh_cache()
+    client = client_of(canned)
+    raws = client.get_events(settings.AJO_CONTRACT_ID, start_ledger=LEDGER, limit=len(canned.events)).events
+    began = time.perf_counter()
+    decode_events(raws)
+    decoded = time.perf_counter() - began
+    if "--wait" in sys.argv:
+        print("READY", flush=True)
+        sys.stdin.readline()
+    began = time.perf_counter()
+    while not sync_pass(client).caught_up:
+        pass
+    ours = time.perf_counter() - began
+    return {"ours": len(raws) / ours, "yardstick": len(raws) / decoded}
+
+
+def measure_sweep(count: int) -> dict[str, float]:
+    """Groups a second whose entries are as stored, beside parsing the RPC's answers about them."""
+    canned, contract = Canned(), settings.AJO_CONTRACT_ID
+    pairs = [(GroupKey(n).to_xdr(contract), MetadataKey(n).to_xdr(contract)) for n in range(1, count + 1)]
+    for number, (group, metadata) in enumerate(pairs, 1):
+        canned.add(group, f"{XDR}{number:012d}")
+        canned.add(metadata, f"{number:012d}")
+    client = client_of(canned)
+    began = time.perf_counter()
+    for start in range(0, count, 100):
+        client.get_entries([key for pair in pairs[start : start + 100] for key in pair])
+    parsed = time.perf_counter() - began
+    began = time.perf_counter()
+    for _ in sweep_groups(lambda read: read(client), range(1, count + 1)):
+        pass
+    ours = time.perf_counter() - began
+    if Checkpoint.objects.get().drift_total:
+        raise SystemExit("the sweep found differences where there are none")
+    return {"ours": count / ours, "yardstick": count / parsed}
+
+
+def warm(count: int) -> dict[str, float]:
+    """Every group's body into Redis, as a pass after a rebuild does it."""
+    refresh_cache()
+    began = time.perf_counter()
+    refresh_groups(range(1, count + 1))
+    return {"ours": count / (time.perf_counter() - began)}
+
+
+if __name__ == "__main__":
+    measure = {"events": measure_events, "sweep": measure_sweep, "warm": warm}[sys.argv[1]]
+    print(json.dumps(measure(int(sys.argv[2]))))
