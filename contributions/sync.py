@@ -46,7 +46,7 @@ def sync_pass(client: SorobanClient) -> Pass:
         try:
             if not checkpoint.is_loaded:
                 _load_state(client, checkpoint, run.counts, held)
-            result = _follow(client, checkpoint, run.counts)
+            result = _follow(client, checkpoint, run)
             if result.caught_up:
                 recover_gaps(client, checkpoint, held, run.counts)
         except WrongChain as failure:
@@ -114,7 +114,8 @@ def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str,
     checkpoint.ledger = ledger
 
 
-def _follow(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> Pass:
+def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass:
+    counts: dict[str, int] = run.counts
     try:
         page = _next_page(client, checkpoint)
     except RpcOutOfRange as failure:
@@ -139,7 +140,7 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int
         if not checkpoint.cursor:
             _note_first_gap(checkpoint, page)
     save_tokens(read_tokens(client))
-    refresh_cache()
+    refresh_cache(since=run.started_at)
     return Pass(page.caught_up, page.complete_to)
 
 

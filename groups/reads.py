@@ -18,9 +18,8 @@ from groups.models import Group
 from groups.readings import GroupReader
 from groups.sync import set_aside, write_groups
 
-# Seconds before the last refresh whose changes are looked at again. A transaction's rows carry the time at which it
-# began and appear when it ends; a reader of the chain may have died between its commit and its refresh.
-OVERLAP = 10
+# Seconds before the last refresh whose changes are looked at again: a pass or a reader of the chain may have died
+# between its commit and its refresh.
 LOOK_BACK = 120
 REFRESH_BATCH = 200  # bodies built and sent at a time
 
@@ -83,10 +82,10 @@ def refresh_groups(group_ids: object) -> None:
         _refresh(now, list(group_ids))  # type: ignore[call-overload]
 
 
-def refresh_cache() -> None:
-    """Bring Redis to where the tables are: every body that changed since the mark, then the mark itself.
+def refresh_cache(since: datetime) -> None:
+    """Bring Redis to where the tables are: the bodies of what changed `since` the pass began, then the mark.
 
-    Runs after each pass's commit. What a killed pass left out, the next one finds by its time.
+    Runs after each pass's commit. What a killed pass left out, the next one finds.
     """
     fresh = table_freshness()
     if not fresh.era:
@@ -96,18 +95,19 @@ def refresh_cache() -> None:
         cache.begin(fresh)
         return
     # Nothing from before the epoch began is in Redis.
-    recent, looked_at = (
-        datetime.fromtimestamp(max(now.freshness.as_of - seconds, now.begun), UTC) for seconds in (OVERLAP, LOOK_BACK)
-    )
-    revisions: dict[bool, dict[int, int]] = {True: {}, False: {}}
-    changed = Group.objects.filter(changed_at__gte=looked_at).order_by("id")
+    looked_at = datetime.fromtimestamp(max(now.freshness.as_of - LOOK_BACK, now.begun), UTC)
+    ours: list[int] = []
+    others: dict[str, int] = {}
+    changed = Group.objects.filter(changed_at__gte=min(looked_at, since)).order_by("id")
     for group_id, changed_at, revision in changed.values_list("id", "changed_at", "revision"):
-        revisions[changed_at >= recent][group_id] = revision
-    # What changed since is put in any case: a slow reader may hold its old version and find no key. Of what changed
-    # before, only the bodies that somebody left behind are.
-    behind = cache.outdated(now, {_key(group_id): revision for group_id, revision in revisions[False].items()})
-    left = [group_id for group_id in revisions[False] if _key(group_id) in behind]
-    if _refresh(now, [*revisions[True], *left]):
+        if changed_at >= since:
+            ours.append(group_id)
+        else:
+            others[_key(group_id)] = revision
+    # Ours are put in any case: a slow reader may hold the version before and find no key. Of what others changed, only
+    # the bodies that somebody left behind are.
+    behind = [int(key.partition(":")[2]) for key in cache.outdated(now, others)]
+    if _refresh(now, [*ours, *behind]):
         cache.advance(now, fresh)
 
 
