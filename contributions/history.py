@@ -149,5 +149,6 @@ def _write_joining_times(log: Iterable[LoggedEvent], users: dict[str, int]) -> N
     ]
     for member in late:
         member.joined_at = joined[member.group_id, member.user_id].raw.closed_at
-    GroupMember.objects.bulk_update(late, ["joined_at"], batch_size=1000)
+    # the rows exist: an upsert of many is a tenth of what bulk_update's CASE costs
+    GroupMember.objects.bulk_create(late, update_conflicts=True, update_fields=["joined_at"], unique_fields=["id"])
     Group.objects.filter(id__in={member.group_id for member in late}).touch()
