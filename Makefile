@@ -4,13 +4,17 @@ BIN := .venv/bin
 # No server is asked: the address in that file leads nowhere, which makemigrations would warn about.
 MANAGE := ENV_FILE=tests/data/production.env $(BIN)/python -W "ignore:Got an error checking a consistent" manage.py
 
-.PHONY: run test lint bench conformance browser requirements
+.PHONY: run test test-faults lint bench conformance browser requirements
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ajo.devstack
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest --ignore=tests/browser
+	$(BIN)/python -m pytest --ignore=tests/browser -m "not system_long"
+
+# The service in real processes, with servers that are stopped, frozen and killed under it.
+test-faults: .venv/dev.stamp
+	$(BIN)/python -m pytest tests/system -m system_long
 
 # Needs Debian's chromium; photographs of every page of the admin are left in .data/browser.
 browser: .venv/dev.stamp

@@ -1,0 +1,117 @@
+"""Redis and PostgreSQL refuse, freeze, forget and drop connections: reads go on, and afterwards the sync by itself."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from ajo.devstack.process import Part
+from ajo.devstack.redis_server import answers as redis_answers
+from tests.system.running import Running, Seen, wait_for
+
+pytestmark = [
+    pytest.mark.system_long,
+    pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
+]
+KNOWN = "/api/v1/groups/1/"
+
+
+@pytest.fixture(autouse=True)
+def in_peace(up: Running) -> Iterator[None]:
+    yield
+    up.settle()
+    assert up.events_lost() == set()
+    assert up.broker.llen("ajo") < 5  # expired tasks do not pile up
+
+
+@contextmanager
+def frozen(part: Part) -> Iterator[None]:
+    assert part.process is not None
+    part.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        part.process.send_signal(signal.SIGCONT)
+
+
+def until_stale(up: Running, seen: Seen) -> None:
+    """Somebody reads while the chain goes on and the sync does not."""
+    up.history.walk(3)
+    wait_for(lambda: seen.stale, 20, "answers marked stale")
+
+
+def comes_back(up: Running, seconds: float) -> None:
+    with up.life():
+        up.advances(seconds)
+        wait_for(lambda: "Ajo-Stale" not in up.get(KNOWN).headers, what="the mark goes")
+
+
+def test_redis_refuses_and_comes_back_empty(up: Running) -> None:
+    """Breaks without `cache.with_redis` catching RedisError (500 for every read), and for good without Celery's
+    CELERY_BROKER_CONNECTION_MAX_RETRIES = None only after longer than a test may take.
+    """
+    with up.reading() as seen:
+        up.redis.stop()
+        until_stale(up, seen)
+        up.redis.start()
+        wait_for(lambda: redis_answers(up.redis_url), what="Redis")
+        comes_back(up, 40)
+    assert seen.failures() == []
+
+
+def test_redis_freezes(up: Running) -> None:
+    """Breaks without the breaker in ajo/cache.py: each request pays Redis' timeout, twice with the throttles' count."""
+    with up.reading(KNOWN, "/api/v1/groups/") as seen:
+        with frozen(up.redis):
+            until_stale(up, seen)
+            began = len(seen.answers)
+            wait_for(lambda: len(seen.answers) > began + 60, 15, "60 answers")
+        comes_back(up, 60)
+    assert seen.failures() == []
+    assert seen.slow(0.4) < len(seen.answers) / 10
+
+
+def test_redis_is_flushed_while_everything_runs(up: Running) -> None:
+    """Breaks if bodies counted without their mark (an old body under a new label: `settle` compares them), or if tasks
+    were routed by bindings that Redis keeps.
+    """
+    with up.life(), up.reading() as seen:
+        for _ in range(5):
+            up.broker.flushall()
+            up.advances(20)
+    assert seen.failures() == []
+
+
+def test_postgresql_stops_and_starts(up: Running) -> None:
+    """Breaks without CONN_HEALTH_CHECKS (the first requests afterwards get dead connections: 503 with PostgreSQL up),
+    and if a body in Redis were not answered before a table is asked.
+    """
+    assert up.get(KNOWN).status_code == 200
+    with up.reading(KNOWN) as seen:
+        up.postgres.stop()
+        wait_for(lambda: seen.stale, 20, "answers marked stale")
+        listed = up.get("/api/v1/groups/")
+        assert (listed.status_code, listed.headers["Retry-After"]) == (503, "5")
+        assert up.get("/health/ready").status_code == 503
+        up.postgres.start()
+        wait_for(lambda: up.get("/api/v1/groups/").status_code == 200, 10, "lists")
+        comes_back(up, 60)
+    assert seen.failures() == []
+    assert [up.get("/api/v1/groups/").status_code for _ in range(12)] == [200] * 12
+
+
+def test_connections_to_postgresql_are_killed_again_and_again(up: Running) -> None:
+    """Breaks without CONN_HEALTH_CHECKS (a thread keeps its dead connection), and without the one transaction of rows
+    and cursor (`settle`: something would be lost or doubled). A request that was running on a connection may fail.
+    """
+    with up.life(), up.reading(KNOWN) as seen:
+        for _ in range(4):
+            up.history.walk(2)
+            with psycopg.connect(up.database_url, autocommit=True) as own:
+                own.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            wait_for(lambda: [up.get("/api/v1/groups/").status_code for _ in range(8)] == [200] * 8, 10, "lists")
+            up.begins_another_pass(60)
+        up.advances(60)
+    assert seen.failures() == []
