@@ -1,0 +1,94 @@
+"""Everything behind a pooler in transaction mode: each transaction may meet another server connection.
+
+`make pooler`; needs Debian's pgbouncer. A session lock, a prepared statement or a server-side cursor would fail here.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.db import connection
+
+from ajo.devstack.process import Part, free_port
+from ajo.settings import BASE_DIR
+from ajo.soroban.models import Checkpoint
+from ajo.soroban.sandbox.sandbox import Sandbox
+from tests.histories import History, contract_entries
+from tests.truth import differences
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def pooled(tmp_path: Path) -> Iterator[str]:
+    """The test database's address through pgbouncer with two server connections for everyone."""
+    database, port = connection.settings_dict, free_port()
+    tmp_path.chmod(0o755)
+    users = tmp_path / "users"
+    users.write_text(f'"{database["USER"]}" "{database["PASSWORD"]}"\n')
+    config = tmp_path / "pgbouncer.ini"
+    config.write_text(
+        f"[databases]\n{database['NAME']} = host={database['HOST']} port={database['PORT']} dbname={database['NAME']}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = plain\n"
+        f"auth_file = {users}\npool_mode = transaction\n"
+        "default_pool_size = 2\nmin_pool_size = 2\nserver_round_robin = 1\n"
+    )
+    argv = ["pgbouncer", str(config)]
+    if os.geteuid() == 0:  # it refuses to run as root
+        argv = ["unshare", "--user", "--", *argv]
+    address = f"postgres://{database['USER']}:{database['PASSWORD']}@127.0.0.1:{port}/{database['NAME']}"
+    part = Part("pgbouncer", argv, tmp_path / "pgbouncer.log")
+    part.start()
+    try:
+        part.wait_until(lambda: lets_in(address))
+        yield address
+    finally:
+        part.stop()
+
+
+def lets_in(address: str) -> bool:
+    try:
+        psycopg.connect(address, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def manage(address: str, sandbox: Sandbox, *arguments: str) -> str:
+    environment = os.environ | {
+        "DATABASE_URL": address,
+        "SOROBAN_RPC_URL": sandbox.url,
+        "RPC_EVENTS_LIMIT": "20",
+        "AJO_CONTRACT_ID": sandbox.contract,
+        "STELLAR_NETWORK_PASSPHRASE": sandbox.chain.passphrase,
+    }
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_sync_sweeps_and_rebuild_work_behind_a_pooler_in_transaction_mode(pooled: str) -> None:
+    with Sandbox() as sandbox:
+        history = History(sandbox.chain, 5)
+        history.walk(40)
+        manage(pooled, sandbox, "sync")
+        history.walk(20)
+        manage(pooled, sandbox, "sync")
+        manage(pooled, sandbox, "sweep")
+        assert differences(contract_entries(sandbox.chain)) == []
+        manage(pooled, sandbox, "sweep", "--deep")
+        assert "groups_changed 0" in manage(pooled, sandbox, "rebuild", "--dry-run")
+        manage(pooled, sandbox, "rebuild")
+        assert differences(contract_entries(sandbox.chain)) == []
+    assert Checkpoint.objects.get().ledger > 0
