@@ -128,7 +128,7 @@ def measure_events(count: int) -> dict[str, float]:
     for start in range(0, len(readings), 200):
         write_groups(dict(list(readings.items())[start : start + 200]))
     Checkpoint.objects.filter(pk=checkpoint.pk).update(cursor="", chain_closed_at=START)
-    refresh_cache()
+    refresh_cache(since=datetime.now(UTC))
     client = client_of(canned)
     raws = client.get_events(settings.AJO_CONTRACT_ID, start_ledger=LEDGER, limit=len(canned.events)).events
     began = time.perf_counter()
@@ -167,7 +167,7 @@ def measure_sweep(count: int) -> dict[str, float]:
 
 def warm(count: int) -> dict[str, float]:
     """Every group's body into Redis, as a pass after a rebuild does it."""
-    refresh_cache()
+    refresh_cache(since=datetime.now(UTC))
     began = time.perf_counter()
     refresh_groups(range(1, count + 1))
     return {"ours": count / (time.perf_counter() - began)}
