@@ -15,9 +15,9 @@ from django.db.models import Case, When
 from django.db.models.functions import Greatest, Now
 
 from ajo.soroban.client import EventPage, SorobanClient, cursor_ledger
-from ajo.soroban.errors import ChainError, NodeLagging, RpcOutOfRange, WrongChain
+from ajo.soroban.errors import ChainError, NodeLagging, RpcOutOfRange, RpcTooMuch, WrongChain
 from ajo.soroban.lease import Held, Superseded
-from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
+from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
 from ajo.soroban.runs import recorded
 from contributions.history import LoggedEvent, decode_events, undecoded, write_history
 from contributions.recovery import recover_gaps
@@ -117,20 +117,16 @@ def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str,
 def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass:
     counts: dict[str, int] = run.counts
     try:
-        page = _next_page(client, checkpoint)
+        page = _next_page(client, checkpoint, counts)
     except RpcOutOfRange as failure:
         return _out_of_range(client, checkpoint, failure)
-    counts["calls"] = counts.get("calls", 0) + 1
     _refuse_turned_back(client, checkpoint, page)
     if page.latest_ledger < checkpoint.chain_ledger - settings.RPC_MAX_LAG:
         raise NodeLagging(f"the node is at ledger {page.latest_ledger}, {checkpoint.chain_ledger} is known to exist")
     log = decode_events(page.events)
     newest = max((entry.raw.ledger for entry in log), default=0)
     readings = _read(client, checkpoint, _outdated(log), counts, at_least=max(newest, checkpoint.ledger))
-    if readings.instance and readings.instance.group_counter < checkpoint.group_count:
-        raise WrongChain(
-            f"the contract counts {readings.instance.group_counter} groups, it had {checkpoint.group_count} before"
-        )
+    _refuse_fewer_groups(checkpoint, readings)
     with transaction.atomic():
         if not Checkpoint.objects.advance(checkpoint, **_progress(page, readings)):
             raise Superseded("another pass was first")
@@ -144,11 +140,20 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass
     return Pass(page.caught_up, page.complete_to)
 
 
-def _next_page(client: SorobanClient, checkpoint: Checkpoint) -> EventPage:
+def _next_page(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> EventPage:
+    """The events after the cursor. A node that gives up on so many at once is asked for half of them, down to one."""
     limit = settings.RPC_EVENTS_LIMIT
-    if checkpoint.cursor:
-        return client.get_events(checkpoint.contract, limit=limit, cursor=checkpoint.cursor)
-    return client.get_events(checkpoint.contract, limit=limit, start_ledger=checkpoint.start_ledger)
+    start = None if checkpoint.cursor else checkpoint.start_ledger
+    while True:
+        counts["calls"] = counts.get("calls", 0) + 1
+        try:
+            return client.get_events(
+                checkpoint.contract, limit=limit, cursor=checkpoint.cursor or None, start_ledger=start
+            )
+        except RpcTooMuch:
+            if limit == 1:
+                raise
+            limit = counts["events_limit"] = limit // 2
 
 
 def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOutOfRange) -> Pass:
@@ -166,7 +171,9 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
     with transaction.atomic():
         if not Checkpoint.objects.advance(checkpoint, cursor="", start_ledger=start, is_loaded=False):
             raise Superseded("another pass was first")
-        _note_gap(checkpoint, asked, start - 1, "the sync was away for longer than the RPC retains events")
+        # before the first page nothing is missing yet: that page tells what is
+        if checkpoint.chain_closed_at:
+            _note_gap(checkpoint, asked, start - 1, "the sync was away for longer than the RPC retains events")
     return Pass(caught_up=False, ledger=checkpoint.ledger)
 
 
@@ -184,6 +191,17 @@ def _refuse_turned_back(client: SorobanClient, checkpoint: Checkpoint, page: Eve
         f"the network began again: ledger {again.latest_ledger} closed at {again.latest_closed_at:%F %T}, "
         f"but we have seen ledger {checkpoint.chain_ledger} close at {checkpoint.chain_closed_at:%F %T}"
     )
+
+
+def _refuse_fewer_groups(checkpoint: Checkpoint, readings: Readings) -> None:
+    """No group is ever deleted. Our count was read a little after the page, perhaps from a node further ahead."""
+    counted = readings.instance.group_counter if readings.instance else checkpoint.group_count
+    if counted >= checkpoint.group_count:
+        return
+    said = f"the contract counts {counted} groups, it had {checkpoint.group_count} before"
+    if readings.ledger <= checkpoint.chain_ledger + 2 * settings.RPC_MAX_LAG:
+        raise NodeLagging(f"{said}: the node is behind the one that said so")
+    raise WrongChain(said)
 
 
 def _fits(checkpoint: Checkpoint, page: EventPage) -> bool:
@@ -232,9 +250,14 @@ def _progress(page: EventPage, readings: Readings) -> dict[str, object]:
 
 
 def _note_first_gap(checkpoint: Checkpoint, page: EventPage) -> None:
-    """What happened before the first event that the node retained, if the contract is older than that."""
+    """What happened before the first event that the node retained, if the contract is older than that.
+
+    The contract's story begins with the creation of group 1; until an event is known, the group's own time tells.
+    """
+    told = ContractEvent.objects.exclude(group_id=None).order_by("id").values_list("type", "group_id").first()
     first = Group.objects.order_by("id").values_list("created_at", flat=True).first()
-    if first and first < page.oldest_closed_at and not HistoryGap.objects.exists():
+    begins_later = told != ("created", 1) if told else first is not None and first < page.oldest_closed_at
+    if begins_later and not HistoryGap.objects.exists():
         _note_gap(checkpoint, 0, checkpoint.start_ledger - 1, "the contract is older than what the RPC retained")
 
 

@@ -259,6 +259,9 @@ class SorobanClient:
             answer = self._server.events(params)
             if not EVENT_ID.fullmatch(answer.cursor):
                 raise RpcInvalidAnswer("getEvents: a cursor that is none")
+            is_full = len(answer.events) >= limit
+            if cursor and (answer.cursor < cursor or (is_full and answer.cursor == cursor)):
+                raise RpcInvalidAnswer("getEvents: a cursor that leads back")
             return EventPage(
                 events=[
                     _raw_event(event, contract, answer.latest_ledger) for event in answer.events if _happened(event)
@@ -268,7 +271,7 @@ class SorobanClient:
                 oldest_ledger=answer.oldest_ledger,
                 latest_closed_at=_moment(answer.latest_Ledger_close_time),
                 oldest_closed_at=_moment(answer.oldest_ledger_close_time),
-                full=len(answer.events) >= limit,
+                full=is_full,
             )
 
         return self._call("getEvents", read)
