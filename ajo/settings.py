@@ -74,7 +74,9 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": True,
         "OPTIONS": {
             "connect_timeout": 5,
-            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5},
+            # A pool doubles the pause between its attempts for so long, then tries again when it is next asked: with
+            # its own 300 seconds it might sleep for two minutes after PostgreSQL is back.
+            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5, "reconnect_timeout": 5},
             **(_OPTIONS if isinstance(_OPTIONS, dict) else {}),
         },
     }

@@ -35,7 +35,9 @@ class Held:
 
     def renew(self) -> None:
         """Hold on for another `LASTS`. Raises Superseded if another runner took over meanwhile."""
-        mine = Q(holder=self._holder) | Q(until__lt=Now())
+        # An end that is much further away than a lease lasts was set by a clock that has stepped back since.
+        is_free = Q(until__lt=Now()) | Q(until__gt=Now() + 2 * LASTS)
+        mine = Q(holder=self._holder) | is_free
         if not Lease.objects.filter(mine, name=self._name).update(holder=self._holder, until=Now() + LASTS):
             raise Superseded(f"another {self._name} is running")
 

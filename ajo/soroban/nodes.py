@@ -85,7 +85,9 @@ class Nodes:
 
     def _in_order(self) -> list[Node]:
         """By preference, those that are to be left alone last: none is so bad that not asking at all is better."""
-        left = dict(RpcNode.objects.filter(left_until__gt=Now()).values_list("name", "left_until"))
+        now, longest = Now(), timedelta(seconds=LONGEST_LEAVE)  # further ahead: set by a clock that has stepped back
+        is_left = RpcNode.objects.filter(left_until__gt=now, left_until__lte=now + longest)
+        left = dict(is_left.values_list("name", "left_until"))
         return sorted(self._nodes, key=lambda node: left.get(node.name) or timezone.now() - timedelta(days=1))
 
     def _leave(self, node: Node, failure: RpcUnavailable) -> None:

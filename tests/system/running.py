@@ -24,6 +24,7 @@ import requests
 from django.db import connection
 from redis import Redis
 
+from ajo.addresses import broker_address
 from ajo.devstack import postgres, redis
 from ajo.devstack.process import Part, free_port
 from ajo.soroban.models import Checkpoint, ContractEvent, Lease, RpcNode, SyncRun
@@ -136,7 +137,7 @@ class Running:
 
     @property
     def broker(self) -> Redis:
-        return Redis.from_url(self.redis_url)
+        return Redis.from_url(broker_address(self.redis_url))
 
     # -- what readers see
 
