@@ -9,10 +9,12 @@ import socket
 
 from prometheus_client import Counter, Histogram, values
 
+_HOST = socket.gethostname()
+
 
 def _process() -> str:
-    """Containers may share the folder, and every container has a process 1."""
-    return f"{socket.gethostname()}-{os.getpid()}"
+    """Containers may share the folder, and every container has a process 1. Asked at every count."""
+    return f"{_HOST}-{os.getpid()}"
 
 
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:

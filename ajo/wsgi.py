@@ -3,6 +3,7 @@
 import os
 
 import django
+from django.utils.module_loading import import_string
 
 from ajo.api.wsgi import Handler
 from ajo.celery import app as celery_app
@@ -12,5 +13,5 @@ __all__ = ["application", "celery_app"]  # with the Celery application loaded, t
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
 django.setup(set_prefix=False)
-application = Handler()
+application = import_string("ajo.edge.Edge")(Handler())  # it cannot be imported before
 refuse_bad_settings()

@@ -102,9 +102,16 @@ def conditional(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     tag = response.headers.get("ETag") or etag(response.content)
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = CACHE_CONTROL
-    known = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
-    if "*" not in known and tag not in (each.removeprefix("W/") for each in known):
+    if not is_known(tag, request.META.get("HTTP_IF_NONE_MATCH", "")):
         return response
     unchanged = HttpResponse(status=304, headers=dict(response.headers))
     del unchanged.headers["Content-Type"]
     return unchanged
+
+
+def is_known(tag: str, if_none_match: str) -> bool:
+    """Whether the client has the body of this ETag already."""
+    if tag == if_none_match:
+        return True
+    known = parse_etags(if_none_match)
+    return "*" in known or tag in (each.removeprefix("W/") for each in known)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -18,6 +21,9 @@ from rest_framework.views import APIView
 from ajo.cache import PREFIX, with_redis
 
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+ADD_UP_AFTER = 0.5  # seconds
+MANY = 10_000  # clients whose counts one process remembers
+LONGEST = 1_000  # characters of the forwarding header, from its end: the nearest proxies' words
 IPV6_SITE = 64  # bits: what one subscriber has at least, and may change within at will
 
 
@@ -49,16 +55,64 @@ def exceeded(kind: str, rate: str, client: str) -> float | None:
     limit, window = parse_rate(rate)
     number, into = divmod(time.time(), window)
     key = f"{PREFIX}rate:{kind}:{client}:{window}:{int(number)}"
+    counted = reads.add_up({key: 1}).get(key)
+    return None if counted is None or counted <= limit else window - into
 
-    def count(r: Redis) -> int:
-        pipe = r.pipeline(transaction=False)
-        pipe.incr(key)
-        pipe.expire(key, window)
-        counted: int = pipe.execute()[0]
+
+class Tally:
+    """READ_RATE's requests that this process has counted, and what Redis knew of all processes' when it was last told.
+
+    A client's first request here is counted in Redis; those that follow are added up there every half second.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pending: dict[str, int] = {}
+        self._known: dict[str, int] = {}
+
+    def admits(self, client: str) -> bool:
+        """Count one request that is answered without Django; False if that is one too many, which Django counts."""
+        if not settings.READ_RATE:
+            return True
+        limit, window = parse_rate(settings.READ_RATE)
+        key = f"{PREFIX}rate:read:{client}:{window}:{int(time.time() // window)}"
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                counted = known + self._pending.get(key, 0) + 1
+                if counted > limit:
+                    return False
+                if not self._pending:
+                    timer = threading.Timer(ADD_UP_AFTER, self.add_up)
+                    timer.daemon = True
+                    timer.start()
+                self._pending[key] = counted - known
+                return True
+        return self.add_up({key: 1}).get(key, 0) <= limit
+
+    def add_up(self, more: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Tell Redis what was counted since the last time, and these; all processes' counts. Empty without Redis."""
+        with self._lock:
+            told = Counter(self._pending)
+            self._pending = {}
+        told.update(more or {})
+
+        def count(r: Redis) -> list[int]:
+            pipe = r.pipeline(transaction=False)
+            for key, number in told.items():
+                pipe.incrby(key, number)
+                pipe.expire(key, int(key.rsplit(":", 2)[1]))
+            return list(pipe.execute()[::2])
+
+        counted = dict(zip(told, (with_redis(count) or []) if told else [], strict=False))
+        with self._lock:
+            if len(self._known) > MANY or len(counted) < len(told):
+                self._known.clear()  # without Redis nobody is limited
+            self._known.update(counted)
         return counted
 
-    counted = with_redis(count)
-    return None if counted is None or counted <= limit else window - into
+
+reads = Tally()
 
 
 @lru_cache(maxsize=8)
@@ -70,11 +124,22 @@ def parse_rate(rate: str) -> tuple[int, int]:
 
 def client_address(request: HttpRequest | Request) -> str:
     """The nearest address that is none of TRUSTED_PROXIES'; what they forwarded is believed, from the nearest on."""
-    nearest = _address(request.META.get("REMOTE_ADDR", ""))
+    return address_of_client(request.META)
+
+
+def address_of_client(meta: Mapping[str, Any]) -> str:
+    """The same, from WSGI's environment."""
+    forwarded = meta.get("HTTP_X_FORWARDED_FOR", "") if settings.TRUSTED_PROXIES else ""
+    return _client(meta.get("REMOTE_ADDR", ""), forwarded[-LONGEST:], tuple(settings.TRUSTED_PROXIES))
+
+
+@lru_cache(maxsize=1024)
+def _client(remote: str, forwarded: str, proxies: tuple[str, ...]) -> str:
+    nearest = _address(remote)
     if nearest is None:
         return "unknown"
-    trusted = _networks(tuple(settings.TRUSTED_PROXIES))
-    for text in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+    trusted = _networks(proxies)
+    for text in reversed(forwarded.split(",")):
         if not any(nearest in network for network in trusted):
             break
         further = _address(text)

@@ -1,0 +1,247 @@
+"""The edge answers what Django would, byte for byte, and steps aside from everything else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from ajo import cache, edge
+from ajo.api.throttles import reads
+from ajo.api.wsgi import Handler
+from ajo.edge import Edge, constant_headers
+from groups.models import Group
+from groups.reads import group_answer, refresh_groups, table_freshness
+from tests.api.making import make_checkpoint, make_group
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Answer = tuple[str, list[tuple[str, str]], bytes]
+GROUP = "/api/v1/groups/7/"
+
+
+class Django:
+    """Django alone, which notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._handler = Handler()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self.asked += 1
+        return self._handler(environ, start_response)
+
+
+def ask(application: Any, path: str = GROUP, query: str = "", method: str = "GET", **headers: str) -> Answer:
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "SCRIPT_NAME": "",
+        "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "192.0.2.1",
+        "HTTP_HOST": "127.0.0.1:8000", "HTTP_X_REQUEST_ID": "same", "wsgi.input": BytesIO(), "wsgi.url_scheme": "http",
+    }  # fmt: skip
+    given: list[Any] = []
+    body = application(environ | headers, lambda *said: given.extend(said[:2]))
+    return given[0], given[1], b"".join(body)
+
+
+@pytest.fixture
+def django() -> Django:
+    return Django()
+
+
+@pytest.fixture
+def front(django: Django) -> Iterator[Edge]:
+    """The edge before Django, with group 7 in Redis and group 8 known to be absent."""
+    make_checkpoint(group_count=100)
+    make_group(7, name="Ẹgbẹ́ <b>")
+    fresh(ledger=1000)
+    cache.with_redis(lambda r: r.set(f"{cache.PREFIX}absent:group:8", 1))
+    constant_headers.cache_clear()
+    reads._known.clear()
+    yield Edge(django)
+    constant_headers.cache_clear()
+
+
+def fresh(ledger: int, heard_at: float | None = None) -> None:
+    era = table_freshness().era
+    cache.begin(cache.Freshness(era, ledger, time.time() if heard_at is None else heard_at, time.time()))
+    refresh_groups([7])
+
+
+def etag() -> str:
+    return group_answer(7).etag
+
+
+AT_THE_EDGE: list[dict[str, str]] = [
+    {},
+    {"method": "HEAD"},
+    {"query": "min_ledger=1000"},
+    {"query": "min_ledger=999"},
+    {"path": "/api/v1/groups/8/"},
+    {"path": "/api/v1/groups/8/", "method": "HEAD"},
+    {"HTTP_IF_NONE_MATCH": "TAG"},
+    {"HTTP_IF_NONE_MATCH": "W/TAG"},
+    {"HTTP_IF_NONE_MATCH": '"another", TAG'},
+    {"HTTP_IF_NONE_MATCH": '"another"'},
+    {"HTTP_IF_NONE_MATCH": "*"},
+    {"HTTP_IF_NONE_MATCH": "rubbish"},
+    {"HTTP_IF_NONE_MATCH": "TAG", "method": "HEAD"},
+    {"HTTP_ACCEPT": "application/json"},
+    {"HTTP_ACCEPT": "text/html,application/xml;q=0.9,*/*;q=0.8"},
+    {"HTTP_ORIGIN": "https://else.where"},
+    {"HTTP_X_FORWARDED_FOR": "198.51.100.1"},
+    {"HTTP_X_FORWARDED_PROTO": "https"},
+    {"HTTP_HOST": "localhost"},
+    {"HTTP_RANGE": "bytes=0-3"},
+    {"CONTENT_LENGTH": "0", "CONTENT_TYPE": "text/plain"},
+]
+ASIDE: list[dict[str, str]] = [
+    {"method": "POST"},
+    {"method": "OPTIONS"},
+    {"method": "DELETE"},
+    {"query": "min_ledger=1001"},
+    {"query": "min_ledger=5000"},
+    {"query": "min_ledger=0"},
+    {"query": "min_ledger=x"},
+    {"query": "min_ledger=1&min_ledger=2"},
+    {"query": "format=api"},
+    {"path": "/api/v1/groups/9/"},
+    {"path": "/api/v1/groups/101/"},
+    {"path": "/api/v1/groups/07/"},
+    {"path": "/api/v1/groups/0/"},
+    {"path": "/api/v1/groups/-7/"},
+    {"path": "/api/v1/groups/7"},
+    {"path": "/api/v1/groups/²/"},
+    {"path": "/api/v1/groups/"},
+    {"path": "/api/v1/groups/99999999999999999999999/"},
+    {"path": "/api/v1/groups/7/members/"},
+    {"HTTP_ACCEPT": "text/html"},
+    {"HTTP_ACCEPT": ""},
+    {"HTTP_HOST": "evil.example"},
+    {"HTTP_HOST": "a b"},
+    {"HTTP_HOST": ""},
+    {"HTTP_COOKIE": "sessionid=1"},
+    {"HTTP_AUTHORIZATION": "Basic eDp5"},
+    {"CONTENT_LENGTH": "5"},
+    {"CONTENT_LENGTH": "99999999"},
+]
+
+
+def filled(case: dict[str, str]) -> dict[str, str]:
+    return {name: value.replace("TAG", etag()) if "TAG" in value else value for name, value in case.items()}
+
+
+@pytest.mark.parametrize("case", AT_THE_EDGE, ids=str)
+def test_the_edge_answers_what_django_answers(front: Edge, django: Django, case: dict[str, str]) -> None:
+    asked = filled(case)
+    first, kept = ask(front, **asked), ask(front, **asked)
+    assert django.asked == 0
+    assert first == kept == ask(django, **asked)
+
+
+@pytest.mark.parametrize("case", ASIDE, ids=str)
+def test_the_edge_leaves_everything_else_to_django(
+    front: Edge, django: Django, case: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "WAIT", 0)
+    ask(front)
+    aside = ask(front, **case)
+    assert django.asked == 1
+    assert aside == ask(django, **case)
+
+
+@pytest.mark.parametrize("known", ["", "TAG"])
+def test_silence_of_the_chain_is_told_by_both(front: Edge, django: Django, settings: Settings, known: str) -> None:
+    fresh(1000, heard_at=time.time() - settings.STALE_AFTER - 1)
+    asked = filled({"HTTP_IF_NONE_MATCH": known})
+    answer = ask(front, **asked)
+    assert ("Ajo-Stale", "true") in answer[1]
+    assert django.asked == 0
+    assert answer == ask(django, **asked)
+
+
+@pytest.mark.usefixtures("front")
+def test_behind_tls_both_give_the_same_headers_and_send_plain_requests_away(settings: Settings) -> None:
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_HSTS_SECONDS = True, 3600
+    django = Django()  # its middlewares read the settings once
+    front = Edge(django)
+    secure = ask(front, HTTP_X_FORWARDED_PROTO="https")
+    assert django.asked == 0
+    assert ("Strict-Transport-Security", "max-age=3600") in [(name, value.split(";")[0]) for name, value in secure[1]]
+    assert secure == ask(django, HTTP_X_FORWARDED_PROTO="https")
+    plain = ask(front)
+    assert plain[0] == "301 Moved Permanently"
+    assert plain == ask(django)
+
+
+def test_what_was_kept_is_forgotten_within_half_a_second(
+    front: Edge, django: Django, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(front)
+    Group.objects.filter(pk=7).update(name="Another", revision=2)
+    fresh(1001)
+    assert ("Latest-Ledger", "1000") in ask(front)[1]
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + edge.KEPT_FOR)
+    later = ask(front)
+    assert b"Another" in later[2]
+    assert later == ask(django)
+
+
+def test_an_answer_below_min_ledger_is_never_taken_from_what_was_kept(front: Edge, django: Django) -> None:
+    ask(front)
+    Group.objects.filter(pk=7).update(name="Another", revision=2, synced_ledger=1005)
+    fresh(1000)
+    answer = ask(front, query="min_ledger=1005")
+    assert django.asked == 1
+    assert b"Another" in answer[2]
+    assert ("Latest-Ledger", "1005") in answer[1]
+
+
+def test_a_process_keeps_no_more_than_its_bounds(front: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "KEPT_BYTES", 10)
+    ask(front)
+    assert front._kept.size == 0
+    monkeypatch.setattr(edge, "KEPT_BYTES", 10_000)
+    monkeypatch.setattr(edge, "KEPT_ENTRIES", 0)
+    ask(front)
+    assert not front._kept.held
+
+
+def test_a_new_epoch_or_none_leaves_nothing_to_the_edge(front: Edge, django: Django) -> None:
+    cache.forget_all()
+    assert ask(front)[0] == "200 OK"
+    cache.begin(table_freshness())
+    assert ask(front)[0] == "200 OK"
+    assert django.asked == 2
+
+
+def test_the_rate_holds_over_edge_and_django(front: Edge, django: Django, settings: Settings) -> None:
+    settings.READ_RATE = "5/day"
+    assert [ask(front)[0][:3] for _ in range(4)] == ["200"] * 4
+    assert ask(django)[0] == "200 OK"  # the fifth, in whatever process
+    assert ask(front)[0] == "429 Too Many Requests"
+    assert ask(front, REMOTE_ADDR="192.0.2.9")[0] == "200 OK"
+
+
+def test_the_counts_of_several_processes_add_up_in_redis(front: Edge, settings: Settings) -> None:
+    settings.READ_RATE = "10/day"
+    for _ in range(4):
+        ask(front)
+    reads.add_up()
+    (key,) = cache.client().keys(f"{cache.PREFIX}rate:read:*")
+    assert cache.client().get(key) == b"4"
+    cache.client().incrby(key, 5)  # another process
+    assert ask(front)[0] == "200 OK"
+    reads.add_up()
+    assert ask(front)[0].startswith("429")
+
+
+def test_a_request_id_that_could_forge_log_lines_is_replaced(front: Edge) -> None:
+    answers = [ask(front, HTTP_X_REQUEST_ID=given)[1][-1] for given in ("own-1", "a\nb", "")]
+    assert answers[0] == ("X-Request-ID", "own-1")
+    assert all(len(value) == 32 and value.isalnum() for _, value in answers[1:])
