@@ -10,7 +10,7 @@ INSERT INTO groups_token (id, address, symbol, name, decimals, is_asset_contract
 INSERT INTO groups_group (id, name, description, rules, creator_id, token_address, contribution_amount,
     cycle_duration, grace_period, penalty_rate, insurance_rate_bps, max_members, member_count, current_round,
     payout_index, contributions_received, status, created_at, round_started_at, entry_xdr, metadata_xdr,
-    modified_ledger, synced_ledger, changed_ledger, revision)
+    modified_ledger, synced_ledger, revision)
   SELECT i, CASE WHEN i % 20000 = 7 THEN 'Rarely 100%_ seen ' ELSE 'Circle of savers ' END || i, 'd', 'r',
     CASE WHEN i < 20000 THEN 1 ELSE i % 6000 + 1 END,
     CASE WHEN i <= 10 THEN 'C' || lpad('4', 55, 'A') WHEN i % 5 = 0 THEN NULL
@@ -18,7 +18,7 @@ INSERT INTO groups_group (id, name, description, rules, creator_id, token_addres
     i * 1000, 604800, 3600, 5, 100, 10, 3, 1, i % 3, 1,
     CASE WHEN i <= 300 THEN 'active' WHEN i > 57000 THEN 'cancelled' ELSE 'completed' END,
     '2026-01-01Z'::timestamptz + i * interval '1 second', '2026-01-01Z'::timestamptz + i * interval '1 second',
-    '', '', i, i, i, 1
+    '', '', i, i, 1
   FROM generate_series(1, 60000) i;
 INSERT INTO groups_groupmember (group_id, user_id, position, has_contributed)
   SELECT i, u.user_id, u.position, true FROM generate_series(1, 60000) i,
