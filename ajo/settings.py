@@ -233,5 +233,7 @@ LOGGING = {
         "django": {"handlers": [], "level": _LEVEL, "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "psycopg": {"level": _LEVEL},  # has a level of its own otherwise
+        # The pool tells of every connection that it lends: three lines for each request.
+        "psycopg.pool": {"level": "WARNING" if _LEVEL == "INFO" else _LEVEL},
     },
 }

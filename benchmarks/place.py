@@ -137,7 +137,7 @@ def place() -> Iterator[Place]:
             "ENV_FILE": os.devnull, "SECRET_KEY": WORDS, "AJO_CONTRACT_ID": CONTRACT, "AJO_SANDBOX": "1",
             "STELLAR_NETWORK_PASSPHRASE": SANDBOX_PASSPHRASE, "SOROBAN_RPC_URL": "http://127.0.0.1:1",
             "DJANGO_SETTINGS_MODULE": "ajo.settings", "READ_RATE": "", "CHAIN_RATE": "", "CACHE_TTL": "86400",
-            "REDIS_URL": cache, "WEB_THREADS": os.environ.get("WEB_THREADS", "4"), "LOG_LEVEL": "ERROR",
+            "REDIS_URL": cache, "WEB_THREADS": os.environ.get("WEB_THREADS", "4"),
             "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
         }  # fmt: skip
         found = Place(home, database.rsplit("/", 1)[0], env)
