@@ -127,7 +127,7 @@ def test_a_second_start_finds_its_data_and_copies_run_side_by_side(tmp_path: Pat
 
 def test_a_part_that_dies_ends_everything_with_a_line_that_names_it(tmp_path: Path) -> None:
     with stack(tmp_path) as up:
-        beat = up.find("celery -A ajo.celery beat")
+        beat = up.find("celery -q -A ajo.celery beat")
         assert beat is not None
         beat.kill()
         code, left, errors = up.end(signal.SIGCONT)
