@@ -5,19 +5,14 @@ A shallow sweep cannot see a contribution that no event told, for it leaves the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-
-from django.db.models import F
+from collections.abc import Iterator, Sequence
 
 from ajo.soroban.client import SorobanClient
-from ajo.soroban.errors import ChainError
-from ajo.soroban.lease import Superseded
-from ajo.soroban.models import Checkpoint, SyncRun
-from ajo.soroban.runs import recorded
+from ajo.soroban.models import Checkpoint
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from contributions.recovery import Proof, read_history, write_missing
 from contributions.solvency import check_solvency
-from contributions.sweep import Progress
+from contributions.sweep import Counts, Progress, Run, sweep
 from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
@@ -31,29 +26,15 @@ HISTORY: tuple[tuple[type[HistoryRow], str], ...] = (
 )
 
 
-def sweep_deep(
-    run_read: Callable[[Callable[[SorobanClient], None]], None], only: Sequence[int] = ()
-) -> Iterator[Progress]:
+COUNTS = ("calls", "groups", "drift_state", "drift_history", "unproven", "insolvent_tokens")
+
+
+def sweep_deep(run_read: Run, only: Sequence[int] = ()) -> Iterator[Progress]:
     """Compare all entries of all groups, or of `only` some, with the tables, yielding after each batch."""
-    with recorded(SyncRun.Kind.SWEEP) as (run, held):
-        checkpoint = Checkpoint.objects.current()
-        if checkpoint is None or not checkpoint.is_loaded:
-            raise Superseded("the tables are not filled yet: the sync does that")
-        if checkpoint.halted:
-            raise ChainError(checkpoint.halted)
-        counts = run.counts = {"calls": 0, "groups": 0, "drift_state": 0, "drift_history": 0, "unproven": 0}
-        ids = sorted(set(only)) or list(range(1, checkpoint.group_count + 1))
-        for start in range(0, len(ids), BATCH):
-            held.renew()
-            batch = ids[start : start + BATCH]
-            run_read(lambda client, some=batch: _compare(client, checkpoint, some, counts))  # type: ignore[misc]
-            yield Progress(min(start + BATCH, len(ids)), len(ids))
-        run_read(lambda client: check_solvency(client, checkpoint, counts))
-        drift = counts["drift_state"] + counts["drift_history"]
-        Checkpoint.objects.filter(pk=checkpoint.pk).update(drift_total=F("drift_total") + drift)
+    return sweep(run_read, _compare, COUNTS, only=only, size=BATCH, position="deep_swept_to")
 
 
-def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], counts: dict[str, int]) -> None:
+def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], counts: Counts) -> None:
     readings = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(ids)
     counts["calls"] += readings.calls
     counts["groups"] += len(ids)
@@ -67,6 +48,8 @@ def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], 
     counts["drift_state"] += sum(readings.groups[group_id].modified_ledger <= reached for group_id in changed)
     counts["drift_history"] += sum(write_missing(proofs, up_to=reached).values())
     counts["unproven"] += sum(len(unproven(proof, model, name)) for proof in proofs for model, name in HISTORY)
+    if checkpoint.group_count in ids:
+        check_solvency(client, checkpoint, counts)  # with the last group
 
 
 def unproven(proof: Proof, model: type[HistoryRow], name: str) -> list[int]:

@@ -22,40 +22,63 @@ from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import set_aside, write_groups
 
-Run = Callable[[Callable[[SorobanClient], int]], int]  # runs a read with a node that manages it
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
+COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
+
+Counts = dict[str, int]
+Compare = Callable[[SorobanClient, Checkpoint, Sequence[int], Counts], None]
+Run = Callable[[Callable[[SorobanClient], None]], None]  # runs a read with a node that manages it
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
+    """Groups that were compared, of how many."""
+
     done: int
     total: int
 
 
 def sweep_groups(run_read: Run, only: Sequence[int] = ()) -> Iterator[Progress]:
-    """Compare all groups, or `only` some, with the chain, yielding after each call; killed, the next begins anew."""
+    """Compare all groups, or `only` some, with the chain, yielding after each call; killed, the next one goes on."""
+    return sweep(run_read, _compare, COUNTS, only=only, size=BATCH, position="swept_to")
+
+
+def sweep(
+    run_read: Run, compare: Compare, names: Sequence[str], *, only: Sequence[int], size: int, position: str
+) -> Iterator[Progress]:
+    """Run `compare` over groups in batches, recorded as one SyncRun with these counts; what is drift is added up.
+
+    `position` is the checkpoint's field that keeps how far a sweep of all groups has come.
+    """
     with recorded(SyncRun.Kind.SWEEP) as (run, held):
         checkpoint = Checkpoint.objects.current()
         if checkpoint is None or not checkpoint.is_loaded:
             raise Superseded("the tables are not filled yet: the sync does that")
         if checkpoint.halted:
             raise ChainError(checkpoint.halted)
-        counts = run.counts = {"calls": 0, "groups": 0, "groups_changed": 0, "drift_state": 0, "drift_metadata": 0}
-        ids = sorted(set(only)) or list(range(1, checkpoint.group_count + 1))
-        for start in range(0, len(ids), BATCH):
+        counts = run.counts = dict.fromkeys(names, 0)
+        run.ledger = checkpoint.ledger
+        begin = 0 if only else getattr(checkpoint, position)
+        ids = sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)
+        total = len(ids) + begin
+        for start in range(0, len(ids), size):
             held.renew()
-            batch = ids[start : start + BATCH]
-            ledger = run_read(lambda client, ids=batch: _compare(client, checkpoint, ids, counts))  # type: ignore[misc]
-            run.ledger = min(run.ledger or ledger, ledger)
-            yield Progress(min(start + BATCH, len(ids)), len(ids))
-        drift = counts["drift_state"] + counts["drift_metadata"]
-        changes: dict[str, object] = {"drift_total": F("drift_total") + drift}
-        if not only and run.ledger:
-            changes["swept_ledger"] = run.ledger
-        Checkpoint.objects.filter(pk=checkpoint.pk).update(**changes)
+            batch, before = ids[start : start + size], _drift(counts)
+            run_read(lambda client, some=batch: compare(client, checkpoint, some, counts))  # type: ignore[misc]
+            changes: dict[str, object] = {"drift_total": F("drift_total") + _drift(counts) - before}
+            if not only:
+                changes[position] = batch[-1]
+            Checkpoint.objects.filter(pk=checkpoint.pk).update(**changes)
+            yield Progress(min(begin + start + size, total), total)
+        if not only:
+            Checkpoint.objects.filter(pk=checkpoint.pk).update(**{position: 0})
 
 
-def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], counts: dict[str, int]) -> int:
+def _drift(counts: Counts) -> int:
+    return sum(number for name, number in counts.items() if name.startswith("drift"))
+
+
+def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], counts: Counts) -> None:
     keys = {group_id: (GroupKey(group_id), MetadataKey(group_id)) for group_id in ids}
     names = {group_id: tuple(key.to_xdr(checkpoint.contract) for key in pair) for group_id, pair in keys.items()}
     answer = client.get_entries([name for pair in names.values() for name in pair])
@@ -72,7 +95,7 @@ def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], 
         i for i in ids if i not in newer and stored.get(i) != _xdrs(names[i], answer) and names[i][0] in answer.found
     ]
     if not differing:
-        return answer.ledger
+        return
     readings = GroupReader(client, checkpoint.contract, answer.ledger).read(differing)
     counts["calls"] += readings.calls
     changed = write_groups(readings.groups)
@@ -88,7 +111,6 @@ def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], 
             counts["drift_state"] += 1
         elif metadata_key in answer.found and old[1] != answer.found[metadata_key].xdr:
             counts["drift_metadata"] += 1
-    return answer.ledger
 
 
 def _xdrs(names: tuple[str, ...], answer: Entries) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ class CheckpointAdmin(ReadOnlyAdmin):
     list_display = ("contract", "network_passphrase", "ledger", "chain_ledger", "heard_at", "is_loaded", "halted")
     fieldsets = (
         (None, {"fields": ("network_passphrase", "contract", "era", "is_loaded", "halted")}),
-        ("Followed", {"fields": ("cursor", "start_ledger", "ledger", "swept_ledger", "drift_total")}),
+        ("Followed", {"fields": ("cursor", "start_ledger", "ledger", "drift_total")}),
         ("Network", {"fields": ("chain_ledger", "chain_closed_at", "heard_at")}),
         ("Contract", {"fields": ("admin", "paused", "group_count", "wasm_hash", "live_until_ledger")}),
         ("Raw entry", {"fields": ("instance",), "classes": ("collapse",)}),

@@ -147,6 +147,21 @@ def test_a_sweep_of_unchanged_groups_costs_one_call_for_a_hundred(
     assert (run.counts["calls"], run.counts["groups"], run.counts["groups_changed"]) == (3, 250, 0)
 
 
+@pytest.mark.parametrize("sweep", [sweep_groups, sweep_deep])
+def test_a_sweep_that_was_killed_goes_on_where_it_was(
+    sandbox: Sandbox, client_of_chain: SorobanClient, sweep: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contributions.sweep.BATCH", 10)
+    monkeypatch.setattr("contributions.deep_sweep.BATCH", 10)
+    make_groups(sandbox, 25)
+    catch_up(client_of_chain)
+    steps = sweep(lambda read: read(client_of_chain))
+    assert next(steps).done == 10
+    steps.close()
+    assert [step.done for step in sweep(lambda read: read(client_of_chain))] == [20, 25]
+    assert [step.done for step in sweep(lambda read: read(client_of_chain))] == [10, 20, 25]
+
+
 def make_groups(sandbox: Sandbox, count: int) -> None:
     (creator,) = wallets(1)
     for _ in range(count):
