@@ -98,7 +98,8 @@ class Freshness:
 
     @property
     def stale(self) -> bool:
-        return time.time() - self.heard_at > settings.STALE_AFTER
+        # in either direction: a time far ahead is from before the clock stepped back
+        return abs(time.time() - self.heard_at) > settings.STALE_AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,30 +150,47 @@ def client() -> redis.Redis:
         settings.REDIS_URL,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 1),  # a connection that died with a restarted server is made anew, once
+        # a connection that died with a restarted server is made anew, once; who timed out does not wait twice
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
 
 
 class _Breaker:
-    """Leaves a Redis that failed alone for a moment, and says so once."""
+    """Leaves a Redis that failed alone for a moment; then one request finds out whether it is back, and no other waits.
+
+    A Redis that hangs would else take its timeout from every thread again and again.
+    """
 
     def __init__(self) -> None:
+        self._is_down = False
         self._until = 0.0
+        self._finding_out = threading.Lock()
 
     def close(self) -> None:
         """Ask again at once."""
-        self._until = 0.0
+        self._is_down = False
 
     def run(self, action: Callable[[redis.Redis], Any]) -> Any:
         """The action's result, or None if Redis cannot be asked now."""
-        if time.monotonic() < self._until:
+        if not self._is_down:
+            return self._try(action)
+        if time.monotonic() < self._until or not self._finding_out.acquire(blocking=False):
             return None
         try:
-            return action(client())
+            return self._try(action)
+        finally:
+            self._finding_out.release()
+
+    def _try(self, action: Callable[[redis.Redis], Any]) -> Any:
+        try:
+            found = action(client())
         except redis.RedisError as failure:
             self._until = time.monotonic() + DOWN_FOR
+            self._is_down = True
             log.warning("Redis cannot be asked (%s): going on without it", type(failure).__name__)
             return None
+        self._is_down = False
+        return found
 
 
 breaker = _Breaker()

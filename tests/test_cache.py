@@ -1,5 +1,6 @@
 """The cache's promises: never an older body under a newer label, and everything works without Redis."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -175,6 +176,48 @@ def test_without_redis_everything_is_answered_from_the_tables() -> None:
     source.rows, source.chain = None, document(2)
     assert b"2" in source.read().body
     assert cache.mark() is None
+
+
+@pytest.fixture
+def frozen_redis(settings: Settings) -> Iterator[None]:
+    """Connections are taken, and nobody ever answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        cache.client.cache_clear()
+        yield
+        cache.client.cache_clear()
+        cache.breaker.close()
+
+
+@pytest.mark.usefixtures("frozen_redis")
+def test_of_many_requests_one_at_a_time_waits_for_a_redis_that_hangs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks without the breaker's lock: each time its pause is over, every thread pays the timeout."""
+    monkeypatch.setattr(cache, "DOWN_FOR", 0.0)
+    assert cache.mark() is None
+    took: list[float] = []
+    start = threading.Barrier(8)
+
+    def ask() -> None:
+        start.wait()
+        began = time.monotonic()
+        cache.mark()
+        took.append(time.monotonic() - began)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [seconds > 0.9 * settings.REDIS_TIMEOUT for seconds in sorted(took)] == [False] * 7 + [True]
+    assert max(took) < 1.8 * settings.REDIS_TIMEOUT
+
+
+@pytest.mark.parametrize(("step", "stale"), [(0.0, False), (-3600.0, True), (3600.0, True)])
+def test_what_was_heard_far_from_now_is_stale_on_either_side(step: float, stale: bool) -> None:
+    """A clock that stepped back leaves times an hour ahead: they would count as fresh for an hour."""
+    assert fresh(1, heard_at=time.time() + step).stale is stale
 
 
 def test_many_first_readers_make_one_reading_of_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ class Freshness:
         if row is None:
             return cls(0, 0, True)
         ledger, chain_ledger, heard_at = row
-        stale = heard_at is None or time.time() - heard_at.timestamp() > settings.STALE_AFTER
+        stale = heard_at is None or abs(time.time() - heard_at.timestamp()) > settings.STALE_AFTER
         return cls(ledger, chain_ledger, stale)
 
 
