@@ -23,6 +23,7 @@ from typing import Any, Final
 import redis
 from django.conf import settings
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 from ajo.metrics import CACHE_READS
@@ -41,7 +42,7 @@ RETRY_AFTER = 2  # seconds that a client is told to wait
 
 # Stored only under the mark that the reader saw: its epoch, and a ledger that is not older than the mark's.
 # KEYS: body, mark. ARGV: epoch, snapshot ledger, revision, value, expiry in ms.
-_SET_IF_NEWER = """
+_SET_IF_NEWER = b"""
 local mark = redis.call('GET', KEYS[2])
 if not mark then return 0 end
 local epoch, ledger = string.match(mark, '^(%w+) (%d+) ')
@@ -288,10 +289,14 @@ def forget_all() -> None:
     with_redis(lambda r: r.delete(MARK))
 
 
+# Sent by its hash, for a pass puts thousands of bodies; called with a client each time.
+_set_if_newer_script = Script(None, _SET_IF_NEWER)  # type: ignore[arg-type]
+
+
 def _set_if_newer(r: Any, key: str, document: Document, epoch: str, ledger: int) -> None:
     head = f"{epoch} {document.revision} {document.synced_ledger} {etag(document.body)}\n".encode()
     expiry = int(settings.CACHE_TTL * 1000 * random.uniform(0.9, 1.1))  # noqa: S311  # jitter: they need not expire at once
-    r.eval(_SET_IF_NEWER, 2, PREFIX + key, MARK, epoch, ledger, document.revision, head + document.body, expiry)
+    _set_if_newer_script([PREFIX + key, MARK], [epoch, ledger, document.revision, head + document.body, expiry], r)
 
 
 # --- Reading through --------------------------------------------------------------------------------------------------
@@ -316,7 +321,6 @@ def read_through(
     if hit := _from_redis(found, min_ledger):
         CACHE_READS.labels("redis").inc()
         return hit
-    seen = _load_mark(found[1])
     fresh = freshness()
     document = from_rows()
     if document is None or document.synced_ledger < min_ledger:
@@ -326,14 +330,20 @@ def read_through(
         CACHE_READS.labels("chain").inc()
     else:
         CACHE_READS.labels("postgresql").inc()
-    if seen and fresh.era == seen.freshness.era:
-        with_redis(lambda r: _set_if_newer(r, key, document, seen.epoch, fresh.ledger))
+    keep(key, document, fresh, found[1])
     return _answer(document.body, etag(document.body), fresh, document.synced_ledger, min_ledger)
 
 
 def _is_known_absent(key: str) -> bool:
     """Whether the chain said so in the last seconds."""
     return bool(with_redis(lambda r: r.exists(f"{PREFIX}absent:{key}")))
+
+
+def keep(key: str, document: Document, fresh: Freshness, mark: bytes | None) -> None:
+    """Put what the tables said into Redis, under the mark that the reader saw before it asked them."""
+    seen = _load_mark(mark)
+    if seen and fresh.era == seen.freshness.era:
+        with_redis(lambda r: _set_if_newer(r, key, document, seen.epoch, fresh.ledger))
 
 
 def parse(value: bytes | None, mark: bytes | None) -> tuple[bytes, str, int, Freshness] | None:

@@ -112,7 +112,7 @@ class GroupSerializer(serializers.Serializer[Group]):
 class GroupDetailSerializer(GroupSerializer):
     """A group with its members in payout order and, where there is one, its refund request."""
 
-    # `member_list` is set by groups.documents: members whose `group` is this very one
+    # of a row with `member_list`: members whose `group` is this very one. groups.documents writes the same in SQL.
 
     members = MemberSerializer(many=True, read_only=True, source="member_list")
     refund_request = serializers.SerializerMethodField()

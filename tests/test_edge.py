@@ -212,12 +212,31 @@ def test_a_process_keeps_no_more_than_its_bounds(front: Edge, monkeypatch: pytes
     assert not front._kept.held
 
 
-def test_a_new_epoch_or_none_leaves_nothing_to_the_edge(front: Edge, django: Django) -> None:
+@pytest.mark.parametrize("begin_another", [False, True])
+def test_what_redis_does_not_have_is_read_from_the_tables(front: Edge, django: Django, begin_another: bool) -> None:
     cache.forget_all()
-    assert ask(front)[0] == "200 OK"
-    cache.begin(table_freshness())
-    assert ask(front)[0] == "200 OK"
-    assert django.asked == 2
+    if begin_another:
+        cache.begin(table_freshness())
+    Group.objects.filter(pk=7).update(name="Another", revision=2)
+    answer = ask(front)
+    assert b"Another" in answer[2]
+    assert django.asked == 0
+    assert answer == ask(django)
+    assert cache.parse(*cache.look("group:7")[:2]) is not None or not begin_another
+
+
+def test_without_redis_the_edge_answers_from_the_tables(
+    front: Edge, django: Django, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "DOWN_FOR", 0)
+    settings.REDIS_URL, settings.READ_RATE = "redis://127.0.0.1:1/0", "1/day"
+    cache.client.cache_clear()
+    try:
+        answers = [ask(front) for _ in range(3)]
+        assert django.asked == 0
+        assert answers == [ask(django)] * 3
+    finally:
+        cache.client.cache_clear()
 
 
 def test_the_rate_holds_over_edge_and_django(front: Edge, django: Django, settings: Settings) -> None:

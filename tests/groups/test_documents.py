@@ -1,14 +1,18 @@
 """The forms of groups: exact at the ends of their types, null where no calendar holds a time."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from groups.documents import group_documents
+from ajo.api.rendering import dump
+from groups.documents import fresh_document, group_documents
 from groups.models import Group, RefundRequest
+from groups.queries import listed_groups
+from groups.serializers import GroupDetailSerializer
 from tests.api.making import API, START, U64, account, contract, make_checkpoint, make_group, make_token, make_user
 
 pytestmark = pytest.mark.django_db
@@ -151,3 +155,88 @@ def test_the_lists_form_is_the_details_without_its_parts(client: Client) -> None
     (listed,) = client.get(f"{API}groups/").json()["results"]
     assert listed == {field: detail[field] for field in FIELDS}
     assert Group.objects.count() == 1
+
+
+def serialized(number: int) -> bytes:
+    """What the serializer, which the schema describes, makes of the same rows."""
+    group = listed_groups().get(pk=number)
+    members = list(group.memberships.select_related("user").order_by("position"))
+    for member in members:
+        member.group = group
+    vars(group)["member_list"] = members
+    return dump(GroupDetailSerializer(group).data)
+
+
+HOSTILE = (
+    "".join(map(chr, range(1, 0x180)))
+    + '\u2028\u2029\ud7ff\ue000\ufeff\ufffd\U0010ffff</script>{"a":1}\\u0000\'; --%s {}'
+)
+LATE = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+ODD: list[dict[str, Any]] = [
+    {},
+    {"members": (1,)},
+    {"members": (1, 2, 3, 4), "paid": (2, 4), "payout_index": 3, "current_round": 4},
+    {"members": (1, 2), "payout_index": 2, "status": "completed"},
+    {"members": (1, 2), "payout_index": 7},
+    {"status": "cancelled"},
+    {"token": None, "grace_period": None, "penalty_rate": None, "insurance_rate_bps": None},
+    *({"contribution_amount": amount, "paid": (1, 2)} for amount in (2**127 - 1, -(2**127), 0, -1)),
+    {"cycle_duration": U64, "grace_period": U64},
+    {"cycle_duration": 604_800, "grace_period": U64},
+    {"cycle_duration": 0, "grace_period": 0},
+    *({"cycle_duration": seconds} for seconds in (1, 86_399, 86_400, 86_401, 86_400_000_000, 86_400_000_001)),
+    {"created_at": None, "round_started_at": None},
+    {"created_at": START + timedelta(microseconds=1), "round_started_at": START + timedelta(microseconds=500_000)},
+    {"round_started_at": LATE, "cycle_duration": 0, "grace_period": 1},
+    {"round_started_at": LATE - timedelta(days=9), "cycle_duration": 9 * 86_400, "grace_period": 0},
+    {"round_started_at": datetime(1970, 1, 1, tzinfo=UTC), "cycle_duration": 253_402_300_799, "grace_period": 1},
+    {"max_members": 2**32 - 1, "current_round": 2**32 - 1, "penalty_rate": 2**32 - 1, "modified_ledger": 2**32 - 1},
+    {"name": HOSTILE, "description": HOSTILE * 3, "rules": "\x7f\x80\x9f"},
+]
+
+
+@pytest.mark.parametrize("values", ODD, ids=str)
+def test_postgresql_writes_the_serializers_very_bytes(values: dict[str, Any]) -> None:
+    make_group(1, **values)
+    assert group_documents([1])[1].body == serialized(1)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"symbol": None, "decimals": None, "verified": True},
+        {"symbol": HOSTILE, "decimals": None},
+        {"symbol": None, "decimals": 2**32 - 1},
+        {"symbol": "", "decimals": 0, "verified": True},
+    ],
+    ids=str,
+)
+def test_postgresql_writes_tokens_as_the_serializer_does(values: dict[str, Any]) -> None:
+    make_group(1, token=make_token(9, **values))
+    assert group_documents([1])[1].body == serialized(1)
+
+
+@pytest.mark.parametrize("deadline", [None, START, START + timedelta(microseconds=123_000), LATE])
+def test_postgresql_writes_refund_requests_and_joining_times_as_the_serializer_does(deadline: datetime | None) -> None:
+    group = make_group(1, members=(1, 2, 3), paid=(3,))
+    group.memberships.filter(position=1).update(joined_at=deadline)
+    RefundRequest.objects.create(
+        group=group, requester=make_user(2), created_at=deadline, voting_deadline=deadline, votes_for=2**32 - 1,
+        votes_against=0, executed=True, approved=False, entry_xdr="",
+    )  # fmt: skip
+    assert group_documents([1])[1].body == serialized(1)
+
+
+def test_one_statement_gives_a_body_and_how_fresh_it_is(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    make_group(1)
+    assert fresh_document(1) is None  # before the first sync nothing can be said of freshness
+    checkpoint = make_checkpoint(ledger=1000)
+    with django_assert_num_queries(1):
+        found = fresh_document(1)
+    assert found is not None
+    assert checkpoint.heard_at is not None
+    fresh, document = found
+    assert (fresh.era, fresh.ledger) == (checkpoint.era.hex, 1000)
+    assert fresh.heard_at == pytest.approx(checkpoint.heard_at.timestamp(), abs=1e-3)
+    assert document == group_documents([1])[1]
+    assert fresh_document(2) is None
