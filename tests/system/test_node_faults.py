@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 from stellar_sdk import scval
 
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import NodeLagging, RpcInvalidAnswer, RpcTooMuch, WrongChain
-from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
+from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, RpcNode, SyncRun
+from ajo.soroban.nodes import Nodes, node_names
 from ajo.soroban.sandbox.sandbox import Sandbox
 from contributions.models import Contribution
 from contributions.sync import sync_pass
@@ -150,7 +153,7 @@ def test_what_the_node_prunes_between_two_calls_of_the_first_pass_is_no_gap(
     history.walk(10)
     with proxy.failing(when("getHealth", and_then(sandbox.chain.close_ledger), times=1)):
         sync_pass(client)
-    assert SyncRun.objects.count() == 1
+    assert Checkpoint.objects.get().cursor
     catch_up(client)
     assert not HistoryGap.objects.exists()
     assert equals_the_chain(sandbox)
@@ -289,3 +292,17 @@ def test_an_old_page_that_comes_again_does_not_lead_back(
     assert Checkpoint.objects.get().cursor == before
     catch_up(client)
     assert equals_the_chain(sandbox)
+
+
+@pytest.mark.parametrize(("away", "asked_first"), [(timedelta(minutes=4), "second"), (timedelta(hours=1), "first")])
+def test_a_pause_that_an_earlier_clock_set_does_not_count(
+    sandbox: Sandbox, settings: Settings, away: timedelta, asked_first: str
+) -> None:
+    """Breaks if a node were left however far away the end of its pause is: an hour after a step back of one."""
+    with Proxy(sandbox.url) as first, Proxy(sandbox.url) as second:
+        settings.SOROBAN_RPC_URL = [first.url, second.url]
+        met = {"first": first, "second": second}
+        RpcNode.objects.create(name=node_names()[0], failures=1, left_until=timezone.now() + away)
+        with first.failing(lambda exchange: exchange.forward()), second.failing(lambda exchange: exchange.forward()):
+            Nodes(settings.SOROBAN_RPC_URL).run(lambda reader: reader.get_health())
+        assert [name for name, proxy in met.items() if proxy.met] == [asked_first]
