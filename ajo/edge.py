@@ -17,13 +17,16 @@ from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final
 
+import psycopg
+from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.http import HttpResponse
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.security import SecurityMiddleware
+from psycopg_pool import ConnectionPool
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
@@ -85,6 +88,7 @@ class Edge:
     def __init__(self, django: Application) -> None:
         self._django = django
         self._kept = Generation(0.0)
+        self._sessions = _sessions()
         self._observe = {code: REQUESTS.labels(ROUTE, f"{code}xx").observe for code in "234"}
         self._count = {layer: CACHE_READS.labels(layer).inc for layer in ("process", "redis", "postgresql")}
 
@@ -145,29 +149,44 @@ class Edge:
             found = Held(*hit)
         elif absent and not value:
             return ABSENT
-        elif found := _from_tables(key, number, mark):
+        elif found := self._from_tables(key, number, mark):
             self._count["postgresql"]()
         else:
             return None
         kept.keep(number, found)
         return found
 
+    def _from_tables(self, key: str, number: str, mark: bytes | None) -> Held | None:
+        """From one statement; None where the tables do not have it, or cannot be asked: Django says which."""
+        if len(number) > BIGINT:
+            return None
+        try:
+            with self._sessions.connection() as session:
+                found = fresh_document(session, int(number))
+        except psycopg.Error:
+            return None
+        if found is None:
+            return None
+        fresh, document = found
+        cache.keep(key, document, fresh, mark)
+        return Held(document.body, cache.etag(document.body), document.synced_ledger, fresh)
 
-def _from_tables(key: str, number: str, mark: bytes | None) -> Held | None:
-    """From one statement; None where the tables do not have it, or cannot be asked: Django says which."""
-    if len(number) > BIGINT:
-        return None
-    try:
-        found = fresh_document(int(number))
-    except DatabaseError:
-        return None
-    finally:
-        connection.close()  # to the pool: there is no request of Django's that would end
-    if found is None:
-        return None
-    fresh, document = found
-    cache.keep(key, document, fresh, mark)
-    return Held(document.body, cache.etag(document.body), document.synced_ledger, fresh)
+    def close(self) -> None:
+        """End its sessions with the database."""
+        self._sessions.close()
+
+
+def _sessions() -> ConnectionPool:
+    """Opened as they are needed, one for each thread at most: with Django's own pool twice as many as threads.
+
+    They are not checked before each use, which takes as long as the statement. One that died with a restarted server
+    fails once, and Django answers instead.
+    """
+    parameters = connection.get_connection_params()
+    for name in ("pool", "cursor_factory", "context"):
+        parameters.pop(name, None)
+    kwargs = {**parameters, "autocommit": True}
+    return ConnectionPool(kwargs=kwargs, min_size=0, max_size=settings.WEB_THREADS, timeout=5, max_idle=60, open=True)
 
 
 def _shown(found: Held, constant: Headers, min_ledger: int, known: str) -> tuple[str, Headers, bytes] | None:

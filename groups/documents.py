@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 from weakref import WeakSet
 
-from django.db import DatabaseError, connection
+import psycopg
+from django.db import connection
 
 from ajo.cache import Document, Freshness
 from groups.computed import DAY, MAX_FREQUENCY
@@ -77,9 +78,8 @@ FROM (SELECT * FROM soroban_checkpoint ORDER BY id LIMIT 1) c JOIN ({_DOCUMENTS}
 # may have been somebody else's, no other statement can be meant.
 _NAME: Final = f"ajo_{hashlib.sha256(_WITH_FRESHNESS.encode()).hexdigest()[:24]}"
 _PREPARE: Final = f"PREPARE {_NAME} (bigint) AS {_WITH_FRESHNESS};"
-_EXECUTE: Final = f"EXECUTE {_NAME} (%s)"
 NOT_PREPARED, PREPARED_ALREADY = "26000", "42P05"  # SQLSTATE
-_prepared: WeakSet[Any] = WeakSet()  # connections
+_prepared: WeakSet[psycopg.Connection] = WeakSet()
 
 
 def group_documents(ids: Iterable[int]) -> dict[int, Document]:
@@ -89,29 +89,27 @@ def group_documents(ids: Iterable[int]) -> dict[int, Document]:
         return {row[0]: Document(row[1].encode(), *row[2:]) for row in cursor.fetchall()}
 
 
-def fresh_document(group_id: int) -> tuple[Freshness, Document] | None:
+def fresh_document(session: psycopg.Connection, group_id: int) -> tuple[Freshness, Document] | None:
     """One group's body and how fresh the tables are, of one snapshot; None without a row, or before the first sync."""
-    row = _one_row(group_id)
+    row = _one_row(session, group_id)
     if row is None:
         return None
     era, ledger, heard_at, asked_at, body, revision, synced_ledger = row
     return Freshness(era, ledger, heard_at or 0.0, asked_at), Document(body.encode(), revision, synced_ledger)
 
 
-def _one_row(group_id: int) -> Any:
-    connection.ensure_connection()
-    session = connection.connection
-    is_prepared = session in _prepared
-    with connection.cursor() as cursor:
+def _one_row(session: psycopg.Connection, group_id: int) -> Any:
+    execute = f"EXECUTE {_NAME} ({group_id:d})"
+    if session not in _prepared:
         try:
-            cursor.execute(_EXECUTE if is_prepared else _PREPARE + _EXECUTE, [group_id])
-        except DatabaseError as failure:
-            # only a pooler gives another session than the last time
-            if getattr(failure.__cause__, "sqlstate", "") not in (NOT_PREPARED, PREPARED_ALREADY):
+            session.execute(_PREPARE)
+        except psycopg.Error as failure:
+            if failure.sqlstate != PREPARED_ALREADY:
                 raise
-            is_prepared = not is_prepared
-            cursor.execute(_EXECUTE if is_prepared else _PREPARE + _EXECUTE, [group_id])
-        if not is_prepared:
-            cursor.nextset()
         _prepared.add(session)
-        return cursor.fetchone()
+    try:
+        return session.execute(execute).fetchone()
+    except psycopg.Error as failure:
+        if failure.sqlstate == NOT_PREPARED:  # a pooler has given another session than the last time
+            _prepared.discard(session)
+        raise

@@ -61,7 +61,9 @@ def front(django: Django) -> Iterator[Edge]:
     cache.with_redis(lambda r: r.set(f"{cache.PREFIX}absent:group:8", 1))
     constant_headers.cache_clear()
     reads._known.clear()
-    yield Edge(django)
+    built = Edge(django)
+    yield built
+    built.close()
     constant_headers.cache_clear()
 
 
@@ -169,6 +171,7 @@ def test_behind_tls_both_give_the_same_headers_and_send_plain_requests_away(sett
     settings.SECURE_SSL_REDIRECT, settings.SECURE_HSTS_SECONDS = True, 3600
     django = Django()  # its middlewares read the settings once
     front = Edge(django)
+    front.close()
     secure = ask(front, HTTP_X_FORWARDED_PROTO="https")
     assert django.asked == 0
     assert ("Strict-Transport-Security", "max-age=3600") in [(name, value.split(";")[0]) for name, value in secure[1]]
