@@ -9,6 +9,7 @@ from datetime import datetime
 from ajo.soroban.binding import events as announced
 from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.events import Event, decode_event
+from ajo.soroban.bulk import insert
 from ajo.soroban.client import RawEvent
 from ajo.soroban.models import ContractEvent
 from contributions.models import Contribution, HistoryRow, Payout, Refund
@@ -55,7 +56,7 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     Within the pass's transaction, after the groups' rows. Again changes nothing. A group without a row (its entry
     could not be decoded) keeps its events in the log only.
     """
-    ContractEvent.objects.bulk_create([log_row(entry) for entry in log], ignore_conflicts=True)
+    insert([log_row(entry) for entry in log])
     rounds = dict(
         Group.objects.filter(id__in={e.group_id for e in log if e.group_id}).values_list("id", "current_round")
     )
@@ -149,6 +150,5 @@ def _write_joining_times(log: Iterable[LoggedEvent], users: dict[str, int]) -> N
     ]
     for member in late:
         member.joined_at = joined[member.group_id, member.user_id].raw.closed_at
-    # the rows exist: an upsert of many is a tenth of what bulk_update's CASE costs
-    GroupMember.objects.bulk_create(late, update_conflicts=True, update_fields=["joined_at"], unique_fields=["id"])
+    insert(late, unique=["id"], update=["joined_at"])  # the rows exist
     Group.objects.filter(id__in={member.group_id for member in late}).touch()

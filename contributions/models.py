@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from django.db import models
 from django.db.models.functions import Coalesce
 
+from ajo.soroban.bulk import insert
 from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, I128Field, in_range
 from ajo.soroban.models import EVENT_ID_LENGTH
 from groups.models import Group, User
@@ -32,10 +33,7 @@ class HistoryQuerySet(models.QuerySet[Any]):
 
     def record(self, rows: Sequence[HistoryRow]) -> None:
         """Insert what events announced. Again changes nothing; a row recovered without its event is completed."""
-        if rows:
-            self.bulk_create(
-                rows, update_conflicts=True, update_fields=FROM_EVENT, unique_fields=["group", "round", "user"]
-            )
+        insert(rows, unique=["group_id", "round", "user_id"], update=FROM_EVENT)
 
 
 class HistoryRow(models.Model):
