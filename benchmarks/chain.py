@@ -156,6 +156,8 @@ def measure_sweep(count: int) -> dict[str, float]:
     for start in range(0, count, 100):
         client.get_entries([key for pair in pairs[start : start + 100] for key in pair])
     parsed = time.perf_counter() - began
+    for _ in sweep_groups(lambda read: read(client), range(1, 101)):  # connects, and imports what is imported late
+        pass
     began = time.perf_counter()
     for _ in sweep_groups(lambda read: read(client), range(1, count + 1)):
         pass

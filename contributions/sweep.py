@@ -84,13 +84,14 @@ def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], 
     answer = client.get_entries([name for pair in names.values() for name in pair])
     counts["calls"] += 1
     counts["groups"] += len(ids)
-    stored = {
-        group_id: (group_xdr, metadata_xdr)
-        for group_id, group_xdr, metadata_xdr in Group.objects.filter(
-            id__in=ids, synced_ledger__lte=answer.ledger
-        ).values_list("id", "entry_xdr", "metadata_xdr")
-    }
-    newer = set(Group.objects.filter(id__in=ids, synced_ledger__gt=answer.ledger).values_list("id", flat=True))
+    stored: dict[int, tuple[str, ...]] = {}
+    newer: set[int] = set()
+    rows = Group.objects.filter(id__in=ids).values_list("id", "synced_ledger", "entry_xdr", "metadata_xdr")
+    for group_id, synced_ledger, *xdrs in rows:
+        if synced_ledger > answer.ledger:
+            newer.add(group_id)
+        else:
+            stored[group_id] = tuple(xdrs)
     differing = [
         i for i in ids if i not in newer and stored.get(i) != _xdrs(names[i], answer) and names[i][0] in answer.found
     ]

@@ -8,6 +8,7 @@ compare-and-set.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,6 +21,7 @@ from ajo.soroban.models import Lease
 # Longer than the slowest step between two renewals (three RPC attempts of 8 s and a write), short enough that the work
 # of a runner that was killed goes on soon.
 LASTS = timedelta(seconds=30)
+RENEW_AFTER = 2.0  # seconds; a sweep takes hundreds of steps that short
 
 
 class Superseded(Exception):
@@ -32,14 +34,19 @@ class Held:
     def __init__(self, name: str) -> None:
         self._name = name
         self._holder = secrets.token_hex(8)
+        self._renewed = float("-inf")
 
     def renew(self) -> None:
-        """Hold on for another `LASTS`. Raises Superseded if another runner took over meanwhile."""
+        """Hold on for another `LASTS`, if this was not just done. Raises Superseded if another took over meanwhile."""
+        now = time.monotonic()
+        if now - self._renewed < RENEW_AFTER:
+            return
         # An end that is much further away than a lease lasts was set by a clock that has stepped back since.
         is_free = Q(until__lt=Now()) | Q(until__gt=Now() + 2 * LASTS)
         mine = Q(holder=self._holder) | is_free
         if not Lease.objects.filter(mine, name=self._name).update(holder=self._holder, until=Now() + LASTS):
             raise Superseded(f"another {self._name} is running")
+        self._renewed = now
 
     def release(self) -> None:
         Lease.objects.filter(name=self._name, holder=self._holder).update(until=Now() - LASTS)
