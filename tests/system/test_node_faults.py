@@ -306,3 +306,13 @@ def test_a_pause_that_an_earlier_clock_set_does_not_count(
         with first.failing(lambda exchange: exchange.forward()), second.failing(lambda exchange: exchange.forward()):
             Nodes(settings.SOROBAN_RPC_URL).run(lambda reader: reader.get_health())
         assert [name for name, proxy in met.items() if proxy.met] == [asked_first]
+
+
+def test_a_read_that_one_address_refuses_is_begun_anew_with_the_next(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks without the loop in `Nodes.run`: a reader of an unknown group would be told to come again."""
+    with Proxy(sandbox.url) as first, Proxy(sandbox.url) as second:
+        settings.SOROBAN_RPC_URL = [first.url, second.url]
+        with first.refusing():
+            latest = Nodes(settings.SOROBAN_RPC_URL).run(lambda reader: reader.get_health().latest_ledger)
+        assert latest == sandbox.chain.latest
+        assert RpcNode.objects.get(name=node_names()[0]).failures == 1

@@ -53,7 +53,9 @@ def test_an_address_that_fails_is_left_for_the_next_one_and_taken_again(up: Runn
 
 
 def test_an_address_that_refuses_is_left_and_comes_back_by_itself(up: Running) -> None:
-    """Breaks without `Nodes.run` going to the next address; and without `left_until` ever passing, at the end."""
+    """Breaks without `Nodes._leave` (every pass asks the first address alone), and at the end if `left_until` never
+    passed.
+    """
     with up.first.refusing():
         goes_on_without_the_first(up, "cannot be reached")
         before = up.node(up.first).answered_at
