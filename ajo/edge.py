@@ -51,6 +51,7 @@ MIN_LEDGER: Final = re.compile(r"min_ledger=([1-9][0-9]{0,8})", re.ASCII)
 # Named by a request that is more than a plain read.
 BEYOND: Final = frozenset({"HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_TRANSFER_ENCODING"})
 LONGEST = 300  # characters of a header that is worth remembering what Django says to it
+WAIT = 2.0  # seconds until a session must be there; while the database answers none is waited for
 KEPT_FOR = 0.5  # seconds
 KEPT_ENTRIES = 4_096
 KEPT_BYTES = 32 * 2**20
@@ -89,6 +90,7 @@ class Edge:
         self._django = django
         self._kept = Generation(0.0)
         self._sessions = _sessions()
+        self._left_alone_until = 0.0
         self._observe = {code: REQUESTS.labels(ROUTE, f"{code}xx").observe for code in "234"}
         self._count = {layer: CACHE_READS.labels(layer).inc for layer in ("process", "redis", "postgresql")}
 
@@ -158,12 +160,13 @@ class Edge:
 
     def _from_tables(self, key: str, number: str, mark: bytes | None) -> Held | None:
         """From one statement; None where the tables do not have it, or cannot be asked: Django says which."""
-        if len(number) > BIGINT:
+        if len(number) > BIGINT or time.monotonic() < self._left_alone_until:
             return None
         try:
             with self._sessions.connection() as session:
                 found = fresh_document(session, int(number))
         except psycopg.Error:
+            self._left_alone_until = time.monotonic() + cache.DOWN_FOR
             return None
         if found is None:
             return None
@@ -186,7 +189,9 @@ def _sessions() -> ConnectionPool:
     for name in ("pool", "cursor_factory", "context"):
         parameters.pop(name, None)
     kwargs = {**parameters, "autocommit": True}
-    return ConnectionPool(kwargs=kwargs, min_size=0, max_size=settings.WEB_THREADS, timeout=5, max_idle=60, open=True)
+    return ConnectionPool(
+        kwargs=kwargs, min_size=0, max_size=settings.WEB_THREADS, timeout=WAIT, reconnect_timeout=5, open=True
+    )
 
 
 def _shown(found: Held, constant: Headers, min_ledger: int, known: str) -> tuple[str, Headers, bytes] | None:

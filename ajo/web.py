@@ -6,6 +6,7 @@ import django
 from django.conf import settings
 from granian import Granian
 from granian.constants import Interfaces
+from granian.http import HTTP1Settings
 
 from ajo.checks import refuse_bad_settings
 
@@ -22,8 +23,15 @@ def serve(target: str = "ajo.wsgi:application") -> None:
         address=settings.WEB_HOST,
         port=settings.PORT,
         interface=Interfaces.WSGI,
+        # One process for each core, for Python's threads share one; threads for what waits for database or chain.
+        # Fewer answer more from the cache, but a request that waits for the chain needs one to itself.
         workers=settings.WEB_WORKERS,
         blocking_threads=settings.WEB_THREADS,
+        # Connections stay open between requests (a new one costs more than an answer); beyond so many at once in a
+        # worker, others wait in the kernel's queue.
+        http1_settings=HTTP1Settings(keep_alive=True),
+        backlog=1024,
+        backpressure=512,
         workers_kill_timeout=STOP_AFTER,
         respawn_failed_workers=True,
         log_dictconfig=settings.LOGGING | {"loggers": {"_granian": {}}},
