@@ -92,8 +92,8 @@ class Balancer:
 
 
 def test_nodes_that_are_never_quite_together_behind_one_address(up: Running) -> None:
-    """Breaks without `at_least` in GroupReader: entries from before an event become the rows for good; and if a lower
-    count of groups always meant another chain.
+    """Breaks if a lower count of groups always meant another chain. That entries from before their event are not taken
+    is shown in test_node_faults.py: here later events would heal it.
     """
     with Sandbox(up.sandbox.chain.replica()) as lagging:
         mixed = Balancer(up, lagging)

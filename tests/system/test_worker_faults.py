@@ -16,6 +16,7 @@ from django.db.models import F
 
 from ajo.addresses import broker_address
 from ajo.soroban.models import Lease, SyncRun
+from tests.histories import DAY, wallets
 from tests.system.faults import Gate
 from tests.system.proxy import Exchange, Reply
 from tests.system.running import Running, kill_children, wait_for
@@ -77,25 +78,26 @@ def test_a_worker_killed_between_its_commit_and_the_cache_is_made_good_by_the_ne
     """
     gate, port = up.redis_gate, urlsplit(up.redis_url).port
     address = up.redis_url.replace(f":{port}/", f":{gate.port}/")
+    chain, (creator, friend) = up.sandbox.chain, wallets(2)
+    group = chain.call(creator, "create_group", creator, chain.token, 50, DAY, 3, 0, 0, 0).result
     up.worker.stop()
     slow = up.start_worker("gated", REDIS_URL=address, CELERY_BROKER_URL=broker_address(up.redis_url))
     try:
-        with up.life():
-            up.advances()
-        for group in up.history.groups:
-            up.get(f"/api/v1/groups/{group}/")
+        up.settle()
+        assert len(up.get(f"/api/v1/groups/{group}/").json()["members"]) == 1
         with gate.held():
             reached = up.checkpoint().ledger
-            up.history.walk(3)
+            chain.call(friend, "join_group", friend, group)
+            chain.close_ledger()
+            wait_for(lambda: up.checkpoint().ledger > reached, what="the commit")
             wait_for(gate.waits.is_set, what="the pass comes to the cache")
             kill_children(slow)
-            assert up.checkpoint().ledger > reached
     finally:
         slow.stop()
         up.worker = up.start_worker()
     up.expire_lease()
-    with up.life():
-        up.advances()
+    chain.close_ledger()  # nothing more happens in that group
+    wait_for(lambda: len(up.get(f"/api/v1/groups/{group}/").json()["members"]) == 2, 20, "the new body")
 
 
 def test_a_killed_workers_lease_runs_out_by_itself(up: Running) -> None:
