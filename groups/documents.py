@@ -72,7 +72,7 @@ LATERAL ({_BODY}) body WHERE g.id = """
 _WITH_FRESHNESS: Final = f"""
 SELECT replace(c.era::text, '-', ''), c.ledger, extract(epoch FROM c.heard_at)::float8,
   extract(epoch FROM now())::float8, d.body, d.revision, d.synced_ledger
-FROM (SELECT * FROM soroban_checkpoint ORDER BY id LIMIT 1) c JOIN ({_DOCUMENTS} $1) d ON true
+FROM (SELECT era, ledger, heard_at FROM soroban_checkpoint ORDER BY id LIMIT 1) c JOIN ({_DOCUMENTS} $1) d ON true
 """
 # Planning it takes three times as long as running it. Its name tells its text, so that behind a pooler, where a session
 # may have been somebody else's, no other statement can be meant.
