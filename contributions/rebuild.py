@@ -22,6 +22,7 @@ from groups.reads import refresh_groups
 from groups.sync import set_aside, write_groups
 
 BATCH = 50  # groups that are read and committed together
+PATIENCE = 60.0  # seconds that a batch waits for the sync's lease: longer than that of a runner that was killed lasts
 
 
 @dataclass(slots=True)
@@ -55,7 +56,8 @@ def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]
         ids = list(range(progress.done + 1, min(progress.done + BATCH, progress.total) + 1))
 
         def batch(client: SorobanClient, ids: list[int] = ids) -> None:
-            with lease(SyncRun.Kind.SYNC):  # no pass of the sync writes newer rows in between
+            # no pass of the sync writes newer rows in between; those that are running end soon
+            with lease(SyncRun.Kind.SYNC, patience=PATIENCE):
                 _rebuild(client, checkpoint, ids, progress, dry_run=dry_run)
 
         run_read(batch)

@@ -21,6 +21,7 @@ from ajo.soroban.models import Lease
 # Longer than the slowest step between two renewals (three RPC attempts of 8 s and a write), short enough that the work
 # of a runner that was killed goes on soon.
 LASTS = timedelta(seconds=30)
+POLL = 0.1  # seconds between two looks at a lease that another holds
 RENEW_AFTER = 2.0  # seconds; a sweep takes hundreds of steps that short
 
 
@@ -53,11 +54,19 @@ class Held:
 
 
 @contextmanager
-def lease(name: str) -> Iterator[Held]:
-    """Hold the lease `name` for the block. Raises Superseded at once if another runner holds it."""
+def lease(name: str, patience: float = 0) -> Iterator[Held]:
+    """Hold the lease `name` for the block. Raises Superseded if another runner holds it for `patience` seconds more."""
     Lease.objects.bulk_create([Lease(name=name)], ignore_conflicts=True)
     held = Held(name)
-    held.renew()
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            held.renew()
+            break
+        except Superseded:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(POLL)
     try:
         yield held
     finally:

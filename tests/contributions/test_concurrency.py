@@ -122,3 +122,22 @@ def test_a_lease_is_held_by_one_and_taken_over_when_its_holder_is_gone() -> None
             pass
     with lease("sync") as held:
         held.renew()
+
+
+def test_a_rebuild_waits_for_the_lease_of_a_pass_that_is_running() -> None:
+    taken, waiting = threading.Event(), threading.Event()
+
+    def a_pass() -> None:
+        with lease("sync"):
+            taken.set()
+            assert waiting.wait(10)
+
+    def a_rebuild() -> None:
+        assert taken.wait(10)
+        with pytest.raises(Superseded), lease("sync"):
+            pass
+        threading.Timer(0.3, waiting.set).start()
+        with lease("sync", patience=10):
+            pass
+
+    assert at_once([a_pass, a_rebuild]) == []
