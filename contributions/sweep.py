@@ -55,7 +55,7 @@ def sweep(
         if checkpoint is None or not checkpoint.is_loaded:
             raise Superseded("the tables are not filled yet: the sync does that")
         if checkpoint.halted:
-            raise ChainError(checkpoint.halted)
+            raise ChainError(checkpoint.refusal)
         counts = run.counts = dict.fromkeys(names, 0)
         run.ledger = checkpoint.ledger
         begin = 0 if only else getattr(checkpoint, position)

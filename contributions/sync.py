@@ -90,7 +90,7 @@ def _refuse_other_chain(checkpoint: Checkpoint) -> None:
             "AJO_CONTRACT_ID name; `manage.py reset_chain --yes` starts afresh"
         )
     if checkpoint.halted:
-        raise WrongChain(f"{checkpoint.halted}; `manage.py reset_chain --yes` starts afresh")
+        raise WrongChain(checkpoint.refusal)
 
 
 def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int], held: Held) -> None:

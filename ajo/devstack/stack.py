@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from ajo.devstack.redis_server import redis
 from ajo.devstack.secret import kept_secret, write_private
 
 STAFF = "staff"
+STOPPED = "sync: stopped: "  # what /health/ready says of a sync that waits for a person; reads are answered
 FIRST_SYNC = 30  # seconds that the first pass may take before the addresses are printed without it
 
 
@@ -169,19 +170,20 @@ class Stack:
         with Celery(broker=broker) as caller:
             worker.wait_until(lambda: bool(caller.control.ping(destination=[node], timeout=0.5)))
         beat.wait_until(self.beat_file.exists)
-        web.wait_until(lambda: health(self.choice.port)[0] == http.client.OK)
+        web.wait_until(lambda: serves(*health(self.choice.port)))
 
     def _greet(self) -> None:
         """Print where everything is, once the first pass is through or has had its time."""
         deadline = time.monotonic() + FIRST_SYNC
         _, problems = health(self.choice.port)
-        while problems and time.monotonic() < deadline:
+        while problems and not stopped(problems) and time.monotonic() < deadline:
             for part in self.parts:
                 part.check()
             time.sleep(0.2)
             _, problems = health(self.choice.port)
         site, rpc = self.env["PUBLIC_URL"].rstrip("/"), urlsplit(self.env["SOROBAN_RPC_URL"].split(",")[0])
         chain = f"{rpc.scheme}://{rpc.hostname}{f':{rpc.port}' if rpc.port else ''}"  # a path may hold a key
+        python = os.path.relpath(sys.executable)
         lines = [
             "Ajo is up; Ctrl-C stops it.",
             f"  API      {site}/api/v1/",
@@ -190,6 +192,7 @@ class Stack:
             f"  Follows  contract {self.env['AJO_CONTRACT_ID']}",
             f"           on {self.env['STELLAR_NETWORK_PASSPHRASE']!r} at {chain}"
             + ("" if self.choice.rpc_url else " (the sandbox: a chain for development, not a network)"),
+            f"  Manage   ENV_FILE={os.path.relpath(self.choice.data / 'env')} {python} manage.py …",
             f"  Data     {self.choice.data} (logs in {self.logs})",
             *(f"  Not yet: {problem}" for problem in problems),
         ]
@@ -211,6 +214,16 @@ def locked(data: Path) -> Iterator[None]:
 def health(port: int) -> tuple[int, list[str]]:
     """Status and problems of /health/ready; status 0 while nobody answers."""
     return _ask(port, "GET", "/health/ready", "problems")
+
+
+def stopped(problems: Iterable[str]) -> bool:
+    """Whether the sync waits for a person, who needs the stack to be up."""
+    return any(problem.startswith(STOPPED) for problem in problems)
+
+
+def serves(status: int, problems: Iterable[str]) -> bool:
+    """Whether reads are answered, be it from the tables of a chain that is no more."""
+    return status == http.client.OK or stopped(problems)
 
 
 def healthy(port: int) -> bool:

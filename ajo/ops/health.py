@@ -48,7 +48,7 @@ def database_problems() -> list[str]:
     except DatabaseError:
         return ["database: its tables do not fit this version"]
     if checkpoint is not None and checkpoint.halted:
-        return [f"sync: stopped: {checkpoint.halted}"]
+        return [f"sync: stopped: {checkpoint.refusal}"]
     return []
 
 

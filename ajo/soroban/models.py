@@ -81,6 +81,11 @@ class Checkpoint(models.Model):
     def __str__(self) -> str:
         return f"{self.contract} at ledger {self.ledger}"
 
+    @property
+    def refusal(self) -> str:
+        """Why the sync refuses to go on, and what a person can do; empty while it goes on."""
+        return f"{self.halted}; `manage.py reset_chain --yes` starts afresh" if self.halted else ""
+
 
 class ContractEvent(models.Model):
     """The contract's events as they came, append-only. The id sorts as the chain does."""

@@ -46,7 +46,9 @@ def test_before_the_first_pass_the_chain_was_not_heard_from(client: Client) -> N
 def test_a_sync_that_refuses_to_go_on_is_unavailable_with_its_reason(client: Client) -> None:
     checkpoint(heard_at=timezone.now(), halted="another network")
     answer = client.get("/health/ready")
-    assert (answer.status_code, answer.json()["problems"]) == (503, ["sync: stopped: another network"])
+    assert (answer.status_code, answer.json()["problems"]) == (
+        503, ["sync: stopped: another network; `manage.py reset_chain --yes` starts afresh"],
+    )  # fmt: skip
 
 
 @pytest.mark.django_db

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import requests
 from ajo.devstack.process import free_port
 from ajo.settings import BASE_DIR
 from tests.services import SETTINGS
+from tests.system.running import wait_for
 
 pytestmark = pytest.mark.system
 OURS = {*SETTINGS, "DATABASE_URL", "REDIS_URL"}
@@ -123,6 +125,21 @@ def test_a_second_start_finds_its_data_and_copies_run_side_by_side(tmp_path: Pat
             f"make run: {tmp_path / 'one'} is in use by another copy: stop it, or start with DATA_DIR=<another>"
         ]
         assert again.end(signal.SIGTERM) == (0, [], "")
+
+
+def test_a_chain_that_began_again_is_refused_and_the_command_that_is_named_helps(tmp_path: Path) -> None:
+    with stack(tmp_path):
+        pass
+    shutil.rmtree(tmp_path / "sandbox")
+    with stack(tmp_path) as up:
+        [start] = re.findall(r"Manage +ENV_FILE=(\S+) (\S+) manage.py", up.greeting)
+        ready = f"http://127.0.0.1:{up.port}/health/ready"
+        problems = wait_for(lambda: requests.get(ready, timeout=10).json()["problems"], what="it is refused")
+        assert problems[0].startswith("sync: stopped: ")
+        assert "`manage.py reset_chain --yes`" in problems[0]
+        env = {"PATH": os.environ["PATH"], "ENV_FILE": start[0]}
+        subprocess.run([start[1], "manage.py", "reset_chain", "--yes"], cwd=BASE_DIR, env=env, check=True, timeout=60)
+        wait_for(lambda: requests.get(ready, timeout=10).json()["problems"] == [], what="the new chain is followed")
 
 
 def test_a_part_that_dies_ends_everything_with_a_line_that_names_it(tmp_path: Path) -> None:
