@@ -57,6 +57,10 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
         messages.info(request, f"Nothing here is looked up by that. {self.search_help_text}")
         return queryset.none(), False
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """No row has a key with NUL in it, and PostgreSQL takes no such text."""
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Only what an index answers; Django would let staff filter by any column of the table."""
         parameters = {getattr(choice, "parameter_name", None) for choice in self.get_list_filter(request)}

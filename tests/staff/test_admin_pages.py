@@ -170,6 +170,18 @@ def test_a_table_is_narrowed_only_by_columns_that_an_index_begins_with(staff: Cl
     assert ordered.context["cl"].queryset.query.order_by == ("-order_key", "-id")
 
 
+@by_table
+def test_a_key_that_no_row_can_have_leads_back_to_the_front_page(chief: Client, model: type[Model]) -> None:
+    for key in ("%00", "a%00b", "zzz", "9" * 60):
+        for action in ("change", "history"):
+            assert chief.get(f"{pages.table(model)}{key}/{action}/").status_code in (302, 404), (key, action)
+
+
+def test_an_apps_own_page_has_no_panel(staff: Client) -> None:
+    assert "chain-panel" in staff.get("/admin/").content.decode()
+    assert "chain-panel" not in staff.get("/admin/groups/").content.decode()
+
+
 def test_the_stock_autocomplete_which_counts_is_closed(chief: Client) -> None:
     query = {"app_label": "groups", "model_name": "group", "field_name": "creator", "term": ""}
     assert chief.get("/admin/autocomplete/", query).status_code == 404
@@ -187,7 +199,8 @@ def test_the_front_page_says_how_the_chain_is_followed(staff: Client) -> None:
         UndecodedEntry.objects.create(key=str(number), xdr="", error="", ledger=1)
     page = text(staff, "/admin/")
     for fact in (
-        "Network Some net", f"Contract {contract(1)}", "Sync stopped: the network was reset", "Tables at ledger 70",
+        "Network Some net", f"Contract {contract(1)}", "Tables at ledger 70",
+        "Sync stopped: the network was reset; `manage.py reset_chain --yes` starts afresh",
         "Chain at ledger 75, 5 ahead of the tables", "Chain heard never",
         "Last sync failed: <script>alert(1)</script>⟨U+202E⟩",
         "Last sweep none has ended yet", "Gaps in history 1", "Undecoded entries 2", "Drift that sweeps found 3",
