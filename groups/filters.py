@@ -8,7 +8,6 @@ import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import F, FilteredRelation, Q, QuerySet
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
 from ajo.api.filters import AddressFilter, AmountFilter, FlagFilter
@@ -32,7 +31,7 @@ class _SearchField(forms.CharField):
         return text
 
 
-@extend_schema_field(OpenApiTypes.STR)
+@extend_schema_field({"type": "string", "minLength": MIN_SEARCH, "maxLength": MAX_SEARCH})
 class _SearchFilter(django_filters.Filter):
     field_class = _SearchField
 

@@ -152,7 +152,7 @@ class KeysetPagination(BasePagination):
                 {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
                 "Rows a page.",
             ),
-            ("cursor", {"type": "string"}, "From `next` or `previous`."),
+            ("cursor", {"type": "string", "minLength": 1}, "From `next` or `previous`."),
         ]
         return [
             {"name": name, "in": "query", "required": False, "schema": schema, "description": text}

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from drf_spectacular.views import SpectacularSwaggerView
@@ -17,6 +18,7 @@ from ajo.api.freshness import conditional
 from ajo.api.problems import CONTENT_TYPE
 from ajo.api.rendering import dump
 from ajo.api.throttles import ReadThrottle
+from ajo.soroban.fields import U32_MAX
 
 GROUP_ID: Final = OpenApiParameter("group_id", ID_SCHEMA, OpenApiParameter.PATH, description="The contract's number.")
 ADDRESS: Final = OpenApiParameter(
@@ -28,7 +30,7 @@ MIN_LEDGER: Final = {
     "name": "min_ledger",
     "in": "query",
     "required": False,
-    "schema": {"type": "integer", "minimum": 0},
+    "schema": {"type": "integer", "minimum": 0, "maximum": U32_MAX},
     "description": "The answer reflects this ledger or a later one; 503 if that takes too long.",
 }
 HEADERS: Final = {
@@ -87,3 +89,7 @@ class DocsView(SpectacularSwaggerView):
 
     throttle_classes = (ReadThrottle,)
     url_name = "schema"
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        """Refused: what Django REST framework would say has no form as HTML."""
+        return self.http_method_not_allowed(request, *args, **kwargs)

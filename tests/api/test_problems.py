@@ -132,6 +132,11 @@ def test_other_methods_are_405_with_what_is_allowed(client: Client, path: str, m
     assert "GET" in response["Allow"]
 
 
+def test_nothing_but_reading_is_done_with_the_page_that_is_html(client: Client) -> None:
+    problem(client.options(f"{API}docs/"), 405)
+    assert client.head(f"{API}docs/").status_code == 200
+
+
 @pytest.mark.parametrize("path", ["groups/", "groups/1/", "status/", "schema/"])
 def test_an_answer_in_another_form_is_406(client: Client, path: str) -> None:
     problem(client.get(API + path, headers={"Accept": "text/html"}), 406)
