@@ -18,6 +18,7 @@ from structlog.typing import Processor
 
 EXTRAS: Final = ("ledger", "kind", "outcome", "counts", "node", "status_code")  # of `extra=`; others may be objects
 HIDDEN: Final = "[hidden]"
+LONGEST: Final = 1000  # characters of a message; an address that a client made up may have 60,000
 LEAST: Final = 4  # characters of a secret that is looked for everywhere; a shorter one is in every other word
 LEAST_SEGMENT: Final = 8  # a path's segment that is shorter is a word such as /soroban/rpc, no key
 # Whatever is in the place of a secret is taken for one: user:password@ in an address, what requests say of a path.
@@ -43,9 +44,18 @@ def formatter() -> logging.Formatter:
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             Redactor(),
+            shorten,
             last,
         ],
     )
+
+
+def shorten(logger: object, name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor that cuts long messages: after the secrets are hidden, so that no half of one is left."""
+    message = line.get("event")
+    if isinstance(message, str) and len(message) > LONGEST:
+        line["event"] = f"{message[:LONGEST]}… ({len(message)} characters)"
+    return line
 
 
 class Redactor:

@@ -66,6 +66,12 @@ def test_a_line_is_one_json_object_however_many_lines_the_message_has(lines: io.
     assert line == {"event": 'first\nsecond "', "level": "warning", "logger": "some.name", "ledger": 7}
 
 
+def test_an_address_that_a_client_made_long_is_cut(client: Client, lines: io.StringIO) -> None:
+    client.get(f"/{'a' * 60_000}")
+    [line] = parsed(lines)
+    assert line["event"] == f"Not Found: /{'a' * 988}… (60012 characters)"
+
+
 @pytest.mark.parametrize("given", ["from-the-proxy.1", "x" * 65, "two words", 'a"b', ""])
 def test_a_request_has_an_id_in_its_answer_and_its_lines(client: Client, lines: io.StringIO, given: str) -> None:
     answer = client.get("/nowhere", headers={"X-Request-ID": given})
