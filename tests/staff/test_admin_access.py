@@ -128,3 +128,13 @@ def test_the_base_of_the_admin_knows_no_tables() -> None:
     texts = {path.name: path.read_text() for path in (ROOT / "ajo/staff").rglob("*.py")}
     assert {"admins.py", "display.py", "lists.py"} <= set(texts)
     assert [name for name, text in texts.items() if ".models import" in text.replace("django.db.models", "")] == []
+
+
+def test_passwords_cannot_be_tried_without_end(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ajo.admin.LOGIN_RATE", "2/day")
+    form = {"username": "chief", "password": "guess"}
+    answers = [client.post("/admin/login/", form, REMOTE_ADDR="192.0.2.77") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert 1 <= int(answers[2]["Retry-After"]) <= 86_400
+    assert client.post("/admin/login/", form, REMOTE_ADDR="192.0.2.78").status_code == 200
+    assert client.get("/admin/login/", REMOTE_ADDR="192.0.2.77").status_code == 200
