@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from stellar_sdk.xdr import SCVal
+
 from ajo.soroban.binding import events as announced
-from ajo.soroban.binding.codec import DecodeError
+from ajo.soroban.binding.codec import U64, DecodeError, parse
 from ajo.soroban.binding.events import Event, decode_event
 from ajo.soroban.bulk import insert
 from ajo.soroban.client import RawEvent
@@ -17,6 +19,7 @@ from groups.models import Group, GroupMember, User
 from groups.readings import Undecoded
 
 MAX_BIGINT = 2**63 - 1
+Identity = tuple[int, int, int]  # group, round, wallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,18 @@ class LoggedEvent:
     def group_id(self) -> int | None:
         group_id = self.event.group_id if self.event else None
         return group_id if group_id is not None and 0 < group_id <= MAX_BIGINT else None
+
+    @property
+    def points_at(self) -> int | None:
+        """The group that may have changed. Every event of the contract names it second: one that an upgrade brought,
+        and that nobody here can read, still says where to look."""
+        if self.group_id or len(self.raw.topics) < 2:
+            return self.group_id
+        try:
+            group_id = U64.decode(parse(SCVal, self.raw.topics[1]))
+        except DecodeError:
+            return None
+        return group_id if 0 < group_id <= MAX_BIGINT else None
 
 
 def decode_events(raws: Iterable[RawEvent]) -> list[LoggedEvent]:
@@ -62,13 +77,14 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     )
     told = [e for e in log if e.group_id in rounds]
     users = User.objects.ensure(address for e in told for address in _wallets(e.event))
-    rows: dict[type[HistoryRow], list[HistoryRow]] = {Contribution: [], Payout: [], Refund: []}
+    rows: dict[type[HistoryRow], dict[Identity, HistoryRow]] = {Contribution: {}, Payout: {}, Refund: {}}
     for entry in told:
         row = _row(entry, users, rounds)
         if row is not None:
-            rows[type(row)].append(row)
+            # the contract says each thing once; were it said twice, one row can be written once a statement
+            rows[type(row)].setdefault((row.group_id, row.round, row.user_id), row)
     for model, found in rows.items():
-        model.objects.record(found)
+        model.objects.record(list(found.values()))
     _write_joining_times(told, users)
     return {"events": len(log), **{f"{model.__name__.lower()}s": len(found) for model, found in rows.items()}}
 

@@ -7,7 +7,7 @@ from stellar_sdk import Address, scval
 from stellar_sdk.xdr import ContractDataDurability, LedgerEntryType, LedgerKey, LedgerKeyContractData
 
 from ajo.soroban.binding import DecodeError
-from ajo.soroban.binding.codec import GARBAGE
+from ajo.soroban.binding.codec import GARBAGE, I128_MAX, I128_MIN
 from ajo.soroban.binding.entries import Instance, contract_data, decode_entry
 from ajo.soroban.client import MAX_KEYS, SorobanClient
 from ajo.soroban.models import Checkpoint
@@ -62,10 +62,15 @@ def balance_key(token: str, holder: str) -> str:
 
 
 def _amount(xdr: str) -> int | None:
-    """An asset contract's `{amount, …}`, or the bare i128 of the example token; None where it is neither."""
+    """An asset contract's `{amount, …}`, or the bare i128 of the example token; None where it is neither.
+
+    Whoever makes a group chooses its token, and a token contract may keep anything there.
+    """
     try:
         value = scval.to_native(contract_data(xdr).val)
     except GARBAGE:
         return None
     amount = value.get("amount") if isinstance(value, dict) else value
-    return amount if isinstance(amount, int) else None
+    if not isinstance(amount, int) or isinstance(amount, bool):
+        return None
+    return amount if I128_MIN <= amount <= I128_MAX else None

@@ -6,8 +6,10 @@ after the commit is repeated by the next pass; so a second run changes nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -27,6 +29,9 @@ from groups.reads import refresh_cache
 from groups.sync import set_aside, write_groups
 from groups.tokens import read_tokens, save_tokens
 
+logger = logging.getLogger(__name__)
+
+LEAP_LEDGERS, LEAP_TIME = 20_000, timedelta(days=1)  # a pass that moves on by more looks twice
 LOAD_BATCH = 500  # groups read and committed at a time while the tables are first filled
 
 
@@ -62,10 +67,12 @@ def _begin(client: SorobanClient) -> Checkpoint:
     network = client.get_network()
     if network.passphrase != settings.STELLAR_NETWORK_PASSPHRASE:
         raise WrongChain(f"the RPC serves “{network.passphrase}”, STELLAR_NETWORK_PASSPHRASE names another network")
+    contract, start = settings.AJO_CONTRACT_ID, _first_ledger(client)
+    # Before anything is kept: a start ahead of the chain would be waited for, and a wrong contract followed, for ever.
+    if GroupReader(client, contract, start).read([], with_instance=True).instance_entry is None:
+        raise ChainError(f"AJO_CONTRACT_ID: there is no contract {contract} on this network")
     checkpoint, _ = Checkpoint.objects.get_or_create(
-        network_passphrase=network.passphrase,
-        contract=settings.AJO_CONTRACT_ID,
-        defaults={"start_ledger": _first_ledger(client)},
+        network_passphrase=network.passphrase, contract=contract, defaults={"start_ledger": start}
     )
     return checkpoint
 
@@ -121,6 +128,7 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass
     except RpcOutOfRange as failure:
         return _out_of_range(client, checkpoint, failure)
     _refuse_turned_back(client, checkpoint, page)
+    _confirm_leap(client, checkpoint, page)
     if page.latest_ledger < checkpoint.chain_ledger - settings.RPC_MAX_LAG:
         raise NodeLagging(f"the node is at ledger {page.latest_ledger}, {checkpoint.chain_ledger} is known to exist")
     log = decode_events(page.events)
@@ -135,7 +143,11 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass
         counts.update(write_history(log), groups_read=len(readings.groups), groups_changed=len(changed))
         if not checkpoint.cursor:
             _note_first_gap(checkpoint, page)
-    save_tokens(read_tokens(client))
+    try:
+        save_tokens(read_tokens(client))
+    except ChainError as failure:
+        # A group's creator chooses its token: what is wrong with one must not hold up what is committed already.
+        logger.warning("tokens: %s", failure)
     refresh_cache(since=run.started_at)
     return Pass(page.caught_up, page.complete_to)
 
@@ -167,7 +179,8 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
     oldest = client.get_health().oldest_ledger
     if asked >= oldest:
         raise NodeLagging("the node contradicts itself about the ledgers it holds")
-    start = oldest + 2  # it goes on pruning while we read
+    # of two answers the lower one: too low is refused once more, too high would be waited for
+    start = min(oldest, failure.oldest) + 2  # it goes on pruning while we read
     with transaction.atomic():
         if not Checkpoint.objects.advance(checkpoint, cursor="", start_ledger=start, is_loaded=False):
             raise Superseded("another pass was first")
@@ -193,6 +206,21 @@ def _refuse_turned_back(client: SorobanClient, checkpoint: Checkpoint, page: Eve
     )
 
 
+def _confirm_leap(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
+    """A page from far ahead, as after an outage, is asked for twice.
+
+    One slip of a node, once believed, would make every honest answer that comes later look like another chain's.
+    """
+    known = checkpoint.chain_closed_at
+    leap = page.latest_ledger - checkpoint.chain_ledger
+    if known and leap <= LEAP_LEDGERS and page.latest_closed_at - known <= LEAP_TIME:
+        return
+    again = client.get_events(checkpoint.contract, limit=1, start_ledger=page.latest_ledger)
+    apart = abs(again.latest_ledger - page.latest_ledger)
+    if apart > settings.RPC_MAX_LAG or abs(again.latest_closed_at - page.latest_closed_at) > LEAP_TIME:
+        raise NodeLagging("the node contradicts itself about its newest ledger")
+
+
 def _refuse_fewer_groups(checkpoint: Checkpoint, readings: Readings) -> None:
     """No group is ever deleted. Our count was read a little after the page, perhaps from a node further ahead."""
     counted = readings.instance.group_counter if readings.instance else checkpoint.group_count
@@ -214,7 +242,7 @@ def _fits(checkpoint: Checkpoint, page: EventPage) -> bool:
 
 def _outdated(log: Sequence[LoggedEvent]) -> set[int]:
     """The groups that an event speaks of and that were last read before it."""
-    newest = {entry.group_id: entry.raw.ledger for entry in log if entry.group_id}
+    newest = {entry.points_at: entry.raw.ledger for entry in log if entry.points_at}
     synced = dict(Group.objects.filter(id__in=newest).values_list("id", "synced_ledger"))
     return {group_id for group_id, ledger in newest.items() if group_id and synced.get(group_id, 0) < ledger}
 

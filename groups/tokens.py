@@ -16,6 +16,7 @@ from groups.models import Group, Token
 
 # u32 allows more, but no amount of an i128 has more digits to put behind a point
 MAX_DECIMALS = 38
+MAX_TEXT = 64  # characters of a symbol or name; an entry may hold 64 KB, and each body of each group shows the symbol
 
 
 def ensure_tokens(addresses: Iterable[str | None]) -> None:
@@ -70,6 +71,6 @@ def _describe(token: Token, xdr: str) -> None:
         said = token_metadata(xdr)
     except DecodeError:
         return
-    if said.decimals <= MAX_DECIMALS:
+    if said.decimals <= MAX_DECIMALS and max(len(said.symbol), len(said.name)) <= MAX_TEXT:
         token.symbol, token.name = said.symbol, said.name
         token.decimals, token.is_asset_contract = said.decimals, said.is_asset_contract

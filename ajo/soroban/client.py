@@ -52,8 +52,9 @@ MAX_U32 = 2**32 - 1
 # JSON-RPC error codes that say "this node, now" rather than "this request"
 NODE_FAULTS = {-32603, -32000}
 TOO_MUCH = -32001
-OUT_OF_RANGE = re.compile(r"startLedger must be within the ledger range: (\d+) - (\d+)")
-EVENT_ID = re.compile(r"\d{19}-\d{10}")
+OUT_OF_RANGE = re.compile(r"startLedger must be within the ledger range: ([0-9]+) - ([0-9]+)")
+EVENT_ID = re.compile(r"[0-9]{19}-[0-9]{10}")
+BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -163,6 +164,11 @@ def _http_failure(status: int, headers: Mapping[str, str]) -> Exception:
     return RpcUnavailable(f"the RPC answered HTTP {status}")
 
 
+def _storable(text: str) -> str:
+    """A node's own words are logged, stored and shown; PostgreSQL takes neither NUL nor half a surrogate pair."""
+    return text.encode(errors="replace").decode().replace("\0", "?")
+
+
 def _seconds(retry_after: str) -> float:
     """Retry-After in seconds. Providers send seconds; a date, or nothing, is read as one second."""
     return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 1.0
@@ -172,13 +178,14 @@ def _rpc_failure(error: Any) -> Exception:
     code = error.get("code") if isinstance(error, dict) else None
     if not isinstance(code, int):
         return RpcInvalidAnswer("the RPC answered an error without a code")
-    message = str(error.get("message") or "no message")[:500]
+    message = _storable(str(error.get("message") or "no message")[:500])
     if code == TOO_MUCH:
         return RpcTooMuch(message)
     if code in NODE_FAULTS:
         return RpcUnavailable(f"{message} ({code})")
     if code == -32600:
-        if match := OUT_OF_RANGE.search(message):
+        match = OUT_OF_RANGE.search(message)
+        if match and 0 < int(match[1]) <= int(match[2]) <= MAX_U32:
             return RpcOutOfRange(code, message, int(match[1]), int(match[2]))
         return RpcUnavailable(f"{message} ({code})")  # -32600 also wraps the node's own database errors
     return RpcRejected(code, message)
@@ -218,7 +225,7 @@ class SorobanClient:
     def get_network(self) -> Network:
         def read() -> Network:
             answer: GetNetworkResponse = self._server.get_network()
-            return Network(answer.passphrase, answer.protocol_version)
+            return Network(_storable(answer.passphrase), answer.protocol_version)
 
         return self._call("getNetwork", read)
 
@@ -238,6 +245,8 @@ class SorobanClient:
                 raise RpcInvalidAnswer("getLedgerEntries: latestLedger out of range")
             if any(not 0 <= e.last_modified <= answer.latest_ledger for e in found.values()):
                 raise RpcInvalidAnswer("getLedgerEntries: an entry from after its own ledger")
+            if any(not 0 <= (e.live_until or 0) <= MAX_U32 or not BASE64.fullmatch(e.xdr) for e in found.values()):
+                raise RpcInvalidAnswer("getLedgerEntries: an entry that is none")
             return Entries(answer.latest_ledger, found)
 
         return self._call("getLedgerEntries", read)
@@ -259,6 +268,10 @@ class SorobanClient:
             answer = self._server.events(params)
             if not EVENT_ID.fullmatch(answer.cursor):
                 raise RpcInvalidAnswer("getEvents: a cursor that is none")
+            if not 0 < answer.oldest_ledger <= answer.latest_ledger <= MAX_U32:
+                raise RpcInvalidAnswer("getEvents: ledgers out of order")
+            if cursor_ledger(answer.cursor) > answer.latest_ledger:
+                raise RpcInvalidAnswer("getEvents: a cursor ahead of the newest ledger")
             is_full = len(answer.events) >= limit
             if cursor and (answer.cursor < cursor or (is_full and answer.cursor == cursor)):
                 raise RpcInvalidAnswer("getEvents: a cursor that leads back")
@@ -332,6 +345,8 @@ def _raw_event(event: EventInfo, contract: str, latest_ledger: int) -> RawEvent:
         raise RpcInvalidAnswer("getEvents: an event that was not asked for")
     if not re.fullmatch(r"[0-9a-f]{64}", event.transaction_hash):
         raise RpcInvalidAnswer("getEvents: a transaction hash that is none")
+    if not all(map(BASE64.fullmatch, [*event.topic, event.value])):
+        raise RpcInvalidAnswer("getEvents: topics or data that are no base64")
     return RawEvent(
         id=event.id,
         is_system=event.event_type == "system",

@@ -8,6 +8,7 @@ need not be UTF-8.
 
 import base64
 import binascii
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -36,6 +37,7 @@ U32_MAX: Final = 2**32 - 1
 U64_MAX: Final = 2**64 - 1
 I128_MIN: Final = -(2**127)
 I128_MAX: Final = 2**127 - 1
+_SYMBOL_TEXT: Final = re.compile(rb"[A-Za-z0-9_]{0,32}")
 
 
 class DecodeError(ValueError):
@@ -117,10 +119,10 @@ def _i128(value: SCVal) -> int:
 
 
 def _symbol(value: SCVal) -> str:
-    try:
-        return str(arm(value, SCValType.SCV_SYMBOL, "sym").sc_symbol, "ascii")
-    except UnicodeDecodeError as error:
-        raise DecodeError("a symbol beyond ASCII") from error
+    raw = arm(value, SCValType.SCV_SYMBOL, "sym").sc_symbol
+    if not _SYMBOL_TEXT.fullmatch(raw):
+        raise DecodeError("a symbol that the host does not allow")
+    return str(raw, "ascii")
 
 
 def _void(value: SCVal) -> None:
