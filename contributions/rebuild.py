@@ -7,12 +7,13 @@ it committed last. The events that can still be had are applied again afterwards
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from django.db import transaction
 
 from ajo.soroban.client import SorobanClient
-from ajo.soroban.lease import lease
+from ajo.soroban.lease import Held, lease
 from ajo.soroban.models import Checkpoint, SyncRun
 from contributions.deep_sweep import HISTORY, unproven
 from contributions.recovery import Proof, read_history, write_missing
@@ -32,6 +33,7 @@ class Rebuilt:
     done: int = 0
     total: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    is_finished: bool = False
 
     def add(self, **numbers: int) -> None:
         for name, number in numbers.items():
@@ -43,57 +45,68 @@ Run = Callable[[Callable[[SorobanClient], None]], None]
 
 def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]:
     """Make every group and its history what the entries say, yielding after each batch. Needs a checkpoint."""
-    checkpoint = Checkpoint.objects.get()
-    progress = Rebuilt(0 if dry_run else checkpoint.rebuilt_to)
+    progress = Rebuilt(0 if dry_run else Checkpoint.objects.get().rebuilt_to)
 
     def count(client: SorobanClient) -> None:
         """The tables may be wrong about this too."""
+        checkpoint = Checkpoint.objects.get()
         instance = GroupReader(client, checkpoint.contract, checkpoint.ledger).read([], with_instance=True).instance
         progress.total = instance.group_counter if instance else int(checkpoint.group_count)
 
+    def batch(client: SorobanClient) -> None:
+        # no pass of the sync writes newer rows in between; those that are running end soon
+        with lease(SyncRun.Kind.SYNC, patience=PATIENCE) as held:
+            ids = range(progress.done + 1, min(progress.done + BATCH, progress.total) + 1)
+            _rebuild(client, held, list(ids), progress, dry_run=dry_run)
+            progress.done = ids[-1]
+
+    def finish(client: SorobanClient) -> None:
+        """Groups that were made while the rebuild was on are no surplus: counted again, with no pass in between."""
+        with lease(SyncRun.Kind.SYNC, patience=PATIENCE):
+            count(client)
+            if progress.done >= progress.total:
+                _remove_surplus(progress, dry_run=dry_run)
+                progress.is_finished = True
+
     run_read(count)
-    while progress.done < progress.total:
-        ids = list(range(progress.done + 1, min(progress.done + BATCH, progress.total) + 1))
-
-        def batch(client: SorobanClient, ids: list[int] = ids) -> None:
-            # no pass of the sync writes newer rows in between; those that are running end soon
-            with lease(SyncRun.Kind.SYNC, patience=PATIENCE):
-                _rebuild(client, checkpoint, ids, progress, dry_run=dry_run)
-
-        run_read(batch)
-        progress.done = ids[-1]
+    while not progress.is_finished:
+        run_read(batch if progress.done < progress.total else finish)
         yield progress
+
+
+def _remove_surplus(progress: Rebuilt, *, dry_run: bool) -> None:
     surplus = Group.objects.filter(id__gt=progress.total)
     progress.add(groups_removed=surplus.count())
-    if not dry_run:
-        with transaction.atomic():
-            for model, _ in HISTORY:
-                model.objects.filter(group_id__gt=progress.total).delete()
-            surplus.delete()
-            Checkpoint.objects.filter(pk=checkpoint.pk).update(rebuilt_to=0, group_count=progress.total)
-    yield progress
-
-
-def _rebuild(
-    client: SorobanClient, checkpoint: Checkpoint, ids: list[int], progress: Rebuilt, *, dry_run: bool
-) -> None:
-    readings = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(ids)
+    if dry_run:
+        return
     with transaction.atomic():
-        before = _shown(ids)
-        write_groups(readings.groups, force=True)
-        set_aside(readings.undecoded)
-        changed = [group_id for group_id, shown in _shown(ids).items() if before.get(group_id) != shown]
+        for model, _ in HISTORY:
+            model.objects.filter(group_id__gt=progress.total).delete()
+        surplus.delete()
+        Checkpoint.objects.update(rebuilt_to=0, group_count=progress.total)
+
+
+def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuilt, *, dry_run: bool) -> None:
+    checkpoint = Checkpoint.objects.get()  # of now: what is read must be as new as what passes have written since
+    readings = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(ids)
+    held.renew()  # else a pass may have written newer rows
+    # No transaction waits for the chain; but a dry run's, which writes nothing in the end.
+    with transaction.atomic() if dry_run else nullcontext():
+        with transaction.atomic():
+            before = _shown(ids)
+            write_groups(readings.groups, force=True)
+            set_aside(readings.undecoded)
+            changed = [group_id for group_id, shown in _shown(ids).items() if before.get(group_id) != shown]
         progress.add(groups_changed=len(changed), undecoded=len(readings.undecoded))
-        # Entries of history are read inside the transaction: the rows that say which of them to ask for are new here.
-        # Nobody waits for these locks but a reader of the very same group from the chain.
         groups = list(Group.objects.filter(id__in=ids).order_by("id"))
         proofs = read_history(client, checkpoint.contract, groups, progress.counts, again=True)
-        progress.add(**{f"{name}_added": number for name, number in write_missing(proofs).items()})
-        progress.add(**_remove_unproven(proofs))
+        with transaction.atomic():
+            progress.add(**_remove_unproven(proofs))  # first: a wrong row may stand in a right one's place
+            progress.add(**{f"{name}_added": number for name, number in write_missing(proofs).items()})
+            Checkpoint.objects.update(rebuilt_to=ids[-1])
         if dry_run:
             transaction.set_rollback(True)
             return
-        Checkpoint.objects.filter(pk=checkpoint.pk).update(rebuilt_to=ids[-1])
     refresh_groups(ids)
 
 
