@@ -7,8 +7,9 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import transaction
 
+from ajo.soroban.binding.keys import InstanceKey
 from ajo.soroban.client import RawEvent, SorobanClient
-from ajo.soroban.models import ContractEvent, UndecodedEntry
+from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
 from contributions.history import LoggedEvent, decode_events, log_row, write_history
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
@@ -22,7 +23,7 @@ def redecode(run_read: Callable[[Callable[[SorobanClient], None]], None]) -> tup
     before = UndecodedEntry.objects.count()
     waiting = UndecodedEntry.objects.exclude(group_id=None).values_list("group_id", flat=True)
     group_ids = sorted({group_id for group_id in waiting if group_id})
-    for start in range(0, len(group_ids), BATCH):
+    for start in range(0, max(len(group_ids), 1), BATCH):
         batch = group_ids[start : start + BATCH]
         run_read(lambda client, some=batch: _groups(client, some))  # type: ignore[misc]
     _events(list(ContractEvent.objects.filter(id__in=UndecodedEntry.objects.values("key"))))
@@ -31,12 +32,17 @@ def redecode(run_read: Callable[[Callable[[SorobanClient], None]], None]) -> tup
 
 
 def _groups(client: SorobanClient, ids: list[int]) -> None:
-    readings = GroupReader(client, settings.AJO_CONTRACT_ID).read(ids)
+    checkpoint = Checkpoint.objects.current()
+    at_least = checkpoint.ledger if checkpoint else 0  # a row must not be older than the tables' label
+    instance_key = InstanceKey().to_xdr(settings.AJO_CONTRACT_ID)
+    readings = GroupReader(client, settings.AJO_CONTRACT_ID, at_least).read(ids, with_instance=True)
     with transaction.atomic():
         write_groups(readings.groups)
         set_aside(readings.undecoded)
         still = {undecoded.key for undecoded in readings.undecoded}
         UndecodedEntry.objects.filter(group_id__in=readings.groups).exclude(key__in=still).delete()
+        if readings.instance:  # the next pass takes what it says
+            UndecodedEntry.objects.filter(key=instance_key).delete()
         # what happened in these groups while they had no row is in the log
         rows = ContractEvent.objects.filter(group_id__in=readings.groups).order_by("id")
         write_history(decode_events(_raw(row) for row in rows))
