@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from ajo.soroban.client import SorobanClient
-from ajo.soroban.errors import RpcRateLimited, RpcUnavailable, WrongChain
+from ajo.soroban.errors import ChainError, RpcRateLimited, RpcRejected, RpcUnavailable, WrongChain
 from ajo.soroban.models import RpcNode
 
 log = logging.getLogger(__name__)
@@ -68,14 +68,15 @@ class Nodes:
     def run(self, read: Callable[[SorobanClient], T]) -> T:
         """`read` with the first node that manages it. Raises the last one's failure if none does.
 
-        Only a node's own failure (RpcUnavailable) leads to the next; a refusal or another chain is an answer.
+        A node's own failure leads to the next, and so does a refusal: what is asked here any node of a release that
+        we know would answer. Another chain is an answer.
         """
-        failure: RpcUnavailable | None = None
+        failure: RpcUnavailable | RpcRejected | None = None
         for node in self._in_order():
             try:
                 node.check_network()
                 result = read(node.client)
-            except RpcUnavailable as unavailable:
+            except (RpcUnavailable, RpcRejected) as unavailable:
                 failure = unavailable
                 self._leave(node, unavailable)
             else:
@@ -90,7 +91,7 @@ class Nodes:
         left = dict(is_left.values_list("name", "left_until"))
         return sorted(self._nodes, key=lambda node: left.get(node.name) or timezone.now() - timedelta(days=1))
 
-    def _leave(self, node: Node, failure: RpcUnavailable) -> None:
+    def _leave(self, node: Node, failure: ChainError) -> None:
         log.warning("RPC node %s: %s", node.name, failure, extra={"node": node.name})
         row, _ = RpcNode.objects.get_or_create(name=node.name)
         seconds: float = min(FIRST_LEAVE * 2 ** min(row.failures, 10), LONGEST_LEAVE)

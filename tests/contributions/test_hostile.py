@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 from stellar_sdk import Address, StrKey, scval
 from stellar_sdk.xdr import ContractDataDurability, ContractDataEntry, ExtensionPoint, LedgerEntryData, LedgerEntryType
 
@@ -17,6 +18,7 @@ from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError, NodeLagging, RpcUnavailable
 from ajo.soroban.models import Checkpoint, SyncRun, UndecodedEntry
 from ajo.soroban.nodes import nodes
+from ajo.soroban.sandbox.rpc_error import METHOD_NOT_FOUND, RpcError
 from ajo.soroban.sandbox.sandbox import Sandbox
 from contributions.deep_sweep import sweep_deep
 from contributions.models import Contribution
@@ -278,3 +280,21 @@ def test_a_group_that_is_made_during_a_rebuild_is_no_surplus(sandbox: Sandbox, c
     assert_equal(sandbox)
     assert int(Checkpoint.objects.get().group_count) == 2
     assert step.counts["groups_removed"] == 0
+
+
+def test_a_node_that_refuses_what_others_answer_is_left(
+    sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings
+) -> None:
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    with Sandbox(sandbox.chain.replica()) as older:
+
+        def refuse(method: str, params: Any) -> Any:
+            raise RpcError(METHOD_NOT_FOUND, f"{method} is not known here")
+
+        older.rpc.call = refuse  # type: ignore[method-assign]
+        settings.SOROBAN_RPC_URL = [older.url, sandbox.url]
+        nodes.cache_clear()
+        make_groups(sandbox, 1)
+        sync()
+    assert_equal(sandbox)
