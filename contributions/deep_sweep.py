@@ -53,7 +53,7 @@ def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], 
 
 
 def unproven(proof: Proof, model: type[HistoryRow], name: str) -> list[int]:
-    """Rows that should have an entry on the chain and have none; those younger than the proof are not asked."""
+    """Rows that should have an entry on the chain and have none, or another amount; younger ones stay."""
     proven = getattr(proof, name)
     rows = model.objects.filter(group_id=proof.group.pk).select_related("user")
     if model is Contribution:
@@ -61,5 +61,9 @@ def unproven(proof: Proof, model: type[HistoryRow], name: str) -> list[int]:
     return [
         row.pk
         for row in rows
-        if (row.round, row.user.wallet_address) not in proven and (row.ledger is None or row.ledger <= proof.ledger)
+        if (
+            (row.round, row.user.wallet_address) not in proven
+            or (model is Contribution and row.amount != proof.group.contribution_amount)
+        )
+        and (row.ledger is None or row.ledger <= proof.ledger)
     ]

@@ -39,6 +39,8 @@ def spoil() -> None:
     user = User.objects.order_by("id")[0]
     Contribution.objects.create(group_id=999, user=user, round=1, amount=1)
     Contribution.objects.create(group_id=group.pk, user=user, round=77, amount=1)
+    wrong = Contribution.objects.exclude(group_id=999).exclude(round=77).order_by("id")[0]
+    Contribution.objects.filter(pk=wrong.pk).update(amount=wrong.amount + 1, event_id=None, ledger=None, tx_hash=None)
 
 
 def test_an_empty_database_is_filled(sandbox: Sandbox) -> None:
@@ -60,6 +62,7 @@ def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
     said = command("rebuild", "--dry-run")
     assert "would change" in said
     assert "groups_removed 1" in said
+    assert "contributions_removed 2" in said  # the one of round 77 and the one of another amount
     assert differences(contract_entries(sandbox.chain)) == wrong
     command("rebuild")
     assert differences(contract_entries(sandbox.chain)) == []
