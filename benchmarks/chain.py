@@ -33,6 +33,11 @@ EVENTS_A_GROUP = 2 * MEMBERS + 1
 EVENTS_A_LEDGER = 50
 
 
+def closing(ledger: int) -> datetime:
+    """When this ledger closed."""
+    return START + timedelta(seconds=5 * ledger)
+
+
 class Canned:
     """In place of the transport: a chain whose answers are written before the clock starts."""
 
@@ -57,12 +62,12 @@ class Canned:
         page = params["pagination"]
         start = int(page["cursor"].split("-")[1]) if page.get("cursor") else 0
         found = self.events[start : start + page["limit"]]
-        closed = int(START.timestamp())
         end = start + len(found)
         ledger = self.ledger if end == len(self.events) else LEDGER + end // EVENTS_A_LEDGER
+        newest, oldest = (int(closing(each).timestamp()) for each in (self.ledger, 1))
         return (
-            f'{{"latestLedger":{self.ledger},"oldestLedger":1,"latestLedgerCloseTime":"{closed + 5 * self.ledger}",'
-            f'"oldestLedgerCloseTime":"{closed}","cursor":"{event_id(ledger, end)}","events":[{",".join(found)}]}}'
+            f'{{"latestLedger":{self.ledger},"oldestLedger":1,"latestLedgerCloseTime":"{newest}",'
+            f'"oldestLedgerCloseTime":"{oldest}","cursor":"{event_id(ledger, end)}","events":[{",".join(found)}]}}'
         )
 
 
@@ -85,6 +90,7 @@ def announced(group: int, members: Sequence[str]) -> list[events.Event]:
 def history(first: int, count: int) -> tuple[Canned, dict[int, GroupReading]]:
     """`count` events of new groups from the id `first` on, and the groups as the chain has them afterwards."""
     canned, readings, log = Canned(), {}, []
+    newest = canned.ledger = LEDGER + count // EVENTS_A_LEDGER + 2
     for group in range(first, first + count // EVENTS_A_GROUP):
         members = tuple(wallet(group * MEMBERS + position) for position in range(MEMBERS))
         began = int(START.timestamp()) + 10
@@ -93,17 +99,16 @@ def history(first: int, count: int) -> tuple[Canned, dict[int, GroupReading]]:
         )
         xdr = entries.Entry(settings.AJO_CONTRACT_ID, GroupKey(group), state).to_xdr()
         readings[group] = GroupReading(
-            LEDGER * 2, state, xdr, None, "", None, "", frozenset(), modified_ledger=LEDGER, live_until=None
+            newest, state, xdr, None, "", None, "", frozenset(), modified_ledger=LEDGER, live_until=None
         )
         log += announced(group, members)
-    canned.ledger = LEDGER + len(log) // EVENTS_A_LEDGER + 2
     for number, event in enumerate(log):
         topics, value = event.encode()
         ledger = LEDGER + 1 + number // EVENTS_A_LEDGER
-        closed = START + timedelta(seconds=5 * ledger)
+        closed = f"{closing(ledger):%Y-%m-%dT%H:%M:%SZ}"
         canned.events.append(
             json.dumps({
-                "type": "contract", "ledger": ledger, "ledgerClosedAt": closed.isoformat().replace("+00:00", "Z"),
+                "type": "contract", "ledger": ledger, "ledgerClosedAt": closed,
                 "contractId": settings.AJO_CONTRACT_ID, "id": event_id(ledger, number), "txHash": f"{number:064x}",
                 "operationIndex": 0, "transactionIndex": 1, "inSuccessfulContractCall": True, "topic": topics,
                 "value": value,
@@ -127,7 +132,8 @@ def measure_events(count: int) -> dict[str, float]:
     canned, readings = history(newest + 1, count)
     for start in range(0, len(readings), 200):
         write_groups(dict(list(readings.items())[start : start + 200]))
-    Checkpoint.objects.filter(pk=checkpoint.pk).update(cursor="", chain_closed_at=START)
+    # a sync that has followed this chain up to here: nothing is missing before the first event
+    Checkpoint.objects.filter(pk=checkpoint.pk).update(cursor=event_id(LEDGER), chain_closed_at=closing(LEDGER))
     refresh_cache(since=datetime.now(UTC))
     client = client_of(canned)
     raws = client.get_events(settings.AJO_CONTRACT_ID, start_ledger=LEDGER, limit=len(canned.events)).events

@@ -152,12 +152,14 @@ def p99(place: Place, groups: int, events: int, rate: float) -> Iterator[Measure
         with subprocess.Popen(argv, env=place.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as sync:
             assert sync.stdin
             assert sync.stdout
-            while "READY" not in sync.stdout.readline():
-                pass
+            if not any("READY" in line for line in sync.stdout):
+                raise SystemExit("the sync ended before it began")
             sync.stdin.write("\n")
             sync.stdin.flush()
             beside = web.wrk(paths, seconds, pause=10)
             sync.stdout.read()
+        if sync.returncode:
+            raise SystemExit("the sync beside the reads failed")
     yield Measure(f"p99 while {events:,} events are synced", beside.p99, alone.p99, "ms", 3)
 
 
