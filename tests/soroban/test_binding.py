@@ -2,16 +2,19 @@
 
 import base64
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stellar_sdk import Keypair, StrKey, scval
+from stellar_sdk import Address, Keypair, StrKey, scval
 from stellar_sdk.xdr import (
     ContractDataDurability,
     LedgerEntryData,
     LedgerEntryType,
+    LedgerKey,
+    LedgerKeyContractData,
     SCMap,
     SCMapEntry,
     SCSymbol,
@@ -34,7 +37,19 @@ from ajo.soroban.binding.entries import (
 )
 from ajo.soroban.binding.events import Created, Unknown, Upgraded, decode_event
 from ajo.soroban.binding.functions import FUNCTIONS, decode_args, decode_result, encode_args, encode_result
-from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey, MetadataKey, decode_key
+from ajo.soroban.binding.keys import (
+    ContribKey,
+    GroupKey,
+    InstanceKey,
+    InsuranceClaimKey,
+    Key,
+    MetadataKey,
+    PayoutKey,
+    RefundKey,
+    RefundRequestKey,
+    RefundVoteKey,
+    decode_key,
+)
 from ajo.soroban.sandbox import token
 from tests.soroban.recordings import document, entries, steps
 
@@ -91,6 +106,46 @@ def test_every_recorded_key_and_entry_is_written_again_as_it_was() -> None:
         assert (entry.contract, entry.key) == (contract, found)
         count += 1
     assert count > 1000
+
+
+def keys_and_their_scvals() -> Iterator[tuple[Key, SCVal]]:
+    """Every kind of key with the least, the largest and an ordinary number, and stellar-sdk's objects for it."""
+    yield InstanceKey(), SCVal(SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE)
+    one: dict[str, Callable[[int], Key]] = {
+        "GROUP": GroupKey,
+        "METADATA": MetadataKey,
+        "REFREQ": RefundRequestKey,
+        "INSCLAIM": InsuranceClaimKey,
+    }
+    two: dict[str, Callable[[int, str], Key]] = {"PAYOUT": PayoutKey, "REFVOTE": RefundVoteKey, "REFUND": RefundKey}
+    for number in (0, 1, 2**32, 2**64 - 1):
+        head = [scval.to_uint64(number)]
+        for name, kind in one.items():
+            yield kind(number), scval.to_vec([scval.to_symbol(name), *head])
+        for wallet in (ALICE, WALLET):
+            tail = [scval.to_address(wallet)]
+            for name, of_wallet in two.items():
+                yield of_wallet(number, wallet), scval.to_vec([scval.to_symbol(name), *head, *tail])
+            for cycle in (0, 1, 2**32 - 1):
+                paid = [scval.to_symbol("CONTRIB"), *head, scval.to_uint32(cycle), *tail]
+                yield ContribKey(number, cycle, wallet), scval.to_vec(paid)
+
+
+def test_every_key_is_the_bytes_that_stellar_sdk_writes() -> None:
+    for contract in (CONTRACT, WALLET):
+        for key, value in keys_and_their_scvals():
+            data = LedgerKeyContractData(
+                Address(contract).to_xdr_sc_address(), value, ContractDataDurability.PERSISTENT
+            )
+            expected = LedgerKey(LedgerEntryType.CONTRACT_DATA, contract_data=data).to_xdr()
+            assert key.to_xdr(contract) == expected
+            assert decode_key(expected) == (contract, key)
+
+
+@pytest.mark.parametrize("key", [GroupKey(-1), GroupKey(2**64), ContribKey(1, 2**32, ALICE), PayoutKey(1, "M")])
+def test_a_key_with_a_part_out_of_range_is_not_written(key: Key) -> None:
+    with pytest.raises((ValueError, struct.error)):
+        key.to_xdr(CONTRACT)
 
 
 def test_every_recorded_event_is_known_and_written_again_as_it_was() -> None:
