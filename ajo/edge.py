@@ -130,7 +130,7 @@ class Edge:
         if constant is None:
             return None
         found = self._find(number)
-        if found is None or not reads.admits(address_of_client(environ)):
+        if found is None or not found.body or not reads.admits(address_of_client(environ)):
             return None
         if found is ABSENT:
             return ("404 Not Found", absent_headers(constant), ABSENT.body) if not min_ledger else None

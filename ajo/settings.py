@@ -180,6 +180,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff sign in once a day
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if "://" in PUBLIC_URL else []
 SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
@@ -234,6 +235,8 @@ LOGGING = {
         # Their records reach the root handler; Django's own would mail administrators that nobody configured.
         "django": {"handlers": [], "level": _LEVEL, "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
+        # Who asks for another host gets a 400; a traceback for each would let anybody fill the log.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         "psycopg": {"level": _LEVEL},  # has a level of its own otherwise
         # The pool tells of every connection that it lends: three lines for each request.
         "psycopg.pool": {"level": "WARNING" if _LEVEL == "INFO" else _LEVEL},

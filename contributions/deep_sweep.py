@@ -16,7 +16,7 @@ from contributions.sweep import Counts, Progress, Run, sweep
 from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
-from groups.sync import set_aside, write_groups
+from groups.sync import write_readings
 
 BATCH = 50  # groups read and committed together
 HISTORY: tuple[tuple[type[HistoryRow], str], ...] = (
@@ -38,14 +38,14 @@ def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], 
     readings = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(ids)
     counts["calls"] += readings.calls
     counts["groups"] += len(ids)
-    changed = write_groups(readings.groups)
-    set_aside(readings.undecoded)
+    changed = write_readings(readings)
     refresh_groups(changed)
-    groups = list(Group.objects.filter(id__in=ids).order_by("id"))
+    groups = list(Group.objects.filter(id__in=ids, unreadable_since=None).order_by("id"))
     proofs = read_history(client, checkpoint.contract, groups, counts)
     # what changed after the events that we have read is news, not drift: its event is still to come
     reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
-    counts["drift_state"] += sum(readings.groups[group_id].modified_ledger <= reached for group_id in changed)
+    seen = [readings.groups[group_id] for group_id in changed if group_id in readings.groups]
+    counts["drift_state"] += sum(reading.modified_ledger <= reached for reading in seen)
     counts["drift_history"] += sum(write_missing(proofs, up_to=reached).values())
     counts["unproven"] += sum(len(unproven(proof, model, name)) for proof in proofs for model, name in HISTORY)
     if checkpoint.group_count in ids:

@@ -68,12 +68,14 @@ def undecoded(log: Iterable[LoggedEvent], ledger: int) -> list[Undecoded]:
 def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     """Append to the event log and write contributions, payouts and refunds; returns how many of each.
 
-    Within the pass's transaction, after the groups' rows. Again changes nothing. A group without a row (its entry
-    could not be decoded) keeps its events in the log only.
+    Within the pass's transaction, after the groups' rows. Again changes nothing. A group whose entry cannot be
+    decoded keeps its events in the log only.
     """
     insert([log_row(entry) for entry in log])
     rounds = dict(
-        Group.objects.filter(id__in={e.group_id for e in log if e.group_id}).values_list("id", "current_round")
+        Group.objects.filter(id__in={e.group_id for e in log if e.group_id}, unreadable_since=None).values_list(
+            "id", "current_round"
+        )
     )
     told = [e for e in log if e.group_id in rounds]
     users = User.objects.ensure(address for e in told for address in _wallets(e.event))

@@ -20,7 +20,7 @@ from contributions.recovery import Proof, read_history, write_missing
 from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
-from groups.sync import set_aside, write_groups
+from groups.sync import write_readings
 
 BATCH = 50  # groups that are read and committed together
 PATIENCE = 60.0  # seconds that a batch waits for the sync's lease: longer than that of a runner that was killed lasts
@@ -94,11 +94,10 @@ def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuil
     with transaction.atomic() if dry_run else nullcontext():
         with transaction.atomic():
             before = _shown(ids)
-            write_groups(readings.groups, force=True)
-            set_aside(readings.undecoded)
+            write_readings(readings, force=True)
             changed = [group_id for group_id, shown in _shown(ids).items() if before.get(group_id) != shown]
         progress.add(groups_changed=len(changed), undecoded=len(readings.undecoded))
-        groups = list(Group.objects.filter(id__in=ids).order_by("id"))
+        groups = list(Group.objects.filter(id__in=ids, unreadable_since=None).order_by("id"))
         proofs = read_history(client, checkpoint.contract, groups, progress.counts, again=True)
         with transaction.atomic():
             progress.add(**_remove_unproven(proofs))  # first: a wrong row may stand in a right one's place

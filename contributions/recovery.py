@@ -69,8 +69,9 @@ class Proof:
 
 def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, held: Held, counts: dict[str, int]) -> None:
     """Recover what each open gap swallowed, group by group; killed, it goes on where it committed last."""
+    readable = Group.objects.filter(unreadable_since=None)  # of the others not even the round is known
     for gap in HistoryGap.objects.filter(recovered_at=None).order_by("pk"):
-        while groups := list(Group.objects.filter(id__gt=gap.recovered_to).order_by("id")[:GROUPS_AT_A_TIME]):
+        while groups := list(readable.filter(id__gt=gap.recovered_to).order_by("id")[:GROUPS_AT_A_TIME]):
             held.renew()
             proofs = read_history(client, checkpoint.contract, groups, counts)
             gap.recovered_to = groups[-1].pk

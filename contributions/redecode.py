@@ -1,19 +1,22 @@
-"""Takes up what was set aside, after an upgrade of ours taught the binding to read it."""
+"""Takes up what was set aside, once the binding can read it: after an upgrade of ours, or of what the chain holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F, OuterRef, Subquery
 
-from ajo.soroban.binding.keys import InstanceKey
+from ajo.soroban.binding.keys import GroupKey, InstanceKey, MetadataKey, RefundRequestKey, decode_key
 from ajo.soroban.client import RawEvent, SorobanClient
 from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
 from contributions.history import LoggedEvent, decode_events, log_row, write_history
+from contributions.recovery import read_history, write_missing
+from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
-from groups.sync import set_aside, write_groups
+from groups.sync import write_readings
 
 BATCH = 100  # groups a transaction
 
@@ -31,21 +34,41 @@ def redecode(run_read: Callable[[Callable[[SorobanClient], None]], None]) -> tup
     return before - left, left
 
 
+def take_up() -> None:
+    """Settle what was set aside of groups that have been read whole since. Asks the chain nothing."""
+    read = Group.objects.filter(pk=OuterRef("group_id"), unreadable_since=None).values("synced_ledger")
+    later = UndecodedEntry.objects.exclude(group_id=None).alias(read=Subquery(read)).filter(read__gt=F("ledger"))
+    entries = [entry for entry in later if _is_of_the_group(entry)]
+    for start in range(0, len(entries), BATCH):
+        with transaction.atomic():
+            _settle(entries[start : start + BATCH])
+
+
+def _is_of_the_group(entry: UndecodedEntry) -> bool:
+    """Whether reading its group reads it; others are parts of the history."""
+    return isinstance(decode_key(entry.key)[1], GroupKey | MetadataKey | RefundRequestKey)
+
+
+def _settle(entries: Sequence[UndecodedEntry]) -> None:
+    """What happened in these groups while nobody could read them is in the log."""
+    UndecodedEntry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
+    rows = ContractEvent.objects.filter(group_id__in={entry.group_id for entry in entries}).order_by("id")
+    write_history(decode_events(_raw(row) for row in rows))
+
+
 def _groups(client: SorobanClient, ids: list[int]) -> None:
     checkpoint = Checkpoint.objects.current()
     at_least = checkpoint.ledger if checkpoint else 0  # a row must not be older than the tables' label
-    instance_key = InstanceKey().to_xdr(settings.AJO_CONTRACT_ID)
-    readings = GroupReader(client, settings.AJO_CONTRACT_ID, at_least).read(ids, with_instance=True)
+    contract = settings.AJO_CONTRACT_ID
+    readings = GroupReader(client, contract, at_least).read(ids, with_instance=True)
+    still = {undecoded.key for undecoded in readings.undecoded}
+    write_readings(readings)
+    if readings.instance:  # the next pass takes what it says
+        UndecodedEntry.objects.filter(key=InstanceKey().to_xdr(contract)).delete()
+    proofs = read_history(client, contract, list(Group.objects.filter(id__in=readings.groups)), {}, again=True)
     with transaction.atomic():
-        write_groups(readings.groups)
-        set_aside(readings.undecoded)
-        still = {undecoded.key for undecoded in readings.undecoded}
-        UndecodedEntry.objects.filter(group_id__in=readings.groups).exclude(key__in=still).delete()
-        if readings.instance:  # the next pass takes what it says
-            UndecodedEntry.objects.filter(key=instance_key).delete()
-        # what happened in these groups while they had no row is in the log
-        rows = ContractEvent.objects.filter(group_id__in=readings.groups).order_by("id")
-        write_history(decode_events(_raw(row) for row in rows))
+        _settle(list(UndecodedEntry.objects.filter(group_id__in=readings.groups).exclude(key__in=still)))
+        write_missing(proofs)  # sets aside again what still cannot be read
     refresh_groups(readings.groups)
 
 

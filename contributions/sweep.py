@@ -20,7 +20,7 @@ from ajo.soroban.runs import recorded
 from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
-from groups.sync import set_aside, write_groups
+from groups.sync import write_readings
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
@@ -50,11 +50,11 @@ def sweep(
 
     `position` is the checkpoint's field that keeps how far a sweep of all groups has come.
     """
+    checkpoint = Checkpoint.objects.current()
+    if checkpoint is None or not checkpoint.is_loaded:
+        raise Superseded("the tables are not filled yet: the sync does that")
     with recorded(SyncRun.Kind.SWEEP) as (run, held):
-        checkpoint = Checkpoint.objects.current()
-        if checkpoint is None or not checkpoint.is_loaded:
-            raise Superseded("the tables are not filled yet: the sync does that")
-        if checkpoint.halted:
+        if checkpoint.refusal:
             raise ChainError(checkpoint.refusal)
         counts = run.counts = dict.fromkeys(names, 0)
         run.ledger = checkpoint.ledger
@@ -99,8 +99,7 @@ def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], 
         return
     readings = GroupReader(client, checkpoint.contract, answer.ledger).read(differing)
     counts["calls"] += readings.calls
-    changed = write_groups(readings.groups)
-    set_aside(readings.undecoded)
+    changed = write_readings(readings)
     refresh_groups(changed)
     counts["groups_changed"] += len(changed)
     # A GROUP entry that changed after the events that we have read is news, not drift: its event is still to come.

@@ -20,13 +20,15 @@ from ajo.soroban.client import EventPage, SorobanClient, cursor_ledger
 from ajo.soroban.errors import ChainError, NodeLagging, RpcOutOfRange, RpcTooMuch, WrongChain
 from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
+from ajo.soroban.nodes import nodes
 from ajo.soroban.runs import recorded
 from contributions.history import LoggedEvent, decode_events, undecoded, write_history
 from contributions.recovery import recover_gaps
+from contributions.redecode import take_up
 from groups.models import Group
 from groups.readings import GroupReader, Readings
 from groups.reads import refresh_cache
-from groups.sync import set_aside, write_groups
+from groups.sync import set_aside, write_readings
 from groups.tokens import read_tokens, save_tokens
 
 logger = logging.getLogger(__name__)
@@ -43,21 +45,34 @@ class Pass:
     ledger: int
 
 
+def run_pass() -> Pass:
+    """A pass with the first node that manages it. What every node says twice is believed: that the chain is another.
+
+    Then nothing heals by itself, for the tables belong to a chain that is no more: the sync halts until a person
+    decides.
+    """
+    try:
+        return nodes().run(sync_pass)
+    except WrongChain as failure:
+        logger.warning("sync: %s: asking once more", failure)
+    try:
+        return nodes().run(sync_pass)
+    except WrongChain as failure:
+        Checkpoint.objects.update(halted=str(failure))
+        raise
+
+
 def sync_pass(client: SorobanClient) -> Pass:
     """Run one pass and record it. Raises ChainError or Superseded with nothing written, the reason in its SyncRun."""
     with recorded(SyncRun.Kind.SYNC) as (run, held):
         checkpoint = Checkpoint.objects.current() or _begin(client)
-        _refuse_other_chain(checkpoint)
-        try:
-            if not checkpoint.is_loaded:
-                _load_state(client, checkpoint, run.counts, held)
-            result = _follow(client, checkpoint, run)
-            if result.caught_up:
-                recover_gaps(client, checkpoint, held, run.counts)
-        except WrongChain as failure:
-            # Nothing heals this by itself: the tables belong to a chain that is no more.
-            Checkpoint.objects.filter(pk=checkpoint.pk).update(halted=str(failure))
-            raise
+        if checkpoint.refusal:
+            raise ChainError(checkpoint.refusal)
+        if not checkpoint.is_loaded:
+            _load_state(client, checkpoint, run.counts, held)
+        result = _follow(client, checkpoint, run)
+        if result.caught_up:
+            recover_gaps(client, checkpoint, held, run.counts)
         run.ledger = result.ledger
     return result
 
@@ -89,32 +104,20 @@ def restart_history(client: SorobanClient) -> None:
     Checkpoint.objects.update(cursor="", start_ledger=_first_ledger(client))
 
 
-def _refuse_other_chain(checkpoint: Checkpoint) -> None:
-    configured = (settings.STELLAR_NETWORK_PASSPHRASE, settings.AJO_CONTRACT_ID)
-    if (checkpoint.network_passphrase, checkpoint.contract) != configured:
-        raise WrongChain(
-            "the tables were filled from another network or contract than STELLAR_NETWORK_PASSPHRASE and "
-            "AJO_CONTRACT_ID name; `manage.py reset_chain --yes` starts afresh"
-        )
-    if checkpoint.halted:
-        raise WrongChain(checkpoint.refusal)
-
-
 def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int], held: Held) -> None:
     """Read every group that was last read before `start_ledger`, in batches that commit: resumed where it stopped."""
     first = _read(client, checkpoint, [], counts, at_least=checkpoint.start_ledger)
-    if first.instance_entry is None:
-        raise ChainError(f"AJO_CONTRACT_ID: there is no contract {checkpoint.contract} on this network")
     total = first.instance.group_counter if first.instance else checkpoint.group_count
-    have = set(Group.objects.filter(synced_ledger__gte=checkpoint.start_ledger).values_list("id", flat=True))
-    missing = [group_id for group_id in range(1, total + 1) if group_id not in have]
-    for start in range(0, len(missing), LOAD_BATCH):
+    if first.instance_entry is None or not (first.instance or total):
+        set_aside(first.undecoded)  # of a contract whose entry was never readable not even the groups are known
+        raise ChainError(f"AJO_CONTRACT_ID: {checkpoint.contract} is no contract that this version can read")
+    for start in range(1, total + 1, LOAD_BATCH):
         held.renew()
-        batch = missing[start : start + LOAD_BATCH]
-        readings = _read(client, checkpoint, batch, counts, at_least=checkpoint.start_ledger)
-        with transaction.atomic():
-            write_groups(readings.groups)
-            set_aside(readings.undecoded)
+        batch = range(start, min(start + LOAD_BATCH, total + 1))
+        read = Group.objects.filter(id__in=batch, synced_ledger__gte=checkpoint.start_ledger)
+        missing = set(batch).difference(read.values_list("id", flat=True))
+        if missing:
+            write_readings(_read(client, checkpoint, missing, counts, at_least=checkpoint.start_ledger))
     ledger = max(checkpoint.start_ledger - 1, checkpoint.ledger, 1)
     if not Checkpoint.objects.advance(checkpoint, ledger=ledger, is_loaded=True):
         raise Superseded("another pass was first")
@@ -127,7 +130,7 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass
         page = _next_page(client, checkpoint, counts)
     except RpcOutOfRange as failure:
         return _out_of_range(client, checkpoint, failure)
-    _refuse_turned_back(client, checkpoint, page)
+    _refuse_turned_back(checkpoint, page)
     _confirm_leap(client, checkpoint, page)
     if page.latest_ledger < checkpoint.chain_ledger - settings.RPC_MAX_LAG:
         raise NodeLagging(f"the node is at ledger {page.latest_ledger}, {checkpoint.chain_ledger} is known to exist")
@@ -138,11 +141,12 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass
     with transaction.atomic():
         if not Checkpoint.objects.advance(checkpoint, **_progress(page, readings)):
             raise Superseded("another pass was first")
-        changed = write_groups(readings.groups)
-        set_aside([*readings.undecoded, *undecoded(log, page.latest_ledger)])
+        changed = write_readings(readings)
+        set_aside(undecoded(log, page.latest_ledger))
         counts.update(write_history(log), groups_read=len(readings.groups), groups_changed=len(changed))
         if not checkpoint.cursor:
             _note_first_gap(checkpoint, page)
+    take_up()
     try:
         save_tokens(read_tokens(client))
     except ChainError as failure:
@@ -172,8 +176,7 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
     """The node does not hold the ledger we want next: it lags, it is another chain's, or it has pruned it."""
     asked = cursor_ledger(checkpoint.cursor) if checkpoint.cursor else checkpoint.start_ledger
     if asked >= failure.oldest:
-        newest = client.get_events(checkpoint.contract, limit=1, start_ledger=failure.latest)
-        _refuse_turned_back(client, checkpoint, newest)
+        _refuse_turned_back(checkpoint, client.get_events(checkpoint.contract, limit=1, start_ledger=failure.latest))
         raise NodeLagging(f"the node is at ledger {failure.latest}, our cursor at {asked}")
     # -32600 says many things: a gap only if the node says the same when asked another way
     oldest = client.get_health().oldest_ledger
@@ -190,20 +193,17 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
     return Pass(caught_up=False, ledger=checkpoint.ledger)
 
 
-def _refuse_turned_back(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
-    """On one chain a later ledger closes later. A lower one that closed later is another chain's, as is the reverse.
-
-    Asked twice, for the verdict stops the sync until a person decides.
-    """
-    if _fits(checkpoint, page):
+def _refuse_turned_back(checkpoint: Checkpoint, page: EventPage) -> None:
+    """On one chain a later ledger closes later. A lower one that closed later is another chain's, as is the reverse."""
+    known = (checkpoint.chain_ledger, checkpoint.chain_closed_at)
+    seen = (page.latest_ledger, page.latest_closed_at)
+    if known[1] is None or seen == known:
         return
-    again = client.get_events(checkpoint.contract, limit=1, start_ledger=page.latest_ledger)
-    if _fits(checkpoint, again):
-        raise NodeLagging("the node contradicts itself about its newest ledger")
-    raise WrongChain(
-        f"the network began again: ledger {again.latest_ledger} closed at {again.latest_closed_at:%F %T}, "
-        f"but we have seen ledger {checkpoint.chain_ledger} close at {checkpoint.chain_closed_at:%F %T}"
-    )
+    if not ((seen[0] > known[0] and seen[1] > known[1]) or (seen[0] < known[0] and seen[1] < known[1])):
+        raise WrongChain(
+            f"the network began again: ledger {seen[0]} closed at {seen[1]:%F %T}, "
+            f"but we have seen ledger {known[0]} close at {known[1]:%F %T}"
+        )
 
 
 def _confirm_leap(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
@@ -230,14 +230,6 @@ def _refuse_fewer_groups(checkpoint: Checkpoint, readings: Readings) -> None:
     if readings.ledger <= checkpoint.chain_ledger + 2 * settings.RPC_MAX_LAG:
         raise NodeLagging(f"{said}: the node is behind the one that said so")
     raise WrongChain(said)
-
-
-def _fits(checkpoint: Checkpoint, page: EventPage) -> bool:
-    known = (checkpoint.chain_ledger, checkpoint.chain_closed_at)
-    seen = (page.latest_ledger, page.latest_closed_at)
-    if known[1] is None or seen == known:
-        return True
-    return (seen[0] > known[0] and seen[1] > known[1]) or (seen[0] < known[0] and seen[1] < known[1])
 
 
 def _outdated(log: Sequence[LoggedEvent]) -> set[int]:

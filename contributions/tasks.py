@@ -13,7 +13,7 @@ from ajo.soroban.nodes import nodes
 from ajo.soroban.runs import prune
 from contributions.deep_sweep import sweep_deep
 from contributions.sweep import sweep_groups
-from contributions.sync import sync_pass
+from contributions.sync import run_pass
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def sync() -> None:
     """Follow the chain until caught up, or until a pass fails."""
     try:
-        while not nodes().run(sync_pass).caught_up:
+        while not run_pass().caught_up:
             log.info("sync: a page is done, more to come")
     except (ChainError, Superseded) as failure:
         log.warning("sync: %s", failure)

@@ -188,6 +188,7 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
         ("Cache", {
             "fields": (
                 "modified_ledger", "synced_ledger", "changed_at", "revision", "synced_at", "live_until_ledger",
+                "unreadable_since",
             ),
         }),
         ("Raw entries", {"fields": ("raw_entry", "raw_metadata"), "classes": ("collapse",)}),

@@ -66,7 +66,8 @@ SELECT g.id::text AS id, g.name, g.description, g.rules, c.wallet_address AS cre
   g.modified_ledger, array_to_json(ARRAY({_MEMBERS})) AS members, ({_REQUEST}) AS refund_request
 """
 _DOCUMENTS: Final = f"""
-SELECT g.id, row_to_json(body)::text AS body, g.revision, g.synced_ledger FROM groups_group g
+SELECT g.id, CASE WHEN g.unreadable_since IS NULL THEN row_to_json(body)::text ELSE '' END AS body, g.revision,
+  g.synced_ledger FROM groups_group g
 JOIN groups_user c ON c.id = g.creator_id LEFT JOIN groups_token t ON t.address = g.token_address,
 LATERAL ({_BODY}) body WHERE g.id = """
 _WITH_FRESHNESS: Final = f"""
@@ -83,7 +84,10 @@ _prepared: WeakSet[psycopg.Connection] = WeakSet()
 
 
 def group_documents(ids: Iterable[int]) -> dict[int, Document]:
-    """The bodies of these groups, those without a row left out. One statement: all parts are of one snapshot."""
+    """The bodies of these groups, those without a row left out. One statement: all parts are of one snapshot.
+
+    A group that cannot be read has an empty body, which takes the place of the one before in the cache.
+    """
     with connection.cursor() as cursor:
         cursor.execute(f"{_DOCUMENTS} ANY(%s)", [list(ids)])
         return {row[0]: Document(row[1].encode(), *row[2:]) for row in cursor.fetchall()}

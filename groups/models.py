@@ -153,7 +153,7 @@ class Group(models.Model):
     created_at = models.DateTimeField(null=True, help_text="By the chain; null if no calendar holds it.")
     round_started_at = models.DateTimeField(null=True, help_text="By the chain; null if no calendar holds it.")
 
-    entry_xdr = models.TextField(help_text="The GROUP entry (LedgerEntryData, base64).")
+    entry_xdr = models.TextField(help_text="The GROUP entry (LedgerEntryData, base64); empty while unreadable.")
     metadata_xdr = models.TextField(blank=True, default="", help_text="The METADATA entry; empty while none is set.")
     modified_ledger = models.BigIntegerField(help_text="When any entry that this row shows last changed on the chain.")
     synced_ledger = models.BigIntegerField(help_text="The ledger at which this row's entries were last read.")
@@ -167,6 +167,9 @@ class Group(models.Model):
     synced_at = models.DateTimeField(db_default=Now(), help_text="By the database's clock.")
     live_until_ledger = models.BigIntegerField(
         null=True, help_text="When the GROUP entry is archived; 0: archived or unknown."
+    )
+    unreadable_since = models.DateTimeField(
+        null=True, help_text="When its entries became such as this version cannot read: the row says what was before."
     )
 
     objects = GroupQuerySet.as_manager()

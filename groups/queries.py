@@ -21,6 +21,7 @@ def listed_groups() -> QuerySet[Group]:
     return (
         Group.objects.prefetch_related("creator", "token")
         .defer("entry_xdr", "metadata_xdr")
+        .filter(unreadable_since=None)
         .annotate(next_address=Subquery(NEXT.values("user__wallet_address")[:1]))
         .order_by("-id")
     )

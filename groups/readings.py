@@ -16,7 +16,7 @@ from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey, Key, MetadataKey, RefundRequestKey
 from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient
-from ajo.soroban.errors import NodeLagging
+from ajo.soroban.errors import NodeLagging, RpcTooMuch
 
 T = TypeVar("T")
 
@@ -80,8 +80,7 @@ class GroupReader:
         shapes: dict[int, on_chain.Group] = {}
         for start in range(0, len(wanted), MAX_KEYS):
             part = wanted[start : start + MAX_KEYS]
-            answer = self._call([key.to_xdr(self._contract) for _, key in part])
-            for group_id, key in part:
+            for (group_id, key), answer in self._answers([(each, [each[1].to_xdr(self._contract)]) for each in part]):
                 if group_id is None:
                     self._instance(key, answer)
                 elif group := self._group(group_id, answer):
@@ -96,21 +95,23 @@ class GroupReader:
         """Read each group whole; the groups that moved meanwhile come back with their new shape."""
         moved: dict[int, on_chain.Group] = {}
         for batch in _batches(shapes.values(), self._contract):
-            answer = self._call([key for _, keys in batch for key in keys.all])
-            for shape, keys in batch:
+            for (shape, keys), answer in self._answers([(each, each[1].all) for each in batch]):
                 group = self._group(shape.id, answer)
                 if group is None:
                     continue
                 if (group.members, group.current_cycle) != (shape.members, shape.current_cycle):
                     moved[shape.id] = group
-                else:
-                    self._result.groups[shape.id] = self._snapshot(group, keys, answer)
+                elif snapshot := self._snapshot(group, keys, answer):
+                    self._result.groups[shape.id] = snapshot
         return moved
 
-    def _snapshot(self, group: on_chain.Group, keys: _GroupKeys, answer: Entries) -> GroupReading:
+    def _snapshot(self, group: on_chain.Group, keys: _GroupKeys, answer: Entries) -> GroupReading | None:
+        """None where there is a refund request that cannot be read: to show none would be wrong."""
         metadata = self._decoded(keys.metadata, group.id, answer, on_chain.Metadata)
         request = self._decoded(keys.refund_request, group.id, answer, on_chain.RefundRequest)
         found = answer.found
+        if request is None and keys.refund_request in found:
+            return None
         entry = found[keys.group]
         return GroupReading(
             ledger=answer.ledger,
@@ -154,6 +155,20 @@ class GroupReader:
             self._result.undecoded.append(Undecoded(key, group_id, entry.xdr, str(failure), answer.ledger))
             return None
         return decoded.value
+
+    def _answers(self, parts: Sequence[tuple[T, list[str]]]) -> Iterator[tuple[T, Entries]]:
+        """Each part with the answer to all of its keys. A node that gives up on so many is asked for half the parts."""
+        try:
+            answer = self._call([key for _, keys in parts for key in keys])
+        except RpcTooMuch:
+            if len(parts) == 1:
+                raise
+            half = len(parts) // 2
+            yield from self._answers(parts[:half])
+            yield from self._answers(parts[half:])
+        else:
+            for part, _ in parts:
+                yield part, answer
 
     def _call(self, keys: Sequence[str]) -> Entries:
         answer = self._client.get_entries(keys)

@@ -10,13 +10,14 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from ajo import cache
+from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.nodes import nodes
 from groups.documents import group_documents
 from groups.models import Group
-from groups.readings import GroupReader
-from groups.sync import set_aside, write_groups
+from groups.readings import GroupReader, Readings
+from groups.sync import write_readings
 
 # Seconds before the last refresh whose changes are looked at again: a pass or a reader of the chain may have died
 # between its commit and its refresh.
@@ -45,7 +46,7 @@ def group_answer(group_id: int, min_ledger: int = 0, admit: Callable[[], None] =
         admit()
         read_group(group_id)
 
-    return cache.read_through(
+    answer = cache.read_through(
         _key(group_id),
         freshness=table_freshness,
         from_rows=lambda: group_documents([group_id]).get(group_id),
@@ -53,27 +54,41 @@ def group_answer(group_id: int, min_ledger: int = 0, admit: Callable[[], None] =
         exists=partial(_can_exist, group_id),
         min_ledger=min_ledger,
     )
+    if not answer.body:
+        raise unreadable()
+    return answer
+
+
+def unreadable() -> cache.Unavailable:
+    """In place of a state that was shown before and is old now."""
+    return cache.Unavailable("The group's entries on the chain cannot be decoded by this version.", retry_after=300)
 
 
 def ensure_group(group_id: int, admit: Callable[[], None] = nobody_asks) -> None:
     """Make sure that the tables have the group, reading it if need be. Raises cache.Absent or cache.Unavailable."""
-    if not Group.objects.filter(pk=group_id).exists():
+    if not Group.objects.filter(pk=group_id, unreadable_since=None).exists():
         group_answer(group_id, admit=admit)
 
 
 def read_group(group_id: int) -> None:
     """Read one group from the chain into the tables, and refresh its body. Raises cache.Unavailable."""
+    checkpoint = Checkpoint.objects.current()
+    if checkpoint and checkpoint.refusal:
+        raise cache.Unavailable("The tables are of another chain than the configured one.", retry_after=300)
+    at_least = checkpoint.ledger if checkpoint else 0  # a node behind the tables cannot say that a group is absent
+
+    def read(client: SorobanClient) -> Readings:
+        readings = GroupReader(client, settings.AJO_CONTRACT_ID, at_least).read([group_id])
+        write_readings(readings)
+        return readings
+
     try:
-        at_least = table_freshness().ledger  # a node that is behind the tables cannot say that a group is absent
-        readings = nodes().run(lambda client: GroupReader(client, settings.AJO_CONTRACT_ID, at_least).read([group_id]))
+        readings = nodes().run(read)
     except ChainError as failure:
         raise cache.Unavailable(f"The chain cannot be read: {failure}") from failure
-    if readings.undecoded:
-        set_aside(readings.undecoded)
+    refresh_groups([group_id])
     if group_id not in readings.groups and group_id not in readings.absent:
-        raise cache.Unavailable("The group's entry on the chain cannot be decoded by this version.", retry_after=300)
-    write_groups(readings.groups)
-    refresh_groups(readings.groups)
+        raise unreadable()
 
 
 def refresh_groups(group_ids: object) -> None:

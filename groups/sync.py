@@ -12,7 +12,7 @@ from ajo.soroban.errors import WrongChain
 from ajo.soroban.models import UndecodedEntry
 from ajo.soroban.times import moment
 from groups.models import Group, GroupMember, RefundRequest, User
-from groups.readings import GroupReading, Undecoded
+from groups.readings import GroupReading, Readings, Undecoded
 from groups.tokens import ensure_tokens
 
 # everything of a row that a reading decides; `synced_*` are written for unchanged rows too
@@ -20,9 +20,32 @@ FROM_CHAIN = [
     "name", "description", "rules", "creator", "token", "contribution_amount", "cycle_duration", "grace_period",
     "penalty_rate", "insurance_rate_bps", "max_members", "member_count", "current_round", "payout_index",
     "contributions_received", "status", "created_at", "round_started_at", "entry_xdr", "metadata_xdr",
-    "modified_ledger", "synced_ledger", "changed_at", "revision", "synced_at", "live_until_ledger",
+    "modified_ledger", "synced_ledger", "changed_at", "revision", "synced_at", "live_until_ledger", "unreadable_since",
 ]  # fmt: skip
-COMPARED = ["entry_xdr", "metadata_xdr", "contributions_received", "modified_ledger", "live_until_ledger"]
+COMPARED = [
+    "entry_xdr", "metadata_xdr", "contributions_received", "modified_ledger", "live_until_ledger", "unreadable_since",
+]  # fmt: skip
+
+
+def write_readings(readings: Readings, *, force: bool = False) -> set[int]:
+    """Write what was read and set aside what could not be; returns the ids of the groups whose bodies changed.
+
+    A group of which a part cannot be read keeps its row, but nobody is shown it until a later reading: it is old.
+    """
+    with transaction.atomic():
+        changed = write_groups(readings.groups, force=force)
+        unreadable: dict[int, list[int]] = {}
+        for entry in readings.undecoded:
+            if entry.group_id is not None and entry.group_id not in readings.groups:
+                unreadable.setdefault(entry.ledger, []).append(entry.group_id)
+        for ledger, ids in unreadable.items():
+            known = Group.objects.filter(id__in=ids, unreadable_since=None).order_by("id").select_for_update()
+            hidden = {old.pk for old in known.only("synced_ledger") if force or old.synced_ledger <= ledger}
+            Group.objects.filter(id__in=hidden).update(unreadable_since=Now(), entry_xdr="", synced_ledger=ledger)
+            Group.objects.filter(id__in=hidden).touch()
+            changed |= hidden
+        set_aside(readings.undecoded)
+    return changed
 
 
 def write_groups(readings: Mapping[int, GroupReading], *, force: bool = False) -> set[int]:

@@ -23,7 +23,7 @@ from ajo.soroban.models import ContractEvent
 from groups.filters import GroupFilter
 from groups.models import Group, GroupMember, User
 from groups.queries import groups_of, known_user, listed_groups, memberships
-from groups.reads import ensure_group, group_answer
+from groups.reads import ensure_group, group_answer, unreadable
 from groups.serializers import (
     DueSerializer,
     GroupDetailSerializer,
@@ -116,6 +116,11 @@ class UserDueViewSet(ReadViewSet):
 
     def narrow(self, queryset: QuerySet[GroupMember]) -> QuerySet[GroupMember]:
         return queryset.filter(user=known_user(address_of(self.kwargs["address"])))
+
+    def shown(self, rows: Sequence[Any]) -> Sequence[Any]:
+        if any(row.group.unreadable_since for row in rows):
+            raise unreadable()  # to leave a due out would say that nothing is to be paid
+        return rows
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "now": timezone.now()}

@@ -47,7 +47,7 @@ def database_problems() -> list[str]:
         return ["database: does not answer"]
     except DatabaseError:
         return ["database: its tables do not fit this version"]
-    if checkpoint is not None and checkpoint.halted:
+    if checkpoint is not None and checkpoint.refusal:
         return [f"sync: stopped: {checkpoint.refusal}"]
     return []
 
@@ -65,15 +65,17 @@ def redis_problems() -> list[str]:
 
 
 def chain_problems() -> list[str]:
-    """How long the chain has been silent, by the database's clock, and whether anybody is left to ask."""
+    """How long the chain has been silent, by the database's clock, whether anybody is left to ask, and our own lag."""
     silence = ExpressionWrapper(Now() - F("heard_at"), output_field=DurationField())
     try:
-        row = Checkpoint.objects.order_by("id").annotate(silence=silence).values_list("silence").first()
+        known = Checkpoint.objects.order_by("id").annotate(silence=silence)
+        row = known.values_list("silence", "ledger", "chain_ledger").first()
         left = RpcNode.objects.filter(name__in=node_names(), left_until__gt=Now()).count()
     except DatabaseError:
         return ["database: does not answer"]
     problems = ["chain: every RPC node fails"] * (left == len(settings.SOROBAN_RPC_URL))
     if row is None or row[0] is None:
         return ["chain: not heard from yet", *problems]
-    seconds = row[0].total_seconds()
+    seconds, behind = row[0].total_seconds(), row[2] - row[1]
+    problems += [f"sync: {behind} ledgers behind the chain"] * (behind > settings.RPC_MAX_LAG)
     return [f"chain: not heard from for {seconds:.0f} seconds"] * (seconds > settings.STALE_AFTER) + problems

@@ -116,7 +116,7 @@ def _from_database() -> Iterator[Metric]:
         if since is not None:
             yield GaugeMetricFamily(name, text, max(0.0, (now - since).total_seconds()))
     yield CounterMetricFamily("ajo_drift", "Differences that no event announced.", checkpoint.drift_total)
-    yield GaugeMetricFamily("ajo_halted", "Whether the sync waits for a person.", bool(checkpoint.halted))
+    yield GaugeMetricFamily("ajo_halted", "Whether the sync waits for a person.", bool(checkpoint.refusal))
     yield GaugeMetricFamily("ajo_groups", "Groups that the contract has made.", checkpoint.group_count)
     yield from _lives(checkpoint)
 

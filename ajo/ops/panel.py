@@ -41,7 +41,7 @@ def panel() -> list[Fact]:
         Fact("Network", checkpoint.network_passphrase),
         Fact("Contract", checkpoint.contract + (" (paused)" if checkpoint.paused else "")),
         Fact("Groups made", str(checkpoint.group_count)),
-        Fact("Sync", f"stopped: {checkpoint.refusal}" if checkpoint.halted else "goes on", bool(checkpoint.halted)),
+        Fact("Sync", f"stopped: {checkpoint.refusal}" if checkpoint.refusal else "goes on", bool(checkpoint.refusal)),
         Fact("Tables at ledger", f"{checkpoint.ledger}{'' if checkpoint.is_loaded else ', still loading'}"),
         Fact("Chain at ledger", f"{checkpoint.chain_ledger}, {behind} ahead of the tables"),
         Fact("Chain heard", "never" if heard is None else f"{heard:.0f} s ago{', stale' if stale else ''}", stale),

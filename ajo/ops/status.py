@@ -45,7 +45,9 @@ class StatusSerializer(serializers.Serializer[Any]):
     stale = serializers.BooleanField(read_only=True)
     paused = serializers.BooleanField(read_only=True, allow_null=True, help_text="Whether the contract is.")
     group_count = U64StringField(help_text="Groups that the contract has made.")
-    halted = serializers.BooleanField(read_only=True, help_text="Whether the sync waits for a person.")
+    halted = serializers.CharField(
+        read_only=True, allow_null=True, help_text="Why the sync waits for a person, and what they can do."
+    )
     last_sync = RunSerializer(read_only=True, allow_null=True)
     last_sweep = RunSerializer(read_only=True, allow_null=True)
     gaps = GapSerializer(many=True, read_only=True)
@@ -73,7 +75,7 @@ class StatusViewSet(ReadViewSet):
             "stale": self.fresh is None or self.fresh.stale,
             "paused": checkpoint.paused if known else None,
             "group_count": checkpoint.group_count,
-            "halted": bool(checkpoint.halted),
+            "halted": (checkpoint.refusal or None) if known else None,
             "last_sync": _last(SyncRun.Kind.SYNC),
             "last_sweep": _last(SyncRun.Kind.SWEEP),
             "gaps": list(HistoryGap.objects.order_by("-id")[:MAX_GAPS]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
@@ -83,8 +84,14 @@ class Checkpoint(models.Model):
 
     @property
     def refusal(self) -> str:
-        """Why the sync refuses to go on, and what a person can do; empty while it goes on."""
-        return f"{self.halted}; `manage.py reset_chain --yes` starts afresh" if self.halted else ""
+        """Why nothing of the configured chain may be written, and what a person can do; empty while it may."""
+        why = self.halted
+        if (self.network_passphrase, self.contract) != (settings.STELLAR_NETWORK_PASSPHRASE, settings.AJO_CONTRACT_ID):
+            why = (
+                "the tables were filled from another network or contract than STELLAR_NETWORK_PASSPHRASE and "
+                "AJO_CONTRACT_ID name"
+            )
+        return f"{why}; `manage.py reset_chain --yes` starts afresh" if why else ""
 
 
 class ContractEvent(models.Model):

@@ -69,20 +69,20 @@ class Nodes:
         """`read` with the first node that manages it. Raises the last one's failure if none does.
 
         A node's own failure leads to the next, and so does a refusal: what is asked here any node of a release that
-        we know would answer. Another chain is an answer.
+        we know would answer. WrongChain is raised only where every node follows another chain: one may have been reset.
         """
-        failure: RpcUnavailable | RpcRejected | None = None
+        failures: list[ChainError] = []
         for node in self._in_order():
             try:
                 node.check_network()
                 result = read(node.client)
-            except (RpcUnavailable, RpcRejected) as unavailable:
-                failure = unavailable
-                self._leave(node, unavailable)
+            except (RpcUnavailable, RpcRejected, WrongChain) as failure:
+                failures.append(failure)
+                self._leave(node, failure)
             else:
                 self._welcome(node)
                 return result
-        raise failure or WrongChain("SOROBAN_RPC_URL names no address")
+        raise next((failure for failure in reversed(failures) if not isinstance(failure, WrongChain)), failures[-1])
 
     def _in_order(self) -> list[Node]:
         """By preference, those that are to be left alone last: none is so bad that not asking at all is better."""

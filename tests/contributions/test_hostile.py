@@ -13,7 +13,7 @@ from stellar_sdk.xdr import ContractDataDurability, ContractDataEntry, Extension
 from ajo.soroban.binding.codec import b64, encode_symbol
 from ajo.soroban.binding.entries import Instance, TokenText, encode_entry
 from ajo.soroban.binding.instance import TOKEN_TEXT, encode_instance
-from ajo.soroban.binding.keys import InstanceKey
+from ajo.soroban.binding.keys import GroupKey, InstanceKey
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError, NodeLagging, RpcUnavailable
 from ajo.soroban.models import Checkpoint, SyncRun, UndecodedEntry
@@ -29,7 +29,7 @@ from contributions.sync import sync_pass
 from contributions.tasks import sync
 from groups.models import Group, Token
 from groups.tokens import _describe
-from tests.contributions.test_sync import assert_equal, catch_up, make_groups
+from tests.following import assert_equal, catch_up, make_groups
 from tests.histories import History, wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -251,7 +251,9 @@ def test_a_rebuild_and_a_redecode_believe_no_node_behind_the_tables(
     (_, second) = wallets(2)
     sandbox.chain.call(second, "join_group", second, 1)
     sandbox.chain.close_ledger()
-    UndecodedEntry.objects.create(key="of group 1", group_id=1, xdr="AAAA", error="not known then", ledger=1)
+    UndecodedEntry.objects.create(
+        key=GroupKey(1).to_xdr(sandbox.contract), group_id=1, xdr="AAAA", error="not known then", ledger=1
+    )
     with Sandbox(behind) as lagging:
         slow = SorobanClient(lagging.url, retries=0)
 

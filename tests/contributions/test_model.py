@@ -51,7 +51,7 @@ GARBAGE = (
 )
 # Where a pass may die: each is called once in every pass that has something to write.
 DEATHS = (
-    "contributions.sync.write_groups",
+    "contributions.sync.write_readings",
     "contributions.sync.write_history",
     "contributions.sync.read_tokens",  # the first call after the commit
     "contributions.sync.refresh_cache",

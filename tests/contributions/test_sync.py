@@ -1,6 +1,5 @@
 """The sync against the sandbox over HTTP: whatever happened on the chain, the tables equal its entries."""
 
-import base64
 from collections import Counter
 from typing import Any
 
@@ -9,35 +8,23 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 from stellar_sdk import scval
-from stellar_sdk.xdr import LedgerEntryData
 
 from ajo import cache
-from ajo.soroban.binding.keys import GroupKey
 from ajo.soroban.client import SorobanClient
-from ajo.soroban.errors import RpcUnavailable, WrongChain
-from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun, UndecodedEntry
+from ajo.soroban.errors import RpcUnavailable
+from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
 from ajo.soroban.sandbox.sandbox import Sandbox
 from contributions.deep_sweep import sweep_deep
 from contributions.models import Contribution, Payout
-from contributions.redecode import redecode
 from contributions.solvency import check_solvency
 from contributions.sweep import sweep_groups
 from contributions.sync import sync_pass
 from groups.models import Group, GroupMember, Token
 from groups.reads import group_answer
-from tests.histories import DAY, History, contract_entries, wallets
-from tests.truth import differences
+from tests.following import assert_equal, catch_up, make_groups
+from tests.histories import DAY, History, wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def catch_up(client: SorobanClient) -> None:
-    while not sync_pass(client).caught_up:
-        pass
-
-
-def assert_equal(sandbox: Sandbox) -> None:
-    assert differences(contract_entries(sandbox.chain)) == []
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -162,13 +149,6 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(
     assert [step.done for step in sweep(lambda read: read(client_of_chain))] == [10, 20, 25]
 
 
-def make_groups(sandbox: Sandbox, count: int) -> None:
-    (creator,) = wallets(1)
-    for _ in range(count):
-        sandbox.chain.call(creator, "create_group", creator, sandbox.chain.token, 50, DAY, 3, 0, 0, 0)
-    sandbox.chain.close_ledger()
-
-
 def test_an_empty_database_takes_all_groups_though_their_events_are_pruned(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
@@ -212,45 +192,6 @@ def test_a_recovered_contribution_is_completed_not_doubled_when_its_event_turns_
     Checkpoint.objects.update(cursor="")
     catch_up(client_of_chain)
     assert list(Contribution.objects.order_by("id").values()) == told
-
-
-def test_a_network_that_began_again_stops_the_sync_and_nothing_is_written(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    History(sandbox.chain, 5).walk(40)
-    catch_up(client_of_chain)
-    before = list(Group.objects.order_by("id").values())
-    sandbox.chain.reset()
-    sandbox.chain.close_ledger()
-    with pytest.raises(WrongChain):
-        sync_pass(client_of_chain)
-    sandbox.chain.close_ledger(200)
-    with pytest.raises(WrongChain, match="reset_chain"):
-        sync_pass(client_of_chain)
-    assert list(Group.objects.order_by("id").values()) == before
-    assert SyncRun.objects.latest("id").outcome == SyncRun.Outcome.FAILED
-
-
-def test_a_network_that_began_again_and_has_come_further_is_refused_too(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    History(sandbox.chain, 5).walk(10)
-    catch_up(client_of_chain)
-    sandbox.chain.reset()
-    sandbox.chain.close_ledger(100)
-    make_groups(sandbox, 1)
-    with pytest.raises(WrongChain):
-        catch_up(client_of_chain)
-
-
-def test_another_contract_or_network_than_the_tables_is_refused(
-    sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings
-) -> None:
-    make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    settings.AJO_CONTRACT_ID = sandbox.chain.token
-    with pytest.raises(WrongChain, match="AJO_CONTRACT_ID"):
-        sync_pass(client_of_chain)
 
 
 def test_a_lagging_node_is_no_gap_and_nothing_goes_back(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
@@ -305,40 +246,6 @@ def test_garbage_from_the_rpc_ends_the_pass_with_its_reason_and_the_next_one_goe
     assert_equal(sandbox)
 
 
-def test_what_cannot_be_decoded_is_set_aside_and_the_rest_goes_on(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    make_groups(sandbox, 3)
-    spoil(sandbox, group=2)
-    catch_up(client_of_chain)
-    assert sorted(Group.objects.values_list("id", flat=True)) == [1, 3]
-    aside = UndecodedEntry.objects.get()
-    assert aside.group_id == 2
-    with pytest.raises(cache.Unavailable):
-        group_answer(2)
-
-
-def test_what_was_set_aside_is_taken_up_again_with_its_history(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    make_groups(sandbox, 2)
-    (creator,) = wallets(1)
-    sandbox.chain.fund(creator)
-    sandbox.chain.call(creator, "contribute", creator, 2)
-    sandbox.chain.close_ledger()
-    whole = sandbox.chain.store.entry(base64.b64decode(GroupKey(2).to_xdr(sandbox.contract)))
-    assert whole is not None
-    spoil(sandbox, group=2)
-    catch_up(client_of_chain)
-    assert not Contribution.objects.exists()
-    assert redecode(lambda read: read(client_of_chain)) == (0, 1)
-    with sandbox.chain.store.ledger():
-        sandbox.chain.put_entry(sandbox.chain.latest, base64.b64decode(GroupKey(2).to_xdr(sandbox.contract)), whole.xdr)
-    assert redecode(lambda read: read(client_of_chain)) == (1, 0)
-    assert Contribution.objects.get().event_id
-    assert_equal(sandbox)
-
-
 def test_a_contribution_that_no_event_told_is_found_by_the_deep_sweep_and_one_without_an_entry_is_counted(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
@@ -377,18 +284,6 @@ def test_what_the_contract_holds_less_than_it_owes_is_counted(sandbox: Sandbox, 
     check_solvency(client_of_chain, Checkpoint.objects.get(), counts)
     token.refresh_from_db()
     assert (token.balance, int(token.owed), counts["insolvent_tokens"]) == (12000, 12070, 1)
-
-
-def spoil(sandbox: Sandbox, group: int) -> None:
-    """Write a GROUP entry as no contract known here does: the map without one of its fields."""
-    key = GroupKey(group).to_xdr(sandbox.contract)
-    stored = sandbox.chain.store.entry(base64.b64decode(key))
-    assert stored is not None
-    data: Any = LedgerEntryData.from_xdr(stored.xdr)
-    fields = data.contract_data.val.map.sc_map
-    data.contract_data.val.map.sc_map = [f for f in fields if f.key.sym.sc_symbol != b"creator"]
-    with sandbox.chain.store.ledger():
-        sandbox.chain.put_entry(sandbox.chain.latest, base64.b64decode(key), data.to_xdr())
 
 
 def test_an_unknown_group_is_read_from_the_chain_once_and_an_impossible_one_never(

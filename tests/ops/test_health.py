@@ -8,12 +8,13 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from ajo.checks import SANDBOX_PASSPHRASE
 from ajo.soroban.models import Checkpoint, RpcNode
 from tests.services import CONTRACT
 
 
 def checkpoint(**values: object) -> Checkpoint:
-    return Checkpoint.objects.create(network_passphrase="n", contract=CONTRACT, start_ledger=1, **values)
+    return Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, **values)
 
 
 def test_live_answers_without_asking_the_database(client: Client) -> None:
@@ -35,6 +36,13 @@ def test_a_silent_chain_degrades_and_stays_ready(client: Client) -> None:
     assert answer.status_code == 200
     assert answer.json()["status"] == "degraded"
     assert answer.json()["problems"][0].startswith("chain: not heard from for 50")
+
+
+@pytest.mark.django_db
+def test_tables_that_are_far_behind_the_chain_are_told(client: Client) -> None:
+    checkpoint(heard_at=timezone.now(), ledger=100, chain_ledger=350)
+    answer = client.get("/health/ready").json()
+    assert (answer["status"], answer["problems"]) == ("degraded", ["sync: 250 ledgers behind the chain"])
 
 
 @pytest.mark.django_db

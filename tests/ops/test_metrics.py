@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ajo.cache import Document, Freshness, begin, read_through
 from ajo.celery import app
+from ajo.checks import SANDBOX_PASSPHRASE
 from ajo.settings import BASE_DIR
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import RpcUnavailable
@@ -86,8 +87,9 @@ def test_it_says_what_the_tables_know(client: Client, settings: LazySettings) ->
     settings.SOROBAN_RPC_URL = ["https://user:pass@one.example/key", "https://two.example"]
     now = timezone.now()
     Checkpoint.objects.create(
-        network_passphrase="n", contract=CONTRACT, start_ledger=1, ledger=90, chain_ledger=100, drift_total=3,
-        heard_at=now - timedelta(seconds=40), chain_closed_at=now - timedelta(seconds=50), live_until_ledger=200,
+        network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, ledger=90, chain_ledger=100,
+        heard_at=now - timedelta(seconds=40), chain_closed_at=now - timedelta(seconds=50), drift_total=3,
+        live_until_ledger=200,
     )  # fmt: skip
     HistoryGap.objects.create(network_passphrase="n", contract=CONTRACT, from_ledger=0, to_ledger=4, why="w")
     UndecodedEntry.objects.create(key="k", xdr="x", error="e", ledger=1)

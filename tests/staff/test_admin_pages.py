@@ -9,11 +9,13 @@ from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from ajo.checks import SANDBOX_PASSPHRASE
 from ajo.soroban.fields import I128_MAX, I128_MIN
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
 from ajo.staff.display import money, said, visible
 from contributions.models import Contribution
 from groups.models import Group, Token, WalletLabel
+from tests.services import CONTRACT
 from tests.staff import pages
 from tests.staff.rows import HOSTILE, TABLES, account, contract, fill, members, tx
 
@@ -190,7 +192,7 @@ def test_the_stock_autocomplete_which_counts_is_closed(chief: Client) -> None:
 def test_the_front_page_says_how_the_chain_is_followed(staff: Client) -> None:
     assert "nothing has been read from the chain yet" in text(staff, "/admin/")
     Checkpoint.objects.create(
-        network_passphrase="Some net", contract=contract(1), start_ledger=1, ledger=70, chain_ledger=75,
+        network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, ledger=70, chain_ledger=75,
         halted="the network was reset", drift_total=3,
     )  # fmt: skip
     HistoryGap.objects.create(network_passphrase="Some net", contract=contract(1), from_ledger=1, to_ledger=2, why="-")
@@ -199,7 +201,7 @@ def test_the_front_page_says_how_the_chain_is_followed(staff: Client) -> None:
         UndecodedEntry.objects.create(key=str(number), xdr="", error="", ledger=1)
     page = text(staff, "/admin/")
     for fact in (
-        "Network Some net", f"Contract {contract(1)}", "Tables at ledger 70",
+        f"Network {SANDBOX_PASSPHRASE}", f"Contract {CONTRACT}", "Tables at ledger 70",
         "Sync stopped: the network was reset; `manage.py reset_chain --yes` starts afresh",
         "Chain at ledger 75, 5 ahead of the tables", "Chain heard never",
         "Last sync failed: <script>alert(1)</script>⟨U+202E⟩",

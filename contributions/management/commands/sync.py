@@ -11,8 +11,7 @@ from rich.progress import Progress
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint
-from ajo.soroban.nodes import nodes
-from contributions.sync import Pass, sync_pass
+from contributions.sync import Pass, run_pass
 
 PATIENCE = 0.5  # seconds until a look whether the other runner is done
 
@@ -33,7 +32,7 @@ class Command(BaseCommand):
 
     def _pass(self) -> Pass:
         try:
-            return nodes().run(sync_pass)
+            return run_pass()
         except Superseded:
             # the worker is at it: what it does is done, and its lease ends after each pass
             time.sleep(PATIENCE)
