@@ -104,7 +104,7 @@ class Edge:
         headers.append((HEADER, given if given and SANE.fullmatch(given) else os.urandom(16).hex()))
         start_response(status, headers)
         self._observe[status[0]](time.perf_counter() - began)
-        return (body,)
+        return [body]  # a list: granian hands on any other iterable through a channel, part by part
 
     def _answer(self, environ: dict[str, Any]) -> tuple[str, Headers, bytes] | None:
         """Status, headers and body; None to step aside."""

@@ -9,7 +9,7 @@ import pytest
 from pytest_django import Settings
 
 from ajo import cache
-from ajo.cache import Document, Freshness
+from ajo.cache import Document, Freshness, server, through
 
 ERA = "a" * 32
 
@@ -153,7 +153,7 @@ def test_min_ledger_asks_the_chain_and_labels_the_answer_with_its_reading() -> N
 
 
 def test_min_ledger_that_no_node_reaches_is_unavailable_in_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "WAIT", 0.2)
+    monkeypatch.setattr(through, "WAIT", 0.2)
     source = Source(document(1, synced_ledger=9))
     with pytest.raises(cache.Unavailable) as refused:
         source.read(min_ledger=14)
@@ -194,7 +194,7 @@ def test_of_many_requests_one_at_a_time_waits_for_a_redis_that_hangs(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks without the breaker's lock: each time its pause is over, every thread pays the timeout."""
-    monkeypatch.setattr(cache, "DOWN_FOR", 0.0)
+    monkeypatch.setattr(server, "DOWN_FOR", 0.0)
     assert cache.mark() is None
     took: list[float] = []
     start = threading.Barrier(8)
@@ -222,7 +222,7 @@ def test_what_was_heard_far_from_now_is_stale_on_either_side(step: float, stale:
 
 def test_many_first_readers_make_one_reading_of_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.WEB_THREADS = 400
-    cache._places.cache_clear()
+    through._places.cache_clear()
     source = Source(None)
     source.chain = document(1, synced_ledger=10)
     entered = threading.Event()
@@ -239,14 +239,14 @@ def test_many_first_readers_make_one_reading_of_the_chain(settings: Settings, mo
         thread.start()
     for thread in threads:
         thread.join()
-    cache._places.cache_clear()
+    through._places.cache_clear()
     assert len(answers) == 50
     assert source.asked.count("chain") == 1
 
 
 def test_only_a_quarter_of_the_threads_wait_for_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.WEB_THREADS = 4
-    cache._places.cache_clear()
+    through._places.cache_clear()
     source = Source(None)
     reading, release = threading.Event(), threading.Event()
 
@@ -263,7 +263,7 @@ def test_only_a_quarter_of_the_threads_wait_for_the_chain(settings: Settings, mo
         source.read()
     release.set()
     first.join()
-    cache._places.cache_clear()
+    through._places.cache_clear()
 
 
 def test_a_reader_of_the_chain_that_died_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:

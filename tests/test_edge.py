@@ -13,6 +13,7 @@ from pytest_django import Settings
 from ajo import cache, edge
 from ajo.api.throttles import reads
 from ajo.api.wsgi import Handler
+from ajo.cache import server, through
 from ajo.edge import Edge, constant_headers
 from groups.models import Group
 from groups.reads import group_answer, refresh_groups, table_freshness
@@ -148,7 +149,7 @@ def test_the_edge_answers_what_django_answers(front: Edge, django: Django, case:
 def test_the_edge_leaves_everything_else_to_django(
     front: Edge, django: Django, case: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "WAIT", 0)
+    monkeypatch.setattr(through, "WAIT", 0)
     ask(front)
     aside = ask(front, **case)
     assert django.asked == 1
@@ -231,7 +232,7 @@ def test_what_redis_does_not_have_is_read_from_the_tables(front: Edge, django: D
 def test_without_redis_the_edge_answers_from_the_tables(
     front: Edge, django: Django, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "DOWN_FOR", 0)
+    monkeypatch.setattr(server, "DOWN_FOR", 0)
     settings.REDIS_URL, settings.READ_RATE = "redis://127.0.0.1:1/0", "1/day"
     cache.client.cache_clear()
     try:

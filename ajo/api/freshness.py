@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, Self
 
 from django.conf import settings
@@ -16,7 +12,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
 
 from ajo.api.problems import invalid
-from ajo.cache import Answer, Unavailable, etag
+from ajo.cache import Answer, Unavailable, etag, waiting_place
 from ajo.soroban.fields import U32_MAX
 from ajo.soroban.models import Checkpoint
 
@@ -65,29 +61,13 @@ def tables_at_least(min_ledger: int) -> Freshness:
     if fresh.ledger >= min_ledger:
         return fresh
     deadline = time.monotonic() + WAIT
-    with _waiting_place():
+    with waiting_place("sync"):
         while fresh.ledger < min_ledger:
             if time.monotonic() > deadline:
                 raise Unavailable(f"The tables are at ledger {fresh.ledger}.")
             time.sleep(POLL)
             fresh = Freshness.of_tables()
     return fresh
-
-
-@lru_cache(maxsize=1)
-def _places() -> threading.BoundedSemaphore:
-    """At most a quarter of the web threads wait; the others go on answering what can be answered."""
-    return threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
-
-
-@contextmanager
-def _waiting_place() -> Iterator[None]:
-    if not _places().acquire(blocking=False):
-        raise Unavailable("Too many requests wait for the sync.")
-    try:
-        yield
-    finally:
-        _places().release()
 
 
 def label(response: HttpResponseBase, fresh: Freshness | Answer) -> None:

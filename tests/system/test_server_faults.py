@@ -65,7 +65,7 @@ def test_redis_refuses_and_comes_back_empty(up: Running) -> None:
 
 
 def test_redis_freezes(up: Running) -> None:
-    """Breaks without the breaker in ajo/cache.py: each request pays Redis' timeout, twice with the throttles' count."""
+    """Breaks without the breaker in ajo/cache/server.py: each request pays Redis' timeout, twice with the throttles' count."""
     with up.reading(KNOWN, "/api/v1/groups/") as seen:
         with frozen(up.redis):
             until_stale(up, seen)

@@ -1,0 +1,226 @@
+"""Finished bodies in Redis, and the mark that says of which it is true that they are fresh.
+
+The mark says to which ledger bodies are fresh, and for which era of the tables. It is written after the bodies that a
+pass changed and read together with a body, so no body is older than its label. Bodies of single resources name their
+mark's epoch: without a mark, or after another one began, they do not count, however many are left. Pages of lists name
+the whole mark under which they were rendered: nobody says which of them a pass has changed, so the next one drops all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import redis
+from django.conf import settings
+from redis.commands.core import Script
+
+from ajo.cache.server import PREFIX, exchange, with_redis
+
+MARK: Final = PREFIX + "mark"
+HEAD_LENGTH = 63  # bytes of a value in which its epoch and revision stand
+PAGE_FOR = 10  # seconds that a page is kept where no pass drops it
+PAGE_BYTES = 64 * 2**10  # with PAGE_FOR and what rendering takes, a bound for what Redis holds of pages
+
+# Stored only under the mark that the reader saw: its epoch, and a ledger that is not older than the mark's.
+# KEYS: body, mark. ARGV: epoch, snapshot ledger, revision, value, expiry in ms.
+_SET_IF_NEWER = b"""
+local mark = redis.call('GET', KEYS[2])
+if not mark then return 0 end
+local epoch, ledger = string.match(mark, '^(%w+) (%d+) ')
+if epoch ~= ARGV[1] or tonumber(ledger) > tonumber(ARGV[2]) then return 0 end
+local old = redis.call('GETRANGE', KEYS[1], 0, 63)
+local old_epoch, old_revision = string.match(old, '^(%w+) (%d+) ')
+if old_epoch == ARGV[1] and tonumber(old_revision) > tonumber(ARGV[3]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
+return 1
+"""
+# Sent by its hash, for a pass puts thousands of bodies; called with a client each time.
+_set_if_newer = Script(None, _SET_IF_NEWER)  # type: ignore[arg-type]
+# The mark never goes back within its epoch. KEYS: mark. ARGV: epoch, ledger, value.
+_ADVANCE = """
+local epoch, ledger = string.match(redis.call('GET', KEYS[1]) or '', '^(%w+) (%d+) ')
+if epoch == ARGV[1] and tonumber(ledger) > tonumber(ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[3])
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A finished body. `revision` orders the versions of one resource, `synced_ledger` is when its state was read."""
+
+    body: bytes
+    revision: int
+    synced_ledger: int
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What the tables say of themselves: everything announced up to `ledger` is in them.
+
+    `heard_at` and `as_of` are in Unix seconds, the second by the database's clock when it was asked.
+    """
+
+    era: str
+    ledger: int
+    heard_at: float
+    as_of: float = 0.0
+
+    @property
+    def stale(self) -> bool:
+        # in either direction: a time far ahead is from before the clock stepped back
+        return abs(time.time() - self.heard_at) > settings.STALE_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """To which ledger the bodies in Redis are fresh. `begun` is the `as_of` with which its epoch began."""
+
+    epoch: str
+    freshness: Freshness
+    begun: float
+
+    def dump(self) -> bytes:
+        f = self.freshness
+        return f"{self.epoch} {f.ledger} {f.heard_at:.3f} {f.era} {f.as_of:.6f} {self.begun:.6f}".encode()
+
+    @classmethod
+    def load(cls, raw: bytes | None) -> Mark | None:
+        """None for what is no mark of this release: without one, nothing in Redis counts."""
+        try:
+            epoch, ledger, heard_at, era, as_of, begun = (raw or b"").decode().split(" ")
+            return cls(epoch, Freshness(era, int(ledger), float(heard_at), float(as_of)), float(begun))
+        except ValueError:
+            return None
+
+
+def etag(body: bytes) -> str:
+    """A strong ETag: of the body alone, so that it changes only when the data does."""
+    return f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+
+
+def mark() -> Mark | None:
+    """The mark as it stands; None if there is none, or no Redis."""
+    return Mark.load(with_redis(lambda r: r.get(MARK)))
+
+
+_load_mark = lru_cache(maxsize=4)(Mark.load)
+
+
+def absent_key(key: str) -> str:
+    return f"{PREFIX}absent:{key}"
+
+
+def look(key: str) -> Sequence[bytes | None]:
+    """The value of a key, the mark, and whether the key is known to be absent: three Nones without Redis."""
+    return with_redis(lambda r: exchange(r, "MGET", PREFIX + key, MARK, absent_key(key))) or (None, None, None)
+
+
+def parse(value: bytes | None, mark: bytes | None) -> tuple[bytes, str, int, Freshness] | None:
+    """Body, ETag, synced ledger and freshness of what Redis holds; None where it does not count."""
+    if not value or not (now := _load_mark(mark)):
+        return None
+    head, _, body = value.partition(b"\n")
+    epoch, _, synced_ledger, tag = head.decode().split(" ")
+    return (body, tag, int(synced_ledger), now.freshness) if epoch == now.epoch else None
+
+
+def keep(key: str, document: Document, fresh: Freshness, mark: bytes | None) -> None:
+    """Put what the tables said into Redis, under the mark that the reader saw before it asked them."""
+    seen = _load_mark(mark)
+    if not seen or fresh.era != seen.freshness.era:
+        return
+    values = _values(document, seen.epoch, fresh.ledger)
+
+    def put(r: redis.Redis) -> None:
+        try:
+            exchange(r, "EVALSHA", _set_if_newer.sha, 2, PREFIX + key, MARK, *values)
+        except redis.exceptions.NoScriptError:
+            exchange(r, "EVAL", _SET_IF_NEWER, 2, PREFIX + key, MARK, *values)
+
+    with_redis(put)
+
+
+def look_for_page(name: str) -> Sequence[bytes | None]:
+    """The value of a page, and the mark: two Nones without Redis."""
+    return with_redis(lambda r: exchange(r, "MGET", f"{PREFIX}page:{name}", MARK)) or (None, None)
+
+
+def parse_page(value: bytes | None, mark: bytes | None) -> tuple[bytes, str, Freshness] | None:
+    """Body, ETag and freshness of a page that was rendered under this very mark."""
+    if not value or not mark or not value.startswith(mark + b"\n") or not (now := _load_mark(mark)):
+        return None
+    tag, _, body = value[len(mark) + 1 :].partition(b"\n")
+    return body, tag.decode(), now.freshness
+
+
+def keep_page(name: str, body: bytes, tag: str, mark: bytes) -> None:
+    """Put a page under the mark that was read before its rows. Under a mark that is over by now it is never served."""
+    if len(body) <= PAGE_BYTES and _load_mark(mark):
+        value = b"%b\n%b\n%b" % (mark, tag.encode(), body)
+        with_redis(lambda r: exchange(r, "SET", f"{PREFIX}page:{name}", value, "PX", _expiry(PAGE_FOR)))
+
+
+def begin(freshness: Freshness) -> None:
+    """Start a new epoch: whatever bodies Redis holds do not count any more."""
+    new = Mark(secrets.token_hex(8), freshness, freshness.as_of)
+    with_redis(lambda r: r.set(MARK, new.dump()))
+
+
+def refresh(old: Mark, documents: Mapping[str, Document]) -> bool:
+    """Put the bodies that a pass changed, in one pipeline. False if Redis did not take them: then move no mark."""
+
+    def put(r: redis.Redis) -> bool:
+        pipe = r.pipeline(transaction=False)
+        for key, document in documents.items():
+            _set_if_newer([PREFIX + key, MARK], _values(document, old.epoch, old.freshness.ledger), pipe)
+        pipe.execute()
+        return True
+
+    return not documents or bool(with_redis(put))
+
+
+def outdated(now: Mark, revisions: Mapping[str, int]) -> set[str]:
+    """Those of these keys under which an older revision than theirs is being served."""
+
+    def look(r: redis.Redis) -> list[bytes]:
+        pipe = r.pipeline(transaction=False)
+        for key in revisions:
+            pipe.getrange(PREFIX + key, 0, HEAD_LENGTH)
+        return list(pipe.execute())
+
+    found: set[str] = set()
+    for key, head in zip(revisions, with_redis(look) or (), strict=False):
+        epoch, _, rest = head.decode(errors="replace").partition(" ")
+        if epoch == now.epoch and int(rest.split(" ", 1)[0]) < revisions[key]:
+            found.add(key)
+    return found
+
+
+def advance(old: Mark, freshness: Freshness) -> None:
+    """Move the mark to what `refresh` made true."""
+    new = Mark(old.epoch, freshness, old.begun)
+    with_redis(lambda r: r.eval(_ADVANCE, 1, MARK, new.epoch, freshness.ledger, new.dump()))
+
+
+def forget_all() -> None:
+    """Drop the mark, and with it every body."""
+    with_redis(lambda r: r.delete(MARK))
+
+
+def _values(document: Document, epoch: str, ledger: int) -> tuple[str | bytes | int, ...]:
+    """What the script stores, as it wants it."""
+    head = f"{epoch} {document.revision} {document.synced_ledger} {etag(document.body)}\n".encode()
+    return epoch, ledger, document.revision, head + document.body, _expiry(settings.CACHE_TTL)
+
+
+def _expiry(seconds: float) -> int:
+    """In milliseconds, with jitter: what was put together need not expire at once."""
+    return int(seconds * 1000 * random.uniform(0.9, 1.1))  # noqa: S311  # nothing to guess

@@ -1,0 +1,171 @@
+"""Reading through the cache: Redis, else the tables, else the chain, which one caller reads while the others wait."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.conf import settings
+
+from ajo.cache.bodies import Document, Freshness, absent_key, etag, keep, look, parse
+from ajo.cache.server import PREFIX, with_redis
+from ajo.metrics import CACHE_READS
+
+ABSENT_FOR = 5  # seconds that "not on the chain" is believed: a ledger
+FLIGHT = 20  # seconds that one reader of the chain may take until another may try
+WAIT = 5.0  # seconds that a caller waits for the chain, or for another caller's reading of it
+POLL = 0.05  # seconds between two looks
+RETRY_AFTER = 2  # seconds that a client is told to wait
+
+_UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class Absent(Exception):
+    """It is not on the chain."""
+
+
+class Unavailable(Exception):
+    """It cannot be said now. `retry_after` is in seconds."""
+
+    def __init__(self, detail: str, retry_after: int = RETRY_AFTER) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body with its strong ETag and how fresh it is."""
+
+    body: bytes
+    etag: str
+    ledger: int
+    stale: bool
+
+
+def read_through(
+    key: str,
+    *,
+    freshness: Callable[[], Freshness],
+    from_rows: Callable[[], Document | None],
+    from_chain: Callable[[], None],
+    exists: Callable[[], bool],
+    min_ledger: int = 0,
+) -> Answer:
+    """The resource `key`, from the nearest place that has it fresh enough.
+
+    `from_rows` builds it from the tables, `freshness` says how fresh those are (asked first: an older label on newer
+    rows is right, the reverse is a lie), `from_chain` reads it from the chain into the tables, `exists` tells from the
+    tables whether the chain can have it at all. Raises Absent or Unavailable.
+    """
+    found = look(key)
+    if hit := _from_redis(found, min_ledger):
+        CACHE_READS.labels("redis").inc()
+        return hit
+    fresh = freshness()
+    document = from_rows()
+    if document is None or document.synced_ledger < min_ledger:
+        if document is None and (not exists() or found[2]):
+            raise Absent
+        fresh, document = _read_chain(key, freshness, from_rows, from_chain, min_ledger)
+        CACHE_READS.labels("chain").inc()
+    else:
+        CACHE_READS.labels("postgresql").inc()
+    keep(key, document, fresh, found[1])
+    return _answer(document.body, etag(document.body), fresh, document.synced_ledger, min_ledger)
+
+
+def _from_redis(found: Sequence[bytes | None], min_ledger: int) -> Answer | None:
+    hit = parse(found[0], found[1])
+    if not hit or hit[2] < min_ledger:
+        return None
+    body, tag, synced_ledger, fresh = hit
+    return _answer(body, tag, fresh, synced_ledger, min_ledger)
+
+
+def _answer(body: bytes, tag: str, fresh: Freshness, synced_ledger: int, min_ledger: int) -> Answer:
+    """An answer that was asked for by ledger is labelled with its own reading, where that is newer than the tables."""
+    return Answer(body, tag, max(fresh.ledger, synced_ledger) if min_ledger else fresh.ledger, fresh.stale)
+
+
+def _read_chain(
+    key: str,
+    freshness: Callable[[], Freshness],
+    from_rows: Callable[[], Document | None],
+    from_chain: Callable[[], None],
+    min_ledger: int,
+) -> tuple[Freshness, Document]:
+    """One caller reads the chain, the others wait for what it finds; all give up after `WAIT` seconds."""
+    deadline = time.monotonic() + WAIT
+    with waiting_place("chain"):
+        while True:
+            with _flight(key) as mine:
+                # another flight may have landed since the caller looked
+                document = from_rows()
+                if document is None and with_redis(lambda r: r.exists(absent_key(key))):
+                    raise Absent
+                if mine and (document is None or document.synced_ledger < min_ledger):
+                    from_chain()
+                elif not mine:
+                    time.sleep(POLL)
+            fresh = freshness()
+            document = from_rows()
+            if document and document.synced_ledger >= min_ledger:
+                return fresh, document
+            if mine and not document:
+                with_redis(lambda r: r.set(absent_key(key), 1, ex=ABSENT_FOR))
+                raise Absent
+            if time.monotonic() > deadline:
+                raise Unavailable("The chain has not been read in time.")
+            if mine:
+                time.sleep(10 * POLL)  # the node has not come to that ledger yet
+
+
+@lru_cache(maxsize=1)
+def _places() -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
+
+
+@contextmanager
+def waiting_place(awaited: str) -> Iterator[None]:
+    """For whoever waits for the chain or the sync: at most a quarter of the web threads, the others go on serving what
+    is known. Raises Unavailable.
+    """
+    if not _places().acquire(blocking=False):
+        raise Unavailable(f"Too many requests wait for the {awaited}.")
+    try:
+        yield
+    finally:
+        _places().release()
+
+
+_local_flights: set[str] = set()
+_local_lock = threading.Lock()
+
+
+@contextmanager
+def _flight(key: str) -> Iterator[bool]:
+    """Whether this caller is the one that reads `key` from the chain: in this process, and across processes by Redis.
+
+    The lock in Redis expires, so a reader that died is followed by another. Without Redis each process has one reader.
+    """
+    with _local_lock:
+        mine = key not in _local_flights
+        if mine:
+            _local_flights.add(key)
+    if not mine:
+        yield False
+        return
+    token = secrets.token_hex(8)
+    try:
+        taken = with_redis(lambda r: (r.set(f"{PREFIX}flight:{key}", token, nx=True, ex=FLIGHT),))
+        yield taken is None or bool(taken[0])
+    finally:
+        with_redis(lambda r: r.eval(_UNLOCK, 1, f"{PREFIX}flight:{key}", token))
+        with _local_lock:
+            _local_flights.discard(key)
