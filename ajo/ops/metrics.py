@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from django.conf import settings
 from django.db import Error as DatabaseFailure
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 from redis import Redis, RedisError
 
 from ajo.ops.health import redis_problems
+from ajo.ops.lives import archived, near_end
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
 from ajo.soroban.nodes import node_names
 from groups.models import Group, Token
@@ -33,7 +34,6 @@ from groups.models import Group, Token
 log = logging.getLogger(__name__)
 
 FORWARDED = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_")  # the last: whatever follows
-NEAR_END = 120_960  # ledgers, about a week: time for a person to have an entry's life extended
 
 
 @never_cache
@@ -118,19 +118,12 @@ def _from_database() -> Iterator[Metric]:
     yield CounterMetricFamily("ajo_drift", "Differences that no event announced.", checkpoint.drift_total)
     yield GaugeMetricFamily("ajo_halted", "Whether the sync waits for a person.", bool(checkpoint.refusal))
     yield GaugeMetricFamily("ajo_groups", "Groups that the contract has made.", checkpoint.group_count)
-    yield from _lives(checkpoint)
-
-
-def _lives(checkpoint: Checkpoint) -> Iterator[Metric]:
-    """GROUP entries and the contract's instance, by how long they live; live_until 0 is archived or unknown."""
-    near = Q(live_until_ledger__range=(max(1, checkpoint.chain_ledger), checkpoint.chain_ledger + NEAR_END))
-    gone = Q(live_until_ledger__lt=max(1, checkpoint.chain_ledger))
     for name, which, text in (
-        ("ajo_entries_near_end", near, "Entries that are archived within a week unless somebody extends them."),
-        ("ajo_entries_archived", gone, "Entries that are archived, or whose end the node does not know."),
+        ("near_end", near_end(known), "Entries that are archived within a week unless somebody extends them."),
+        ("archived", archived(known), "Entries that are archived, or whose end the node does not know."),
     ):
-        entries = sum(table.filter(which).count() for table in (Group.objects, Checkpoint.objects))
-        yield GaugeMetricFamily(name, text, entries)
+        number = sum(table.filter(which).count() for table in (Group.objects, Checkpoint.objects))
+        yield GaugeMetricFamily(f"ajo_entries_{name}", text, number)
 
 
 def _nodes() -> Iterator[Metric]:

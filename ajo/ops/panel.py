@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db.models import DurationField, ExpressionWrapper, F, QuerySet
 from django.db.models.functions import Now
 
+from ajo.ops.lives import archived, near_end
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
 from ajo.staff.display import list_address, short, visible
+from groups.models import Group
 
 MANY = 1000  # beyond it nobody counts
 
@@ -49,6 +52,8 @@ def panel() -> list[Fact]:
         _run(SyncRun.Kind.SWEEP),
         _some("Gaps in history", HistoryGap.objects.all()),
         _some("Undecoded entries", UndecodedEntry.objects.all()),
+        _some("Groups archived within a week", Group.objects.filter(near_end(checkpoint.chain_ledger))),
+        _some("Groups archived", Group.objects.filter(archived(checkpoint.chain_ledger))),
         Fact("Drift that sweeps found", str(checkpoint.drift_total)),
     ]
 
@@ -73,7 +78,7 @@ def _run(kind: SyncRun.Kind) -> Fact:
     return Fact(f"Last {kind.value}", f"{last.get_outcome_display().lower()}{ended}{why}", failed, address)
 
 
-def _some(name: str, rows: QuerySet[HistoryGap] | QuerySet[UndecodedEntry]) -> Fact:
+def _some(name: str, rows: QuerySet[Any]) -> Fact:
     """How many there are, as far as anyone counts."""
     found = len(rows.values_list("pk")[: MANY + 1])
     text = f"more than {MANY}" if found > MANY else str(found)

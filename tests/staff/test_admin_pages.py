@@ -205,7 +205,8 @@ def test_the_front_page_says_how_the_chain_is_followed(staff: Client) -> None:
         "Sync stopped: the network was reset; `manage.py reset_chain --yes` starts afresh",
         "Chain at ledger 75, 5 ahead of the tables", "Chain heard never",
         "Last sync failed: <script>alert(1)</script>⟨U+202E⟩",
-        "Last sweep none has ended yet", "Gaps in history 1", "Undecoded entries 2", "Drift that sweeps found 3",
+        "Last sweep none has ended yet", "Groups archived within a week 0", "Groups archived 0",
+        "Gaps in history 1", "Undecoded entries 2", "Drift that sweeps found 3",
     ):  # fmt: skip
         assert fact in page
     assert [sql for sql in queries(staff, "/admin/") if "COUNT(" in sql.upper()] == []
