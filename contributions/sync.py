@@ -139,7 +139,7 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass
     readings = _read(client, checkpoint, _outdated(log), counts, at_least=max(newest, checkpoint.ledger))
     _refuse_fewer_groups(checkpoint, readings)
     with transaction.atomic():
-        if not Checkpoint.objects.advance(checkpoint, **_progress(page, readings)):
+        if not Checkpoint.objects.advance(checkpoint, **_progress(checkpoint, page, readings)):
             raise Superseded("another pass was first")
         changed = write_readings(readings)
         set_aside(undecoded(log, page.latest_ledger))
@@ -222,12 +222,12 @@ def _confirm_leap(client: SorobanClient, checkpoint: Checkpoint, page: EventPage
 
 
 def _refuse_fewer_groups(checkpoint: Checkpoint, readings: Readings) -> None:
-    """No group is ever deleted. Our count was read a little after the page, perhaps from a node further ahead."""
+    """No group is ever deleted, so a count below ours is another chain's, or from before ours was read."""
     counted = readings.instance.group_counter if readings.instance else checkpoint.group_count
     if counted >= checkpoint.group_count:
         return
     said = f"the contract counts {counted} groups, it had {checkpoint.group_count} before"
-    if readings.ledger <= checkpoint.chain_ledger + 2 * settings.RPC_MAX_LAG:
+    if readings.ledger < checkpoint.instance_ledger:
         raise NodeLagging(f"{said}: the node is behind the one that said so")
     raise WrongChain(said)
 
@@ -247,7 +247,7 @@ def _read(
     return readings
 
 
-def _progress(page: EventPage, readings: Readings) -> dict[str, object]:
+def _progress(checkpoint: Checkpoint, page: EventPage, readings: Readings) -> dict[str, object]:
     """What the page and the instance entry move. `heard_at` moves with the chain: a node that stands still is mute."""
     values: dict[str, object] = {
         "cursor": page.cursor,
@@ -257,11 +257,12 @@ def _progress(page: EventPage, readings: Readings) -> dict[str, object]:
         "heard_at": Case(When(chain_ledger__lt=page.latest_ledger, then=Now()), default="heard_at"),
     }
     instance, entry = readings.instance, readings.instance_entry
-    if instance and entry:
+    if instance and entry and readings.ledger >= checkpoint.instance_ledger:
         values |= {
             "admin": instance.admin,
             "paused": instance.paused,
-            "group_count": Greatest("group_count", instance.group_counter),
+            "group_count": instance.group_counter,
+            "instance_ledger": readings.ledger,
             "wasm_hash": instance.wasm_hash or "",
             "instance_xdr": entry.xdr,
             "live_until_ledger": entry.live_until,

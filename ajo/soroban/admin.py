@@ -49,7 +49,10 @@ class CheckpointAdmin(ReadOnlyAdmin):
         (None, {"fields": ("network_passphrase", "contract", "era", "is_loaded", "halted")}),
         ("Followed", {"fields": ("cursor", "start_ledger", "ledger", "drift_total")}),
         ("Network", {"fields": ("chain_ledger", "chain_closed_at", "heard_at")}),
-        ("Contract", {"fields": ("admin", "paused", "group_count", "wasm_hash", "live_until_ledger")}),
+        (
+            "Contract",
+            {"fields": ("admin", "paused", "group_count", "wasm_hash", "instance_ledger", "live_until_ledger")},
+        ),
         ("Raw entry", {"fields": ("instance",), "classes": ("collapse",)}),
     )
     not_in_list = ("instance_xdr",)

@@ -57,6 +57,7 @@ class Checkpoint(models.Model):
     instance_xdr = models.TextField(
         blank=True, default="", help_text="The contract's instance entry (LedgerEntryData, base64)."
     )
+    instance_ledger = models.BigIntegerField(default=0, help_text="The ledger at which the instance entry was read.")
     live_until_ledger = models.BigIntegerField(
         null=True, help_text="When the instance entry is archived; 0: archived or unknown."
     )
