@@ -6,10 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from stellar_sdk.xdr import SCVal
-
 from ajo.soroban.binding import events as announced
-from ajo.soroban.binding.codec import U64, DecodeError, parse
+from ajo.soroban.binding.codec import U64, DecodeError
 from ajo.soroban.binding.events import Event, decode_event
 from ajo.soroban.bulk import insert
 from ajo.soroban.client import RawEvent
@@ -42,7 +40,7 @@ class LoggedEvent:
         if self.group_id or len(self.raw.topics) < 2:
             return self.group_id
         try:
-            group_id = U64.decode(parse(SCVal, self.raw.topics[1]))
+            group_id = U64.from_xdr(self.raw.topics[1])
         except DecodeError:
             return None
         return group_id if 0 < group_id <= MAX_BIGINT else None

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from django.db.models import DecimalField, F, Sum
-from stellar_sdk import Address, scval
-from stellar_sdk.xdr import ContractDataDurability, LedgerEntryType, LedgerKey, LedgerKeyContractData
 
 from ajo.soroban.binding import DecodeError
-from ajo.soroban.binding.codec import GARBAGE, I128_MAX, I128_MIN
-from ajo.soroban.binding.entries import Instance, contract_data, decode_entry
+from ajo.soroban.binding.entries import Balance, Instance, decode_entry
+from ajo.soroban.binding.keys import BalanceKey
 from ajo.soroban.client import MAX_KEYS, SorobanClient
 from ajo.soroban.models import Checkpoint
 from groups.models import Group, Token
@@ -20,7 +18,7 @@ def check_solvency(client: SorobanClient, checkpoint: Checkpoint, counts: dict[s
     tokens = list(Token.objects.filter(address__startswith="C").order_by("pk"))
     for start in range(0, len(tokens), MAX_KEYS):
         part = tokens[start : start + MAX_KEYS]
-        keys = [balance_key(token.address, checkpoint.contract) for token in part]
+        keys = [BalanceKey(checkpoint.contract).to_xdr(token.address) for token in part]
         answer = client.get_entries(keys)
         counts["calls"] += 1
         for token, key in zip(part, keys, strict=True):
@@ -51,26 +49,11 @@ def _owed(checkpoint: Checkpoint) -> dict[str, int]:
     return owed
 
 
-def balance_key(token: str, holder: str) -> str:
-    """The key under which the usual token contracts (Stellar Asset Contracts among them) keep a balance."""
-    key = LedgerKeyContractData(
-        contract=Address(token).to_xdr_sc_address(),
-        key=scval.to_vec([scval.to_symbol("Balance"), scval.to_address(holder)]),
-        durability=ContractDataDurability.PERSISTENT,
-    )
-    return LedgerKey(LedgerEntryType.CONTRACT_DATA, contract_data=key).to_xdr()
-
-
 def _amount(xdr: str) -> int | None:
-    """An asset contract's `{amount, …}`, or the bare i128 of the example token; None where it is neither.
-
-    Whoever makes a group chooses its token, and a token contract may keep anything there.
-    """
+    """None where it is kept in another way: whoever makes a group chooses its token, and that keeps what it likes."""
     try:
-        value = scval.to_native(contract_data(xdr).val)
-    except GARBAGE:
+        value = decode_entry(xdr).value
+    except DecodeError:
         return None
-    amount = value.get("amount") if isinstance(value, dict) else value
-    if not isinstance(amount, int) or isinstance(amount, bool):
-        return None
-    return amount if I128_MIN <= amount <= I128_MAX else None
+    amount = value.amount if isinstance(value, Balance) else value
+    return amount if type(amount) is int else None

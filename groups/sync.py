@@ -126,7 +126,7 @@ def _row(reading: GroupReading, users: Mapping[str, int]) -> Group:
         cycle_duration=group.cycle_duration,
         grace_period=group.grace_period,
         penalty_rate=group.penalty_rate,
-        insurance_rate_bps=group.insurance.rate_bps if group.insurance else None,
+        insurance_rate_bps=group.insurance_config.rate_bps if group.insurance_config else None,
         max_members=group.max_members,
         member_count=len(group.members),
         current_round=group.current_cycle,

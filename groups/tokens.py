@@ -9,8 +9,8 @@ from django.db import transaction
 from stellar_sdk import Asset
 
 from ajo.soroban.binding.codec import DecodeError
-from ajo.soroban.binding.entries import token_metadata
 from ajo.soroban.binding.keys import InstanceKey
+from ajo.soroban.binding.tokens import token_metadata
 from ajo.soroban.client import MAX_KEYS, SorobanClient
 from groups.models import Group, Token
 

@@ -41,7 +41,7 @@ def _group(chain: Any, row: Group, state: Mapping[keys.Key, Any]) -> list[str]:
         "cycle_duration": chain.cycle_duration,
         "grace_period": chain.grace_period,
         "penalty_rate": chain.penalty_rate,
-        "insurance_rate_bps": chain.insurance.rate_bps if chain.insurance else None,
+        "insurance_rate_bps": chain.insurance_config.rate_bps if chain.insurance_config else None,
         "max_members": chain.max_members,
         "member_count": len(chain.members),
         "current_round": chain.current_cycle,

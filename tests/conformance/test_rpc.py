@@ -15,8 +15,8 @@ import pytest
 import requests
 from stellar_sdk import Asset, StrKey
 
-from ajo.soroban.binding.entries import token_metadata
 from ajo.soroban.binding.keys import InstanceKey, decode_key
+from ajo.soroban.binding.tokens import token_metadata
 from ajo.soroban.client import MAX_KEYS, SorobanClient, cursor_ledger
 from ajo.soroban.errors import RpcOutOfRange, RpcRejected
 from ajo.soroban.sandbox.sandbox import Sandbox

@@ -10,10 +10,10 @@ from pytest_django import Settings
 from stellar_sdk import Address, StrKey, scval
 from stellar_sdk.xdr import ContractDataDurability, ContractDataEntry, ExtensionPoint, LedgerEntryData, LedgerEntryType
 
-from ajo.soroban.binding.codec import b64, encode_symbol
-from ajo.soroban.binding.entries import Instance, TokenText, encode_entry
-from ajo.soroban.binding.instance import TOKEN_TEXT, encode_instance
-from ajo.soroban.binding.keys import GroupKey, InstanceKey
+from ajo.soroban.binding.codec import b64
+from ajo.soroban.binding.entries import Entry, Instance
+from ajo.soroban.binding.keys import BalanceKey, GroupKey, InstanceKey
+from ajo.soroban.binding.tokens import METADATA, TokenText
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError, NodeLagging, RpcUnavailable
 from ajo.soroban.models import Checkpoint, SyncRun, UndecodedEntry
@@ -24,7 +24,6 @@ from contributions.deep_sweep import sweep_deep
 from contributions.models import Contribution
 from contributions.rebuild import rebuild_groups
 from contributions.redecode import redecode
-from contributions.solvency import balance_key
 from contributions.sync import sync_pass
 from contributions.tasks import sync
 from groups.models import Group, Token
@@ -195,7 +194,7 @@ def test_a_token_with_an_absurd_balance_stops_no_deep_sweep(sandbox: Sandbox, cl
     """Whoever makes a group chooses its token, and a token contract may keep anything under its keys."""
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
-    key = balance_key(sandbox.chain.token, sandbox.contract)
+    key = BalanceKey(sandbox.contract).to_xdr(sandbox.chain.token)
     for absurd in (scval.to_uint256(2**256 - 1), scval.to_int256(-(2**255)), scval.to_bool(True), scval.to_vec([])):
         entry = LedgerEntryData(
             LedgerEntryType.CONTRACT_DATA,
@@ -227,10 +226,8 @@ def test_tokens_that_cannot_be_read_hold_nothing_up(
 
 def test_a_symbol_as_long_as_an_entry_can_be_is_no_symbol() -> None:
     token = Token(address="C" * 56)
-    said = Instance(
-        "ab" * 32, extra=((b64(encode_symbol("METADATA")), b64(TOKEN_TEXT.encode(TokenText(7, b"n", b"S" * 60_000)))),)
-    )
-    _describe(token, b64(encode_entry(ANY, InstanceKey().scval(), encode_instance(said))))
+    said = Instance("ab" * 32, extra=((METADATA, TokenText.codec.to_xdr(TokenText(7, b"n", b"S" * 60_000))),))
+    _describe(token, Entry(ANY, InstanceKey(), said).to_xdr())
     assert token.symbol is None
 
 

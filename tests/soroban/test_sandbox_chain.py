@@ -9,9 +9,10 @@ import pytest
 from stellar_sdk import Asset, Keypair
 from stellar_sdk.xdr import DiagnosticEvent, SCErrorType, TransactionEnvelope, TransactionMeta, TransactionResult
 
-from ajo.soroban.binding.entries import decode_entry, token_metadata
+from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.functions import decode_result
 from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey
+from ajo.soroban.binding.tokens import token_metadata
 from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.env import CallFailed
 from ajo.soroban.sandbox.network import ENTRY_LIFETIME, LEDGER_SECONDS, contract_id, token_id

@@ -1,43 +1,32 @@
 """Contract values ↔ Python: one `Codec` per type of the contract.
 
-Decoding goes through stellar-sdk's XDR classes and raises nothing but `DecodeError`, whatever the bytes are. Encoding
-writes the bytes itself: a sweep encodes tens of thousands of keys, and building XDR objects for them costs ten times
-as much as the bytes. Numbers are exact ints, addresses strkeys (G… or C…), texts bytes, for the contract's strings
-need not be UTF-8.
+Numbers are exact ints, addresses strkeys (G… or C…), texts bytes, for the contract's strings need not be UTF-8.
+Codecs read and write the bytes themselves: with stellar-sdk's XDR objects in between, the keys of a sweep and the
+events of a history take several times as long. What nobody here knows (`ANY`) is left to stellar-sdk.
 """
 
 import base64
 import binascii
 import re
-import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, Final, Generic, TypeVar
 
 from stellar_sdk import StrKey
-from stellar_sdk.xdr import Int128Parts, LedgerEntryData, LedgerKey, SCAddress, SCAddressType, SCVal, SCValType
+from stellar_sdk.xdr import ContractExecutable, LedgerKey, SCVal, SCValType
+from xdrlib3 import Unpacker
 
 T = TypeVar("T")
-X = TypeVar("X", SCVal, LedgerKey, LedgerEntryData)
+X = TypeVar("X", SCVal, LedgerKey, ContractExecutable)
 
-# What the generated XDR classes raise on garbage: short input, unknown arms, absurd lengths, deep nesting.
-GARBAGE: Final = (
-    ValueError,
-    EOFError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    struct.error,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-)
-U32_MAX: Final = 2**32 - 1
-U64_MAX: Final = 2**64 - 1
-I128_MIN: Final = -(2**127)
-I128_MAX: Final = 2**127 - 1
+# What codecs and the generated XDR classes raise on garbage: short input, unknown arms, absurd lengths, deep nesting
+_FAULTS = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError, MemoryError)
 _SYMBOL_TEXT: Final = re.compile(rb"[A-Za-z0-9_]{0,32}")
+# The heads of the two kinds of ScAddress that can be members
+_ACCOUNT: Final = bytes(8)
+_CONTRACT: Final = b"\0\0\0\1"
 
 
 class DecodeError(ValueError):
@@ -46,46 +35,105 @@ class DecodeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[T]):
-    """How one contract type is read and written.
+    """How one type is written in XDR.
 
-    `decode` takes an SCVal and raises DecodeError when it is of another type; `encode` gives the SCVal's XDR bytes and
-    raises ValueError or struct.error for a value out of the type's range.
+    `read` gives the value at a place in the bytes, and the place after it. It may raise anything that garbage leads
+    to, and need not see all that is wrong: `from_xdr` does. `encode` raises ValueError or OverflowError for a value
+    out of range.
     """
 
     name: str
-    decode: Callable[[SCVal], T]
+    read: Callable[[bytes, int], tuple[T, int]]
     encode: Callable[[T], bytes]
 
+    def to_xdr(self, value: T) -> str:
+        """Base64 XDR."""
+        return b64(self.encode(value))
 
-def parse(kind: type[X], text: str) -> X:
-    """Read base64 XDR of one kind, complete and without anything after it. Raises DecodeError."""
-    try:
-        return kind.from_xdr_bytes(base64.b64decode(text, validate=True))
-    except GARBAGE as error:
-        raise DecodeError(f"not a {kind.__name__}: {error or type(error).__name__}") from error
+    def from_xdr(self, text: str) -> T:
+        """The value in base64 XDR, complete and with nothing behind it. Raises DecodeError and nothing else.
+
+        What is returned is written as the very same text: maps out of order or padding that is not zero are refused.
+        """
+        try:
+            value, _ = self.read(base64.b64decode(text), 0)
+            is_same = self.to_xdr(value) == text
+        except _FAULTS as error:
+            raise DecodeError(f"not a {self.name}: {error or type(error).__name__}") from error
+        if not is_same:
+            raise DecodeError(f"a {self.name} that is not written as the contract writes it")
+        return value
+
+    def map(self, name: str, into: Callable[[T], Any], out: Callable[[Any], T]) -> "Codec[Any]":
+        """The same bytes as another value in Python."""
+
+        def read(raw: bytes, at: int) -> tuple[Any, int]:
+            value, at = self.read(raw, at)
+            return into(value), at
+
+        return Codec(name, read, lambda value: self.encode(out(value)))
 
 
 def b64(raw: bytes) -> str:
     return binascii.b2a_base64(raw, newline=False).decode("ascii")
 
 
+def any_of(kind: type[X]) -> Codec[X]:
+    """Whatever an XDR type can hold, as stellar-sdk's object."""
+
+    def read(raw: bytes, at: int) -> tuple[X, int]:
+        unpacker = Unpacker(raw)
+        unpacker.set_position(at)
+        return kind.unpack(unpacker), unpacker.get_position()
+
+    return Codec(kind.__name__, read, lambda value: value.to_xdr_bytes())
+
+
 def tag(kind: SCValType) -> bytes:
-    return struct.pack(">i", kind.value)
+    """What an SCVal of a kind begins with."""
+    return kind.value.to_bytes(4, "big")
+
+
+def expect(raw: bytes, at: int, head: bytes) -> int:
+    """The place after a head that must stand here. Its first four bytes are a tag."""
+    end = at + len(head)
+    if raw[at:end] != head:
+        expected, found = (SCValType(int.from_bytes(each[:4], "big")).name for each in (head, raw[at:end] or b"\xff"))
+        raise DecodeError(f"expected {expected}, found {found}")
+    return end
 
 
 def opaque(raw: bytes) -> bytes:
     """Length, bytes, and padding to four, as XDR writes strings and byte arrays."""
-    return struct.pack(">I", len(raw)) + raw + b"\0" * (-len(raw) % 4)
+    return len(raw).to_bytes(4, "big") + raw + b"\0" * (-len(raw) % 4)
 
 
-def arm(value: SCVal, kind: SCValType, name: str) -> Any:
-    """The named arm of a value that must be of this kind."""
-    if value.type != kind:
-        raise DecodeError(f"expected {kind.name}, found {value.type.name}")
-    found = getattr(value, name)
-    if found is None:
-        raise DecodeError(f"{kind.name} without a value")
-    return found
+def _opaque(name: str, kind: SCValType) -> Codec[bytes]:
+    head = tag(kind)
+
+    def read(raw: bytes, at: int) -> tuple[bytes, int]:
+        size, start = read_count(raw, at, head)
+        end = start + size
+        return raw[start:end], end + -size % 4
+
+    return Codec(name, read, lambda value: head + opaque(value))
+
+
+def _integer(name: str, kind: SCValType, size: int, *, signed: bool = False) -> Codec[int]:
+    head = tag(kind)
+
+    def read(raw: bytes, at: int) -> tuple[int, int]:
+        at = expect(raw, at, head)
+        end = at + size
+        return int.from_bytes(raw[at:end], "big", signed=signed), end
+
+    return Codec(name, read, lambda value: head + value.to_bytes(size, "big", signed=signed))
+
+
+def _symbol(raw: bytes) -> str:
+    if not _SYMBOL_TEXT.fullmatch(raw):
+        raise DecodeError("a symbol that the host does not allow")
+    return raw.decode("ascii")
 
 
 # 65,536 addresses of 56 characters: some 10 MB at most, and the same members come again and again.
@@ -93,172 +141,86 @@ def arm(value: SCVal, kind: SCValType, name: str) -> Any:
 def encode_address(address: str) -> bytes:
     """ScAddress bytes of a G… or C… strkey. Raises ValueError for any other text."""
     if address.startswith("C"):
-        return b"\0\0\0\1" + StrKey.decode_contract(address)
-    return b"\0\0\0\0\0\0\0\0" + StrKey.decode_ed25519_public_key(address)
+        return _CONTRACT + StrKey.decode_contract(address)
+    return _ACCOUNT + StrKey.decode_ed25519_public_key(address)
+
+
+def read_address(raw: bytes, at: int) -> tuple[str, int]:
+    """The strkey of an ScAddress."""
+    head = _CONTRACT if raw[at : at + 4] == _CONTRACT else _ACCOUNT
+    start = at + len(head)
+    if raw[at:start] != head:
+        raise DecodeError("an address of neither an account nor a contract")
+    return _strkey(head, raw[start : start + 32]), start + 32
 
 
 @lru_cache(maxsize=65_536)
-def _strkey(contract: bool, raw: bytes) -> str:
-    return StrKey.encode_contract(raw) if contract else StrKey.encode_ed25519_public_key(raw)
+def _strkey(head: bytes, raw: bytes) -> str:
+    return StrKey.encode_contract(raw) if head == _CONTRACT else StrKey.encode_ed25519_public_key(raw)
 
 
-def decode_address(address: SCAddress) -> str:
-    """The strkey of an account or a contract; other kinds (muxed, pools, claimable balances) cannot be members."""
-    if address.type == SCAddressType.SC_ADDRESS_TYPE_CONTRACT and address.contract_id is not None:
-        return _strkey(True, address.contract_id.contract_id.hash)
-    if address.type == SCAddressType.SC_ADDRESS_TYPE_ACCOUNT and address.account_id is not None:
-        ed25519 = address.account_id.account_id.ed25519
-        if ed25519 is not None:
-            return _strkey(False, ed25519.uint256)
-    raise DecodeError(f"an address of kind {address.type.name}")
+_VOID: Final = tag(SCValType.SCV_VOID)
+_ADDRESS: Final = tag(SCValType.SCV_ADDRESS)
+# Vectors and maps are pointers in XDR, and the host writes no empty ones.
+VEC: Final = tag(SCValType.SCV_VEC) + b"\0\0\0\1"
+MAP: Final = tag(SCValType.SCV_MAP) + b"\0\0\0\1"
 
-
-def _i128(value: SCVal) -> int:
-    parts: Int128Parts = arm(value, SCValType.SCV_I128, "i128")
-    return int(parts.hi.int64 << 64 | parts.lo.uint64)
-
-
-def _symbol(value: SCVal) -> str:
-    raw = arm(value, SCValType.SCV_SYMBOL, "sym").sc_symbol
-    if not _SYMBOL_TEXT.fullmatch(raw):
-        raise DecodeError("a symbol that the host does not allow")
-    return str(raw, "ascii")
-
-
-def _void(value: SCVal) -> None:
-    if value.type != SCValType.SCV_VOID:
-        raise DecodeError(f"expected SCV_VOID, found {value.type.name}")
-
-
-_BOOL, _U32, _U64, _I128 = (
-    tag(kind) for kind in (SCValType.SCV_BOOL, SCValType.SCV_U32, SCValType.SCV_U64, SCValType.SCV_I128)
-)
-_BYTES, _STRING, _SYMBOL = (tag(kind) for kind in (SCValType.SCV_BYTES, SCValType.SCV_STRING, SCValType.SCV_SYMBOL))
-_ADDRESS, _VEC, _MAP = (tag(kind) for kind in (SCValType.SCV_ADDRESS, SCValType.SCV_VEC, SCValType.SCV_MAP))
-_PRESENT: Final = b"\0\0\0\1"
-
-
-def encode_symbol(text: str) -> bytes:
-    return _SYMBOL + opaque(text.encode("ascii"))
-
-
-def encode_vec(items: Sequence[bytes]) -> bytes:
-    """A vector of values that are XDR already."""
-    return _VEC + _PRESENT + struct.pack(">I", len(items)) + b"".join(items)
-
-
-def decode_vec(value: SCVal) -> list[SCVal]:
-    return list(arm(value, SCValType.SCV_VEC, "vec").sc_vec)
-
-
-def encode_map(items: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """A map of keys and values that are XDR already, in the host's order."""
-    return _MAP + _PRESENT + struct.pack(">I", len(items)) + b"".join(key + value for key, value in items)
-
-
-VOID: Final[Codec[None]] = Codec("void", _void, lambda _: tag(SCValType.SCV_VOID))
-BOOL: Final[Codec[bool]] = Codec(
-    "bool",
-    lambda value: bool(arm(value, SCValType.SCV_BOOL, "b")),
-    lambda value: _BOOL + struct.pack(">I", value),
-)
-U32: Final[Codec[int]] = Codec(
-    "u32", lambda value: int(arm(value, SCValType.SCV_U32, "u32").uint32), lambda value: _U32 + struct.pack(">I", value)
-)
-U64: Final[Codec[int]] = Codec(
-    "u64", lambda value: int(arm(value, SCValType.SCV_U64, "u64").uint64), lambda value: _U64 + struct.pack(">Q", value)
-)
-I128: Final[Codec[int]] = Codec("i128", _i128, lambda value: _I128 + struct.pack(">qQ", value >> 64, value & U64_MAX))
+ANY: Final[Codec[SCVal]] = any_of(SCVal)
+VOID: Final[Codec[None]] = Codec("void", lambda raw, at: (None, expect(raw, at, _VOID)), lambda _: _VOID)
+U32: Final = _integer("u32", SCValType.SCV_U32, 4)
+U64: Final = _integer("u64", SCValType.SCV_U64, 8)
+I128: Final = _integer("i128", SCValType.SCV_I128, 16, signed=True)
+BOOL: Final[Codec[bool]] = _integer("bool", SCValType.SCV_BOOL, 4).map("bool", bool, bool)
+BYTES: Final = _opaque("bytes", SCValType.SCV_BYTES)
+STRING: Final = _opaque("string", SCValType.SCV_STRING)
+SYMBOL: Final[Codec[str]] = _opaque("symbol", SCValType.SCV_SYMBOL).map("symbol", _symbol, str.encode)
 ADDRESS: Final[Codec[str]] = Codec(
     "address",
-    lambda value: decode_address(arm(value, SCValType.SCV_ADDRESS, "address")),
-    lambda value: _ADDRESS + encode_address(value),
+    lambda raw, at: read_address(raw, expect(raw, at, _ADDRESS)),
+    lambda each: _ADDRESS + encode_address(each),
 )
-STRING: Final[Codec[bytes]] = Codec(
-    "string",
-    lambda value: bytes(arm(value, SCValType.SCV_STRING, "str").sc_string),
-    lambda value: _STRING + opaque(value),
-)
-BYTES: Final[Codec[bytes]] = Codec(
-    "bytes",
-    lambda value: bytes(arm(value, SCValType.SCV_BYTES, "bytes").sc_bytes),
-    lambda value: _BYTES + opaque(value),
-)
-SYMBOL: Final[Codec[str]] = Codec("symbol", _symbol, encode_symbol)
+
+
+def encode_all(head: bytes, items: Sequence[bytes]) -> bytes:
+    """A vector of values, or a map of keys and their values, that are XDR already and in the host's order."""
+    return head + len(items).to_bytes(4, "big") + b"".join(items)
+
+
+def read_count(raw: bytes, at: int, head: bytes) -> tuple[int, int]:
+    """The number that stands after a head, and the place after it: how many items or bytes follow."""
+    at = expect(raw, at, head)
+    return int.from_bytes(raw[at : at + 4], "big"), at + 4
+
+
+def read_all(raw: bytes, at: int, codecs: Iterable[Codec[T]]) -> tuple[tuple[T, ...], int]:
+    """One value after the other."""
+    found = []
+    for codec in codecs:
+        value, at = codec.read(raw, at)
+        found.append(value)
+    return tuple(found), at
 
 
 def vec_of(item: Codec[T]) -> Codec[tuple[T, ...]]:
     """A vector whose items are all of one type."""
-    return Codec(
-        f"vec<{item.name}>",
-        lambda value: tuple(item.decode(each) for each in decode_vec(value)),
-        lambda values: encode_vec([item.encode(each) for each in values]),
-    )
+
+    def read(raw: bytes, at: int) -> tuple[tuple[T, ...], int]:
+        count, at = read_count(raw, at, VEC)
+        return read_all(raw, at, repeat(item, count))
+
+    return Codec(f"vec<{item.name}>", read, lambda values: encode_all(VEC, [item.encode(each) for each in values]))
 
 
 def tuple_of(*items: Codec[Any]) -> Codec[tuple[Any, ...]]:
     """A vector with one type for each place, as Rust's tuples are written."""
 
-    def decode(value: SCVal) -> tuple[Any, ...]:
-        found = decode_vec(value)
-        if len(found) != len(items):
-            raise DecodeError(f"expected {len(items)} values, found {len(found)}")
-        return tuple(item.decode(each) for item, each in zip(items, found, strict=True))
+    def read(raw: bytes, at: int) -> tuple[tuple[Any, ...], int]:
+        count, at = read_count(raw, at, VEC)
+        if count != len(items):
+            raise DecodeError(f"expected {len(items)} values, found {count}")
+        return read_all(raw, at, items)
 
     def encode(values: tuple[Any, ...]) -> bytes:
-        return encode_vec([item.encode(each) for item, each in zip(items, values, strict=True)])
+        return encode_all(VEC, [item.encode(each) for item, each in zip(items, values, strict=True)])
 
-    return Codec(f"({', '.join(item.name for item in items)})", decode, encode)
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a struct: the attribute, the codec, and the symbol where it differs from the attribute."""
-
-    attribute: str
-    codec: Codec[Any]
-    symbol: str = ""
-    required: bool = True
-
-
-def struct_of(kind: type[T], *specs: Field) -> Codec[T]:
-    """A map with symbols as keys ↔ a dataclass.
-
-    Fields that are not required are None where the map lacks them. Fields nobody knows go, as name and base64 SCVal,
-    into the attribute `extra` where the dataclass has one, else they are refused.
-    """
-    by_symbol = {spec.symbol or spec.attribute: spec for spec in specs}
-    keys = {symbol: encode_symbol(symbol) for symbol in by_symbol}
-    takes_extra = "extra" in {each.name for each in fields(kind)}  # type: ignore[arg-type]
-
-    def decode(value: SCVal) -> T:
-        found: dict[str, Any] = {}
-        extra: list[tuple[str, str]] = []
-        for entry in arm(value, SCValType.SCV_MAP, "map").sc_map:
-            symbol = _symbol(entry.key)
-            spec = by_symbol.get(symbol)
-            if spec is not None:
-                found[spec.attribute] = spec.codec.decode(entry.val)
-            elif takes_extra:
-                extra.append((symbol, entry.val.to_xdr()))
-            else:
-                raise DecodeError(f"{kind.__name__} has no field {symbol}")
-        missing = [spec.attribute for spec in specs if spec.required and spec.attribute not in found]
-        if missing:
-            raise DecodeError(f"{kind.__name__} lacks {', '.join(missing)}")
-        if takes_extra:
-            found["extra"] = tuple(extra)
-        return kind(**found)
-
-    def encode(value: T) -> bytes:
-        items = {
-            symbol: (keys[symbol], spec.codec.encode(getattr(value, spec.attribute)))
-            for symbol, spec in by_symbol.items()
-            if spec.required or getattr(value, spec.attribute) is not None
-        }
-        if takes_extra:
-            for symbol, raw in value.extra:  # type: ignore[attr-defined]
-                items[symbol] = (encode_symbol(symbol), base64.b64decode(raw))
-        return encode_map([items[symbol] for symbol in sorted(items)])
-
-    return Codec(kind.__name__, decode, encode)
+    return Codec(f"({', '.join(item.name for item in items)})", read, encode)

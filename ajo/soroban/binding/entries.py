@@ -1,175 +1,185 @@
-"""Ledger entries of the contract ↔ the dataclasses of `structs` and `instance`."""
+"""What the contract keeps under its keys, as dataclasses, and whole ledger entries (CHAIN §1.1).
 
-import struct
+Money is in the token's smallest unit, times are unix seconds, durations seconds, texts bytes.
+"""
+
 from dataclasses import dataclass
-from typing import Any, Final
+from enum import IntEnum
+from typing import Any, Final, Literal
 
-from stellar_sdk.xdr import ContractDataDurability, ContractDataEntry, LedgerEntryData, SCVal
+from stellar_sdk.xdr import SCValType
 
-from ajo.soroban.binding.codec import (
-    BOOL,
-    GARBAGE,
-    Codec,
-    DecodeError,
-    b64,
-    decode_address,
-    encode_address,
-    parse,
-)
-from ajo.soroban.binding.instance import (
-    Instance,
-    TokenMetadata,
-    TokenText,
-    decode_instance,
-    encode_instance,
-    token_text,
-)
-from ajo.soroban.binding.keys import (
-    CONTRACT_DATA,
-    PERSISTENT,
-    ContribKey,
-    GroupKey,
-    InstanceKey,
-    InsuranceClaimKey,
-    Key,
-    MetadataKey,
-    PayoutKey,
-    RefundKey,
-    RefundRequestKey,
-    RefundVoteKey,
-    key_of,
-)
-from ajo.soroban.binding.structs import (
-    GROUP,
-    INSURANCE_CLAIM,
-    METADATA,
-    REFUND,
-    REFUND_REQUEST,
-    REFUND_VOTE,
-    Contributed,
-    Group,
-    InsuranceClaim,
-    InsuranceConfig,
-    InsurancePool,
-    Metadata,
-    PaidOut,
-    Refund,
-    RefundReason,
-    RefundRequest,
-    RefundVote,
-    Status,
-)
+from ajo.soroban.binding import keys
+from ajo.soroban.binding.codec import BOOL, I128, Codec, DecodeError, b64, encode_address, read_address, tag
+from ajo.soroban.binding.instance import Instance as Instance
+from ajo.soroban.binding.instance import InsurancePool as InsurancePool
+from ajo.soroban.binding.keys import Key
+from ajo.soroban.binding.structs import Struct, address, i128, string, u32, u64
 
-__all__ = [
-    "CODECS",
-    "Contributed",
-    "Entry",
-    "Group",
-    "Instance",
-    "InsuranceClaim",
-    "InsuranceConfig",
-    "InsurancePool",
-    "Metadata",
-    "PaidOut",
-    "Refund",
-    "RefundReason",
-    "RefundRequest",
-    "RefundVote",
-    "Status",
-    "TokenMetadata",
-    "TokenText",
-    "Value",
-    "contract_data",
-    "decode_entry",
-    "encode_entry",
-    "printable",
-    "token_metadata",
-]
-
-Value = Group | Metadata | Contributed | PaidOut | RefundRequest | RefundVote | Refund | InsuranceClaim | Instance
+Status = Literal["active", "cancelled", "completed"]
 
 
-def _flag(kind: type[Any]) -> Codec[Any]:
-    """`true` and nothing else, as CONTRIB and PAYOUT entries hold."""
-
-    def decode(value: SCVal) -> Any:
-        if not BOOL.decode(value):
-            raise DecodeError(f"{kind.__name__} with the value false")
-        return kind()
-
-    return Codec(kind.__name__, decode, lambda _: BOOL.encode(True))
+class GroupState(IntEnum):
+    ACTIVE = 0
+    CANCELLED = 1
+    COMPLETE = 2  # declared by the contract, never written
 
 
-CODECS: Final[dict[type[Key], Codec[Any]]] = {
-    InstanceKey: Codec("instance", decode_instance, encode_instance),
-    GroupKey: GROUP,
-    MetadataKey: METADATA,
-    ContribKey: _flag(Contributed),
-    PayoutKey: _flag(PaidOut),
-    RefundRequestKey: REFUND_REQUEST,
-    RefundVoteKey: REFUND_VOTE,
-    RefundKey: REFUND,
-    InsuranceClaimKey: INSURANCE_CLAIM,
+class InsuranceConfig(Struct):
+    is_enabled: bool
+    rate_bps: u32
+
+
+class Group(Struct):
+    """A group of any age: what an older contract did not write is None, what a newer one adds is in `extra`."""
+
+    id: u64
+    creator: address
+    contribution_amount: i128
+    cycle_duration: u64
+    max_members: u32
+    members: tuple[address, ...]
+    current_cycle: u32
+    payout_index: u32
+    created_at: u64
+    cycle_start_time: u64
+    is_complete: bool
+    grace_period: u64 | None = None
+    penalty_rate: u32 | None = None
+    state: u32 | None = None
+    token_address: address | None = None
+    insurance_config: InsuranceConfig | None = None
+    is_cancelled: bool | None = None
+
+    @property
+    def status(self) -> Status:
+        """As the contract itself asks: complete wins over cancelled, for `state` never becomes Complete."""
+        if self.is_complete:
+            return "completed"
+        return "cancelled" if self.state == GroupState.CANCELLED or self.is_cancelled else "active"
+
+
+class Metadata(Struct):
+    name: string
+    description: string
+    rules: string
+
+
+class RefundRequest(Struct):
+    group_id: u64
+    requester: address
+    created_at: u64
+    voting_deadline: u64
+    votes_for: u32
+    votes_against: u32
+    executed: bool
+    approved: bool
+
+
+class RefundVote(Struct):
+    group_id: u64
+    voter: address
+    in_favor: bool
+    timestamp: u64
+
+
+class Refund(Struct):
+    group_id: u64
+    member: address
+    amount: i128
+    timestamp: u64
+    reason: u32
+
+
+class InsuranceClaim(Struct):
+    id: u64
+    group_id: u64
+    cycle: u32
+    defaulter: address
+    claimant: address
+    amount: i128
+    status: u32
+    created_at: u64
+
+
+class Balance(Struct):
+    """What an asset contract keeps of a holder."""
+
+    amount: i128
+    authorized: bool | None = None
+    clawback: bool | None = None
+
+
+def _true(found: bool) -> bool:
+    if not found:
+        raise DecodeError("a mark that says false")
+    return found
+
+
+def _balance(is_bare: bool) -> Codec[Any]:
+    return I128 if is_bare else Balance.codec
+
+
+_MARK: Final = BOOL.map("mark", _true, _true)
+_KEPT: Final[dict[type[Key], Codec[Any]]] = {
+    keys.InstanceKey: Instance.codec,
+    keys.GroupKey: Group.codec,
+    keys.MetadataKey: Metadata.codec,
+    keys.ContribKey: _MARK,
+    keys.PayoutKey: _MARK,
+    keys.RefundRequestKey: RefundRequest.codec,
+    keys.RefundVoteKey: RefundVote.codec,
+    keys.RefundKey: Refund.codec,
+    keys.InsuranceClaimKey: InsuranceClaim.codec,
+    # an asset contract's struct, or the bare i128 of the example token
+    keys.BalanceKey: Codec(
+        "balance",
+        lambda raw, at: _balance(raw.startswith(tag(SCValType.SCV_I128), at)).read(raw, at),
+        lambda value: _balance(isinstance(value, int)).encode(value),
+    ),
 }
-# LedgerEntryData's arm, then ContractDataEntry's extension point: nothing.
-_HEAD: Final = CONTRACT_DATA + struct.pack(">i", 0)
+_HEAD: Final = keys.CONTRACT_DATA + bytes(4)  # LedgerEntryData's arm, and no extension
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """An entry of a contract. Under CONTRIB and PAYOUT the value is True: nothing else was ever written."""
+
     contract: str
     key: Key
-    value: Value
+    value: Any
+
+    def encode(self) -> bytes:
+        """LedgerEntryData."""
+        value = _KEPT[type(self.key)].encode(self.value)
+        return _HEAD + encode_address(self.contract) + self.key.scval() + keys.PERSISTENT + value
 
     def to_xdr(self) -> str:
-        """Base64 LedgerEntryData, the very bytes it was decoded from."""
-        return b64(encode_entry(self.contract, self.key.scval(), CODECS[type(self.key)].encode(self.value)))
+        """The same in base64: the very text that it was decoded from."""
+        return b64(self.encode())
 
 
-def encode_entry(contract: str, key: bytes, value: bytes) -> bytes:
-    """LedgerEntryData bytes of a persistent ContractData entry whose key and value are XDR already."""
-    return _HEAD + encode_address(contract) + key + PERSISTENT + value
-
-
-def contract_data(xdr: str) -> ContractDataEntry:
-    """The contract data in a base64 LedgerEntryData, of any contract. Raises DecodeError."""
-    data = parse(LedgerEntryData, xdr).contract_data
-    if data is None:
+def _read(raw: bytes, at: int) -> tuple[Entry, int]:
+    if not raw.startswith(_HEAD, at):
         raise DecodeError("an entry of something else than contract data")
-    if data.durability != ContractDataDurability.PERSISTENT:
+    contract, at = read_address(raw, at + len(_HEAD))
+    key, at = keys.read_key(raw, at)
+    if not raw.startswith(keys.PERSISTENT, at):
         raise DecodeError("an entry that is not persistent")
-    return data
+    value, at = _KEPT[type(key)].read(raw, at + len(keys.PERSISTENT))
+    return Entry(contract, key, value), at
+
+
+_ENTRY: Final = Codec("contract entry", _read, Entry.encode)
 
 
 def decode_entry(xdr: str) -> Entry:
     """The entry in a base64 LedgerEntryData.
 
-    Raises DecodeError for everything the contract cannot have written: another type, a missing field, a key unknown,
-    a map out of order. What is returned re-encodes to the same bytes.
+    Raises DecodeError for everything that the contract, or a token, cannot have written: another type, a missing
+    field, an unknown key, a map out of order.
     """
-    try:
-        data = contract_data(xdr)
-        key = key_of(data.key)
-        entry = Entry(decode_address(data.contract), key, CODECS[type(key)].decode(data.val))
-        same = entry.to_xdr() == xdr
-    except GARBAGE as error:
-        raise error if isinstance(error, DecodeError) else DecodeError(str(error)) from error
-    if not same:
-        raise DecodeError("an entry that is not written as the contract writes it")
-    return entry
-
-
-def token_metadata(xdr: str) -> TokenMetadata:
-    """Name, symbol and decimals from the contract instance of a token, base64 LedgerEntryData.
-
-    Raises DecodeError for an entry that is no instance, or whose storage has no METADATA as tokens keep it.
-    """
-    try:
-        instance = decode_instance(contract_data(xdr).val)
-        text = token_text(instance)
-    except GARBAGE as error:
-        raise error if isinstance(error, DecodeError) else DecodeError(str(error)) from error
-    return TokenMetadata(printable(text.name), printable(text.symbol), text.decimal, instance.wasm_hash is None)
+    return _ENTRY.from_xdr(xdr)
 
 
 def printable(raw: bytes) -> str:

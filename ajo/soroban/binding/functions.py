@@ -1,17 +1,13 @@
 """Arguments and results of every function of the contract, in the contract's order (CHAIN §1.3)."""
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-
-from stellar_sdk.xdr import SCVal
 
 from ajo.soroban.binding.codec import (
     ADDRESS,
     BOOL,
     BYTES,
-    GARBAGE,
     I128,
     STRING,
     U32,
@@ -19,170 +15,100 @@ from ajo.soroban.binding.codec import (
     VOID,
     Codec,
     DecodeError,
-    Field,
-    b64,
-    parse,
-    struct_of,
     tuple_of,
     vec_of,
 )
-from ajo.soroban.binding.structs import (
-    GROUP,
-    INSURANCE_CLAIM,
-    INSURANCE_POOL,
-    METADATA,
-    REFUND,
-    REFUND_REQUEST,
-    Extra,
-)
+from ajo.soroban.binding.entries import Group, InsuranceClaim, InsurancePool, Metadata, Refund, RefundRequest
+from ajo.soroban.binding.structs import Struct, address, i128, u32, u64
 
 
-@dataclass(frozen=True, slots=True)
-class GroupStatus:
+class GroupStatus(Struct):
     """What get_group_status computes at a ledger's time."""
 
-    group_id: int
-    current_cycle: int
+    group_id: u64
+    current_cycle: u32
     has_next_recipient: bool
-    next_recipient: str
-    total_members: int
-    contributions_received: int
-    pending_contributors: tuple[str, ...]
+    next_recipient: address
+    total_members: u32
+    contributions_received: u32
+    pending_contributors: tuple[address, ...]
     is_complete: bool
     is_cycle_active: bool
     is_in_grace_period: bool
-    cycle_start_time: int
-    cycle_end_time: int
-    grace_period_end_time: int
-    current_time: int
-    cycle_penalty_pool: int
-    extra: Extra = ()
+    cycle_start_time: u64
+    cycle_end_time: u64
+    grace_period_end_time: u64
+    current_time: u64
+    cycle_penalty_pool: i128
 
 
-@dataclass(frozen=True, slots=True)
-class PenaltyRecord:
-    group_id: int
-    member: str
-    late_count: int
-    on_time_count: int
-    total_penalties: int
-    reliability_score: int
-    extra: Extra = ()
-
-
-GROUP_STATUS: Final = struct_of(
-    GroupStatus,
-    Field("group_id", U64),
-    Field("current_cycle", U32),
-    Field("has_next_recipient", BOOL),
-    Field("next_recipient", ADDRESS),
-    Field("total_members", U32),
-    Field("contributions_received", U32),
-    Field("pending_contributors", vec_of(ADDRESS)),
-    Field("is_complete", BOOL),
-    Field("is_cycle_active", BOOL),
-    Field("is_in_grace_period", BOOL),
-    Field("cycle_start_time", U64),
-    Field("cycle_end_time", U64),
-    Field("grace_period_end_time", U64),
-    Field("current_time", U64),
-    Field("cycle_penalty_pool", I128),
-)
-PENALTY_RECORD: Final = struct_of(
-    PenaltyRecord,
-    Field("group_id", U64),
-    Field("member", ADDRESS),
-    Field("late_count", U32),
-    Field("on_time_count", U32),
-    Field("total_penalties", I128),
-    Field("reliability_score", U32),
-)
+class PenaltyRecord(Struct):
+    group_id: u64
+    member: address
+    late_count: u32
+    on_time_count: u32
+    total_penalties: i128
+    reliability_score: u32
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """Names and types of a function's arguments, in order, and the type of its result. A view changes nothing."""
+    """Types of a function's arguments by name, in order, and of its result."""
 
-    name: str
-    args: tuple[tuple[str, Codec[Any]], ...]
+    args: dict[str, Codec[Any]]
     result: Codec[Any]
-    is_view: bool
 
 
-def _write(name: str, *args: tuple[str, Codec[Any]], result: Codec[Any] = VOID) -> Function:
-    return Function(name, args, result, is_view=False)
+def _takes(result: Codec[Any] = VOID, /, **args: Codec[Any]) -> Function:
+    return Function(args, result)
 
 
-def _view(name: str, *args: tuple[str, Codec[Any]], result: Codec[Any]) -> Function:
-    return Function(name, args, result, is_view=True)
-
-
-_GROUP_ID: Final = ("group_id", U64)
-FUNCTIONS: Final[dict[str, Function]] = {
-    each.name: each
-    for each in (
-        _write("initialize", ("admin", ADDRESS)),
-        _write("upgrade", ("new_wasm_hash", BYTES)),
-        _write("pause"),
-        _write("unpause"),
-        _write(
-            "create_group",
-            ("creator", ADDRESS),
-            ("token_address", ADDRESS),
-            ("contribution_amount", I128),
-            ("cycle_duration", U64),
-            ("max_members", U32),
-            ("grace_period", U64),
-            ("penalty_rate", U32),
-            ("insurance_rate_bps", U32),
-            result=U64,
-        ),
-        _write("join_group", ("member", ADDRESS), _GROUP_ID),
-        _write("contribute", ("member", ADDRESS), _GROUP_ID),
-        _write("execute_payout", _GROUP_ID),
-        _write("cancel_group", ("creator", ADDRESS), _GROUP_ID),
-        _write("request_refund", ("requester", ADDRESS), _GROUP_ID),
-        _write("vote_refund", ("voter", ADDRESS), _GROUP_ID, ("in_favor", BOOL)),
-        _write("execute_refund", ("executor", ADDRESS), _GROUP_ID),
-        _write("emergency_refund", ("admin", ADDRESS), _GROUP_ID),
-        _write("set_group_metadata", _GROUP_ID, ("name", STRING), ("description", STRING), ("rules", STRING)),
-        _write(
-            "file_insurance_claim",
-            ("claimant", ADDRESS),
-            _GROUP_ID,
-            ("cycle", U32),
-            ("defaulter", ADDRESS),
-            ("amount", I128),
-            result=U64,
-        ),
-        _write("process_insurance_claim", ("admin", ADDRESS), ("claim_id", U64), ("approved", BOOL)),
-        _view("get_group", _GROUP_ID, result=GROUP),
-        _view("list_members", _GROUP_ID, result=vec_of(ADDRESS)),
-        _view("is_complete", _GROUP_ID, result=BOOL),
-        _view("get_group_status", _GROUP_ID, result=GROUP_STATUS),
-        _view("get_group_metadata", _GROUP_ID, result=METADATA),
-        _view("get_refund_request", _GROUP_ID, result=REFUND_REQUEST),
-        _view("get_group_risk_rating", _GROUP_ID, result=U32),
-        _view("is_member", _GROUP_ID, ("address", ADDRESS), result=BOOL),
-        _view("get_member_penalty_record", _GROUP_ID, ("address", ADDRESS), result=PENALTY_RECORD),
-        _view("get_refund_record", _GROUP_ID, ("address", ADDRESS), result=REFUND),
-        _view(
-            "get_contribution_status",
-            _GROUP_ID,
-            ("cycle", U32),
-            result=vec_of(tuple_of(ADDRESS, BOOL)),
-        ),
-        _view("get_contract_balance", ("token", ADDRESS), result=I128),
-        _view("get_insurance_pool", ("token", ADDRESS), result=INSURANCE_POOL),
-        _view("get_insurance_claim", ("claim_id", U64), result=INSURANCE_CLAIM),
-        _view("get_member_risk_score", ("member", ADDRESS), result=U32),
-    )
+WRITES: Final[dict[str, Function]] = {
+    "initialize": _takes(admin=ADDRESS),
+    "upgrade": _takes(new_wasm_hash=BYTES),
+    "pause": _takes(),
+    "unpause": _takes(),
+    "create_group": _takes(
+        U64,
+        creator=ADDRESS,
+        token_address=ADDRESS,
+        contribution_amount=I128,
+        cycle_duration=U64,
+        max_members=U32,
+        grace_period=U64,
+        penalty_rate=U32,
+        insurance_rate_bps=U32,
+    ),
+    "join_group": _takes(member=ADDRESS, group_id=U64),
+    "contribute": _takes(member=ADDRESS, group_id=U64),
+    "execute_payout": _takes(group_id=U64),
+    "cancel_group": _takes(creator=ADDRESS, group_id=U64),
+    "request_refund": _takes(requester=ADDRESS, group_id=U64),
+    "vote_refund": _takes(voter=ADDRESS, group_id=U64, in_favor=BOOL),
+    "execute_refund": _takes(executor=ADDRESS, group_id=U64),
+    "emergency_refund": _takes(admin=ADDRESS, group_id=U64),
+    "set_group_metadata": _takes(group_id=U64, name=STRING, description=STRING, rules=STRING),
+    "file_insurance_claim": _takes(U64, claimant=ADDRESS, group_id=U64, cycle=U32, defaulter=ADDRESS, amount=I128),
+    "process_insurance_claim": _takes(admin=ADDRESS, claim_id=U64, approved=BOOL),
 }
-
-
-def function(name: str) -> Function:
-    """The function of that name. Raises KeyError for one the contract does not have."""
-    return FUNCTIONS[name]
+VIEWS: Final[dict[str, Function]] = {
+    "get_group": _takes(Group.codec, group_id=U64),
+    "list_members": _takes(vec_of(ADDRESS), group_id=U64),
+    "is_complete": _takes(BOOL, group_id=U64),
+    "get_group_status": _takes(GroupStatus.codec, group_id=U64),
+    "get_group_metadata": _takes(Metadata.codec, group_id=U64),
+    "get_refund_request": _takes(RefundRequest.codec, group_id=U64),
+    "get_group_risk_rating": _takes(U32, group_id=U64),
+    "is_member": _takes(BOOL, group_id=U64, address=ADDRESS),
+    "get_member_penalty_record": _takes(PenaltyRecord.codec, group_id=U64, address=ADDRESS),
+    "get_refund_record": _takes(Refund.codec, group_id=U64, address=ADDRESS),
+    "get_contribution_status": _takes(vec_of(tuple_of(ADDRESS, BOOL)), group_id=U64, cycle=U32),
+    "get_contract_balance": _takes(I128, token=ADDRESS),
+    "get_insurance_pool": _takes(InsurancePool.codec, token=ADDRESS),
+    "get_insurance_claim": _takes(InsuranceClaim.codec, claim_id=U64),
+    "get_member_risk_score": _takes(U32, member=ADDRESS),
+}
+FUNCTIONS: Final = WRITES | VIEWS
 
 
 def encode_args(name: str, values: Mapping[str, Any]) -> list[str]:
@@ -191,16 +117,15 @@ def encode_args(name: str, values: Mapping[str, Any]) -> list[str]:
     Raises KeyError for an unknown function, ValueError for a missing, an unknown or an impossible argument.
     """
     args = FUNCTIONS[name].args
-    unknown = set(values) - {each for each, _ in args}
-    if unknown:
-        raise ValueError(f"{name} has no argument {', '.join(sorted(unknown))}")
+    if unknown := sorted(values.keys() - args.keys()):
+        raise ValueError(f"{name} has no argument {', '.join(unknown)}")
     encoded = []
-    for each, codec in args:
+    for each, codec in args.items():
         if each not in values:
             raise ValueError(f"{name} needs {each}")
         try:
-            encoded.append(b64(codec.encode(values[each])))
-        except (ValueError, TypeError, AttributeError, struct.error) as error:
+            encoded.append(codec.to_xdr(values[each]))
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{each} is not a {codec.name}") from error
     return encoded
 
@@ -210,34 +135,23 @@ def decode_args(name: str, args: Sequence[str]) -> dict[str, Any]:
 
     Raises DecodeError, also for an unknown function or another number of arguments.
     """
-    found = FUNCTIONS.get(name)
-    if found is None:
-        raise DecodeError(f"the contract has no function {name}")
-    if len(args) != len(found.args):
-        raise DecodeError(f"{name} takes {len(found.args)} arguments, not {len(args)}")
-    return {each: _decode(codec, arg) for (each, codec), arg in zip(found.args, args, strict=True)}
+    types = _function(name).args
+    if len(args) != len(types):
+        raise DecodeError(f"{name} takes {len(types)} arguments, not {len(args)}")
+    return {each: codec.from_xdr(arg) for (each, codec), arg in zip(types.items(), args, strict=True)}
 
 
 def encode_result(name: str, value: Any) -> str:
     """A function's result → base64 SCVal."""
-    return b64(FUNCTIONS[name].result.encode(value))
+    return FUNCTIONS[name].result.to_xdr(value)
 
 
 def decode_result(name: str, xdr: str) -> Any:
     """A function's result from a base64 SCVal. Raises DecodeError, also for an unknown function."""
-    found = FUNCTIONS.get(name)
-    if found is None:
+    return _function(name).result.from_xdr(xdr)
+
+
+def _function(name: str) -> Function:
+    if name not in FUNCTIONS:
         raise DecodeError(f"the contract has no function {name}")
-    return _decode(found.result, xdr)
-
-
-def _decode(codec: Codec[Any], xdr: str) -> Any:
-    """One value that re-encodes to the same bytes."""
-    try:
-        value = codec.decode(parse(SCVal, xdr))
-        same = b64(codec.encode(value)) == xdr
-    except GARBAGE as error:
-        raise error if isinstance(error, DecodeError) else DecodeError(str(error)) from error
-    if not same:
-        raise DecodeError(f"a {codec.name} that is not written as the contract writes it")
-    return value
+    return FUNCTIONS[name]

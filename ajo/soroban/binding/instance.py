@@ -1,38 +1,36 @@
-"""The contract's own ledger entry: its executable and its storage; and a token's, for its name and decimals."""
+"""The contract's own ledger entry, or a token's: its executable and its storage."""
 
 import base64
-import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from stellar_sdk.xdr import ContractExecutableType, SCContractInstance, SCVal, SCValType
+from stellar_sdk.xdr import ContractExecutable, ContractExecutableType, Hash, SCValType
 
 from ajo.soroban.binding.codec import (
     ADDRESS,
+    ANY,
     BOOL,
-    STRING,
     SYMBOL,
-    U32,
     U64,
+    VEC,
     Codec,
-    DecodeError,
-    Field,
-    arm,
-    decode_vec,
-    encode_symbol,
-    encode_vec,
-    struct_of,
+    any_of,
+    encode_all,
+    expect,
+    read_count,
     tag,
 )
-from ajo.soroban.binding.order import sort_key
-from ajo.soroban.binding.structs import INSURANCE_POOL, Extra, InsurancePool
-
-_POOL: Final = "INSPOOL"
-_SCALARS: Final[dict[str, Codec[Any]]] = {"ADMIN": ADDRESS, "GCOUNTER": U64, "PAUSED": BOOL, "ICONT": U64}
-_DEFAULTS: Final[dict[str, Any]] = {"ADMIN": None, "GCOUNTER": 0, "PAUSED": False, "ICONT": 0}
+from ajo.soroban.binding.structs import Extra, Struct, i128, u32
 
 
-@dataclass(frozen=True, slots=True)
+class InsurancePool(Struct):
+    balance: i128
+    pending_claims_count: u32
+    total_payouts: i128
+
+
+@dataclass(frozen=True)
 class Instance:
     """A contract instance. `wasm_hash` is hex, None for a Stellar Asset Contract.
 
@@ -48,120 +46,76 @@ class Instance:
     insurance_pools: tuple[tuple[str, InsurancePool], ...] = ()
     extra: Extra = ()
     explicit: tuple[str, ...] = ()
-    has_storage: bool = True
+    codec: ClassVar[Codec["Instance"]]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenMetadata:
-    """What a token says of itself; `decimals` is the number of places of its unit."""
-
-    name: str
-    symbol: str
-    decimals: int
-    is_asset_contract: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TokenText:
-    """The METADATA entry of a token's instance storage."""
-
-    decimal: int
-    name: bytes
-    symbol: bytes
-    extra: Extra = ()
+_TAG: Final = tag(SCValType.SCV_CONTRACT_INSTANCE)
+_EXECUTABLE: Final = any_of(ContractExecutable)
+_SCALARS: Final[dict[bytes, tuple[str, Codec[Any]]]] = {
+    SYMBOL.encode("ADMIN"): ("admin", ADDRESS),
+    SYMBOL.encode("GCOUNTER"): ("group_counter", U64),
+    SYMBOL.encode("PAUSED"): ("paused", BOOL),
+    SYMBOL.encode("ICONT"): ("claim_counter", U64),
+}
+_ABSENT: Final = Instance(None)
+_POOL: Final = encode_all(VEC, [SYMBOL.encode("INSPOOL"), b""])  # what the key of a pool begins with; then the token
+_PRESENT: Final = b"\0\0\0\1"
+_TEXTS: Final = [tag(each) for each in (SCValType.SCV_SYMBOL, SCValType.SCV_STRING, SCValType.SCV_BYTES)]
 
 
-TOKEN_TEXT: Final = struct_of(TokenText, Field("decimal", U32), Field("name", STRING), Field("symbol", STRING))
-
-
-def _pool_token(key: SCVal) -> str | None:
-    """The token of an `[INSPOOL, token]` key."""
-    if key.type != SCValType.SCV_VEC:
-        return None
-    parts = decode_vec(key)
-    if len(parts) != 2 or parts[0].type != SCValType.SCV_SYMBOL or SYMBOL.decode(parts[0]) != _POOL:
-        return None
-    return ADDRESS.decode(parts[1])
-
-
-def decode_instance(value: SCVal) -> Instance:
-    """The instance in an SCVal. Raises DecodeError, also where a known entry has a value of another type."""
-    instance: SCContractInstance = arm(value, SCValType.SCV_CONTRACT_INSTANCE, "instance")
-    scalars = dict(_DEFAULTS)
-    pools: list[tuple[str, InsurancePool]] = []
-    extra: list[tuple[str, str]] = []
-    seen: list[str] = []
-    for entry in instance.storage.sc_map if instance.storage is not None else ():
-        symbol = SYMBOL.decode(entry.key) if entry.key.type == SCValType.SCV_SYMBOL else ""
-        token = _pool_token(entry.key)
-        if symbol in _SCALARS:
-            scalars[symbol] = _SCALARS[symbol].decode(entry.val)
-            seen.append(symbol)
-        elif token is not None:
-            pools.append((token, INSURANCE_POOL.decode(entry.val)))
+def _read(raw: bytes, at: int) -> tuple[Instance, int]:
+    executable, at = _EXECUTABLE.read(raw, expect(raw, at, _TAG))
+    count, at = read_count(raw, at, _PRESENT) if raw.startswith(_PRESENT, at) else (0, at + 4)
+    found: dict[str, Any] = {}
+    pools, extra = [], []
+    for _ in range(count):
+        scval, end = ANY.read(raw, at)
+        key, at = raw[at:end], end
+        if key in _SCALARS:
+            name, codec = _SCALARS[key]
+            found[name], at = codec.read(raw, at)
+        elif key.startswith(_POOL):
+            pool, at = InsurancePool.codec.read(raw, at)
+            pools.append((ADDRESS.read(key, len(_POOL))[0], pool))
         else:
-            extra.append((entry.key.to_xdr(), entry.val.to_xdr()))
-    return Instance(
-        wasm_hash=_wasm_hash(instance),
-        admin=scalars["ADMIN"],
-        group_counter=scalars["GCOUNTER"],
-        paused=scalars["PAUSED"],
-        claim_counter=scalars["ICONT"],
-        insurance_pools=tuple(pools),
-        extra=tuple(extra),
-        explicit=tuple(symbol for symbol in seen if scalars[symbol] == _DEFAULTS[symbol]),
-        has_storage=instance.storage is not None,
-    )
+            value, at = ANY.read(raw, at)
+            extra.append((scval.to_xdr(), value.to_xdr()))
+    wasm_hash = executable.wasm_hash.hash.hex() if executable.wasm_hash else None
+    explicit = tuple(name for name, value in found.items() if value == getattr(_ABSENT, name))
+    return Instance(wasm_hash, **found, insurance_pools=tuple(pools), extra=tuple(extra), explicit=explicit), at
 
 
-def _wasm_hash(instance: SCContractInstance) -> str | None:
-    kind = instance.executable.type
-    if kind == ContractExecutableType.CONTRACT_EXECUTABLE_STELLAR_ASSET:
-        return None
-    if kind == ContractExecutableType.CONTRACT_EXECUTABLE_WASM and instance.executable.wasm_hash is not None:
-        return instance.executable.wasm_hash.hash.hex()
-    raise DecodeError(f"an executable of kind {kind.name}")
+def _encode(instance: Instance) -> bytes:
+    if instance.wasm_hash is None:
+        executable = ContractExecutable(ContractExecutableType.CONTRACT_EXECUTABLE_STELLAR_ASSET)
+    else:
+        wasm_hash = Hash(bytes.fromhex(instance.wasm_hash))
+        executable = ContractExecutable(ContractExecutableType.CONTRACT_EXECUTABLE_WASM, wasm_hash)
+    storage = sorted(_storage(instance), key=lambda item: _host_order(item[0]))
+    items = encode_all(_PRESENT, [key + value for key, value in storage]) if storage else bytes(4)
+    return _TAG + _EXECUTABLE.encode(executable) + items
 
 
-def encode_instance(instance: Instance) -> bytes:
-    """SCVal bytes of an instance, its storage in the host's order."""
-    kind = (
-        ContractExecutableType.CONTRACT_EXECUTABLE_STELLAR_ASSET
-        if instance.wasm_hash is None
-        else ContractExecutableType.CONTRACT_EXECUTABLE_WASM
-    )
-    head = (
-        tag(SCValType.SCV_CONTRACT_INSTANCE) + struct.pack(">i", kind.value) + bytes.fromhex(instance.wasm_hash or "")
-    )
-    if not instance.has_storage:
-        return head + struct.pack(">I", 0)
-    storage = sorted(_storage(instance), key=lambda item: sort_key(SCVal.from_xdr_bytes(item[0])))
-    return head + struct.pack(">II", 1, len(storage)) + b"".join(key + value for key, value in storage)
+def _storage(instance: Instance) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values as XDR, in no order."""
+    for key, (name, codec) in _SCALARS.items():
+        value = getattr(instance, name)
+        if name in instance.explicit or value != getattr(_ABSENT, name):
+            yield key, codec.encode(value)
+    for token, pool in instance.insurance_pools:
+        yield _POOL + ADDRESS.encode(token), InsurancePool.codec.encode(pool)
+    for each in instance.extra:
+        key, extra = map(base64.b64decode, each)
+        yield key, extra
 
 
-def _storage(instance: Instance) -> list[tuple[bytes, bytes]]:
-    """The instance's storage as XDR keys and values, in no order."""
-    scalars = {
-        "ADMIN": instance.admin,
-        "GCOUNTER": instance.group_counter,
-        "PAUSED": instance.paused,
-        "ICONT": instance.claim_counter,
-    }
-    items = [
-        (encode_symbol(symbol), _SCALARS[symbol].encode(value))
-        for symbol, value in scalars.items()
-        if symbol in instance.explicit or value != _DEFAULTS[symbol]
-    ]
-    items += [
-        (encode_vec([encode_symbol(_POOL), ADDRESS.encode(token)]), INSURANCE_POOL.encode(pool))
-        for token, pool in instance.insurance_pools
-    ]
-    return items + [(base64.b64decode(key), base64.b64decode(value)) for key, value in instance.extra]
+def _host_order(key: bytes) -> tuple[bytes, Any]:
+    """The host keeps the keys of a map by type, then by value. Keys that are signed numbers are not known to exist."""
+    kind = key[:4]
+    if kind == VEC[:4]:
+        items = ANY.read(key, 0)[0].vec
+        return kind, [_host_order(each.to_xdr_bytes()) for each in (items.sc_vec if items else ())]
+    return kind, key[8:] if kind in _TEXTS else key[4:]  # a text without its length
 
 
-def token_text(instance: Instance) -> TokenText:
-    """The METADATA entry of a token's storage. Raises DecodeError where there is none."""
-    for key, value in instance.extra:
-        if base64.b64decode(key) == encode_symbol("METADATA"):
-            return TOKEN_TEXT.decode(SCVal.from_xdr(value))
-    raise DecodeError("a contract without token metadata")
+Instance.codec = Codec("contract instance", _read, _encode)

@@ -1,177 +1,125 @@
-"""Ledger keys of the contract ↔ small dataclasses (CHAIN §1.1).
+"""Ledger keys of the contract, and of tokens, ↔ small dataclasses (CHAIN §1.1).
 
 All of them are ContractData keys of persistent durability; the instance key stands for the contract's own entry.
 """
 
-import struct
-from collections.abc import Callable
-from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, dataclass_transform
 
-from stellar_sdk.xdr import ContractDataDurability, LedgerEntryType, LedgerKey, SCVal, SCValType
+from stellar_sdk.xdr import ContractDataDurability, LedgerEntryType, SCValType
 
-from ajo.soroban.binding.codec import (
-    ADDRESS,
-    GARBAGE,
-    SYMBOL,
-    U32,
-    U64,
-    Codec,
-    DecodeError,
-    b64,
-    decode_address,
-    decode_vec,
-    encode_address,
-    encode_symbol,
-    encode_vec,
-    parse,
-    tag,
-)
+from ajo.soroban.binding import codec
+from ajo.soroban.binding.codec import SYMBOL, VEC, Codec, DecodeError, b64, encode_all
+from ajo.soroban.binding.structs import address, codecs_of, u32, u64
 
-CONTRACT_DATA: Final = struct.pack(">i", LedgerEntryType.CONTRACT_DATA.value)
-PERSISTENT: Final = struct.pack(">i", ContractDataDurability.PERSISTENT.value)
-_INSTANCE: Final = tag(SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE)
+CONTRACT_DATA: Final = LedgerEntryType.CONTRACT_DATA.value.to_bytes(4, "big")
+PERSISTENT: Final = ContractDataDurability.PERSISTENT.value.to_bytes(4, "big")
+_INSTANCE: Final = codec.tag(SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE)
+_KINDS: Final[dict[str, type["Key"]]] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass_transform(frozen_default=True)
 class Key:
-    """A key of the contract's storage."""
+    """A key of a contract's storage: `[Symbol, …]`. Subclasses become dataclasses."""
 
-    symbol: ClassVar[str] = ""
-    types: ClassVar[tuple[Codec[Any], ...]] = ()
+    head: ClassVar[bytes]  # what all keys of a kind begin with
+    codecs: ClassVar[dict[str, Codec[Any]]]
+
+    def __init_subclass__(cls, symbol: str) -> None:
+        cls.codecs = codecs_of(cls)
+        cls.head = encode_all(VEC, [SYMBOL.encode(symbol), *(b"" for _ in cls.codecs)])
+        _KINDS[symbol] = cls
 
     def scval(self) -> bytes:
-        """The key itself, an SCVal: `[Symbol, …]`."""
-        head, parts = _shape(type(self))  # type: ignore[arg-type]  # a class can be hashed, whatever its instances
-        return head + b"".join([encode(getattr(self, name)) for name, encode in parts])
+        """The key itself, an SCVal."""
+        return self.head + b"".join([codec.encode(getattr(self, name)) for name, codec in self.codecs.items()])
+
+    def encode(self, contract: str) -> bytes:
+        """LedgerKey of this key in a contract (C…)."""
+        return _prefix(contract) + self.scval() + PERSISTENT
 
     def to_xdr(self, contract: str) -> str:
-        """Base64 LedgerKey of this key in a contract (C…)."""
-        return b64(ledger_key(contract, self.scval()))
+        """The same in base64."""
+        return b64(self.encode(contract))
 
 
-@lru_cache(maxsize=64)
-def _shape(kind: type[Key]) -> tuple[bytes, list[tuple[str, Callable[[Any], bytes]]]]:
-    """What all keys of a kind begin with, and how each field goes on: found out once, for a sweep makes thousands."""
-    parts = [(each.name, codec.encode) for each, codec in zip(fields(kind), kind.types, strict=True)]
-    head = encode_vec([encode_symbol(kind.symbol), *(b"" for _ in parts)])
-    return head, parts
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceKey(Key):
+class InstanceKey(Key, symbol=""):
     def scval(self) -> bytes:
         return _INSTANCE
 
 
-@dataclass(frozen=True, slots=True)
-class GroupKey(Key):
-    symbol: ClassVar[str] = "GROUP"
-    types: ClassVar[tuple[Codec[Any], ...]] = (U64,)
-    group_id: int
+class GroupKey(Key, symbol="GROUP"):
+    group_id: u64
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataKey(Key):
-    symbol: ClassVar[str] = "METADATA"
-    types: ClassVar[tuple[Codec[Any], ...]] = (U64,)
-    group_id: int
+class MetadataKey(Key, symbol="METADATA"):
+    group_id: u64
 
 
-@dataclass(frozen=True, slots=True)
-class ContribKey(Key):
-    symbol: ClassVar[str] = "CONTRIB"
-    types: ClassVar[tuple[Codec[Any], ...]] = (U64, U32, ADDRESS)
-    group_id: int
-    cycle: int
-    member: str
+class ContribKey(Key, symbol="CONTRIB"):
+    group_id: u64
+    cycle: u32
+    member: address
 
 
-@dataclass(frozen=True, slots=True)
-class PayoutKey(Key):
-    symbol: ClassVar[str] = "PAYOUT"
-    types: ClassVar[tuple[Codec[Any], ...]] = (U64, ADDRESS)
-    group_id: int
-    member: str
+class PayoutKey(Key, symbol="PAYOUT"):
+    group_id: u64
+    member: address
 
 
-@dataclass(frozen=True, slots=True)
-class RefundRequestKey(Key):
-    symbol: ClassVar[str] = "REFREQ"
-    types: ClassVar[tuple[Codec[Any], ...]] = (U64,)
-    group_id: int
+class RefundRequestKey(Key, symbol="REFREQ"):
+    group_id: u64
 
 
-@dataclass(frozen=True, slots=True)
-class RefundVoteKey(Key):
-    symbol: ClassVar[str] = "REFVOTE"
-    types: ClassVar[tuple[Codec[Any], ...]] = (U64, ADDRESS)
-    group_id: int
-    voter: str
+class RefundVoteKey(Key, symbol="REFVOTE"):
+    group_id: u64
+    voter: address
 
 
-@dataclass(frozen=True, slots=True)
-class RefundKey(Key):
-    symbol: ClassVar[str] = "REFUND"
-    types: ClassVar[tuple[Codec[Any], ...]] = (U64, ADDRESS)
-    group_id: int
-    member: str
+class RefundKey(Key, symbol="REFUND"):
+    group_id: u64
+    member: address
 
 
-@dataclass(frozen=True, slots=True)
-class InsuranceClaimKey(Key):
-    symbol: ClassVar[str] = "INSCLAIM"
-    types: ClassVar[tuple[Codec[Any], ...]] = (U64,)
-    claim_id: int
+class InsuranceClaimKey(Key, symbol="INSCLAIM"):
+    claim_id: u64
 
 
-_KINDS: Final[dict[str, type[Key]]] = {
-    kind.symbol: kind
-    for kind in (
-        GroupKey,
-        MetadataKey,
-        ContribKey,
-        PayoutKey,
-        RefundRequestKey,
-        RefundVoteKey,
-        RefundKey,
-        InsuranceClaimKey,
-    )
-}
+class BalanceKey(Key, symbol="Balance"):
+    """Where a token keeps what a holder has, as Stellar Asset Contracts do."""
+
+    holder: address
 
 
 @lru_cache(maxsize=64)
 def _prefix(contract: str) -> bytes:
-    return CONTRACT_DATA + encode_address(contract)
+    return CONTRACT_DATA + codec.encode_address(contract)
 
 
-def ledger_key(contract: str, scval: bytes) -> bytes:
-    """LedgerKey bytes of a persistent ContractData entry whose key is already XDR."""
-    return _prefix(contract) + scval + PERSISTENT
-
-
-def key_of(value: SCVal) -> Key:
-    """The storage key in an SCVal. Raises DecodeError for a key the contract does not write."""
-    if value.type == SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE:
-        return InstanceKey()
-    parts = decode_vec(value)
-    kind = _KINDS.get(SYMBOL.decode(parts[0])) if parts else None
-    if kind is None or len(parts) != len(kind.types) + 1:
+def read_key(raw: bytes, at: int) -> tuple[Key, int]:
+    """The storage key in an SCVal. Raises DecodeError for one that the contract does not write."""
+    if raw.startswith(_INSTANCE, at):
+        return InstanceKey(), at + len(_INSTANCE)
+    count, at = codec.read_count(raw, at, VEC)
+    symbol, at = SYMBOL.read(raw, at)
+    kind = _KINDS.get(symbol)
+    if kind is None or count != len(kind.codecs) + 1:
         raise DecodeError("a storage key that the contract does not write")
-    return kind(*(codec.decode(part) for codec, part in zip(kind.types, parts[1:], strict=True)))
+    values, at = codec.read_all(raw, at, kind.codecs.values())
+    return kind(*values), at
+
+
+def _read(raw: bytes, at: int) -> tuple[tuple[str, Key], int]:
+    if not raw.startswith(CONTRACT_DATA, at):
+        raise DecodeError("a ledger key of something else than contract data")
+    contract, at = codec.read_address(raw, at + len(CONTRACT_DATA))
+    key, at = read_key(raw, at)
+    return (contract, key), at + len(PERSISTENT)  # written again, another durability is another key
+
+
+_LEDGER_KEY: Final[Codec[tuple[str, Key]]] = Codec("ledger key", _read, lambda found: found[1].encode(found[0]))
 
 
 def decode_key(xdr: str) -> tuple[str, Key]:
     """Contract and key of a base64 LedgerKey. Raises DecodeError."""
-    data = parse(LedgerKey, xdr).contract_data
-    if data is None:
-        raise DecodeError("a ledger key of something else than contract data")
-    try:
-        contract, key = decode_address(data.contract), key_of(data.key)
-        same = key.to_xdr(contract) == xdr
-    except GARBAGE as error:
-        raise error if isinstance(error, DecodeError) else DecodeError(str(error)) from error
-    if not same:
-        raise DecodeError("a ledger key that is not written as the contract writes it")
-    return contract, key
+    return _LEDGER_KEY.from_xdr(xdr)

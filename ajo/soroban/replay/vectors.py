@@ -9,10 +9,10 @@ from ajo.soroban.binding.codec import b64
 from ajo.soroban.binding.entries import Entry, Group, Instance, decode_entry
 from ajo.soroban.binding.events import Unknown, decode_event
 from ajo.soroban.binding.functions import FUNCTIONS, decode_args, decode_result, encode_args, encode_result
-from ajo.soroban.binding.keys import InstanceKey, decode_key
+from ajo.soroban.binding.keys import BalanceKey, InstanceKey, decode_key
 from ajo.soroban.replay.document import UnreadableFile, items, text
 from ajo.soroban.sandbox import token
-from ajo.soroban.sandbox.env import Balance, BalanceKey, Emitted, State, encode
+from ajo.soroban.sandbox.env import Emitted, State, encode
 from ajo.soroban.sandbox.host import Contracts, Outcome, invoke
 
 Step = dict[str, Any]
@@ -39,7 +39,7 @@ def genesis(document: dict[str, Any], contracts: Contracts, steps: list[Step]) -
     }
     for minted in items(document, "minted"):
         holder, amount = minted
-        first[contracts.token, BalanceKey(holder)] = Balance(int(amount))
+        first[contracts.token, BalanceKey(holder)] = token.held(int(amount))
     state.apply(first)
     return state
 

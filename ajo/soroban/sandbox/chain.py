@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ajo.soroban.binding.codec import b64
-from ajo.soroban.binding.entries import Instance
+from ajo.soroban.binding.entries import Balance, Instance
 from ajo.soroban.binding.functions import FUNCTIONS, decode_result, encode_args
-from ajo.soroban.binding.keys import InstanceKey, Key
+from ajo.soroban.binding.keys import BalanceKey, InstanceKey, Key
 from ajo.soroban.sandbox import network, token
-from ajo.soroban.sandbox.env import Balance, BalanceKey, CallFailed, Failure, State, StateKey, encode
+from ajo.soroban.sandbox.env import CallFailed, Failure, State, StateKey, encode
 from ajo.soroban.sandbox.host import Contracts, Outcome, invoke
 from ajo.soroban.sandbox.ids import event_id
 from ajo.soroban.sandbox.meta import contract_event, shell
@@ -238,7 +238,7 @@ class Chain:
 
         Raises ValueError for arguments that the function cannot take. A contract's refusal is in the answer.
         """
-        names = [name for name, _ in FUNCTIONS[fn].args]
+        names = FUNCTIONS[fn].args
         return self.submit(source, fn, encode_args(fn, dict(zip(names, args, strict=True))), on=on)
 
     def submit(self, source: str, fn: str, args: Sequence[str], *, on: str | None = None) -> Call:
@@ -260,7 +260,7 @@ class Chain:
     def view(self, fn: str, *args: Any) -> Any:
         """What a view answers now, open ledger included. Raises CallFailed."""
         with self.lock:
-            names = [name for name, _ in FUNCTIONS[fn].args]
+            names = FUNCTIONS[fn].args
             raw = encode_args(fn, dict(zip(names, args, strict=True)))
             close = self.open_ledger().close
             outcome = invoke(self._state, self.contracts, close, self.contract, fn, raw, view=True)
@@ -273,8 +273,8 @@ class Chain:
         with self.lock:
             ledger = self.open_ledger()
             key = (self.token, BalanceKey(holder))
-            before: Balance = self._state.get(*key) or Balance(0)
-            writes: dict[StateKey, Any] = {key: Balance(before.amount + amount)}
+            before: Balance = self._state.get(*key) or token.held(0)
+            writes: dict[StateKey, Any] = {key: token.held(before.amount + amount)}
             outcome = Outcome(None, None, (), writes)
             tx_hash = self._hash(ledger, "friendbot", [holder])
             ledger.transactions.append((tx_hash, outcome, shell(holder, outcome, self.contract)))

@@ -12,7 +12,7 @@ from typing import Final
 
 from stellar_sdk import Keypair, StrKey
 
-from ajo.soroban.binding.codec import ADDRESS, U64, b64, vec_of
+from ajo.soroban.binding.codec import ADDRESS, U64, vec_of
 from ajo.soroban.binding.entries import Group, RefundRequest
 from ajo.soroban.binding.keys import (
     ContribKey,
@@ -165,8 +165,8 @@ class Population:
     def _pay_together(self, group: Group, members: list[str]) -> None:
         for member in members:
             self._provide(group, member)
-        target, ids = ADDRESS.encode(self.chain.contract), vec_of(U64).encode((group.id,) * len(members))
-        args = [b64(target), b64(vec_of(ADDRESS).encode(tuple(members))), b64(ids)]
+        target, ids = ADDRESS.to_xdr(self.chain.contract), vec_of(U64).to_xdr((group.id,) * len(members))
+        args = [target, vec_of(ADDRESS).to_xdr(tuple(members)), ids]
         self.chain.submit(members[0], "contribute_all", args, on=self.chain.contracts.router)
 
     def _provide(self, group: Group, member: str) -> None:

@@ -6,14 +6,15 @@ but the events it had emitted, which the host reports beside the error.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from ajo.soroban.binding.codec import ADDRESS, BOOL, I128, I128_MAX, I128_MIN, U64_MAX, Codec, Field, struct_of
 from ajo.soroban.binding.contract_errors import ContractError
-from ajo.soroban.binding.entries import CODECS, contract_data, decode_entry, encode_entry
-from ajo.soroban.binding.event_types import Event
-from ajo.soroban.binding.keys import Key, ledger_key
+from ajo.soroban.binding.entries import Entry, decode_entry
+from ajo.soroban.binding.events import Event
+from ajo.soroban.binding.keys import Key
 
+I128_MIN, I128_MAX = -(2**127), 2**127 - 1
+U64_MAX = 2**64 - 1
 StateKey = tuple[str, Key]
 Failure = int | Literal["trap"]
 
@@ -43,30 +44,9 @@ def u64(value: int) -> int:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceKey(Key):
-    """A token's storage key for one holder, as Stellar Asset Contracts write it."""
-
-    symbol: ClassVar[str] = "Balance"
-    types: ClassVar[tuple[Codec[Any], ...]] = (ADDRESS,)
-    holder: str
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    amount: int
-    authorized: bool = True
-    clawback: bool = False
-
-
-BALANCE: Codec[Balance] = struct_of(Balance, Field("amount", I128), Field("authorized", BOOL), Field("clawback", BOOL))
-
-
 def encode(contract: str, key: Key, value: Any) -> tuple[bytes, bytes]:
     """LedgerKey and LedgerEntryData bytes of one entry."""
-    codec = BALANCE if isinstance(key, BalanceKey) else CODECS[type(key)]
-    scval = key.scval()
-    return ledger_key(contract, scval), encode_entry(contract, scval, codec.encode(value))
+    return key.encode(contract), Entry(contract, key, value).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +67,13 @@ class State:
         self._values: dict[StateKey, Any] = {}
 
     def get(self, contract: str, key: Key) -> Any:
-        """The value, or None. Balances are read as `Balance`."""
+        """The value, or None."""
         found = self._values.get((contract, key))
         if found is None:
-            raw = self._load(ledger_key(contract, key.scval()))
+            raw = self._load(key.encode(contract))
             if raw is None:
                 return None
-            found = _balance(raw) if isinstance(key, BalanceKey) else decode_entry(raw).value
+            found = decode_entry(raw).value
             self._values[contract, key] = found
         return found
 
@@ -103,10 +83,6 @@ class State:
     def forget(self) -> None:
         """Drop what is decoded: the entries underneath are other ones now."""
         self._values.clear()
-
-
-def _balance(xdr: str) -> Balance:
-    return BALANCE.decode(contract_data(xdr).val)
 
 
 @dataclass

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from stellar_sdk import StrKey
-from stellar_sdk.xdr import SCVal
 
-from ajo.soroban.binding.codec import DecodeError, parse
+from ajo.soroban.binding.codec import ANY, DecodeError
 from ajo.soroban.sandbox import gojson
 from ajo.soroban.sandbox.ids import EVENT_MAX, OP_MAX, TX_MAX, event_id, parse_toid
 from ajo.soroban.sandbox.rpc_error import INVALID_REQUEST, RpcError, check_format, invalid_params
@@ -81,7 +80,7 @@ def _segment(value: Any, name: str) -> str:
     if text in (ONE, REST):
         return text
     try:
-        return parse(SCVal, text).to_xdr()
+        return ANY.from_xdr(text).to_xdr()
     except DecodeError as error:
         raise gojson.GoTypeError(str(error)) from error
 

@@ -1,21 +1,18 @@
 """Calls a function of a contract by name with XDR arguments, and says what came of it, as XDR."""
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stellar_sdk.xdr import SCVal
-
 from ajo.soroban.binding import DecodeError
-from ajo.soroban.binding.codec import ADDRESS, I128, U64, VOID, Codec, b64, parse, vec_of
-from ajo.soroban.binding.functions import FUNCTIONS, decode_args, encode_result
+from ajo.soroban.binding.codec import ADDRESS, I128, U64, VOID, Codec, vec_of
+from ajo.soroban.binding.functions import decode_args, encode_result
 from ajo.soroban.sandbox.contract import Ajo
 from ajo.soroban.sandbox.env import CallFailed, Emitted, Env, Failure, State, StateKey
 from ajo.soroban.sandbox.token import Token
 
 _TOKEN: Final[dict[str, tuple[Codec[Any], ...]]] = {"balance": (ADDRESS,), "transfer": (ADDRESS, ADDRESS, I128)}
-_VOID: Final = b64(VOID.encode(None))
+_VOID: Final = VOID.to_xdr(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +66,10 @@ def _ajo(env: Env, fn: str, args: Sequence[str]) -> str:
         raise CallFailed("trap") from None
     if fn == "upgrade" and len(values["new_wasm_hash"]) != 32:
         raise CallFailed("trap")
-    result = getattr(Ajo(env), FUNCTIONS[fn].name)(**values)
+    result = getattr(Ajo(env), fn)(**values)
     try:
         return encode_result(fn, result)
-    except struct.error:
+    except OverflowError:
         raise CallFailed("trap") from None
 
 
@@ -97,10 +94,10 @@ def _token(env: Env, token: str, fn: str, args: Sequence[str]) -> str:
     except ValueError:
         raise CallFailed("trap") from None
     if fn == "balance":
-        return b64(I128.encode(Token(env, token).balance(*values)))
+        return I128.to_xdr(Token(env, token).balance(*values))
     Token(env, token).transfer(*values)
     return _VOID
 
 
 def _decode(codecs: Sequence[Codec[Any]], args: Sequence[str]) -> list[Any]:
-    return [codec.decode(parse(SCVal, arg)) for codec, arg in zip(codecs, args, strict=True)]
+    return [codec.from_xdr(arg) for codec, arg in zip(codecs, args, strict=True)]

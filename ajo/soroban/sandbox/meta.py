@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from stellar_sdk import StrKey
 
-from ajo.soroban.binding.codec import b64, encode_symbol, opaque
+from ajo.soroban.binding.codec import SYMBOL, b64, opaque
 from ajo.soroban.sandbox.env import Emitted, Failure
 from ajo.soroban.sandbox.host import Outcome
 
@@ -46,7 +46,7 @@ def error_event(contract: str, error: Failure) -> bytes:
         scerror = struct.pack(">iii", _SCV_ERROR, _ERROR_OF_VM, _INVALID_ACTION)
         words = "VM call trapped: UnreachableCodeReached"
     value = struct.pack(">i", _SCV_STRING) + opaque(words.encode())
-    return struct.pack(">I", 0) + _event(_DIAGNOSTIC, contract, [encode_symbol("error"), scerror], value)
+    return struct.pack(">I", 0) + _event(_DIAGNOSTIC, contract, [SYMBOL.encode("error"), scerror], value)
 
 
 def shell(source: str, outcome: Outcome, contract: str) -> dict[str, Any]:

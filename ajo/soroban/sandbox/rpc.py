@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from stellar_sdk.xdr import LedgerEntryType, LedgerKey
 
-from ajo.soroban.binding.codec import DecodeError, b64, parse
+from ajo.soroban.binding.codec import DecodeError, any_of, b64
 from ajo.soroban.sandbox import gojson
 from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.events_query import get_events
@@ -178,7 +178,7 @@ def _transaction(asked: str, found: StoredTransaction | None) -> dict[str, Any]:
 def _ledger_key(key: str, index: int) -> bytes:
     """LedgerKey bytes of a base64 key. Raises RpcError."""
     try:
-        parsed = parse(LedgerKey, key)
+        parsed = any_of(LedgerKey).from_xdr(key)
         raw = parsed.to_xdr_bytes()
     except DecodeError as error:
         raise invalid_params(f"cannot unmarshal key value {key} at index {index}") from error

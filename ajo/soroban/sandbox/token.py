@@ -6,26 +6,25 @@ symbol and decimals where they look for them.
 
 from typing import Final
 
-from ajo.soroban.binding.codec import ADDRESS, I128, SYMBOL, b64, encode_vec
-from ajo.soroban.binding.instance import TOKEN_TEXT, Instance, TokenText
-from ajo.soroban.binding.keys import InstanceKey
-from ajo.soroban.sandbox.env import Balance, BalanceKey, CallFailed, Emitted, Env, i128
+from ajo.soroban.binding.codec import ADDRESS, I128, SYMBOL, vec_of
+from ajo.soroban.binding.entries import Balance, Instance
+from ajo.soroban.binding.keys import BalanceKey, InstanceKey
+from ajo.soroban.binding.tokens import METADATA, TokenText
+from ajo.soroban.sandbox.env import CallFailed, Emitted, Env, i128
 
 DECIMALS: Final = 7
-_NOTHING: Final = Balance(0)
 
 
 def instance(name: str = "native", symbol: str = "native") -> Instance:
     """The instance of the network's native asset, as the host writes it."""
-    text = TOKEN_TEXT.encode(TokenText(DECIMALS, name.encode(), symbol.encode()))
-    asset = encode_vec([SYMBOL.encode("Native")])
-    return Instance(
-        wasm_hash=None,
-        extra=(
-            (b64(SYMBOL.encode("METADATA")), b64(text)),
-            (b64(encode_vec([SYMBOL.encode("AssetInfo")])), b64(asset)),
-        ),
-    )
+    text = TokenText.codec.to_xdr(TokenText(DECIMALS, name.encode(), symbol.encode()))
+    key, asset = (vec_of(SYMBOL).to_xdr((each,)) for each in ("AssetInfo", "Native"))
+    return Instance(wasm_hash=None, extra=((METADATA, text), (key, asset)))
+
+
+def held(amount: int) -> Balance:
+    """What the host keeps of a holder."""
+    return Balance(amount, authorized=True, clawback=False)
 
 
 class Token:
@@ -38,7 +37,7 @@ class Token:
             raise CallFailed("trap")
 
     def balance(self, holder: str) -> int:
-        return int((self._env.read(self._address, BalanceKey(holder)) or _NOTHING).amount)
+        return int((self._env.read(self._address, BalanceKey(holder)) or held(0)).amount)
 
     def transfer(self, sender: str, receiver: str, amount: int) -> None:
         """Move an amount; traps on too little balance. A negative amount moves the other way, unchecked."""
@@ -46,12 +45,12 @@ class Token:
             raise CallFailed("trap")
         self._set(sender, i128(self.balance(sender) - amount))
         self._set(receiver, i128(self.balance(receiver) + amount))
-        topics = (SYMBOL.encode("transfer"), ADDRESS.encode(sender), ADDRESS.encode(receiver))
-        self._env.events.append(Emitted(self._address, tuple(map(b64, topics)), b64(I128.encode(amount))))
+        topics = (SYMBOL.to_xdr("transfer"), ADDRESS.to_xdr(sender), ADDRESS.to_xdr(receiver))
+        self._env.events.append(Emitted(self._address, topics, I128.to_xdr(amount)))
 
     def mint(self, receiver: str, amount: int) -> None:
         """Out of nothing and without an event: the genesis and the friendbot."""
         self._set(receiver, i128(self.balance(receiver) + amount))
 
     def _set(self, holder: str, amount: int) -> None:
-        self._env.write(self._address, BalanceKey(holder), Balance(amount))
+        self._env.write(self._address, BalanceKey(holder), held(amount))

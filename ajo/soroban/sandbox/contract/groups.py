@@ -4,11 +4,9 @@ from dataclasses import replace
 from typing import Final
 
 from ajo.soroban.binding.contract_errors import ContractError as E
-from ajo.soroban.binding.entries import Group, InsuranceConfig, Metadata
-from ajo.soroban.binding.event_types import Created, Joined
-from ajo.soroban.binding.events import Upgraded
+from ajo.soroban.binding.entries import Group, GroupState, InsuranceConfig, Metadata
+from ajo.soroban.binding.events import Created, Joined, Upgraded
 from ajo.soroban.binding.keys import GroupKey, MetadataKey
-from ajo.soroban.binding.structs import GroupState
 from ajo.soroban.sandbox.contract.base import Base
 from ajo.soroban.sandbox.env import fail, u64
 
@@ -29,7 +27,7 @@ class Admin(Base):
         self.admin_or(E.Unauthorized)
         old = self.instance
         self.store_instance(replace(old, wasm_hash=new_wasm_hash.hex()))
-        self.env.emit(Upgraded(None, old.wasm_hash or "", new_wasm_hash.hex()), system=True)
+        self.env.emit(Upgraded(old.wasm_hash or "", new_wasm_hash.hex()), system=True)
 
     def pause(self) -> None:
         self.admin_or(E.UnauthorizedPause)
@@ -42,8 +40,8 @@ class Admin(Base):
     def _store_paused(self, paused: bool) -> None:
         """A stored false is another entry than one that was never stored."""
         instance = self.instance
-        others = tuple(each for each in instance.explicit if each != "PAUSED")
-        explicit = others if paused else (*others, "PAUSED")
+        others = tuple(each for each in instance.explicit if each != "paused")
+        explicit = others if paused else (*others, "paused")
         self.store_instance(replace(instance, paused=paused, explicit=explicit))
 
 
@@ -80,7 +78,7 @@ class Groups(Base):
             penalty_rate=penalty_rate,
             state=GroupState.ACTIVE.value,
             token_address=token_address,
-            insurance=InsuranceConfig(is_enabled=insurance_rate_bps > 0, rate_bps=insurance_rate_bps),
+            insurance_config=InsuranceConfig(is_enabled=insurance_rate_bps > 0, rate_bps=insurance_rate_bps),
         )
         self.env.put(GroupKey(group_id), group)
         self.env.emit(Created(group_id, creator, contribution_amount, max_members))

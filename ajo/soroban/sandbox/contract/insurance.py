@@ -1,19 +1,26 @@
 """Premiums, claims and their pool. The pool is a book: no token moves until a claim is paid."""
 
 from dataclasses import replace
+from enum import IntEnum
 
 from ajo.soroban.binding.contract_errors import ContractError as E
 from ajo.soroban.binding.entries import Group, InsuranceClaim, InsurancePool
 from ajo.soroban.binding.keys import InsuranceClaimKey
-from ajo.soroban.binding.structs import ClaimStatus
 from ajo.soroban.sandbox.contract.base import Base
 from ajo.soroban.sandbox.env import CallFailed, fail, i128, u64
+
+
+class ClaimStatus(IntEnum):
+    PENDING = 0
+    APPROVED = 1  # never stored: an approved claim is paid at once
+    REJECTED = 2
+    PAID = 3
 
 
 class Insurance(Base):
     def pay_premium(self, group: Group) -> None:
         """Books the premium of one contribution in the pool of the group's token."""
-        insurance = group.insurance
+        insurance = group.insurance_config
         if insurance is None or not insurance.is_enabled:
             return
         premium = i128(group.contribution_amount * insurance.rate_bps) // 10_000

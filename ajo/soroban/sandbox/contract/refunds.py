@@ -1,18 +1,24 @@
 """The three ways in which a round is paid back: by the creator, by vote, by the admin."""
 
 from dataclasses import replace
+from enum import IntEnum
 from typing import Final
 
 from ajo.soroban.binding.contract_errors import ContractError as E
-from ajo.soroban.binding.entries import Group, Refund, RefundReason, RefundRequest, RefundVote
-from ajo.soroban.binding.event_types import Cancelled, EmergencyRefunded, Refunded, RefundRequested, RefundVoted
+from ajo.soroban.binding.entries import Group, GroupState, Refund, RefundRequest, RefundVote
+from ajo.soroban.binding.events import Cancelled, EmergencyRefunded, Refunded, RefundRequested, RefundVoted
 from ajo.soroban.binding.keys import GroupKey, RefundKey, RefundRequestKey, RefundVoteKey
-from ajo.soroban.binding.structs import GroupState
 from ajo.soroban.sandbox.contract.base import Base
 from ajo.soroban.sandbox.env import fail, i128, u64
 
 VOTING_PERIOD: Final = 604_800  # seconds
 APPROVAL_PERCENT: Final = 51
+
+
+class RefundReason(IntEnum):
+    CREATOR_CANCELLED = 0
+    MEMBER_VOTE = 1
+    EMERGENCY = 2
 
 
 class Refunds(Base):

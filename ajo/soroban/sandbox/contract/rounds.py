@@ -3,10 +3,9 @@
 from dataclasses import replace
 
 from ajo.soroban.binding.contract_errors import ContractError as E
-from ajo.soroban.binding.entries import Contributed, PaidOut
-from ajo.soroban.binding.event_types import Completed, Contribution, Payout
+from ajo.soroban.binding.entries import GroupState
+from ajo.soroban.binding.events import Completed, Contribution, Payout
 from ajo.soroban.binding.keys import ContribKey, GroupKey, PayoutKey
-from ajo.soroban.binding.structs import GroupState
 from ajo.soroban.sandbox.contract.insurance import Insurance
 from ajo.soroban.sandbox.env import fail, i128
 
@@ -27,7 +26,7 @@ class Rounds(Insurance):
         if token.balance(member) < group.contribution_amount:
             raise fail(E.InsufficientBalance)
         token.transfer(member, self.env.contract, group.contribution_amount)
-        self.env.put(ContribKey(group_id, group.current_cycle, member), Contributed())
+        self.env.put(ContribKey(group_id, group.current_cycle, member), True)
         self.pay_premium(group)
         self.env.emit(Contribution(group_id, group.current_cycle, member, group.contribution_amount))
 
@@ -50,7 +49,7 @@ class Rounds(Insurance):
         if token.balance(self.env.contract) < amount:
             raise fail(E.InsufficientContractBalance)
         token.transfer(self.env.contract, recipient, amount)
-        self.env.put(PayoutKey(group_id, recipient), PaidOut())
+        self.env.put(PayoutKey(group_id, recipient), True)
         self.env.emit(Payout(group_id, group.current_cycle, recipient, amount))
         paid = group.payout_index + 1
         if paid >= len(group.members):

@@ -1,0 +1,42 @@
+"""What a token says of itself, in the storage of its contract instance."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ajo.soroban.binding.codec import SYMBOL, DecodeError
+from ajo.soroban.binding.entries import decode_entry, printable
+from ajo.soroban.binding.instance import Instance
+from ajo.soroban.binding.structs import Struct, string, u32
+
+METADATA: Final = SYMBOL.to_xdr("METADATA")
+
+
+class TokenText(Struct):
+    """What is kept under METADATA."""
+
+    decimal: u32
+    name: string
+    symbol: string
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMetadata:
+    """What a token says of itself; `decimals` is the number of places of its unit."""
+
+    name: str
+    symbol: str
+    decimals: int
+    is_asset_contract: bool
+
+
+def token_metadata(xdr: str) -> TokenMetadata:
+    """Name, symbol and decimals from the contract instance of a token, base64 LedgerEntryData.
+
+    Raises DecodeError for an entry that is no instance, or whose storage has no METADATA as tokens keep it.
+    """
+    instance = decode_entry(xdr).value
+    stored = dict(instance.extra).get(METADATA) if isinstance(instance, Instance) else None
+    if stored is None:
+        raise DecodeError("not the instance of a token with metadata")
+    text = TokenText.codec.from_xdr(stored)
+    return TokenMetadata(printable(text.name), printable(text.symbol), text.decimal, instance.wasm_hash is None)
