@@ -12,16 +12,18 @@ import hashlib
 import random
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 import redis
 from django.conf import settings
 from redis.commands.core import Script
 
 from ajo.cache.server import PREFIX, exchange, with_redis
+
+T = TypeVar("T")
 
 MARK: Final = PREFIX + "mark"
 HEAD_LENGTH = 63  # bytes of a value in which its epoch and revision stand
@@ -184,7 +186,7 @@ def refresh(old: Mark, documents: Mapping[str, Document]) -> bool:
         pipe.execute()
         return True
 
-    return not documents or bool(with_redis(put))
+    return not documents or bool(with_redis(_or_forget(put)))
 
 
 def outdated(now: Mark, revisions: Mapping[str, int]) -> set[str]:
@@ -207,7 +209,20 @@ def outdated(now: Mark, revisions: Mapping[str, int]) -> set[str]:
 def advance(old: Mark, freshness: Freshness) -> None:
     """Move the mark to what `refresh` made true."""
     new = Mark(old.epoch, freshness, old.begun)
-    with_redis(lambda r: r.eval(_ADVANCE, 1, MARK, new.epoch, freshness.ledger, new.dump()))
+    with_redis(_or_forget(lambda r: r.eval(_ADVANCE, 1, MARK, new.epoch, freshness.ledger, new.dump())))
+
+
+def _or_forget(action: Callable[[redis.Redis], T]) -> Callable[[redis.Redis], T]:
+    """Where Redis refuses the action, as one that is full does, the mark goes: what cannot be renewed is no cache."""
+
+    def act(r: redis.Redis) -> T:
+        try:
+            return action(r)
+        except redis.ResponseError:
+            r.delete(MARK)
+            raise
+
+    return act
 
 
 def forget_all() -> None:

@@ -65,7 +65,7 @@ def test_redis_refuses_and_comes_back_empty(up: Running) -> None:
 
 
 def test_redis_freezes(up: Running) -> None:
-    """Breaks without the breaker in ajo/cache/server.py: each request pays Redis' timeout, twice with the throttles' count."""
+    """Breaks without the breaker in ajo/cache/server.py: each request pays Redis' timeout, and the throttles' too."""
     with up.reading(KNOWN, "/api/v1/groups/") as seen:
         with frozen(up.redis):
             until_stale(up, seen)
@@ -120,4 +120,41 @@ def test_connections_to_postgresql_are_killed_again_and_again(up: Running) -> No
             assert [up.get("/api/v1/groups/").status_code for _ in range(8)] == [200] * 8
             up.begins_another_pass(60)
         up.advances(60)
+    assert seen.failures() == []
+
+
+def test_postgresql_takes_no_writes(up: Running) -> None:
+    """As after a failover to a standby. Breaks if a read wrote anything: known rows would be answered with an error."""
+    with psycopg.connect(up.database_url, autocommit=True) as own, up.reading() as seen:
+        try:
+            _make_read_only(own, "on")
+            until_stale(up, seen)
+        finally:
+            _make_read_only(own, "off")
+        comes_back(up, 60)
+    assert seen.failures() == []
+
+
+def _make_read_only(own: psycopg.Connection, switch: str) -> None:
+    """The server, for everybody; its own connection must be able to take it back."""
+    own.execute("SET default_transaction_read_only = off")
+    own.execute(f"ALTER SYSTEM SET default_transaction_read_only = {switch}")
+    own.execute("SELECT pg_reload_conf()")
+
+
+def test_redis_is_full(up: Running) -> None:
+    """Nothing can be put into it, neither a body nor a task. Breaks without `bodies._or_forget`: answers stay where
+    Redis stopped, though the tables go on.
+    """
+    with up.reading() as seen, Redis.from_url(up.redis_url) as cached:
+        cached.config_set("maxmemory-policy", "noeviction")
+        try:
+            cached.config_set("maxmemory", "1mb")
+            until_stale(up, seen)
+            up.manage("sync")  # somebody helps by hand: rows move on, what is in Redis cannot
+            ledger = up.checkpoint().ledger
+            wait_for(lambda: int(up.get(KNOWN).headers["Latest-Ledger"]) >= ledger, 20, "newer answers than in Redis")
+        finally:
+            cached.config_set("maxmemory", "0")
+        comes_back(up, 60)
     assert seen.failures() == []
