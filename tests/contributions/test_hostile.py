@@ -144,7 +144,7 @@ def test_a_nodes_words_are_stored_whatever_they_are(
 ) -> None:
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
-    body = f'{{"jsonrpc":"2.0","id":"events","error":{{"code":{code},"message":"{message}"}}}}'
+    body = f'{{"jsonrpc":"2.0","id":"$id","error":{{"code":{code},"message":"{message}"}}}}'
     sandbox.answer_next(200, body.encode())
     with pytest.raises(ChainError):
         sync_pass(client_of_chain)

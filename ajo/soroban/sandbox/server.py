@@ -24,7 +24,7 @@ _CHUNK: Final = re.compile(rb"\s*([0-9a-fA-F]+)\s*(?:;.*)?\Z")
 
 @dataclass(frozen=True, slots=True)
 class Canned:
-    """An answer to give in place of the real one, as tests order them: a status, a body, headers."""
+    """An answer to give in place of the real one, as tests order them; `$id` in its body is the request's id."""
 
     status: int
     body: bytes
@@ -80,7 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self.server.canned:
             canned = self.server.canned.popleft()
-            self._send(Answer(canned.status, "", canned.body), list(canned.headers))
+            asked = re.search(rb'"id": ?"(\w+)"', body or b"")
+            said = canned.body.replace(b"$id", asked[1]) if asked else canned.body
+            self._send(Answer(canned.status, "", said), list(canned.headers))
             return
         self._send(self._answer(body), [("Accept-Post", "application/json")])
 

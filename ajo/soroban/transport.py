@@ -1,0 +1,154 @@
+"""JSON-RPC over HTTP, and the one place where every failure is translated.
+
+stellar-sdk lets requests' and pydantic's exceptions through, checks no response id and retries POSTs by itself; here a
+call gives what was asked for or raises one of `ajo.soroban.errors`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+from requests import RequestException
+from stellar_sdk.client.requests_client import RequestsClient
+from stellar_sdk.exceptions import SdkError
+from urllib3.exceptions import HTTPError
+
+from ajo.metrics import RPC_CALLS
+from ajo.soroban.errors import (
+    ChainError,
+    RpcInvalidAnswer,
+    RpcOutOfRange,
+    RpcRateLimited,
+    RpcRejected,
+    RpcTooMuch,
+    RpcUnavailable,
+)
+
+MAX_RETRY_AFTER = 5.0  # seconds; a provider may ask for hours, a pass that waits so long helps nobody
+BACKOFF = 0.25  # seconds before the first retry, doubled each time
+MAX_U32 = 2**32 - 1
+
+# JSON-RPC error codes that say "this node, now" rather than "this request"
+NODE_FAULTS = {-32603, -32000}
+TOO_MUCH = -32001
+OUT_OF_RANGE = re.compile(r"startLedger must be within the ledger range: ([0-9]+) - ([0-9]+)")
+
+T = TypeVar("T")
+M = TypeVar("M", bound="Form")
+
+
+class Form(BaseModel):
+    """What some part of an answer must look like; its fields are the RPC's in snake case, others are passed over."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+
+
+class Answer(Form, Generic[M]):
+    """A JSON-RPC response."""
+
+    id: Any = None
+    error: Any = None
+    result: M | None = None
+
+
+class Transport:
+    """One address. `timeout` is in seconds per attempt; `retries` counts the attempts after the first."""
+
+    def __init__(
+        self, url: str, headers: Mapping[str, str], timeout: float, retries: int, sleep: Callable[[float], None]
+    ) -> None:
+        self.http = RequestsClient(num_retries=0, post_timeout=timeout, custom_headers=dict(headers))
+        self._url = url
+        self._retries = retries
+        self._sleep = sleep
+
+    def call(self, method: str, form: type[Answer[M]], read: Callable[[M], T], params: Any = None) -> T:
+        """What `read` makes of the result, with capped retries; only what another attempt can mend is tried again."""
+        for attempt in range(self._retries + 1):
+            try:
+                return _counted(method, lambda: read(self._post(method, form, params)))
+            except RpcTooMuch:
+                raise
+            except RpcUnavailable as failure:
+                wait = failure.retry_after if isinstance(failure, RpcRateLimited) else BACKOFF * 2**attempt
+                if attempt == self._retries or wait > MAX_RETRY_AFTER:
+                    raise
+                self._sleep(wait)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _post(self, method: str, form: type[Answer[M]], params: Any) -> M:
+        # a new id each time: an answer that comes late must not be taken for the next one's
+        request = {"jsonrpc": "2.0", "id": uuid4().hex, "method": method}
+        response = self.http.post(self._url, json_data=request if params is None else request | {"params": params})
+        if response.status_code != 200:
+            raise _http_failure(response.status_code, response.headers)
+        answer = form.model_validate_json(response.text)
+        if answer.id != request["id"]:
+            raise RpcInvalidAnswer(f"{method}: the answer belongs to another request")
+        if answer.error is not None:
+            raise _rpc_failure(answer.error)
+        if answer.result is None:
+            raise RpcInvalidAnswer(f"{method}: the answer has another form: no result")
+        return answer.result
+
+
+def storable(text: str) -> str:
+    """A node's own words are logged, stored and shown; PostgreSQL takes no NUL."""
+    return text.replace("\0", "?")
+
+
+def _http_failure(status: int, headers: Mapping[str, str]) -> Exception:
+    if status == 429 or (status == 503 and "Retry-After" in headers):
+        return RpcRateLimited(f"the RPC answered HTTP {status}", _seconds(headers.get("Retry-After", "")))
+    return RpcUnavailable(f"the RPC answered HTTP {status}")
+
+
+def _seconds(retry_after: str) -> float:
+    """Retry-After in seconds. Providers send seconds; a date, or nothing, is read as one second."""
+    return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 1.0
+
+
+def _rpc_failure(error: Any) -> Exception:
+    code = error.get("code") if isinstance(error, dict) else None
+    if not isinstance(code, int):
+        return RpcInvalidAnswer("the RPC answered an error without a code")
+    message = storable(str(error.get("message") or "no message")[:500])
+    if code == TOO_MUCH:
+        return RpcTooMuch(message)
+    if code in NODE_FAULTS:
+        return RpcUnavailable(f"{message} ({code})")
+    if code == -32600:
+        match = OUT_OF_RANGE.search(message)
+        if match and 0 < int(match[1]) <= int(match[2]) <= MAX_U32:
+            return RpcOutOfRange(code, message, int(match[1]), int(match[2]))
+        return RpcUnavailable(f"{message} ({code})")  # -32600 also wraps the node's own database errors
+    return RpcRejected(code, message)
+
+
+def _counted(method: str, read: Callable[[], T]) -> T:
+    try:
+        answer = _translated(read)
+    except ChainError as failure:
+        RPC_CALLS.labels(method, failure.outcome).inc()
+        raise
+    RPC_CALLS.labels(method, "ok").inc()
+    return answer
+
+
+def _translated(read: Callable[[], T]) -> T:
+    """Everything that stellar-sdk, requests and pydantic raise, as ours. Messages never carry the address."""
+    try:
+        return read()
+    except (SdkError, RequestException, HTTPError, OSError) as failure:
+        raise RpcUnavailable(f"the RPC cannot be reached: {type(failure.__cause__ or failure).__name__}") from failure
+    except ValidationError as failure:
+        if failure.errors(include_input=False)[0]["type"] == "json_invalid":
+            raise RpcInvalidAnswer("the RPC's answer is not JSON") from failure
+        raise RpcInvalidAnswer(f"the RPC's answer has another form: {failure.error_count()} errors") from failure
+    except (ValueError, OverflowError) as failure:
+        raise RpcInvalidAnswer(f"the RPC's answer cannot be read: {type(failure).__name__}") from failure

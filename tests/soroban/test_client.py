@@ -1,0 +1,56 @@
+"""The client's requests, and answers that are not to them."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from ajo.soroban.client import SorobanClient
+from ajo.soroban.errors import RpcInvalidAnswer
+from ajo.soroban.sandbox.sandbox import Sandbox
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> Iterator[SorobanClient]:
+    client = SorobanClient(sandbox.url, retries=0)
+    yield client
+    client.close()
+
+
+def test_each_request_has_an_id_of_its_own(sandbox: Sandbox, client: SorobanClient) -> None:
+    for _ in range(3):
+        client.get_health()
+        client.get_entries([])
+        client.get_events(sandbox.contract, start_ledger=2, limit=1)
+    assert len({json.loads(body)["id"] for body in sandbox.server.seen}) == 9
+
+
+def test_a_late_answer_to_the_request_before_is_not_taken_for_this_ones(
+    sandbox: Sandbox, client: SorobanClient
+) -> None:
+    client.get_health()
+    before = json.loads(sandbox.server.seen[-1])["id"]
+    late = {"jsonrpc": "2.0", "id": before, "result": sandbox.rpc.call("getHealth", None)}
+    sandbox.answer_next(200, json.dumps(late).encode())
+    with pytest.raises(RpcInvalidAnswer, match="another request"):
+        client.get_health()
+
+
+def test_an_answer_is_refused_for_what_is_wrong_with_it(sandbox: Sandbox, client: SorobanClient) -> None:
+    for body, said in (
+        (b"<html>", "is not JSON"),
+        (b'{"id":"$id","result":{"latestLedger":1', "is not JSON"),
+        (b"[1, 2]", "another form"),
+        (b'{"id":"$id","result":null}', "another form"),
+        (b'{"id":"$id","result":{"latestLedger":"x"}}', "another form"),
+        (b'{"id":"$id","result":{"latestLedger":1,"oldestLedger":2,"ledgerRetentionWindow":1}}', "out of order"),
+    ):
+        sandbox.answer_next(200, body)
+        with pytest.raises(RpcInvalidAnswer, match=said):
+            client.get_health()
