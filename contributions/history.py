@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
+
+from django.db import connection
 
 from ajo.soroban.binding import events as announced
 from ajo.soroban.binding.codec import U64, DecodeError
 from ajo.soroban.binding.events import Event, decode_event
-from ajo.soroban.bulk import insert
+from ajo.soroban.bulk import Row, insert
 from ajo.soroban.client import RawEvent
 from ajo.soroban.models import ContractEvent
 from contributions.models import Contribution, HistoryRow, Payout, Refund
-from groups.models import Group, GroupMember, User
+from groups.models import Group, User
 from groups.readings import Undecoded
 
 MAX_BIGINT = 2**63 - 1
+WRITE_JOINED = """
+UPDATE groups_groupmember m SET joined_at = r.joined_at
+FROM json_to_recordset(%s::json) AS r(group_id bigint, user_id bigint, joined_at timestamptz)
+WHERE m.group_id = r.group_id AND m.user_id = r.user_id AND m.joined_at IS NULL RETURNING m.group_id
+"""
 Identity = tuple[int, int, int]  # group, round, wallet
 
 
@@ -69,7 +77,7 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     Within the pass's transaction, after the groups' rows. Again changes nothing. A group whose entry cannot be
     decoded keeps its events in the log only.
     """
-    insert([log_row(entry) for entry in log])
+    insert(ContractEvent, [log_row(entry) for entry in log])
     rounds = dict(
         Group.objects.filter(id__in={e.group_id for e in log if e.group_id}, unreadable_since=None).values_list(
             "id", "current_round"
@@ -77,34 +85,34 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     )
     told = [e for e in log if e.group_id in rounds]
     users = User.objects.ensure(address for e in told for address in _wallets(e.event))
-    rows: dict[type[HistoryRow], dict[Identity, HistoryRow]] = {Contribution: {}, Payout: {}, Refund: {}}
+    rows: dict[type[HistoryRow], dict[Identity, Row]] = {Contribution: {}, Payout: {}, Refund: {}}
     for entry in told:
-        row = _row(entry, users, rounds)
-        if row is not None:
+        if found := _row(entry, users, rounds):
+            model, row = found
             # the contract says each thing once; were it said twice, one row can be written once a statement
-            rows[type(row)].setdefault((row.group_id, row.round, row.user_id), row)
-    for model, found in rows.items():
-        model.objects.record(list(found.values()))
+            rows[model].setdefault((row["group_id"], row["round"], row["user_id"]), row)
+    for model, by_identity in rows.items():
+        model.objects.record(list(by_identity.values()))
     _write_joining_times(told, users)
-    return {"events": len(log), **{f"{model.__name__.lower()}s": len(found) for model, found in rows.items()}}
+    return {"events": len(log), **{f"{model.__name__.lower()}s": len(of_kind) for model, of_kind in rows.items()}}
 
 
-def log_row(entry: LoggedEvent) -> ContractEvent:
+def log_row(entry: LoggedEvent) -> Row:
     """The event as a row of the log."""
     raw, event = entry.raw, entry.event
-    return ContractEvent(
-        id=raw.id,
-        type=event.name if event else "",
-        is_system=raw.is_system,
-        group_id=entry.group_id,
-        round=getattr(event, "cycle", None),
-        data=event.data() if event else None,
-        topics=list(raw.topics),
-        value=raw.value,
-        tx_hash=raw.tx_hash,
-        ledger=raw.ledger,
-        created_at=raw.closed_at,
-    )
+    return {
+        "id": raw.id,
+        "type": event.name if event else "",
+        "is_system": raw.is_system,
+        "group_id": entry.group_id,
+        "round": getattr(event, "cycle", None),
+        "data": event.data() if event else None,
+        "topics": raw.topics,
+        "value": raw.value,
+        "tx_hash": raw.tx_hash,
+        "ledger": raw.ledger,
+        "created_at": raw.closed_at,
+    }
 
 
 def _wallets(event: Event | None) -> list[str]:
@@ -119,29 +127,27 @@ def _wallets(event: Event | None) -> list[str]:
             return []
 
 
-def _row(entry: LoggedEvent, users: dict[str, int], rounds: dict[int, int]) -> HistoryRow | None:
+def _row(entry: LoggedEvent, users: dict[str, int], rounds: dict[int, int]) -> tuple[type[HistoryRow], Row] | None:
     """The history row that an event announces. A refund's round is the group's last one: nothing moves it later."""
     match entry.event:
         case announced.Contribution() | announced.LateContribution() as event:
-            return Contribution(user_id=users[event.member], round=event.cycle, amount=event.amount, **_source(entry))
+            return Contribution, _told(entry, users[event.member], event.cycle, event.amount)
         case announced.Payout() as event:
-            return Payout(user_id=users[event.recipient], round=event.cycle, amount=event.amount, **_source(entry))
+            return Payout, _told(entry, users[event.recipient], event.cycle, event.amount)
         case announced.Refunded() as event:
-            return Refund(
-                user_id=users[event.member],
-                round=rounds[event.group_id],
-                amount=event.amount,
-                reason=event.reason,
-                **_source(entry),
-            )
+            row = _told(entry, users[event.member], rounds[event.group_id], event.amount)
+            return Refund, row | {"reason": event.reason}
         case _:
             return None
 
 
-def _source(entry: LoggedEvent) -> dict[str, int | str | datetime | None]:
+def _told(entry: LoggedEvent, user_id: int, cycle: int, amount: int) -> dict[str, Any]:
     raw = entry.raw
     return {
         "group_id": entry.group_id,
+        "user_id": user_id,
+        "round": cycle,
+        "amount": amount,
         "tx_hash": raw.tx_hash,
         "event_id": raw.id,
         "ledger": raw.ledger,
@@ -151,20 +157,14 @@ def _source(entry: LoggedEvent) -> dict[str, int | str | datetime | None]:
 
 def _write_joining_times(log: Iterable[LoggedEvent], users: dict[str, int]) -> None:
     """Only events say when a member joined. The creator is a member from the beginning."""
-    joined: dict[tuple[int | None, int], LoggedEvent] = {}
+    joined: dict[tuple[int | None, int], Row] = {}
     for entry in log:
         match entry.event:
             case announced.Joined(member=wallet) | announced.Created(creator=wallet):
-                joined.setdefault((entry.group_id, users[wallet]), entry)
+                group_id, user_id, at = entry.group_id, users[wallet], entry.raw.closed_at
+                joined.setdefault((group_id, user_id), {"group_id": group_id, "user_id": user_id, "joined_at": at})
     if not joined:
         return
-    groups, wallets = {group for group, _ in joined if group}, {wallet for _, wallet in joined}
-    late = [
-        member
-        for member in GroupMember.objects.filter(group_id__in=groups, user_id__in=wallets, joined_at=None)
-        if (member.group_id, member.user_id) in joined
-    ]
-    for member in late:
-        member.joined_at = joined[member.group_id, member.user_id].raw.closed_at
-    insert(late, unique=["id"], update=["joined_at"])  # the rows exist
-    Group.objects.filter(id__in={member.group_id for member in late}).touch()
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE_JOINED, [json.dumps(list(joined.values()), default=str)])
+        Group.objects.filter(id__in={group_id for (group_id,) in cursor.fetchall()}).touch()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from django.db import models
 from django.db.models.functions import Coalesce
 
-from ajo.soroban.bulk import insert
+from ajo.soroban.bulk import Row, insert
 from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, I128Field, in_range
 from ajo.soroban.models import EVENT_ID_LENGTH
 from groups.models import Group, User
@@ -31,9 +31,9 @@ class HistoryQuerySet(models.QuerySet[Any]):
         """By event id; rows that were recovered without one come last."""
         return self.order_by("-order_key", "-id")
 
-    def record(self, rows: Sequence[HistoryRow]) -> None:
+    def record(self, rows: Sequence[Row]) -> None:
         """Insert what events announced. Again changes nothing; a row recovered without its event is completed."""
-        insert(rows, unique=["group_id", "round", "user_id"], update=FROM_EVENT)
+        insert(self.model, rows, unique=["group_id", "round", "user_id"], update=FROM_EVENT)
 
 
 class HistoryRow(models.Model):

@@ -75,7 +75,9 @@ def _groups(client: SorobanClient, ids: list[int]) -> None:
 def _events(rows: list[ContractEvent]) -> None:
     log: list[LoggedEvent] = [entry for entry in decode_events(map(_raw, rows)) if entry.event]
     with transaction.atomic():
-        ContractEvent.objects.bulk_update(map(log_row, log), ["type", "group_id", "round", "data"])
+        ContractEvent.objects.bulk_update(
+            [ContractEvent(**log_row(entry)) for entry in log], ["type", "group_id", "round", "data"]
+        )
         write_history(log)
         UndecodedEntry.objects.filter(key__in=[entry.raw.id for entry in log]).delete()
 

@@ -7,35 +7,33 @@ placeholder for each value costs the ORM.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import connection
 from django.db.models import Model
 
+Row = Mapping[str, Any]  # by column; values are what JSON can say, and times
 
-def insert(rows: Sequence[Model], *, unique: Sequence[str] = (), update: Sequence[str] = ()) -> None:
-    """Insert rows of one model. One that is there already is left alone, or has its `update` columns written.
 
-    `unique`: the columns of the constraint by which it is known; any constraint if none is named. Values are what JSON
-    can say, and times.
+def insert(model: type[Model], rows: Sequence[Row], *, unique: Sequence[str] = (), update: Sequence[str] = ()) -> None:
+    """Insert rows with the same columns. One that is there already is left alone, or has its `update` columns written.
+
+    `unique`: the columns of the constraint by which it is known; any constraint if none is named.
     """
     if not rows:
         return
-    meta = rows[0]._meta
-    given = [f for f in meta.concrete_fields if not f.generated and not (f.primary_key and rows[0].pk is None)]
-    names = [(str(f.attname), str(f.column)) for f in given]
-    text = json.dumps([{column: getattr(row, name) for name, column in names} for row in rows], default=str)
-    columns = ", ".join(f'"{column}"' for _, column in names)
-    types = ", ".join(f'"{f.column}" {_type(f)}' for f in given)
+    columns = ", ".join(rows[0])
+    fields = {field.column: field for field in model._meta.concrete_fields}
+    types = ", ".join(f"{column} {_type(fields[column])}" for column in rows[0])
     target = f" ({', '.join(unique)})" if unique else ""
     changes = ", ".join(f"{column} = EXCLUDED.{column}" for column in update)
     action = f"UPDATE SET {changes}" if update else "NOTHING"
+    given = f"SELECT {columns} FROM json_to_recordset(%s::json) AS r({types})"  # noqa: S608  # names of our own models
     with connection.cursor() as cursor:
         cursor.execute(
-            f'INSERT INTO "{meta.db_table}" ({columns}) SELECT {columns} FROM json_to_recordset(%s::json) AS r({types})'  # noqa: S608  # names of our own models
-            f" ON CONFLICT{target} DO {action}",
-            [text],
+            f"INSERT INTO {model._meta.db_table} ({columns}) {given} ON CONFLICT{target} DO {action}",
+            [json.dumps(rows, default=str)],
         )
 
 
