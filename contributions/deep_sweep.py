@@ -34,18 +34,17 @@ def sweep_deep(run_read: Run, only: Sequence[int] = ()) -> Iterator[Progress]:
     return sweep(run_read, _compare, COUNTS, only=only, size=BATCH, position="deep_swept_to")
 
 
-def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], counts: Counts) -> None:
+def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> None:
     readings = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(ids)
     counts["calls"] += readings.calls
-    counts["groups"] += len(ids)
     changed = write_readings(readings)
-    refresh_groups(changed)
-    groups = list(Group.objects.filter(id__in=ids, unreadable_since=None).order_by("id"))
-    proofs = read_history(client, checkpoint.contract, groups, counts)
     # what changed after the events that we have read is news, not drift: its event is still to come
     reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
     seen = [readings.groups[group_id] for group_id in changed if group_id in readings.groups]
     counts["drift_state"] += sum(reading.modified_ledger <= reached for reading in seen)
+    refresh_groups(changed)
+    groups = list(Group.objects.filter(id__in=ids, unreadable_since=None).order_by("id"))
+    proofs = read_history(client, checkpoint.contract, groups, counts)
     counts["drift_history"] += sum(write_missing(proofs, up_to=reached).values())
     counts["unproven"] += sum(len(unproven(proof, model, name)) for proof in proofs for model, name in HISTORY)
     if checkpoint.group_count in ids:

@@ -8,25 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from django.db import connection
 from django.db.models import F
 
-from ajo.soroban.binding.keys import GroupKey, MetadataKey
-from ajo.soroban.client import MAX_KEYS, Entries, SorobanClient
-from ajo.soroban.errors import ChainError
+from ajo.soroban.binding.keys import GroupKey, MetadataKey, numbered_keys
+from ajo.soroban.client import MAX_KEYS, SorobanClient
+from ajo.soroban.errors import ChainError, RpcTooMuch
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.runs import recorded
-from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import write_readings
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
+STORED = "SELECT id, synced_ledger, entry_xdr, metadata_xdr FROM groups_group WHERE id = ANY(%s::bigint[])"
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
 Counts = dict[str, int]
-Compare = Callable[[SorobanClient, Checkpoint, Sequence[int], Counts], None]
+Compare = Callable[[Checkpoint, Sequence[int], Counts, SorobanClient], None]
 Run = Callable[[Callable[[SorobanClient], None]], None]  # runs a read with a node that manages it
 
 
@@ -64,10 +66,11 @@ def sweep(
         for start in range(0, len(ids), size):
             held.renew()
             batch, before = ids[start : start + size], _drift(counts)
-            run_read(lambda client, some=batch: compare(client, checkpoint, some, counts))  # type: ignore[misc]
-            changes: dict[str, object] = {"drift_total": F("drift_total") + _drift(counts) - before}
-            if not only:
-                changes[position] = batch[-1]
+            run_read(partial(_in_parts, compare, checkpoint, batch, counts))
+            counts["groups"] += len(batch)
+            changes: dict[str, object] = {} if only else {position: batch[-1]}
+            if drift := _drift(counts) - before:
+                changes["drift_total"] = F("drift_total") + drift
             Checkpoint.objects.filter(pk=checkpoint.pk).update(**changes)
             yield Progress(min(begin + start + size, total), total)
         if not only:
@@ -78,23 +81,36 @@ def _drift(counts: Counts) -> int:
     return sum(number for name, number in counts.items() if name.startswith("drift"))
 
 
-def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], counts: Counts) -> None:
-    keys = {group_id: (GroupKey(group_id), MetadataKey(group_id)) for group_id in ids}
-    names = {group_id: tuple(key.to_xdr(checkpoint.contract) for key in pair) for group_id, pair in keys.items()}
-    answer = client.get_entries([name for pair in names.values() for name in pair])
+def _in_parts(
+    compare: Compare, checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient
+) -> None:
+    """Compare these groups at once, or by halves where that is more than the node manages, down to one."""
+    try:
+        compare(checkpoint, ids, counts, client)
+    except RpcTooMuch:
+        if len(ids) == 1:
+            raise
+        half = len(ids) // 2
+        for part in (ids[:half], ids[half:]):
+            _in_parts(compare, checkpoint, part, counts, client)
+
+
+def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> None:
+    entry_keys, text_keys = (numbered_keys(kind, checkpoint.contract, ids) for kind in (GroupKey, MetadataKey))
+    answer = client.get_entries(entry_keys + text_keys)
     counts["calls"] += 1
-    counts["groups"] += len(ids)
-    stored: dict[int, tuple[str, ...]] = {}
-    newer: set[int] = set()
-    rows = Group.objects.filter(id__in=ids).values_list("id", "synced_ledger", "entry_xdr", "metadata_xdr")
-    for group_id, synced_ledger, *xdrs in rows:
-        if synced_ledger > answer.ledger:
-            newer.add(group_id)
-        else:
-            stored[group_id] = tuple(xdrs)
-    differing = [
-        i for i in ids if i not in newer and stored.get(i) != _xdrs(names[i], answer) and names[i][0] in answer.found
-    ]
+    found = answer.found
+    on_chain = {
+        group_id: (found[entry].xdr, found[text].xdr if text in found else "")
+        for group_id, entry, text in zip(ids, entry_keys, text_keys, strict=True)
+        if entry in found
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(STORED, [f"{{{','.join(map(str, ids))}}}"])  # one text: a list costs as much as the rows
+        rows = cursor.fetchall()
+    stored = {group_id: (entry, text) for group_id, _, entry, text in rows}
+    newer = {group_id for group_id, synced_ledger, *_ in rows if synced_ledger > answer.ledger}
+    differing = [i for i, xdrs in on_chain.items() if stored.get(i) != xdrs and i not in newer]
     if not differing:
         return
     readings = GroupReader(client, checkpoint.contract, answer.ledger).read(differing)
@@ -104,14 +120,10 @@ def _compare(client: SorobanClient, checkpoint: Checkpoint, ids: Sequence[int], 
     counts["groups_changed"] += len(changed)
     # A GROUP entry that changed after the events that we have read is news, not drift: its event is still to come.
     reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
+    keys = dict(zip(ids, entry_keys, strict=True))
     for group_id in changed:
-        group_key, metadata_key = names[group_id]
-        old = stored.get(group_id, ("", ""))
-        if old[0] != answer.found[group_key].xdr and answer.found[group_key].last_modified <= reached:
+        (entry, text), (old_entry, old_text) = on_chain[group_id], stored.get(group_id, ("", ""))
+        if entry != old_entry and found[keys[group_id]].last_modified <= reached:
             counts["drift_state"] += 1
-        elif metadata_key in answer.found and old[1] != answer.found[metadata_key].xdr:
+        elif text and text != old_text:
             counts["drift_metadata"] += 1
-
-
-def _xdrs(names: tuple[str, ...], answer: Entries) -> tuple[str, ...]:
-    return tuple(answer.found[name].xdr if name in answer.found else "" for name in names)

@@ -47,6 +47,7 @@ from ajo.soroban.binding.keys import (
     RefundRequestKey,
     RefundVoteKey,
     decode_key,
+    numbered_keys,
 )
 from ajo.soroban.binding.tokens import token_metadata
 from ajo.soroban.sandbox import token
@@ -371,3 +372,11 @@ def test_arguments_out_of_range_or_of_another_name_are_refused_by_name() -> None
 
 def test_the_contracts_errors_are_the_44_of_its_source() -> None:
     assert [each.value for each in ContractError] == list(range(1, 45))
+
+
+@pytest.mark.parametrize("kind", [GroupKey, MetadataKey])
+def test_keys_that_are_made_by_the_thousand_are_those_that_are_made_one_by_one(
+    kind: type[GroupKey | MetadataKey],
+) -> None:
+    numbers = [0, 1, 255, 256, 2**32, 2**63, 2**64 - 1]
+    assert numbered_keys(kind, CONTRACT, numbers) == [kind(number).to_xdr(CONTRACT) for number in numbers]

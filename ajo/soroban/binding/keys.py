@@ -3,6 +3,7 @@
 All of them are ContractData keys of persistent durability; the instance key stands for the contract's own entry.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, ClassVar, Final, dataclass_transform
 
@@ -94,6 +95,12 @@ class BalanceKey(Key, symbol="Balance"):
 @lru_cache(maxsize=64)
 def _prefix(contract: str) -> bytes:
     return CONTRACT_DATA + codec.encode_address(contract)
+
+
+def numbered_keys(kind: type[GroupKey | MetadataKey], contract: str, numbers: Iterable[int]) -> list[str]:
+    """What `to_xdr` gives for keys of one kind that differ in their number only: a sweep needs thousands."""
+    head = kind(0).encode(contract)[: -8 - len(PERSISTENT)]
+    return [b64(head + number.to_bytes(8, "big") + PERSISTENT) for number in numbers]
 
 
 def read_key(raw: bytes, at: int) -> tuple[Key, int]:

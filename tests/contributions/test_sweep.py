@@ -1,0 +1,70 @@
+"""What a sweep asks of a node, and how it goes on with one that manages less."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ajo.soroban.client import SorobanClient
+from ajo.soroban.errors import RpcTooMuch
+from ajo.soroban.models import Checkpoint, SyncRun
+from ajo.soroban.sandbox.rpc_error import RpcError
+from ajo.soroban.sandbox.sandbox import Sandbox
+from contributions.deep_sweep import sweep_deep
+from contributions.sweep import sweep_groups
+from groups.models import Group
+from tests.following import assert_equal, catch_up, make_groups
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def allow(sandbox: Sandbox, keys: int) -> None:
+    """From now on the node gives up on more keys than that."""
+    answer = sandbox.rpc.call
+
+    def call(method: str, params: Any) -> Any:
+        if method == "getLedgerEntries" and len(params["keys"]) > keys:
+            raise RpcError(-32001, "request exceeded processing limit threshold")
+        return answer(method, params)
+
+    sandbox.rpc.call = call  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("sweep", [sweep_groups, sweep_deep])
+def test_a_node_that_gives_up_on_many_groups_is_asked_for_fewer(
+    sandbox: Sandbox, client_of_chain: SorobanClient, sweep: Callable[..., Any]
+) -> None:
+    make_groups(sandbox, 21)
+    catch_up(client_of_chain)
+    Group.objects.filter(id__in=[3, 20]).update(entry_xdr="AAAA", member_count=9)
+    allow(sandbox, 12)
+    assert [step.done for step in sweep(lambda read: read(client_of_chain))] == [21]
+    assert_equal(sandbox)
+    counts = SyncRun.objects.latest("id").counts
+    assert (counts["groups"], counts["drift_state"]) == (21, 2)
+    assert Checkpoint.objects.get().drift_total == 2
+
+
+@pytest.mark.parametrize("sweep", [sweep_groups, sweep_deep])
+def test_a_node_that_gives_up_on_a_single_group_fails_the_sweep(
+    sandbox: Sandbox, client_of_chain: SorobanClient, sweep: Callable[..., Any]
+) -> None:
+    make_groups(sandbox, 2)
+    catch_up(client_of_chain)
+    allow(sandbox, 0)
+    with pytest.raises(RpcTooMuch):
+        list(sweep(lambda read: read(client_of_chain)))
+    assert SyncRun.objects.latest("id").outcome == SyncRun.Outcome.FAILED
+
+
+def test_a_row_that_is_newer_than_the_answer_or_missing(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    make_groups(sandbox, 3)
+    catch_up(client_of_chain)
+    Group.objects.get(pk=1).memberships.all().delete()
+    Group.objects.filter(pk=1).delete()
+    Group.objects.filter(pk=2).update(entry_xdr="from a later ledger", synced_ledger=sandbox.chain.latest + 1)
+    list(sweep_groups(lambda read: read(client_of_chain)))
+    assert Group.objects.get(pk=2).entry_xdr == "from a later ledger"
+    Group.objects.filter(pk=2).update(synced_ledger=1)
+    list(sweep_groups(lambda read: read(client_of_chain), [2]))
+    assert_equal(sandbox)
