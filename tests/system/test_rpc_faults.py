@@ -40,7 +40,7 @@ def goes_on_without_the_first(up: Running, said: str) -> None:
 
 @pytest.mark.parametrize("name", TRANSPORT)
 def test_an_address_that_fails_is_left_for_the_next_one_and_taken_again(up: Running, name: str) -> None:
-    """Breaks without `client._translated` (an SDK's, pydantic's or json's exception ends the pass and no address is
+    """Breaks without `transport._translated` (an SDK's, pydantic's or json's exception ends the pass and no address is
     left), without the id check (`wrong id`), without RPC_TIMEOUT (`hang`), without MAX_RETRY_AFTER (`429 for an hour`:
     the pass sleeps through it).
     """
