@@ -3,7 +3,9 @@
 import base64
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,12 +25,14 @@ from stellar_sdk.xdr import (
 )
 
 from ajo.soroban.binding import DecodeError
+from ajo.soroban.binding.codec import ADDRESS, BOOL, BYTES, I128, STRING, U32, U64, VOID, Codec, vec_of
 from ajo.soroban.binding.contract_errors import ContractError
 from ajo.soroban.binding.entries import (
     Entry,
     Group,
     Instance,
     InsuranceConfig,
+    InsurancePool,
     Metadata,
     decode_entry,
     printable,
@@ -289,6 +293,53 @@ def test_a_damaged_entry_is_refused_or_means_what_it_says(data: st.DataObject) -
         assert text != Entry(CONTRACT, GroupKey(1), a_group()).to_xdr()
 
 
+RECORDED = [xdr for _, xdr in entries()]
+ANNOUNCED = [(each["topics"], each["value"]) for _, step in steps() for each in step.get("events", ())]
+
+
+def damaged(data: st.DataObject, text: str) -> str:
+    raw = bytearray(base64.b64decode(text))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        raw[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+    return base64.b64encode(bytes(raw)).decode()
+
+
+@given(st.data())
+def test_whatever_is_damaged_is_refused_or_means_what_it_says(data: st.DataObject) -> None:
+    text = damaged(data, data.draw(st.sampled_from(RECORDED)))
+    with suppress(DecodeError):
+        assert decode_entry(text).to_xdr() == text
+    topics, value = data.draw(st.sampled_from(ANNOUNCED))
+    topics, value = [damaged(data, each) for each in topics], damaged(data, value)
+    with suppress(DecodeError):
+        assert decode_event(topics, value).encode() == (tuple(topics), value)
+
+
+@given(st.integers(-(2**127), 2**127 - 1), u64, u32, st.booleans(), st.binary(max_size=40), addresses)
+def test_every_type_is_the_bytes_that_stellar_sdk_writes(
+    signed: int, large: int, small: int, flag: bool, raw: bytes, wallet: str
+) -> None:
+    pairs: list[tuple[Codec[Any], Any, SCVal]] = [
+        (I128, signed, scval.to_int128(signed)),
+        (U64, large, scval.to_uint64(large)),
+        (U32, small, scval.to_uint32(small)),
+        (BOOL, flag, scval.to_bool(flag)),
+        (BYTES, raw, scval.to_bytes(raw)),
+        (STRING, raw, scval.to_string(raw)),
+        (ADDRESS, wallet, scval.to_address(wallet)),
+        (VOID, None, scval.to_void()),
+        (vec_of(U32), (small, 7), scval.to_vec([scval.to_uint32(small), scval.to_uint32(7)])),
+    ]
+    for codec, value, expected in pairs:
+        assert codec.to_xdr(value) == expected.to_xdr()
+        assert codec.from_xdr(expected.to_xdr()) == value
+        for other, _, _ in pairs:
+            if other.name != codec.name:
+                with pytest.raises(DecodeError):
+                    other.from_xdr(expected.to_xdr())
+
+
 @given(st.lists(st.binary(max_size=60).map(lambda raw: base64.b64encode(raw).decode()), max_size=4), st.booleans())
 def test_a_garbage_event_raises_nothing_but_a_decode_error(topics: list[str], system: bool) -> None:
     with pytest.raises(DecodeError):
@@ -327,6 +378,37 @@ def test_the_upgrade_is_read_from_the_system_event_only() -> None:
 def test_the_data_of_an_event_is_fit_for_json() -> None:
     event = Created(7, ALICE, 2**100, 12)
     assert event.data() == {"creator": ALICE, "contribution_amount": str(2**100), "max_members": 12}
+
+
+def test_what_nobody_knows_in_an_instance_is_kept_in_the_hosts_order() -> None:
+    """By type, then by value, not by length: the order of symbols and of vectors of them."""
+    pool = InsurancePool(1, 2, 3)
+    known = Instance("00" * 32, ALICE, group_counter=2, paused=False, insurance_pools=((WALLET, pool),))
+    entry = Entry(CONTRACT, InstanceKey(), replace(known, explicit=("paused",)))
+    data = LedgerEntryData.from_xdr(entry.to_xdr())
+    assert data.contract_data is not None
+    assert data.contract_data.val.instance is not None
+    assert data.contract_data.val.instance.storage is not None
+    stored = data.contract_data.val.instance.storage.sc_map
+    assert [each.key.type for each in stored] == [SCValType.SCV_SYMBOL] * 3 + [SCValType.SCV_VEC]
+    nothing = scval.to_void()
+    stored.insert(2, SCMapEntry(scval.to_symbol("NEWCOMERS"), nothing))
+    stored.insert(4, SCMapEntry(scval.to_symbol("Z"), nothing))
+    stored.insert(5, SCMapEntry(scval.to_vec([scval.to_symbol("INS")]), nothing))
+    stored.append(SCMapEntry(scval.to_vec([scval.to_symbol("Z"), scval.to_uint32(1)]), nothing))
+    found = decode_entry(data.to_xdr())
+    assert found.to_xdr() == data.to_xdr()
+    assert replace(found.value, extra=()) == entry.value
+    assert len(found.value.extra) == 4
+    stored.reverse()
+    with pytest.raises(DecodeError):
+        decode_entry(data.to_xdr())
+
+
+def test_an_instance_with_a_known_value_of_another_type_is_refused() -> None:
+    raw = base64.b64decode(Entry(CONTRACT, InstanceKey(), Instance(None, paused=True)).to_xdr())
+    with pytest.raises(DecodeError, match="SCV_BOOL"):
+        decode_entry(base64.b64encode(raw[:-8] + scval.to_uint32(1).to_xdr_bytes()).decode())
 
 
 def test_keys_of_other_kinds_are_refused() -> None:

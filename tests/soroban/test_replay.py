@@ -175,9 +175,9 @@ def test_the_command_says_a_line_for_each_file_and_difference(
         ("{", "is not JSON"),
         ("[]", "is not a JSON object"),
         ("{}", "has neither steps, entries nor exchanges"),
-        ('{"steps": [{}]}', "has no text 'contract'"),
+        ('{"steps": [{}]}', "not of a form that can be replayed: KeyError 'contract'"),
         ('{"exchanges": [], "vectors": "none.json"}', "neither beside it nor in ../vectors"),
-        ('{"entries": [{"key": 1}]}', "entry without"),
+        ('{"entries": [{}]}', "KeyError 'key'"),
         ('{"contract": "", "token": "", "router": "", "minted": [], "steps": [7]}', "not of a form"),
     ],
 )

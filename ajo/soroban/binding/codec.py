@@ -5,7 +5,6 @@ Codecs read and write the bytes themselves: with stellar-sdk's XDR objects in be
 events of a history take several times as long. What nobody here knows (`ANY`) is left to stellar-sdk.
 """
 
-import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -56,7 +55,7 @@ class Codec(Generic[T]):
         What is returned is written as the very same text: maps out of order or padding that is not zero are refused.
         """
         try:
-            value, _ = self.read(base64.b64decode(text), 0)
+            value, _ = self.read(binascii.a2b_base64(text), 0)
             is_same = self.to_xdr(value) == text
         except _FAULTS as error:
             raise DecodeError(f"not a {self.name}: {error or type(error).__name__}") from error
@@ -112,7 +111,7 @@ def _opaque(name: str, kind: SCValType) -> Codec[bytes]:
     head = tag(kind)
 
     def read(raw: bytes, at: int) -> tuple[bytes, int]:
-        size, start = read_count(raw, at, head)
+        size, start = count_at(raw, at, head)
         end = start + size
         return raw[start:end], end + -size % 4
 
@@ -181,12 +180,12 @@ ADDRESS: Final[Codec[str]] = Codec(
 )
 
 
-def encode_all(head: bytes, items: Sequence[bytes]) -> bytes:
+def counted(head: bytes, items: Sequence[bytes]) -> bytes:
     """A vector of values, or a map of keys and their values, that are XDR already and in the host's order."""
     return head + len(items).to_bytes(4, "big") + b"".join(items)
 
 
-def read_count(raw: bytes, at: int, head: bytes) -> tuple[int, int]:
+def count_at(raw: bytes, at: int, head: bytes) -> tuple[int, int]:
     """The number that stands after a head, and the place after it: how many items or bytes follow."""
     at = expect(raw, at, head)
     return int.from_bytes(raw[at : at + 4], "big"), at + 4
@@ -205,22 +204,22 @@ def vec_of(item: Codec[T]) -> Codec[tuple[T, ...]]:
     """A vector whose items are all of one type."""
 
     def read(raw: bytes, at: int) -> tuple[tuple[T, ...], int]:
-        count, at = read_count(raw, at, VEC)
+        count, at = count_at(raw, at, VEC)
         return read_all(raw, at, repeat(item, count))
 
-    return Codec(f"vec<{item.name}>", read, lambda values: encode_all(VEC, [item.encode(each) for each in values]))
+    return Codec(f"vec<{item.name}>", read, lambda values: counted(VEC, [item.encode(each) for each in values]))
 
 
 def tuple_of(*items: Codec[Any]) -> Codec[tuple[Any, ...]]:
     """A vector with one type for each place, as Rust's tuples are written."""
 
     def read(raw: bytes, at: int) -> tuple[tuple[Any, ...], int]:
-        count, at = read_count(raw, at, VEC)
+        count, at = count_at(raw, at, VEC)
         if count != len(items):
             raise DecodeError(f"expected {len(items)} values, found {count}")
         return read_all(raw, at, items)
 
     def encode(values: tuple[Any, ...]) -> bytes:
-        return encode_all(VEC, [item.encode(each) for item, each in zip(items, values, strict=True)])
+        return counted(VEC, [item.encode(each) for item, each in zip(items, values, strict=True)])
 
     return Codec(f"({', '.join(item.name for item in items)})", read, encode)

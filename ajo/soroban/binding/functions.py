@@ -4,20 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ajo.soroban.binding.codec import (
-    ADDRESS,
-    BOOL,
-    BYTES,
-    I128,
-    STRING,
-    U32,
-    U64,
-    VOID,
-    Codec,
-    DecodeError,
-    tuple_of,
-    vec_of,
-)
+from ajo.soroban.binding import DecodeError
+from ajo.soroban.binding.codec import ADDRESS, BOOL, BYTES, I128, STRING, U32, U64, VOID, Codec, tuple_of, vec_of
 from ajo.soroban.binding.entries import Group, InsuranceClaim, InsurancePool, Metadata, Refund, RefundRequest
 from ajo.soroban.binding.structs import Struct, address, i128, u32, u64
 
@@ -117,12 +105,10 @@ def encode_args(name: str, values: Mapping[str, Any]) -> list[str]:
     Raises KeyError for an unknown function, ValueError for a missing, an unknown or an impossible argument.
     """
     args = FUNCTIONS[name].args
-    if unknown := sorted(values.keys() - args.keys()):
-        raise ValueError(f"{name} has no argument {', '.join(unknown)}")
+    if values.keys() != args.keys():
+        raise ValueError(f"{name} takes {', '.join(args) or 'nothing'}")
     encoded = []
     for each, codec in args.items():
-        if each not in values:
-            raise ValueError(f"{name} needs {each}")
         try:
             encoded.append(codec.to_xdr(values[each]))
         except (ValueError, TypeError, AttributeError, OverflowError) as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from stellar_sdk.xdr import ContractExecutable, ContractExecutableType, Hash, SCValType
+from stellar_sdk.xdr import ContractExecutable, SCValType
 
 from ajo.soroban.binding.codec import (
     ADDRESS,
@@ -16,9 +16,9 @@ from ajo.soroban.binding.codec import (
     VEC,
     Codec,
     any_of,
-    encode_all,
+    count_at,
+    counted,
     expect,
-    read_count,
     tag,
 )
 from ajo.soroban.binding.structs import Extra, Struct, i128, u32
@@ -51,6 +51,7 @@ class Instance:
 
 _TAG: Final = tag(SCValType.SCV_CONTRACT_INSTANCE)
 _EXECUTABLE: Final = any_of(ContractExecutable)
+_WASM, _ASSET = b"\0\0\0\0", b"\0\0\0\1"
 _SCALARS: Final[dict[bytes, tuple[str, Codec[Any]]]] = {
     SYMBOL.encode("ADMIN"): ("admin", ADDRESS),
     SYMBOL.encode("GCOUNTER"): ("group_counter", U64),
@@ -58,14 +59,14 @@ _SCALARS: Final[dict[bytes, tuple[str, Codec[Any]]]] = {
     SYMBOL.encode("ICONT"): ("claim_counter", U64),
 }
 _ABSENT: Final = Instance(None)
-_POOL: Final = encode_all(VEC, [SYMBOL.encode("INSPOOL"), b""])  # what the key of a pool begins with; then the token
+_POOL: Final = counted(VEC, [SYMBOL.encode("INSPOOL"), b""])  # what the key of a pool begins with; then the token
 _PRESENT: Final = b"\0\0\0\1"
 _TEXTS: Final = [tag(each) for each in (SCValType.SCV_SYMBOL, SCValType.SCV_STRING, SCValType.SCV_BYTES)]
 
 
 def _read(raw: bytes, at: int) -> tuple[Instance, int]:
     executable, at = _EXECUTABLE.read(raw, expect(raw, at, _TAG))
-    count, at = read_count(raw, at, _PRESENT) if raw.startswith(_PRESENT, at) else (0, at + 4)
+    count, at = count_at(raw, at, _PRESENT) if raw.startswith(_PRESENT, at) else (0, at + 4)
     found: dict[str, Any] = {}
     pools, extra = [], []
     for _ in range(count):
@@ -86,14 +87,10 @@ def _read(raw: bytes, at: int) -> tuple[Instance, int]:
 
 
 def _encode(instance: Instance) -> bytes:
-    if instance.wasm_hash is None:
-        executable = ContractExecutable(ContractExecutableType.CONTRACT_EXECUTABLE_STELLAR_ASSET)
-    else:
-        wasm_hash = Hash(bytes.fromhex(instance.wasm_hash))
-        executable = ContractExecutable(ContractExecutableType.CONTRACT_EXECUTABLE_WASM, wasm_hash)
+    executable = _ASSET if instance.wasm_hash is None else _WASM + bytes.fromhex(instance.wasm_hash)
     storage = sorted(_storage(instance), key=lambda item: _host_order(item[0]))
-    items = encode_all(_PRESENT, [key + value for key, value in storage]) if storage else bytes(4)
-    return _TAG + _EXECUTABLE.encode(executable) + items
+    items = counted(_PRESENT, [key + value for key, value in storage]) if storage else bytes(4)
+    return _TAG + executable + items
 
 
 def _storage(instance: Instance) -> Iterator[tuple[bytes, bytes]]:

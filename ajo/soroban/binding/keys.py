@@ -4,13 +4,12 @@ All of them are ContractData keys of persistent durability; the instance key sta
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, ClassVar, Final, dataclass_transform
 
 from stellar_sdk.xdr import ContractDataDurability, LedgerEntryType, SCValType
 
 from ajo.soroban.binding import codec
-from ajo.soroban.binding.codec import SYMBOL, VEC, Codec, DecodeError, b64, encode_all
+from ajo.soroban.binding.codec import SYMBOL, VEC, Codec, DecodeError, b64, counted
 from ajo.soroban.binding.structs import address, codecs_of, u32, u64
 
 CONTRACT_DATA: Final = LedgerEntryType.CONTRACT_DATA.value.to_bytes(4, "big")
@@ -28,7 +27,7 @@ class Key:
 
     def __init_subclass__(cls, symbol: str) -> None:
         cls.codecs = codecs_of(cls)
-        cls.head = encode_all(VEC, [SYMBOL.encode(symbol), *(b"" for _ in cls.codecs)])
+        cls.head = counted(VEC, [SYMBOL.encode(symbol), *(b"" for _ in cls.codecs)])
         _KINDS[symbol] = cls
 
     def scval(self) -> bytes:
@@ -37,7 +36,7 @@ class Key:
 
     def encode(self, contract: str) -> bytes:
         """LedgerKey of this key in a contract (C…)."""
-        return _prefix(contract) + self.scval() + PERSISTENT
+        return CONTRACT_DATA + codec.encode_address(contract) + self.scval() + PERSISTENT
 
     def to_xdr(self, contract: str) -> str:
         """The same in base64."""
@@ -92,11 +91,6 @@ class BalanceKey(Key, symbol="Balance"):
     holder: address
 
 
-@lru_cache(maxsize=64)
-def _prefix(contract: str) -> bytes:
-    return CONTRACT_DATA + codec.encode_address(contract)
-
-
 def numbered_keys(kind: type[GroupKey | MetadataKey], contract: str, numbers: Iterable[int]) -> list[str]:
     """What `to_xdr` gives for keys of one kind that differ in their number only: a sweep needs thousands."""
     head = kind(0).encode(contract)[: -8 - len(PERSISTENT)]
@@ -107,7 +101,7 @@ def read_key(raw: bytes, at: int) -> tuple[Key, int]:
     """The storage key in an SCVal. Raises DecodeError for one that the contract does not write."""
     if raw.startswith(_INSTANCE, at):
         return InstanceKey(), at + len(_INSTANCE)
-    count, at = codec.read_count(raw, at, VEC)
+    count, at = codec.count_at(raw, at, VEC)
     symbol, at = SYMBOL.read(raw, at)
     kind = _KINDS.get(symbol)
     if kind is None or count != len(kind.codecs) + 1:

@@ -6,7 +6,7 @@ from types import NoneType
 from typing import Annotated, Any, ClassVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 from ajo.soroban.binding import codec
-from ajo.soroban.binding.codec import ANY, MAP, SYMBOL, Codec, DecodeError, encode_all, read_count
+from ajo.soroban.binding.codec import ANY, MAP, SYMBOL, Codec, DecodeError, count_at, counted
 
 Extra = tuple[tuple[str, str], ...]
 u32 = Annotated[int, codec.U32]
@@ -51,7 +51,7 @@ class Struct:
         optional: dict[str, Any] = {each.name: None for each in fields(cls) if each.default is None}
 
         def read(raw: bytes, at: int) -> tuple[Struct, int]:
-            count, at = read_count(raw, at, MAP)
+            count, at = count_at(raw, at, MAP)
             found, extra = dict(optional), []
             for _ in range(count):
                 name, at = SYMBOL.read(raw, at)
@@ -70,6 +70,6 @@ class Struct:
                 found = getattr(value, name)
                 if found is not None or name not in optional:
                     items[name] = symbols[name] + codecs[name].encode(found)
-            return encode_all(MAP, [items[name] for name in sorted(items)])
+            return counted(MAP, [items[name] for name in sorted(items)])
 
         cls.codec = Codec(cls.__name__, read, encode)

@@ -2,5 +2,6 @@
 
     python -m ajo.soroban.replay FILE…
 
-A line for each file with its steps or requests and differences, and a line for each difference; exit 1 if there is any.
+A line for each file with its steps, requests or entries and differences, and a line for each difference; exit 1 if
+there is any.
 """

@@ -1,29 +1,33 @@
-"""`python -m ajo.soroban.replay FILE…`: a line for each file and for each difference; exit 1 if there is any."""
+"""`python -m ajo.soroban.replay FILE…`: see the package."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 from ajo.soroban.replay.document import UnreadableFile, load
 from ajo.soroban.replay.exchanges import replay_exchanges
 from ajo.soroban.replay.vectors import replay_entries, replay_steps
 
+# The list that a file is of, what its items are called, and what plays them
+_KINDS: Final[tuple[tuple[str, str, Callable[[dict[str, Any], Path], Iterator[str]]], ...]] = (
+    ("steps", "steps", replay_steps),
+    ("exchanges", "requests", replay_exchanges),
+    ("entries", "entries", replay_entries),
+)
+
 
 def replay(path: Path) -> tuple[str, list[str]]:
     """What was replayed, in words, and what differs. Raises UnreadableFile."""
     document = load(path)
-    try:
-        if "steps" in document:
-            count, found = replay_steps(document)
-            return f"{count} steps", found
-        if "exchanges" in document:
-            count, found = replay_exchanges(document, path)
-            return f"{count} requests", found
-        if "entries" in document:
-            count, found = replay_entries(document)
-            return f"{count} entries", found
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise UnreadableFile(f"is not of a form that can be replayed: {type(error).__name__} {error}") from error
+    for name, word, play in _KINDS:
+        if name in document:
+            try:
+                count = sum("ledgers" not in each for each in document[name])
+                return f"{count} {word}", list(play(document, path))
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                words = f"is not of a form that can be replayed: {type(error).__name__} {error}"
+                raise UnreadableFile(words) from error
     raise UnreadableFile("has neither steps, entries nor exchanges")
 
 
@@ -39,11 +43,9 @@ def main(arguments: Sequence[str]) -> int:
         except UnreadableFile as error:
             sys.stdout.write(f"{argument}: {' '.join(str(error).split())}\n")
             failed = True
-            continue
-        sys.stdout.write(f"{argument}: {what}, {len(found)} differences\n")
-        for each in found:
-            sys.stdout.write(f"  {each}\n")
-        failed = failed or bool(found)
+        else:
+            sys.stdout.write("\n  ".join((f"{argument}: {what}, {len(found)} differences", *found)) + "\n")
+            failed = failed or bool(found)
     return 1 if failed else 0
 
 

@@ -1,8 +1,11 @@
-"""Reading recorded files, closed by default: whatever is not there or of another type ends the file with one line."""
+"""Reading recorded files: one that cannot be read is one line. And saying what differs."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+MISSING: Final = ...  # in place of what is not there: JSON has no such value
 
 
 class UnreadableFile(Exception):
@@ -22,15 +25,11 @@ def load(path: Path) -> dict[str, Any]:
     return found
 
 
-def text(document: dict[str, Any], name: str) -> str:
-    found = document.get(name)
-    if not isinstance(found, str):
-        raise UnreadableFile(f"has no text {name!r}")
-    return found
+def unequal(what: str, ours: object, recorded: object) -> Iterator[str]:
+    if type(ours) is not type(recorded) or ours != recorded:
+        yield f"{what} is {_short(ours)}, recorded {_short(recorded)}"
 
 
-def items(document: dict[str, Any], name: str) -> list[Any]:
-    found = document.get(name)
-    if not isinstance(found, list):
-        raise UnreadableFile(f"has no list {name!r}")
-    return found
+def _short(value: object) -> str:
+    shown = "missing" if value is MISSING else repr(value)
+    return shown if len(shown) <= 200 else f"{shown[:200]}…"

@@ -172,7 +172,7 @@ class Chain:
         with self.store.ledger():
             self.store.add_ledgers([(ledger.sequence, ledger.close)])
             for position, (tx_hash, outcome, details) in enumerate(ledger.transactions, start=1):
-                self._write_transaction(ledger.sequence, position, tx_hash, outcome, details)
+                self.write_transaction(ledger.sequence, position, tx_hash, outcome, details)
             for (owner, key), value in ledger.writes.items():
                 self._write_entry(ledger.sequence, owner, key, value)
             self.prune(ledger.sequence)
@@ -180,7 +180,7 @@ class Chain:
     def prune(self, last: int) -> None:
         self.store.prune(last + 1 - self.retention)
 
-    def _write_transaction(
+    def write_transaction(
         self, sequence: int, position: int, tx_hash: str, outcome: Outcome, details: dict[str, Any]
     ) -> None:
         successful = outcome.error is None
