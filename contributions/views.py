@@ -111,6 +111,7 @@ class TransactionViewSet(ReadViewSet):
     queryset = ChainTransaction.objects.all()
     serializer_class = TransactionSerializer
     pagination_class = None
+    kept = False
 
     @extend_schema(summary="What is known of a transaction", parameters=[HASH])
     def retrieve(self, request: Request, hash: str) -> Response:  # the path's word

@@ -13,7 +13,6 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 
-from ajo.api import freshness
 from ajo.api.events import SHOWN, EventSerializer
 from ajo.api.paths import address_of, group_id_of
 from ajo.api.schema import ADDRESS, GROUP_ID
@@ -49,15 +48,13 @@ class GroupDetailViewSet(ReadViewSet):
     queryset = Group.objects.all()
     serializer_class = GroupDetailSerializer
     pagination_class = None
-    from_tables = False
+    from_tables = kept = False
 
     @extend_schema(summary="One group with its members and its refund request", parameters=[GROUP_ID])
     def retrieve(self, request: Request, group_id: str) -> HttpResponse:
-        answer = group_answer(group_id_of(group_id), self.min_ledger, admit=once(partial(admit_chain_call, request)))
-        response = HttpResponse(answer.body, content_type="application/json")
-        response.headers["ETag"] = answer.etag
-        freshness.label(response, answer)
-        return response
+        admit = once(partial(admit_chain_call, request))
+        self.fresh = answer = group_answer(group_id_of(group_id), self.min_ledger, admit=admit)
+        return HttpResponse(answer.body, content_type="application/json")
 
 
 class InGroupViewSet(ReadViewSet):
@@ -113,6 +110,7 @@ class UserDueViewSet(ReadViewSet):
         .order_by("-group_id")
     )
     serializer_class = DueSerializer
+    kept = False
 
     def narrow(self, queryset: QuerySet[GroupMember]) -> QuerySet[GroupMember]:
         return queryset.filter(user=known_user(address_of(self.kwargs["address"])))

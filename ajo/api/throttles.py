@@ -70,12 +70,13 @@ class Tally:
         self._pending: dict[str, int] = {}
         self._known: dict[str, int] = {}
 
-    def admits(self, client: str) -> bool:
+    def admits(self, environ: Mapping[str, Any]) -> bool:
         """Count one request that is answered without Django; False if that is one too many, which Django counts."""
-        if not settings.READ_RATE:
+        rate = settings.READ_RATE
+        if not rate:
             return True
-        limit, window = parse_rate(settings.READ_RATE)
-        key = f"{PREFIX}rate:read:{client}:{window}:{int(time.time() // window)}"
+        limit, window = parse_rate(rate)
+        key = f"{PREFIX}rate:read:{address_of_client(environ)}:{window}:{int(time.time() // window)}"
         with self._lock:
             known = self._known.get(key)
             if known is not None:
@@ -129,8 +130,9 @@ def client_address(request: HttpRequest | Request) -> str:
 
 def address_of_client(meta: Mapping[str, Any]) -> str:
     """The same, from WSGI's environment."""
-    forwarded = meta.get("HTTP_X_FORWARDED_FOR", "") if settings.TRUSTED_PROXIES else ""
-    return _client(meta.get("REMOTE_ADDR", ""), forwarded[-LONGEST:], tuple(settings.TRUSTED_PROXIES))
+    proxies = tuple(settings.TRUSTED_PROXIES)
+    forwarded = meta.get("HTTP_X_FORWARDED_FOR", "")[-LONGEST:] if proxies else ""
+    return _client(meta.get("REMOTE_ADDR", ""), forwarded, proxies)
 
 
 @lru_cache(maxsize=1024)

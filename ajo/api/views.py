@@ -19,6 +19,7 @@ from ajo.api.pagination import KeysetPagination
 from ajo.api.problems import invalid
 from ajo.api.rendering import JSONRenderer
 from ajo.api.throttles import ReadThrottle
+from ajo.cache import Answer
 
 MAX_VALUE = 1000  # characters of one query parameter: far beyond any cursor of ours
 PREFLIGHT_MAX_AGE: Final = "86400"  # seconds
@@ -37,9 +38,11 @@ class ReadViewSet(GenericViewSet[Any]):
     metadata_class = None
     # The tables answer, so `min_ledger` waits for the sync; a view that reads through the cache says how itself.
     from_tables = True
+    # What it says changes with the sync's passes alone, so that the edge may keep it from one to the next.
+    kept = True
 
     min_ledger = 0
-    fresh: freshness.Freshness | None = None
+    fresh: freshness.Freshness | Answer | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -59,6 +59,7 @@ class StatusViewSet(ReadViewSet):
     queryset: QuerySet[Checkpoint] = Checkpoint.objects.all()
     serializer_class = StatusSerializer
     pagination_class = None
+    kept = False
 
     @extend_schema(summary="How far this service follows the chain")
     def retrieve(self, request: Request) -> Response:

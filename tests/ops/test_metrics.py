@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ajo.cache import Document, Freshness, begin, read_through
 from ajo.celery import app
 from ajo.checks import SANDBOX_PASSPHRASE
+from ajo.metrics import REQUESTS, noted
 from ajo.settings import BASE_DIR
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import RpcUnavailable
@@ -180,3 +181,22 @@ def test_reads_are_counted_by_the_layer_that_answered() -> None:
         )
     after = [count(layer) for layer in ("redis", "postgresql", "chain")]
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1]
+
+
+def test_what_is_noted_is_counted_as_if_observed_one_by_one() -> None:
+    def counts(route: str) -> list[float | None]:
+        labels = {"route": route, "status": "2xx"}
+        sums = [REGISTRY.get_sample_value(f"ajo_request_seconds_{part}", labels) for part in ("count", "sum")]
+        names = [str(bound) for bound in (0.001, 0.0025, 1.0, 10.0)]
+        found = [REGISTRY.get_sample_value("ajo_request_seconds_bucket", labels | {"le": name}) for name in names]
+        return [*sums, *found, REGISTRY.get_sample_value("ajo_request_seconds_bucket", labels | {"le": "+Inf"})]
+
+    layer = {"layer": "process"}
+    before = REGISTRY.get_sample_value("ajo_cache_reads_total", layer) or 0
+    times = (0.0, 2**-10, 2**-9, 0.75, 10.0, 11.0)  # whose sum is exact
+    for seconds in times:
+        noted.note("process", "noted", "200 OK", seconds)
+        REQUESTS.labels("observed", "2xx").observe(seconds)
+    noted.add_up()
+    assert counts("noted") == counts("observed")
+    assert REGISTRY.get_sample_value("ajo_cache_reads_total", layer) == before + len(times)

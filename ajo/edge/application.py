@@ -1,0 +1,207 @@
+"""The WSGI application around Django's: groups and pages, from the process, from Redis, from the tables."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import count
+from typing import Any, Final
+
+from django.urls import Resolver404, resolve
+
+from ajo import cache
+from ajo.api.freshness import is_known
+from ajo.api.throttles import reads
+from ajo.edge.answers import (
+    ABSENT,
+    GROUP,
+    LONGEST,
+    UNCHANGED,
+    Django,
+    Held,
+    StartResponse,
+    constant_headers,
+    of_unchanged,
+)
+from ajo.edge.tables import Tables
+from ajo.metrics import CACHE_READS, noted
+from ajo.ops.middleware import HEADER, SANE
+
+API: Final = "/api/v1/"
+GROUPS: Final = f"{API}groups/"
+MIN_LEDGER: Final = re.compile(r"min_ledger=([1-9][0-9]{0,8})", re.ASCII)
+# Names in plain letters, so that none is another's in disguise. What is asked for by ledger waits for it, and further
+# pages are asked for once.
+QUERY: Final = re.compile(r"(?:(?:^|&)(?!min_ledger=|cursor=)[a-z_]+=[!-%'-~]*)+", re.ASCII)
+# Kept in the process for a tenth of a ledger, with the freshness that was read together: the label stays as true as it
+# was.
+KEPT_FOR = 0.5  # seconds
+KEPT_ENTRIES = 4_096
+KEPT_BYTES = 32 * 2**20
+NOBODY: Final = ("", None)
+PATIENCE = 1.0  # seconds that a reader waits for another one's page
+
+
+@dataclass(slots=True)
+class Generation:
+    """What a process keeps, thrown away as a whole when its half second is over."""
+
+    ends: float
+    held: dict[str, Held] = field(default_factory=dict)
+    size: int = 0
+
+    def keep(self, name: str, found: Held) -> None:
+        if len(self.held) < KEPT_ENTRIES and self.size + len(found.body) <= KEPT_BYTES:
+            self.size += len(found.body)
+            self.held[name] = found
+
+
+@dataclass(slots=True)
+class Rendering:
+    """A page that its one reader has Django render, under the mark that it read before."""
+
+    name: str
+    mark: bytes
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class Edge:
+    def __init__(self, django: Django) -> None:
+        self._django = django
+        self._kept = Generation(0.0)
+        self._tables = Tables()
+        self._renderings: dict[str, Rendering] = {}
+        self._prefix, self._numbers = os.urandom(8).hex(), count()
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        began = time.perf_counter()
+        path: str = environ["PATH_INFO"]
+        query = environ.get("QUERY_STRING")
+        constant = constant_headers(environ) if path.startswith(API) and is_plain(environ) else None
+        asked = asked_by(path, query) if query else (path, 0)
+        if constant is None or asked is None:
+            return self._django(environ, start_response)
+        name, min_ledger = asked
+        layer, found = self._find(path, name, min_ledger)
+        if isinstance(found, Rendering):
+            return self._render(found, environ, start_response)
+        answer = found.answer(constant, environ.get("HTTP_IF_NONE_MATCH", ""), min_ledger) if found else None
+        if found is None or answer is None or not reads.admits(environ):
+            return self._django(environ, start_response)
+        status, headers, body = answer
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        own = given if given and SANE.fullmatch(given) else f"{self._prefix}{next(self._numbers):016x}"
+        start_response(status, [*headers, (HEADER, own)])
+        noted.note(layer, found.route, status, time.perf_counter() - began)
+        return [body]  # a list: granian hands on any other iterable through a channel, part by part
+
+    def _find(self, path: str, name: str, min_ledger: int) -> tuple[str, Held | Rendering | None]:
+        """What the process keeps, else what Redis or the tables hold; and who had it."""
+        kept, now = self._kept, time.monotonic()
+        if now >= kept.ends:
+            kept = self._kept = Generation(now + KEPT_FOR)
+        if hot := kept.held.get(name):
+            return "process", hot
+        if len(name) > LONGEST:
+            return NOBODY
+        number = path[len(GROUPS) : -1]
+        # of ASCII digits without a leading zero: of what WSGI lets through, only those are decimal
+        if path.startswith(GROUPS) and path[-1] == "/" and number.isdecimal() and number[0] != "0":
+            layer, group = self._group(number) if name is path else NOBODY
+            if layer and group:
+                kept.keep(name, group)
+            return layer, group
+        layer, page = NOBODY if min_ledger else self._page(path, name)
+        if isinstance(page, Held):
+            kept.keep(name, page)
+        return layer, page
+
+    def _group(self, number: str) -> tuple[str, Held | None]:
+        """From Redis or, in one statement, from the tables; where neither has it, Django says whether it is."""
+        key = f"group:{number}"
+        value, mark, absent = cache.look(key)
+        if hit := cache.parse(value, mark):
+            body, etag, synced_ledger, fresh = hit
+            return "redis", Held(GROUP, body, etag, fresh, synced_ledger)
+        if absent and not value:
+            return "", ABSENT
+        if not (read := self._tables.read(number)):
+            return NOBODY
+        fresh, document = read
+        cache.keep(key, document, fresh, mark)
+        return "postgresql", Held(GROUP, document.body, cache.etag(document.body), fresh, document.synced_ledger)
+
+    def _page(self, path: str, name: str) -> tuple[str, Held | Rendering | None]:
+        """From Redis; or the task of having it rendered, which one of its readers gets while the others wait."""
+        route = page_route(path)
+        for has_waited in (False, True):
+            value, mark = cache.look_for_page(name) if route else (None, None)
+            if hit := cache.parse_page(value, mark):
+                return "redis", Held(route, *hit)
+            if mark is None or has_waited:
+                break
+            mine = Rendering(name, mark)
+            other = self._renderings.setdefault(name, mine)
+            if other is mine:
+                return "", mine
+            other.done.wait(PATIENCE)
+        return NOBODY
+
+    def _render(self, page: Rendering, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Django's own answer, kept for who asks next."""
+        known = environ.pop("HTTP_IF_NONE_MATCH", "")  # who asks next may not have that body
+        said: list[Any] = []
+        tag = ""
+        try:
+            with closing(self._django(environ, lambda *given: said.extend(given))) as response:
+                body = b"".join(response)
+            status, headers = said
+            if status == "200 OK":
+                tag = dict(headers).get("ETag", "")
+                cache.keep_page(page.name, body, tag, page.mark)
+                CACHE_READS.labels("postgresql").inc()
+        finally:
+            del self._renderings[page.name]
+            page.done.set()
+        if tag and known and is_known(tag, known):
+            status, headers, body = UNCHANGED, of_unchanged(headers), b""
+        start_response(status, headers)
+        return [body]
+
+    def close(self) -> None:
+        """End its sessions with the database."""
+        self._tables.close()
+
+
+def is_plain(environ: Mapping[str, Any]) -> bool:
+    """Whether a request names nothing that makes it more than a read."""
+    return (
+        environ["REQUEST_METHOD"] in ("GET", "HEAD")
+        and "HTTP_COOKIE" not in environ
+        and "HTTP_AUTHORIZATION" not in environ
+        and "HTTP_TRANSFER_ENCODING" not in environ
+        and environ.get("CONTENT_LENGTH", "") in ("", "0")
+    )
+
+
+def asked_by(path: str, query: str) -> tuple[str, int] | None:
+    """What is asked for, by name, and how new it is to be; None where only Django knows."""
+    if asked := MIN_LEDGER.fullmatch(query):
+        return path, int(asked[1])
+    return (f"{path}?{query}", 0) if QUERY.fullmatch(query) else None
+
+
+@lru_cache(maxsize=1024)
+def page_route(path: str) -> str:
+    """The pattern of a path whose answers may be kept until the next pass; empty for any other."""
+    try:
+        found = resolve(path)
+    except Resolver404:
+        return ""
+    return found.route if getattr(getattr(found.func, "cls", None), "kept", False) else ""

@@ -1,0 +1,73 @@
+"""Groups from PostgreSQL, by sessions of the edge's own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+from ajo import cache
+from groups.documents import fresh_document, prepare
+
+LEFT_ALONE = 1.0  # seconds that a database that failed is left alone
+BIGINT = 18  # digits that certainly fit
+
+
+class Tables:
+    """As many sessions as threads ask at once, opened as they are needed.
+
+    They are not checked before each use, which takes as long as the statement. One that died with a restarted server
+    fails once, and Django answers instead.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[psycopg.Connection] = []
+        self._opening = threading.Lock()
+        self._left_alone_until = 0.0
+
+    def read(self, number: str) -> tuple[cache.Freshness, cache.Document] | None:
+        """From one statement; None where the tables do not have it, or cannot be asked: Django says which."""
+        if len(number) > BIGINT or time.monotonic() < self._left_alone_until:
+            return None
+        session = None
+        try:
+            if (session := self._session()) is None:
+                return None
+            found = fresh_document(session, int(number))
+        except psycopg.Error:
+            self._left_alone_until = time.monotonic() + LEFT_ALONE
+            if session:
+                session.close()
+            self.close()  # after a restart all of them are dead
+            return None
+        self._idle.append(session)
+        return found
+
+    def _session(self) -> psycopg.Connection | None:
+        """None while another one is being opened: a server that does not answer holds one thread, not all."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        if not self._opening.acquire(blocking=False):
+            return None
+        try:
+            session = psycopg.connect(**_parameters(), autocommit=True)
+            prepare(session)
+            return session
+        finally:
+            self._opening.release()
+
+    def close(self) -> None:
+        """End the sessions that nobody uses now."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+def _parameters() -> dict[str, Any]:
+    """Django's, without what only its own connections take."""
+    parameters = connection.get_connection_params()
+    return {name: value for name, value in parameters.items() if name not in ("pool", "cursor_factory", "context")}
