@@ -19,12 +19,16 @@ from ajo.soroban.errors import ChainError, RpcTooMuch
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.runs import recorded
+from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import write_readings
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
-STORED = "SELECT id, synced_ledger, entry_xdr, metadata_xdr FROM groups_group WHERE id = ANY(%s::bigint[])"
+STORED = (
+    "SELECT id, synced_ledger, live_until_ledger, entry_xdr, metadata_xdr FROM groups_group"
+    " WHERE id = ANY(%s::bigint[])"
+)
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
 Counts = dict[str, int]
@@ -108,8 +112,12 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     with connection.cursor() as cursor:
         cursor.execute(STORED, [f"{{{','.join(map(str, ids))}}}"])  # one text: a list costs as much as the rows
         rows = cursor.fetchall()
-    stored = {group_id: (entry, text) for group_id, _, entry, text in rows}
+    stored = {group_id: (entry, text) for group_id, *_, entry, text in rows}
     newer = {group_id for group_id, synced_ledger, *_ in rows if synced_ledger > answer.ledger}
+    # an entry's life can be extended by anybody, which changes nothing else
+    ends = {i: found[key].live_until for i, key in zip(ids, entry_keys, strict=True) if key in found and i not in newer}
+    extended = [Group(id=i, live_until_ledger=ends[i]) for i, _, until, *_ in rows if i in ends and ends[i] != until]
+    Group.objects.bulk_update(extended, ["live_until_ledger"])
     differing = [i for i, xdrs in on_chain.items() if stored.get(i) != xdrs and i not in newer]
     if not differing:
         return

@@ -1,10 +1,13 @@
 """What a sweep asks of a node, and how it goes on with one that manages less."""
 
+import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ajo.soroban.binding.keys import GroupKey
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import RpcTooMuch
 from ajo.soroban.models import Checkpoint, SyncRun
@@ -55,6 +58,25 @@ def test_a_node_that_gives_up_on_a_single_group_fails_the_sweep(
     with pytest.raises(RpcTooMuch):
         list(sweep(lambda read: read(client_of_chain)))
     assert SyncRun.objects.latest("id").outcome == SyncRun.Outcome.FAILED
+
+
+def test_the_ends_of_entries_are_followed_though_nothing_else_changes(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 3)
+    catch_up(client_of_chain)
+    before = dict(Group.objects.values_list("id", "revision"))
+    with sandbox.chain.store.ledger():
+        for group_id, until in ((1, sandbox.chain.latest - 1), (2, 9_999_999)):
+            key = base64.b64decode(GroupKey(group_id).to_xdr(sandbox.contract))
+            stored = sandbox.chain.store.entry(key)
+            assert stored is not None
+            sandbox.chain.store.put_entry(key, replace(stored, live_until=until))
+    kept = Group.objects.get(pk=3).live_until_ledger
+    list(sweep_groups(lambda read: read(client_of_chain)))
+    assert dict(Group.objects.values_list("id", "live_until_ledger")) == {1: 0, 2: 9_999_999, 3: kept}
+    assert dict(Group.objects.values_list("id", "revision")) == before
+    assert Checkpoint.objects.get().drift_total == 0
 
 
 def test_a_row_that_is_newer_than_the_answer_or_missing(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
