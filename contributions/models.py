@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from django.db import models
+from django.db import connection, models, transaction
 from django.db.models.functions import Coalesce
 
 from ajo.soroban.bulk import Row, insert
@@ -33,7 +33,13 @@ class HistoryQuerySet(models.QuerySet[Any]):
 
     def record(self, rows: Sequence[Row]) -> None:
         """Insert what events announced. Again changes nothing; a row recovered without its event is completed."""
-        insert(self.model, rows, unique=["group_id", "round", "user_id"], update=FROM_EVENT)
+        if not rows:
+            return
+        with transaction.atomic(), connection.cursor() as cursor:
+            # One after the other: of two writers at once one might meet the other's event_id first, which is no
+            # conflict that ON CONFLICT names. Of locks on tables autovacuum would be the victim.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.model._meta.db_table])
+            insert(self.model, rows, unique=["group_id", "round", "user_id"], update=FROM_EVENT)
 
 
 class HistoryRow(models.Model):
