@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
+from pydantic_core import to_json
 
 from ajo.soroban.binding import events as announced
 from ajo.soroban.binding.codec import U64, DecodeError
@@ -166,5 +166,5 @@ def _write_joining_times(log: Iterable[LoggedEvent], users: dict[str, int]) -> N
     if not joined:
         return
     with connection.cursor() as cursor:
-        cursor.execute(WRITE_JOINED, [json.dumps(list(joined.values()), default=str)])
+        cursor.execute(WRITE_JOINED, [to_json(list(joined.values())).decode()])
         Group.objects.filter(id__in={group_id for (group_id,) in cursor.fetchall()}).touch()

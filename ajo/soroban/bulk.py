@@ -1,17 +1,17 @@
 """Many rows in one statement whose text does not grow with their number.
 
-They travel as one JSON parameter, which PostgreSQL takes apart: for thousands of rows a fifth of what an INSERT with a
-placeholder for each value costs the ORM.
+They travel as a JSON array for each column, which PostgreSQL takes apart: in half the time that it needs for an array
+of objects, and a small part of what an INSERT with a placeholder for each value costs the ORM.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import connection
 from django.db.models import Model
+from pydantic_core import to_json
 
 Row = Mapping[str, Any]  # by column; values are what JSON can say, and times
 
@@ -25,20 +25,20 @@ def insert(model: type[Model], rows: Sequence[Row], *, unique: Sequence[str] = (
         return
     columns = ", ".join(rows[0])
     fields = {field.column: field for field in model._meta.concrete_fields}
-    types = ", ".join(f"{column} {_type(fields[column])}" for column in rows[0])
+    values = ", ".join(f"{column}::{_type(fields[column])}" for column in rows[0])
+    arrays = ", ".join("json_array_elements_text(%s::json)" for _ in rows[0])
     target = f" ({', '.join(unique)})" if unique else ""
     changes = ", ".join(f"{column} = EXCLUDED.{column}" for column in update)
     action = f"UPDATE SET {changes}" if update else "NOTHING"
-    given = f"SELECT {columns} FROM json_to_recordset(%s::json) AS r({types})"  # noqa: S608  # names of our own models
+    given = f"SELECT {values} FROM ROWS FROM ({arrays}) AS r({columns})"  # noqa: S608  # names of our own models
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {model._meta.db_table} ({columns}) {given} ON CONFLICT{target} DO {action}",
-            [json.dumps(rows, default=str)],
+            [to_json([row[column] for row in rows]).decode() for column in rows[0]],
         )
 
 
 def _type(field: Any) -> str:
-    """Its column's type; a foreign key's is that of the column it points to."""
-    return str(field.target_field.db_type(connection) if field.is_relation else field.db_type(connection)).replace(
-        "bigserial", "bigint"
-    )
+    """Its column's type, or that of the column it points to. Without a length: to be cast to one is to be cut off."""
+    known = field.target_field.db_type(connection) if field.is_relation else field.db_type(connection)
+    return str(known).partition("(")[0].replace("bigserial", "bigint")
