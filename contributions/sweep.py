@@ -62,6 +62,7 @@ def sweep(
     with recorded(SyncRun.Kind.SWEEP) as (run, held):
         if checkpoint.refusal:
             raise ChainError(checkpoint.refusal)
+        here = Checkpoint.objects.filter(pk=checkpoint.pk)
         counts = run.counts = dict.fromkeys(names, 0)
         run.ledger = checkpoint.ledger
         begin = 0 if only else getattr(checkpoint, position)
@@ -75,10 +76,10 @@ def sweep(
             changes: dict[str, object] = {} if only else {position: batch[-1]}
             if drift := _drift(counts) - before:
                 changes["drift_total"] = F("drift_total") + drift
-            Checkpoint.objects.filter(pk=checkpoint.pk).update(**changes)
+            here.update(**changes)
             yield Progress(min(begin + start + size, total), total)
         if not only:
-            Checkpoint.objects.filter(pk=checkpoint.pk).update(**{position: 0})
+            here.update(**{position: 0})
 
 
 def _drift(counts: Counts) -> int:
