@@ -21,7 +21,7 @@ from ajo.soroban.binding import entries, events
 from ajo.soroban.binding.keys import GroupKey, InstanceKey, MetadataKey
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.models import Checkpoint
-from benchmarks.rows import LEDGER, MEMBERS, START, TOKENS, XDR, event_id, wallet
+from benchmarks.rows import LEDGER, LIVE_UNTIL, MEMBERS, START, TOKENS, XDR, event_id, wallet
 from contributions.history import decode_events
 from contributions.sweep import sweep_groups
 from contributions.sync import sync_pass
@@ -53,7 +53,8 @@ class Canned:
         return SimpleNamespace(status_code=200, text=text, headers={})
 
     def add(self, key: str, xdr: str) -> None:
-        self.entries[key] = f'{{"key":"{key}","xdr":"{xdr}","lastModifiedLedgerSeq":1,"liveUntilLedgerSeq":9999999}}'
+        said = f'{{"key":"{key}","xdr":"{xdr}","lastModifiedLedgerSeq":1,"liveUntilLedgerSeq":{LIVE_UNTIL}}}'
+        self.entries[key] = said
 
     def getLedgerEntries(self, params: dict[str, Any]) -> str:
         found = ",".join(self.entries[key] for key in params["keys"] if key in self.entries)

@@ -12,6 +12,7 @@ CHUNK = 5_000  # lines written at a time
 XDR = "QUFB" * 400  # as long as the entry of a group of ten, compared and never decoded
 TOKENS = [StrKey.encode_contract(number.to_bytes(32, "big")) for number in range(1, 5)]
 LEDGER = 1_000_000  # to which the tables are fresh
+LIVE_UNTIL = 9_999_999  # ledger, of every entry
 
 
 def wallet(number: int) -> str:
@@ -56,7 +57,7 @@ GROUP_COLUMNS = (
     "id, name, description, rules, creator_id, token_address, contribution_amount, cycle_duration, grace_period,"
     " penalty_rate, insurance_rate_bps, max_members, member_count, current_round, payout_index, contributions_received,"
     " status, created_at, round_started_at, entry_xdr, metadata_xdr, modified_ledger, synced_ledger, changed_at,"
-    " revision, verified_round"
+    " revision, verified_round, live_until_ledger"
 )
 HISTORY_COLUMNS = "group_id, user_id, round, amount, tx_hash, event_id, ledger, created_at"
 
@@ -76,7 +77,7 @@ def _groups(count: int) -> Iterator[str]:
         yield (
             f"{n}\t{name}\tWhat we save for together\tPay on time\t{member(n, 0, users)}\t{TOKENS[n % 4]}\t"
             f"{n * 1000}\t604800\t86400\t5\t100\t{places}\t{MEMBERS}\t1\t0\t{MEMBERS}\t{status}\t{at}\t{at}\t"
-            f"{XDR}{n:012d}\t{n:012d}\t{n}\t{LEDGER}\t{at}\t1\t0"
+            f"{XDR}{n:012d}\t{n:012d}\t{n}\t{LEDGER}\t{at}\t1\t0\t{LIVE_UNTIL}"
         )
 
 
