@@ -60,16 +60,16 @@ METRICS_DIR = ENV.folder("PROMETHEUS_MULTIPROC_DIR")
 BEAT_FILE = ENV.text("BEAT_FILE")  # touched whenever beat sends a task: what health checks look at
 
 # --- PostgreSQL and Redis ---------------------------------------------------------------------------------------------
-# At least one connection for each thread of a web worker, or threads wait for each other. The edge (ajo/edge.py) opens
-# up to one more for each thread, so a machine's web processes take WEB_WORKERS * (DATABASE_POOL_SIZE + WEB_THREADS): 16
-# by default, of the 100 that PostgreSQL allows.
+# At least one connection for each thread of a web worker, or threads wait for each other. The edge (ajo/edge) opens up
+# to one more for each thread, so a machine's web processes take WEB_WORKERS * (DATABASE_POOL_SIZE + WEB_THREADS): 16 by
+# default, of the 100 that PostgreSQL allows.
 DATABASE_POOL_SIZE = ENV.number("DATABASE_POOL_SIZE", max(WEB_THREADS, 4), 1, 200)  # connections of one process
 _DATABASE = ENV.database("DATABASE_URL")
 _OPTIONS = _DATABASE.get("OPTIONS")
 DATABASES = {
     "default": {
-        "ENGINE": "django.db.backends.postgresql",
         **_DATABASE,
+        "ENGINE": "ajo.database",
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,  # the pool hands out no connection that died with a restarted server
         # A pooler in transaction mode gives each transaction another server connection; a cursor would be lost.

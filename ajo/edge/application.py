@@ -45,7 +45,7 @@ KEPT_FOR = 0.5  # seconds
 KEPT_ENTRIES = 4_096
 KEPT_BYTES = 32 * 2**20
 NOBODY: Final = ("", None)
-PATIENCE = 1.0  # seconds that a reader waits for another one's page
+PATIENCE = 1.0  # seconds that a page is waited for from the beginning of its rendering
 
 
 @dataclass(slots=True)
@@ -68,6 +68,7 @@ class Rendering:
 
     name: str
     mark: bytes
+    began: float
     done: threading.Event = field(default_factory=threading.Event)
 
 
@@ -146,11 +147,11 @@ class Edge:
                 return "redis", Held(route, *hit)
             if mark is None or has_waited:
                 break
-            mine = Rendering(name, mark)
+            mine = Rendering(name, mark, time.monotonic())
             other = self._renderings.setdefault(name, mine)
             if other is mine:
                 return "", mine
-            other.done.wait(PATIENCE)
+            other.done.wait(max(0.0, other.began + PATIENCE - mine.began))
         return NOBODY
 
     def _render(self, page: Rendering, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

@@ -17,6 +17,7 @@ from ajo.devstack.process import Part, free_port
 from ajo.settings import BASE_DIR
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.sandbox.sandbox import Sandbox
+from tests.api.making import make_checkpoint, make_group
 from tests.histories import History, contract_entries
 from tests.truth import differences
 
@@ -48,6 +49,23 @@ def pooled(tmp_path: Path) -> Iterator[str]:
         yield address
     finally:
         part.stop()
+
+
+ASK_THE_EDGE = """
+import django
+django.setup()
+from ajo.edge import Edge
+from tests.edge import ask
+
+def nobody(environ, start_response):
+    raise SystemExit(environ["PATH_INFO"] + " was left to Django")
+
+edge = Edge(nobody)
+for number in range(1, 21):
+    status, headers, body = ask(edge, f"/api/v1/groups/{number}/")
+    assert (status, str(number).encode() in body) == ("200 OK", True), status
+edge.close()
+"""
 
 
 def lets_in(address: str) -> bool:
@@ -92,3 +110,19 @@ def test_sync_sweeps_and_rebuild_work_behind_a_pooler_in_transaction_mode(pooled
         manage(pooled, sandbox, "rebuild")
         assert differences(contract_entries(sandbox.chain)) == []
     assert Checkpoint.objects.get().ledger > 0
+
+
+def test_the_edge_answers_from_the_tables_behind_a_pooler_in_transaction_mode(pooled: str) -> None:
+    """Breaks if it ran its prepared statement only: the next transaction meets another session of the server."""
+    make_checkpoint()
+    for number in range(1, 21):
+        make_group(number)
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_THE_EDGE],
+        cwd=BASE_DIR,
+        env=os.environ | {"DATABASE_URL": pooled},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 
 import psycopg
 import pytest
@@ -105,6 +106,22 @@ def test_postgresql_stops_and_starts(up: Running) -> None:
         wait_for(lambda: up.get("/api/v1/groups/").status_code == 200, 4, "lists")
         comes_back(up, 60)
     assert seen.failures() == []
+
+
+def test_without_postgresql_one_thread_is_left_for_what_needs_no_table(up: Running) -> None:
+    """Breaks without ajo/database: while as many lists as threads wait for a connection, nobody else is answered."""
+    assert up.get(KNOWN).status_code == 200
+    up.postgres.stop()
+    lists = [Thread(target=up.get, args=(f"/api/v1/users/?limit={number}",)) for number in range(1, 5)]
+    for thread in lists:
+        thread.start()
+    wait_for(lambda: sum(thread.is_alive() for thread in lists) == 3, what="one list refused, three waiting")
+    assert {up.get(path).status_code for path in (KNOWN, "/health/live") * 10} == {200}
+    assert sum(thread.is_alive() for thread in lists) == 3
+    for thread in lists:
+        thread.join()
+    up.postgres.start()
+    wait_for(lambda: postgres_answers(up.database_url), what="PostgreSQL")
 
 
 def test_connections_to_postgresql_are_killed_again_and_again(up: Running) -> None:
