@@ -47,22 +47,31 @@ def group_paths(groups: int, count: int, *, zipf: bool) -> list[str]:
 
 def cached(place: Place, groups: int) -> Iterator[Measure]:
     """From Redis and from a process's own memory, beside a bare answer of the same size."""
-    hot, many = [f"{API}groups/7/"], group_paths(groups, 100_000, zipf=True)
+    hot, many, page = [f"{API}groups/7/"], group_paths(groups, 100_000, zipf=True), [f"{API}groups/"]
     place.chain("warm", groups)
     with place.web() as web:
         body, headers = fetch(web, hot[0])
-        ours = web.wrk(hot), web.wrk(many), web.wrk(hot, header=f"If-None-Match: {headers['ETag']}")
+        ours = web.wrk(hot), web.wrk(many), web.wrk(hot, header=f"If-None-Match: {headers['ETag']}"), web.wrk(page)
+        listed = fetch(web, page[0])[0]
     with place.web("benchmarks.bare", BENCH_BODY=str(len(body))) as bare:
         yardstick = bare.wrk(hot), bare.wrk(many)
+    with place.web("benchmarks.bare", BENCH_BODY=str(len(listed))) as bare:
+        beside = bare.wrk(page)
     yield Measure("cached group, one hot key", ours[0].per_second, yardstick[0].per_second, "answers/s", 0.7)
     yield Measure(f"cached group, Zipf over {groups:,}", ours[1].per_second, yardstick[1].per_second, "answers/s", 0.4)
     yield Measure("304 to If-None-Match", ours[2].per_second, yardstick[0].per_second, "answers/s", 0.7)
+    yield Measure("list, page 1 from the edge", ours[3].per_second, beside.per_second, "answers/s", 0.7)
+
+
+def forget(place: Place) -> None:
+    """Without a mark nothing in Redis counts."""
+    place.run("-c", "import django; django.setup(); from ajo import cache; cache.forget_all()")
 
 
 def uncached(place: Place, groups: int) -> Iterator[Measure]:
-    """Without a mark nothing in Redis counts: every answer is built by PostgreSQL."""
+    """Every answer is built by PostgreSQL."""
     paths = group_paths(groups, 20_000, zipf=False)
-    place.run("-c", "import django; django.setup(); from ajo import cache; cache.forget_all()")
+    forget(place)
     with place.web() as web:
         ours = web.wrk(paths)
     with place.web("benchmarks.bare", f"{API}groups/7/", BENCH_ROWS="1") as bare:
@@ -71,7 +80,8 @@ def uncached(place: Place, groups: int) -> Iterator[Measure]:
 
 
 def lists(place: Place, groups: int, small: str) -> Iterator[Measure]:
-    """Times of single requests, beside page one of 1,000 groups."""
+    """Times of single requests that Django answers, beside page one of 1,000 groups."""
+    forget(place)
     with place.web() as web, place.web(DATABASE_URL=small, REDIS_URL=place.other_redis) as little:
         page = f"{API}groups/"
         deep = cursor_of_page(web, page, min(1000, groups // 20 - 1))
