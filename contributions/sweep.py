@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 from django.db import connection
 from django.db.models import F
 
 from ajo.soroban.binding.keys import GroupKey, MetadataKey, numbered_keys
-from ajo.soroban.client import MAX_KEYS, LedgerEntry, SorobanClient
+from ajo.soroban.client import MAX_KEYS, SorobanClient
 from ajo.soroban.errors import ChainError, RpcTooMuch
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
@@ -25,8 +24,7 @@ from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import write_readings
 
-CALL = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
-BATCH = 5 * CALL  # groups compared together, for a statement costs as much as parsing a call's answer
+BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
 STORED = (
     "SELECT id, synced_ledger, live_until_ledger, entry_xdr, metadata_xdr FROM groups_group"
     " WHERE id = ANY(%s::bigint[])"
@@ -47,7 +45,7 @@ class Progress:
 
 
 def sweep_groups(run_read: Run, only: Sequence[int] = ()) -> Iterator[Progress]:
-    """Compare all groups, or `only` some, with the chain, yielding after each batch; killed, the next one goes on."""
+    """Compare all groups, or `only` some, with the chain, yielding after each call; killed, the next one goes on."""
     return sweep(run_read, _compare, COUNTS, only=only, size=BATCH, position="swept_to")
 
 
@@ -102,54 +100,39 @@ def _in_parts(
             _in_parts(compare, checkpoint, part, counts, client)
 
 
-class _Seen(NamedTuple):
-    """A group's GROUP and METADATA entries; the latter's XDR is empty where there is none."""
-
-    ledger: int
-    entry: LedgerEntry
-    text: str
-
-
-def _read(client: SorobanClient, contract: str, ids: Sequence[int]) -> Iterator[tuple[int, _Seen]]:
-    """Those of these groups that are on the chain, in one call."""
-    entry_keys, text_keys = (numbered_keys(kind, contract, ids) for kind in (GroupKey, MetadataKey))
-    answer = client.get_entries(entry_keys + text_keys)
-    found = answer.found
-    for group_id, entry, text in zip(ids, entry_keys, text_keys, strict=True):
-        if entry in found:
-            yield group_id, _Seen(answer.ledger, found[entry], found[text].xdr if text in found else "")
-
-
 def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> None:
-    seen: dict[int, _Seen] = {}
-    for start in range(0, len(ids), CALL):
-        seen.update(_read(client, checkpoint.contract, ids[start : start + CALL]))
-        counts["calls"] += 1
+    entry_keys, text_keys = (numbered_keys(kind, checkpoint.contract, ids) for kind in (GroupKey, MetadataKey))
+    answer = client.get_entries(entry_keys + text_keys)
+    counts["calls"] += 1
+    found = answer.found
+    on_chain = {
+        group_id: (found[entry].xdr, found[text].xdr if text in found else "")
+        for group_id, entry, text in zip(ids, entry_keys, text_keys, strict=True)
+        if entry in found
+    }
     with connection.cursor() as cursor:
         cursor.execute(STORED, [f"{{{','.join(map(str, ids))}}}"])  # one text: a list costs as much as the rows
-        rows = [row for row in cursor.fetchall() if row[0] in seen]
+        rows = cursor.fetchall()
     stored = {group_id: (entry, text) for group_id, *_, entry, text in rows}
-    newer = {group_id for group_id, synced_ledger, *_ in rows if synced_ledger > seen[group_id].ledger}
+    newer = {group_id for group_id, synced_ledger, *_ in rows if synced_ledger > answer.ledger}
     # an entry's life can be extended by anybody, which changes nothing else
-    ends = {group_id: until for group_id, _, until, *_ in rows if group_id not in newer}
-    extended = [i for i, until in ends.items() if until != seen[i].entry.live_until]
-    Group.objects.bulk_update(
-        [Group(id=i, live_until_ledger=seen[i].entry.live_until) for i in extended], ["live_until_ledger"]
-    )
-    differing = [i for i, now in seen.items() if stored.get(i) != (now.entry.xdr, now.text) and i not in newer]
+    ends = {i: found[key].live_until for i, key in zip(ids, entry_keys, strict=True) if key in found and i not in newer}
+    extended = [Group(id=i, live_until_ledger=ends[i]) for i, _, until, *_ in rows if i in ends and ends[i] != until]
+    Group.objects.bulk_update(extended, ["live_until_ledger"])
+    differing = [i for i, xdrs in on_chain.items() if stored.get(i) != xdrs and i not in newer]
     if not differing:
         return
-    newest = max(now.ledger for now in seen.values())
-    readings = GroupReader(client, checkpoint.contract, newest).read(differing)
+    readings = GroupReader(client, checkpoint.contract, answer.ledger).read(differing)
     counts["calls"] += readings.calls
     changed = write_readings(readings)
     refresh_groups(changed)
     counts["groups_changed"] += len(changed)
     # A GROUP entry that changed after the events that we have read is news, not drift: its event is still to come.
     reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
+    keys = dict(zip(ids, entry_keys, strict=True))
     for group_id in changed:
-        now, (old_entry, old_text) = seen[group_id], stored.get(group_id, ("", ""))
-        if now.entry.xdr != old_entry and now.entry.last_modified <= reached:
+        (entry, text), (old_entry, old_text) = on_chain[group_id], stored.get(group_id, ("", ""))
+        if entry != old_entry and found[keys[group_id]].last_modified <= reached:
             counts["drift_state"] += 1
-        elif now.text and now.text != old_text:
+        elif text and text != old_text:
             counts["drift_metadata"] += 1
