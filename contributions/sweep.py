@@ -6,7 +6,8 @@ has announced it, or will, it is drift, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +15,7 @@ from django.db import connection
 from django.db.models import F
 
 from ajo.soroban.binding.keys import GroupKey, MetadataKey, numbered_keys
-from ajo.soroban.client import MAX_KEYS, SorobanClient
+from ajo.soroban.client import MAX_KEYS, LedgerEntry, SorobanClient
 from ajo.soroban.errors import ChainError, RpcTooMuch
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
@@ -29,6 +30,8 @@ STORED = (
     "SELECT id, synced_ledger, live_until_ledger, entry_xdr, metadata_xdr FROM groups_group"
     " WHERE id = ANY(%s::bigint[])"
 )
+NOTHING = (0, None, "", "")  # of a group without a row
+SAVE_AFTER = 1.0  # seconds; what a sweep that was killed did since is done again
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
 Counts = dict[str, int]
@@ -68,15 +71,17 @@ def sweep(
         begin = 0 if only else getattr(checkpoint, position)
         ids = sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)
         total = len(ids) + begin
+        saved = -SAVE_AFTER
         for start in range(0, len(ids), size):
             held.renew()
             batch, before = ids[start : start + size], _drift(counts)
             run_read(partial(_in_parts, compare, checkpoint, batch, counts))
             counts["groups"] += len(batch)
-            changes: dict[str, object] = {} if only else {position: batch[-1]}
             if drift := _drift(counts) - before:
-                changes["drift_total"] = F("drift_total") + drift
-            here.update(**changes)
+                here.update(drift_total=F("drift_total") + drift)
+            if not only and time.monotonic() - saved >= SAVE_AFTER:
+                here.update(**{position: batch[-1]})
+                saved = time.monotonic()
             yield Progress(min(begin + start + size, total), total)
         if not only:
             here.update(**{position: 0})
@@ -105,21 +110,21 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     answer = client.get_entries(entry_keys + text_keys)
     counts["calls"] += 1
     found = answer.found
-    on_chain = {
-        group_id: (found[entry].xdr, found[text].xdr if text in found else "")
-        for group_id, entry, text in zip(ids, entry_keys, text_keys, strict=True)
-        if entry in found
-    }
     with connection.cursor() as cursor:
         cursor.execute(STORED, [f"{{{','.join(map(str, ids))}}}"])  # one text: a list costs as much as the rows
-        rows = cursor.fetchall()
-    stored = {group_id: (entry, text) for group_id, *_, entry, text in rows}
-    newer = {group_id for group_id, synced_ledger, *_ in rows if synced_ledger > answer.ledger}
-    # an entry's life can be extended by anybody, which changes nothing else
-    ends = {i: found[key].live_until for i, key in zip(ids, entry_keys, strict=True) if key in found and i not in newer}
-    extended = [Group(id=i, live_until_ledger=ends[i]) for i, _, until, *_ in rows if i in ends and ends[i] != until]
+        stored = {group_id: row for group_id, *row in cursor.fetchall()}
+    differing, extended = [], []
+    for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
+        if (entry := found.get(entry_key)) is None:
+            continue
+        synced_ledger, live_until, *xdrs = stored.get(group_id, NOTHING)
+        if synced_ledger > answer.ledger:
+            continue
+        if xdrs != [entry.xdr, _text(found, text_key)]:
+            differing.append(group_id)
+        elif live_until != entry.live_until:  # anybody can extend an entry's life, which changes nothing else
+            extended.append(Group(id=group_id, live_until_ledger=entry.live_until))
     Group.objects.bulk_update(extended, ["live_until_ledger"])
-    differing = [i for i, xdrs in on_chain.items() if stored.get(i) != xdrs and i not in newer]
     if not differing:
         return
     readings = GroupReader(client, checkpoint.contract, answer.ledger).read(differing)
@@ -129,10 +134,17 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     counts["groups_changed"] += len(changed)
     # A GROUP entry that changed after the events that we have read is news, not drift: its event is still to come.
     reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
-    keys = dict(zip(ids, entry_keys, strict=True))
-    for group_id in changed:
-        (entry, text), (old_entry, old_text) = on_chain[group_id], stored.get(group_id, ("", ""))
-        if entry != old_entry and found[keys[group_id]].last_modified <= reached:
+    for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
+        if group_id not in changed:
+            continue
+        *_, old_entry, old_text = stored.get(group_id, NOTHING)
+        entry, text = found[entry_key], _text(found, text_key)
+        if entry.xdr != old_entry and entry.last_modified <= reached:
             counts["drift_state"] += 1
         elif text and text != old_text:
             counts["drift_metadata"] += 1
+
+
+def _text(found: Mapping[str, LedgerEntry], key: str) -> str:
+    """The METADATA entry, as rows keep it: empty while none is set."""
+    return found[key].xdr if key in found else ""
