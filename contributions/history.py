@@ -74,16 +74,14 @@ def undecoded(log: Iterable[LoggedEvent], ledger: int) -> list[Undecoded]:
 def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     """Append to the event log and write contributions, payouts and refunds; returns how many of each.
 
-    Within the pass's transaction, after the groups' rows. Again changes nothing. A group whose entry cannot be
-    decoded keeps its events in the log only.
+    Within the pass's transaction, after the groups' rows. Again changes nothing. A group without a row keeps
+    its events in the log only, and a refund waits there while the group's round cannot be read.
     """
     insert(ContractEvent, [log_row(entry) for entry in log])
-    rounds = dict(
-        Group.objects.filter(id__in={e.group_id for e in log if e.group_id}, unreadable_since=None).values_list(
-            "id", "current_round"
-        )
-    )
-    told = [e for e in log if e.group_id in rounds]
+    groups = Group.objects.filter(id__in={e.group_id for e in log if e.group_id})
+    known = {row[0]: row[1:] for row in groups.values_list("id", "current_round", "unreadable_since")}
+    rounds = {group_id: round for group_id, (round, unreadable_since) in known.items() if not unreadable_since}
+    told = [e for e in log if e.group_id in known]
     users = User.objects.ensure(address for e in told for address in _wallets(e.event))
     rows: dict[type[HistoryRow], dict[Identity, Row]] = {Contribution: {}, Payout: {}, Refund: {}}
     for entry in told:
@@ -134,7 +132,7 @@ def _row(entry: LoggedEvent, users: dict[str, int], rounds: dict[int, int]) -> t
             return Contribution, _told(entry, users[event.member], event.cycle, event.amount)
         case announced.Payout() as event:
             return Payout, _told(entry, users[event.recipient], event.cycle, event.amount)
-        case announced.Refunded() as event:
+        case announced.Refunded() as event if event.group_id in rounds:
             row = _told(entry, users[event.member], rounds[event.group_id], event.amount)
             return Refund, row | {"reason": event.reason}
         case _:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from django.db import transaction
 
 from ajo.soroban.client import SorobanClient
+from ajo.soroban.errors import ChainError, NodeLagging
 from ajo.soroban.lease import Held, lease
 from ajo.soroban.models import Checkpoint, SyncRun
 from contributions.deep_sweep import HISTORY, unproven
 from contributions.recovery import Proof, read_history, write_missing
+from contributions.sync import refuse_turned_back
 from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
@@ -32,6 +34,7 @@ class Rebuilt:
 
     done: int = 0
     total: int = 0
+    counted_at: int = 0  # the ledger at which the contract said `total`
     counts: dict[str, int] = field(default_factory=dict)
     is_finished: bool = False
 
@@ -45,13 +48,21 @@ Run = Callable[[Callable[[SorobanClient], None]], None]
 
 def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]:
     """Make every group and its history what the entries say, yielding after each batch. Needs a checkpoint."""
-    progress = Rebuilt(0 if dry_run else Checkpoint.objects.get().rebuilt_to)
+    checkpoint = Checkpoint.objects.get()
+    if checkpoint.refusal:
+        raise ChainError(checkpoint.refusal)
+    progress = Rebuilt(0 if dry_run else checkpoint.rebuilt_to)
 
     def count(client: SorobanClient) -> None:
         """The tables may be wrong about this too."""
         checkpoint = Checkpoint.objects.get()
-        instance = GroupReader(client, checkpoint.contract, checkpoint.ledger).read([], with_instance=True).instance
-        progress.total = instance.group_counter if instance else int(checkpoint.group_count)
+        newest = client.get_health().latest_ledger
+        refuse_turned_back(checkpoint, client.get_events(checkpoint.contract, limit=1, start_ledger=newest))
+        readings = GroupReader(client, checkpoint.contract, checkpoint.ledger).read([], with_instance=True)
+        if readings.instance_entry is None:
+            raise NodeLagging("the node does not have the contract")
+        progress.counted_at = readings.instance_ledger
+        progress.total = readings.instance.group_counter if readings.instance else int(checkpoint.group_count)
 
     def batch(client: SorobanClient) -> None:
         # no pass of the sync writes newer rows in between; those that are running end soon
@@ -83,7 +94,7 @@ def _remove_surplus(progress: Rebuilt, *, dry_run: bool) -> None:
         for model, _ in HISTORY:
             model.objects.filter(group_id__gt=progress.total).delete()
         surplus.delete()
-        Checkpoint.objects.update(rebuilt_to=0, group_count=progress.total)
+        Checkpoint.objects.update(rebuilt_to=0, group_count=progress.total, instance_ledger=progress.counted_at)
 
 
 def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuilt, *, dry_run: bool) -> None:
@@ -97,7 +108,8 @@ def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuil
             write_readings(readings, force=True)
             changed = [group_id for group_id, shown in _shown(ids).items() if before.get(group_id) != shown]
         progress.add(groups_changed=len(changed), undecoded=len(readings.undecoded))
-        groups = list(Group.objects.filter(id__in=ids, unreadable_since=None).order_by("id"))
+        # a group that the node does not have proves nothing, neither does one that cannot be read
+        groups = list(Group.objects.filter(id__in=readings.groups).order_by("id"))
         proofs = read_history(client, checkpoint.contract, groups, progress.counts, again=True)
         with transaction.atomic():
             progress.add(**_remove_unproven(proofs))  # first: a wrong row may stand in a right one's place

@@ -18,7 +18,7 @@ from ajo.soroban.binding import entries as on_chain
 from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, Key, PayoutKey, RefundKey
-from ajo.soroban.client import MAX_KEYS, LedgerEntry, SorobanClient
+from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, in_halves
 from ajo.soroban.errors import NodeLagging
 from ajo.soroban.lease import Held
 from ajo.soroban.models import Checkpoint, HistoryGap
@@ -87,19 +87,22 @@ def read_history(
 ) -> list[Proof]:
     """What these groups' entries prove of each round not verified since it closed, or of all rounds `again`."""
     proofs = [Proof(group, members, 1 if again else group.verified_round + 1) for group, members in _members(groups)]
-    wanted = [(proof, key) for proof in proofs for key in _keys(proof)]
+    wanted = [(proof, key, key.to_xdr(contract)) for proof in proofs for key in _keys(proof)]
     at_least = max((group.synced_ledger for group in groups), default=0)
-    for start in range(0, len(wanted), MAX_KEYS):
-        part = wanted[start : start + MAX_KEYS]
-        names = [key.to_xdr(contract) for _, key in part]
-        answer = client.get_entries(names)
+
+    def ask(part: Sequence[tuple[Proof, Key, str]]) -> Entries:
+        answer = client.get_entries([name for *_, name in part])
         counts["calls"] = counts.get("calls", 0) + 1
         if answer.ledger < at_least:
             raise NodeLagging(f"the node is at ledger {answer.ledger}, {at_least} is known to exist")
-        for (proof, key), name in zip(part, names, strict=True):
-            proof.ledger = min(proof.ledger or answer.ledger, answer.ledger)
-            if entry := answer.found.get(name):
-                proof.note(key, name, entry)
+        return answer
+
+    for start in range(0, len(wanted), MAX_KEYS):
+        for part, answer in in_halves(ask, wanted[start : start + MAX_KEYS]):
+            for proof, key, name in part:
+                proof.ledger = min(proof.ledger or answer.ledger, answer.ledger)
+                if entry := answer.found.get(name):
+                    proof.note(key, name, entry)
     return proofs
 
 

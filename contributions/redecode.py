@@ -10,6 +10,7 @@ from django.db.models import F, OuterRef, Subquery
 
 from ajo.soroban.binding.keys import GroupKey, InstanceKey, MetadataKey, RefundRequestKey, decode_key
 from ajo.soroban.client import RawEvent, SorobanClient
+from ajo.soroban.errors import ChainError
 from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
 from contributions.history import LoggedEvent, decode_events, log_row, write_history
 from contributions.recovery import read_history, write_missing
@@ -23,6 +24,9 @@ BATCH = 100  # groups a transaction
 
 def redecode(run_read: Callable[[Callable[[SorobanClient], None]], None]) -> tuple[int, int]:
     """Try every entry and event again; returns how many could be read now and how many still cannot."""
+    checkpoint = Checkpoint.objects.current()
+    if checkpoint and checkpoint.refusal:
+        raise ChainError(checkpoint.refusal)
     before = UndecodedEntry.objects.count()
     waiting = UndecodedEntry.objects.exclude(group_id=None).values_list("group_id", flat=True)
     group_ids = sorted({group_id for group_id in waiting if group_id})
@@ -36,22 +40,30 @@ def redecode(run_read: Callable[[Callable[[SorobanClient], None]], None]) -> tup
 
 def take_up() -> None:
     """Settle what was set aside of groups that have been read whole since. Asks the chain nothing."""
-    read = Group.objects.filter(pk=OuterRef("group_id"), unreadable_since=None).values("synced_ledger")
-    later = UndecodedEntry.objects.exclude(group_id=None).alias(read=Subquery(read)).filter(read__gt=F("ledger"))
-    entries = [entry for entry in later if _is_of_the_group(entry)]
+    synced = Group.objects.filter(pk=OuterRef("group_id"), unreadable_since=None).values("synced_ledger")
+    later = UndecodedEntry.objects.exclude(group_id=None).annotate(read_at=Subquery(synced))
+    entries = [entry for entry in later.filter(read_at__gte=F("ledger")) if _was_read(entry, entry.read_at)]
     for start in range(0, len(entries), BATCH):
         with transaction.atomic():
             _settle(entries[start : start + BATCH])
 
 
-def _is_of_the_group(entry: UndecodedEntry) -> bool:
-    """Whether reading its group reads it; others are parts of the history."""
-    return isinstance(decode_key(entry.key)[1], GroupKey | MetadataKey | RefundRequestKey)
+def _was_read(entry: UndecodedEntry, ledger: int) -> bool:
+    """Whether the reading of its group at this ledger has read it. Without a name it is whole; history is not read."""
+    match decode_key(entry.key)[1]:
+        case GroupKey() | RefundRequestKey():
+            return True
+        case MetadataKey():
+            return ledger > entry.ledger
+        case _:
+            return False
 
 
 def _settle(entries: Sequence[UndecodedEntry]) -> None:
-    """What happened in these groups while nobody could read them is in the log."""
-    UndecodedEntry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
+    """What happened in these groups while nobody could read them is in the log. What is set aside anew stays."""
+    ledgers = {entry.pk: entry.ledger for entry in entries}
+    now = UndecodedEntry.objects.filter(pk__in=ledgers).select_for_update()
+    UndecodedEntry.objects.filter(pk__in=[e.pk for e in now if e.ledger == ledgers[e.pk]]).delete()
     rows = ContractEvent.objects.filter(group_id__in={entry.group_id for entry in entries}).order_by("id")
     write_history(decode_events(_raw(row) for row in rows))
 

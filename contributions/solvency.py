@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db.models import DecimalField, F, Sum
 
 from ajo.soroban.binding import DecodeError
 from ajo.soroban.binding.entries import Balance, Instance, decode_entry
 from ajo.soroban.binding.keys import BalanceKey
-from ajo.soroban.client import MAX_KEYS, SorobanClient
+from ajo.soroban.client import MAX_KEYS, Entries, SorobanClient, in_halves
 from ajo.soroban.models import Checkpoint
 from groups.models import Group, Token
 
@@ -16,16 +18,19 @@ def check_solvency(client: SorobanClient, checkpoint: Checkpoint, counts: dict[s
     """Write balance and debt of every token that groups collect, and count the tokens that fall short."""
     owed = _owed(checkpoint)
     tokens = list(Token.objects.filter(address__startswith="C").order_by("pk"))
-    for start in range(0, len(tokens), MAX_KEYS):
-        part = tokens[start : start + MAX_KEYS]
-        keys = [BalanceKey(checkpoint.contract).to_xdr(token.address) for token in part]
-        answer = client.get_entries(keys)
+    kept = [(token, BalanceKey(checkpoint.contract).to_xdr(token.address)) for token in tokens]
+
+    def ask(part: Sequence[tuple[Token, str]]) -> Entries:
         counts["calls"] += 1
-        for token, key in zip(part, keys, strict=True):
-            entry = answer.found.get(key)
-            token.balance = _amount(entry.xdr) if entry else None
-            token.owed = owed.get(token.address, 0)
-            token.checked_ledger = answer.ledger
+        return client.get_entries([key for _, key in part])
+
+    for start in range(0, len(kept), MAX_KEYS):
+        for part, answer in in_halves(ask, kept[start : start + MAX_KEYS]):
+            for token, key in part:
+                entry = answer.found.get(key)
+                token.balance = _amount(entry.xdr) if entry else None
+                token.owed = owed.get(token.address, 0)
+                token.checked_ledger = answer.ledger
     Token.objects.bulk_update(tokens, ["balance", "owed", "checked_ledger"])
     counts["insolvent_tokens"] = Token.objects.filter(balance__lt=F("owed")).count()
 

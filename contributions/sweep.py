@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 
 from ajo.soroban.binding.keys import GroupKey, MetadataKey, numbered_keys
-from ajo.soroban.client import MAX_KEYS, LedgerEntry, SorobanClient
-from ajo.soroban.errors import ChainError, RpcTooMuch
+from ajo.soroban.client import MAX_KEYS, LedgerEntry, SorobanClient, in_halves
+from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.runs import recorded
@@ -75,7 +75,7 @@ def sweep(
         for start in range(0, len(ids), size):
             held.renew()
             batch, before = ids[start : start + size], _drift(counts)
-            run_read(partial(_in_parts, compare, checkpoint, batch, counts))
+            run_read(partial(_compared, compare, checkpoint, counts, batch))
             counts["groups"] += len(batch)
             if drift := _drift(counts) - before:
                 here.update(drift_total=F("drift_total") + drift)
@@ -91,18 +91,11 @@ def _drift(counts: Counts) -> int:
     return sum(number for name, number in counts.items() if name.startswith("drift"))
 
 
-def _in_parts(
-    compare: Compare, checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient
+def _compared(
+    compare: Compare, checkpoint: Checkpoint, counts: Counts, ids: Sequence[int], client: SorobanClient
 ) -> None:
-    """Compare these groups at once, or by halves where that is more than the node manages, down to one."""
-    try:
-        compare(checkpoint, ids, counts, client)
-    except RpcTooMuch:
-        if len(ids) == 1:
-            raise
-        half = len(ids) // 2
-        for part in (ids[:half], ids[half:]):
-            _in_parts(compare, checkpoint, part, counts, client)
+    for _ in in_halves(lambda some: compare(checkpoint, some, counts, client), ids):
+        pass
 
 
 def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> None:
@@ -113,7 +106,8 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     with connection.cursor() as cursor:
         cursor.execute(STORED, [f"{{{','.join(map(str, ids))}}}"])  # one text: a list costs as much as the rows
         stored = {group_id: row for group_id, *row in cursor.fetchall()}
-    differing, extended = [], []
+    differing: list[int] = []
+    extended: dict[int, int | None] = {}
     for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
         if (entry := found.get(entry_key)) is None:
             continue
@@ -123,8 +117,9 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
         if xdrs != [entry.xdr, _text(found, text_key)]:
             differing.append(group_id)
         elif live_until != entry.live_until:  # anybody can extend an entry's life, which changes nothing else
-            extended.append(Group(id=group_id, live_until_ledger=entry.live_until))
-    Group.objects.bulk_update(extended, ["live_until_ledger"])
+            extended[group_id] = entry.live_until
+    if extended:
+        _write_ends(extended, answer.ledger)
     if not differing:
         return
     readings = GroupReader(client, checkpoint.contract, answer.ledger).read(differing)
@@ -143,6 +138,14 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
             counts["drift_state"] += 1
         elif text and text != old_text:
             counts["drift_metadata"] += 1
+
+
+def _write_ends(ends: Mapping[int, int | None], ledger: int) -> None:
+    """Locked in id order, as every writer of groups does it; never over a newer row."""
+    with transaction.atomic():
+        held = Group.objects.filter(id__in=ends, synced_ledger__lte=ledger).order_by("id").only("pk")
+        rows = [Group(id=group.pk, live_until_ledger=ends[group.pk]) for group in held.select_for_update()]
+        Group.objects.bulk_update(rows, ["live_until_ledger"])
 
 
 def _text(found: Mapping[str, LedgerEntry], key: str) -> str:

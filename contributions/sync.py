@@ -33,7 +33,7 @@ from groups.tokens import read_tokens, save_tokens
 
 logger = logging.getLogger(__name__)
 
-LEAP_LEDGERS, LEAP_TIME = 20_000, timedelta(days=1)  # a pass that moves on by more looks twice
+LEAP_LEDGERS, LEAP_TIME = 60, timedelta(minutes=5)  # a pass that moves on by more looks twice
 LOAD_BATCH = 500  # groups read and committed at a time while the tables are first filled
 
 
@@ -130,7 +130,7 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass
         page = _next_page(client, checkpoint, counts)
     except RpcOutOfRange as failure:
         return _out_of_range(client, checkpoint, failure)
-    _refuse_turned_back(checkpoint, page)
+    refuse_turned_back(checkpoint, page)
     _confirm_leap(client, checkpoint, page)
     if page.latest_ledger < checkpoint.chain_ledger - settings.RPC_MAX_LAG:
         raise NodeLagging(f"the node is at ledger {page.latest_ledger}, {checkpoint.chain_ledger} is known to exist")
@@ -176,12 +176,15 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
     """The node does not hold the ledger we want next: it lags, it is another chain's, or it has pruned it."""
     asked = cursor_ledger(checkpoint.cursor) if checkpoint.cursor else checkpoint.start_ledger
     if asked >= failure.oldest:
-        _refuse_turned_back(checkpoint, client.get_events(checkpoint.contract, limit=1, start_ledger=failure.latest))
+        refuse_turned_back(checkpoint, client.get_events(checkpoint.contract, limit=1, start_ledger=failure.latest))
         raise NodeLagging(f"the node is at ledger {failure.latest}, our cursor at {asked}")
     # -32600 says many things: a gap only if the node says the same when asked another way
     oldest = client.get_health().oldest_ledger
     if asked >= oldest:
         raise NodeLagging("the node contradicts itself about the ledgers it holds")
+    newest = client.get_events(checkpoint.contract, limit=1, start_ledger=failure.latest)
+    refuse_turned_back(checkpoint, newest)
+    _confirm_leap(client, checkpoint, newest)
     # of two answers the lower one: too low is refused once more, too high would be waited for
     start = min(oldest, failure.oldest) + 2  # it goes on pruning while we read
     with transaction.atomic():
@@ -193,13 +196,14 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
     return Pass(caught_up=False, ledger=checkpoint.ledger)
 
 
-def _refuse_turned_back(checkpoint: Checkpoint, page: EventPage) -> None:
-    """On one chain a later ledger closes later. A lower one that closed later is another chain's, as is the reverse."""
+def refuse_turned_back(checkpoint: Checkpoint, page: EventPage) -> None:
+    """On one chain each ledger closes in a later second than the one before; others are another chain's."""
     known = (checkpoint.chain_ledger, checkpoint.chain_closed_at)
     seen = (page.latest_ledger, page.latest_closed_at)
     if known[1] is None or seen == known:
         return
-    if not ((seen[0] > known[0] and seen[1] > known[1]) or (seen[0] < known[0] and seen[1] < known[1])):
+    ledgers, seconds = seen[0] - known[0], (seen[1] - known[1]).total_seconds()
+    if not (0 < ledgers <= seconds or seconds <= ledgers < 0):
         raise WrongChain(
             f"the network began again: ledger {seen[0]} closed at {seen[1]:%F %T}, "
             f"but we have seen ledger {known[0]} close at {known[1]:%F %T}"
@@ -223,11 +227,13 @@ def _confirm_leap(client: SorobanClient, checkpoint: Checkpoint, page: EventPage
 
 def _refuse_fewer_groups(checkpoint: Checkpoint, readings: Readings) -> None:
     """No group is ever deleted, so a count below ours is another chain's, or from before ours was read."""
+    if readings.instance_entry is None:
+        raise NodeLagging("the node does not have the contract, which was there before")
     counted = readings.instance.group_counter if readings.instance else checkpoint.group_count
     if counted >= checkpoint.group_count:
         return
     said = f"the contract counts {counted} groups, it had {checkpoint.group_count} before"
-    if readings.ledger < checkpoint.instance_ledger:
+    if not 0 < checkpoint.instance_ledger <= readings.instance_ledger:
         raise NodeLagging(f"{said}: the node is behind the one that said so")
     raise WrongChain(said)
 
@@ -257,12 +263,12 @@ def _progress(checkpoint: Checkpoint, page: EventPage, readings: Readings) -> di
         "heard_at": Case(When(chain_ledger__lt=page.latest_ledger, then=Now()), default="heard_at"),
     }
     instance, entry = readings.instance, readings.instance_entry
-    if instance and entry and readings.ledger >= checkpoint.instance_ledger:
+    if instance and entry and readings.instance_ledger >= checkpoint.instance_ledger:
         values |= {
             "admin": instance.admin,
             "paused": instance.paused,
             "group_count": instance.group_counter,
-            "instance_ledger": readings.ledger,
+            "instance_ledger": readings.instance_ledger,
             "wasm_hash": instance.wasm_hash or "",
             "instance_xdr": entry.xdr,
             "live_until_ledger": entry.live_until,

@@ -15,8 +15,8 @@ from ajo.soroban.binding import entries as on_chain
 from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey, Key, MetadataKey, RefundRequestKey
-from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient
-from ajo.soroban.errors import NodeLagging, RpcTooMuch
+from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, in_halves
+from ajo.soroban.errors import NodeLagging
 
 T = TypeVar("T")
 
@@ -60,6 +60,7 @@ class Readings:
     undecoded: list[Undecoded] = field(default_factory=list)
     instance: on_chain.Instance | None = None
     instance_entry: LedgerEntry | None = None
+    instance_ledger: int = 0
     ledger: int = 0
     calls: int = 0
 
@@ -142,6 +143,7 @@ class GroupReader:
         xdr = key.to_xdr(self._contract)
         self._result.instance = self._decoded(xdr, None, answer, on_chain.Instance)
         self._result.instance_entry = answer.found.get(xdr)
+        self._result.instance_ledger = answer.ledger
 
     def _decoded(self, key: str, group_id: int | None, answer: Entries, kind: type[T]) -> T | None:
         entry = answer.found.get(key)
@@ -157,17 +159,9 @@ class GroupReader:
         return decoded.value
 
     def _answers(self, parts: Sequence[tuple[T, list[str]]]) -> Iterator[tuple[T, Entries]]:
-        """Each part with the answer to all of its keys. A node that gives up on so many is asked for half the parts."""
-        try:
-            answer = self._call([key for _, keys in parts for key in keys])
-        except RpcTooMuch:
-            if len(parts) == 1:
-                raise
-            half = len(parts) // 2
-            yield from self._answers(parts[:half])
-            yield from self._answers(parts[half:])
-        else:
-            for part, _ in parts:
+        """Each part with one answer to all of its keys."""
+        for some, answer in in_halves(lambda some: self._call([key for _, keys in some for key in keys]), parts):
+            for part, _ in some:
                 yield part, answer
 
     def _call(self, keys: Sequence[str]) -> Entries:

@@ -39,9 +39,11 @@ def write_readings(readings: Readings, *, force: bool = False) -> set[int]:
             if entry.group_id is not None and entry.group_id not in readings.groups:
                 unreadable.setdefault(entry.ledger, []).append(entry.group_id)
         for ledger, ids in unreadable.items():
-            known = Group.objects.filter(id__in=ids, unreadable_since=None).order_by("id").select_for_update()
-            hidden = {old.pk for old in known.only("synced_ledger") if force or old.synced_ledger <= ledger}
-            Group.objects.filter(id__in=hidden).update(unreadable_since=Now(), entry_xdr="", synced_ledger=ledger)
+            known = Group.objects.filter(id__in=ids).order_by("id").only("synced_ledger", "unreadable_since")
+            older = [old for old in known.select_for_update() if force or old.synced_ledger <= ledger]
+            Group.objects.filter(id__in=[old.pk for old in older]).update(synced_ledger=ledger)
+            hidden = {old.pk for old in older if old.unreadable_since is None}
+            Group.objects.filter(id__in=hidden).update(unreadable_since=Now(), entry_xdr="")
             Group.objects.filter(id__in=hidden).touch()
             changed |= hidden
         set_aside(readings.undecoded)
@@ -92,10 +94,13 @@ def write_groups(readings: Mapping[int, GroupReading], *, force: bool = False) -
 
 def set_aside(undecoded: Sequence[Undecoded]) -> None:
     """Keep what could not be decoded, once for each key; the newest content wins."""
+    stored = UndecodedEntry.objects.filter(key__in=[u.key for u in undecoded]).values_list("key", "ledger")
+    ledgers = dict(stored) if undecoded else {}
     UndecodedEntry.objects.bulk_create(
         [
             UndecodedEntry(key=u.key, group_id=u.group_id, xdr=u.xdr, error=u.error, ledger=u.ledger, found_at=Now())
             for u in undecoded
+            if u.ledger >= ledgers.get(u.key, 0)
         ],
         update_conflicts=True,
         update_fields=["xdr", "error", "ledger"],

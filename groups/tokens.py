@@ -11,7 +11,7 @@ from stellar_sdk import Asset
 from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.keys import InstanceKey
 from ajo.soroban.binding.tokens import token_metadata
-from ajo.soroban.client import MAX_KEYS, SorobanClient
+from ajo.soroban.client import MAX_KEYS, SorobanClient, in_halves
 from groups.models import Group, Token
 
 # u32 allows more, but no amount of an i128 has more digits to put behind a point
@@ -31,12 +31,12 @@ def read_tokens(client: SorobanClient) -> list[Token]:
     unread = list(Token.objects.filter(read_ledger=0, address__startswith="C").order_by("pk")[:MAX_KEYS])
     if not unread:
         return []
-    keys = {InstanceKey().to_xdr(token.address): token for token in unread}
-    answer = client.get_entries(list(keys))
-    for key, token in keys.items():
-        token.read_ledger = answer.ledger
-        if entry := answer.found.get(key):
-            _describe(token, entry.xdr)
+    kept = [(InstanceKey().to_xdr(token.address), token) for token in unread]
+    for part, answer in in_halves(lambda some: client.get_entries([key for key, _ in some]), kept):
+        for key, token in part:
+            token.read_ledger = answer.ledger
+            if entry := answer.found.get(key):
+                _describe(token, entry.xdr)
     return unread
 
 

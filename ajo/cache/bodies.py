@@ -163,9 +163,13 @@ def parse_page(value: bytes | None, mark: bytes | None) -> tuple[bytes, str, Fre
     return body, tag.decode(), now.freshness
 
 
-def keep_page(name: str, body: bytes, tag: str, mark: bytes) -> None:
-    """Put a page under the mark that was read before its rows. Under a mark that is over by now it is never served."""
-    if len(body) <= PAGE_BYTES and _load_mark(mark):
+def keep_page(name: str, body: bytes, tag: str, ledger: int, mark: bytes) -> None:
+    """Put a page under the mark that was read before its rows. Under a mark that is over by now it is never served.
+
+    `ledger` is what the tables said of themselves: tables that were emptied or restored meanwhile are older.
+    """
+    now = _load_mark(mark)
+    if now and ledger >= now.freshness.ledger and len(body) <= PAGE_BYTES:
         value = b"%b\n%b\n%b" % (mark, tag.encode(), body)
         with_redis(lambda r: exchange(r, "SET", f"{PREFIX}page:{name}", value, "PX", _expiry(PAGE_FOR)))
 
@@ -225,9 +229,9 @@ def _or_forget(action: Callable[[redis.Redis], T]) -> Callable[[redis.Redis], T]
     return act
 
 
-def forget_all() -> None:
-    """Drop the mark, and with it every body."""
-    with_redis(lambda r: r.delete(MARK))
+def forget_all() -> bool:
+    """Drop the mark, and with it every body. False if Redis cannot be asked."""
+    return with_redis(lambda r: r.delete(MARK)) is not None
 
 
 def _values(document: Document, epoch: str, ledger: int) -> tuple[str | bytes | int, ...]:

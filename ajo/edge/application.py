@@ -164,8 +164,9 @@ class Edge:
                 body = b"".join(response)
             status, headers = said
             if status == "200 OK":
-                tag = dict(headers).get("ETag", "")
-                cache.keep_page(page.name, body, tag, page.mark)
+                told = dict(headers)
+                tag = told.get("ETag", "")
+                cache.keep_page(page.name, body, tag, int(told.get("Latest-Ledger", 0)), page.mark)
                 CACHE_READS.labels("postgresql").inc()
         finally:
             del self._renderings[page.name]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from ajo.soroban.errors import RpcInvalidAnswer
+from ajo.soroban.errors import RpcInvalidAnswer, RpcTooMuch
 from ajo.soroban.transport import MAX_U32, Answer, Form, Transport, storable
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 MAX_KEYS = 200  # getLedgerEntries refuses more
 
@@ -213,3 +216,17 @@ def _raw_event(event: _Event, contract: str, latest_ledger: int) -> RawEvent:
         topics=event.topic,
         value=event.value,
     )
+
+
+def in_halves(ask: Callable[[Sequence[T]], R], items: Sequence[T]) -> Iterator[tuple[Sequence[T], R]]:
+    """`items` with what `ask` says to them; a node that gives up on so many is asked for halves, down to one item."""
+    try:
+        found = ask(items)
+    except RpcTooMuch:
+        if len(items) == 1:
+            raise
+        half = len(items) // 2
+        for part in (items[:half], items[half:]):
+            yield from in_halves(ask, part)
+    else:
+        yield items, found

@@ -1,27 +1,32 @@
 """Another chain than the one that the tables are of: refused, and believed only when every node says so twice."""
 
+import time
 from typing import Any
 
 import pytest
+import requests
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from pytest_django import Settings
 
 from ajo import cache
-from ajo.soroban.errors import ChainError, RpcUnavailable, WrongChain
-from ajo.soroban.models import Checkpoint, RpcNode, SyncRun
+from ajo.soroban.errors import ChainError, NodeLagging, RpcUnavailable, WrongChain
+from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, SyncRun
 from ajo.soroban.nodes import nodes
 from ajo.soroban.sandbox.sandbox import Sandbox
+from contributions.models import Contribution
 from contributions.sync import run_pass
 from groups.models import Group
 from groups.reads import group_answer
 from tests.following import assert_equal, make_groups
-from tests.histories import History
-from tests.system.faults import when
-from tests.system.proxy import Proxy
+from tests.histories import History, wallets
+from tests.system.faults import error, result, when
+from tests.system.proxy import Exchange, Proxy, Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def follow(settings: Settings, *sandboxes: Sandbox) -> None:
+def follow(settings: Settings, *sandboxes: Sandbox | Proxy) -> None:
     """From now on by these nodes, in this order."""
     settings.SOROBAN_RPC_URL = [sandbox.url for sandbox in sandboxes]
     settings.RPC_RETRIES = 0
@@ -123,3 +128,138 @@ def test_another_contract_or_network_than_the_tables_is_refused_and_stays_right_
     settings.AJO_CONTRACT_ID = ours
     run_pass()
     assert_equal(sandbox)
+
+
+def forget_pauses() -> None:
+    RpcNode.objects.all().delete()
+
+
+def test_one_answer_from_far_ahead_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks with a rule that only asks which ledger closed later: every honest answer would be another chain's."""
+    make_groups(sandbox, 1)
+    run_pass()
+    make_groups(sandbox, 1)
+
+    def slip(answer: dict[str, Any]) -> None:
+        answer["result"]["latestLedger"] += 15_000
+
+    with Proxy(sandbox.url) as liar:
+        follow(settings, liar, sandbox)
+        with liar.failing(when("getEvents", lambda exchange: exchange.changed(slip), times=1)):
+            run_pass()
+    forget_pauses()
+    make_groups(sandbox, 1)
+    run_pass()
+    assert_equal(sandbox)
+
+
+def test_a_node_of_another_network_does_not_make_a_gap(sandbox: Sandbox, settings: Settings) -> None:
+    """It changed behind its address. Breaks if what it says of its ledgers is kept before it is compared with ours."""
+    make_groups(sandbox, 1)
+    run_pass()
+    oldest, newest = 60_000_000, 60_100_000
+
+    def elsewhere(exchange: Exchange) -> Reply:
+        if exchange.method == "getHealth":
+            healthy = {"status": "healthy", "ledgerRetentionWindow": 120_960}
+            return result(healthy | {"latestLedger": newest, "oldestLedger": oldest})(exchange)
+        if exchange.method == "getEvents" and exchange.call["params"].get("startLedger") == newest:
+            closed = {"oldestLedgerCloseTime": "1", "latestLedgerCloseTime": str(int(time.time()))}
+            page = {"events": [], "cursor": f"{newest << 32:019d}-0000000000", **closed}
+            return result(page | {"latestLedger": newest, "oldestLedger": oldest})(exchange)
+        if exchange.method == "getEvents":
+            return error(-32600, f"startLedger must be within the ledger range: {oldest} - {newest}")(exchange)
+        return exchange.forward()
+
+    with Proxy(sandbox.url) as liar:
+        follow(settings, liar, sandbox)
+        with liar.failing(elsewhere):
+            run_pass()
+    forget_pauses()
+    make_groups(sandbox, 1)
+    run_pass()
+    assert not HistoryGap.objects.exists()
+    assert_equal(sandbox)
+
+
+def test_a_node_without_the_contract_says_nothing_of_its_groups(sandbox: Sandbox, settings: Settings) -> None:
+    """As on a network that began again and has come further. Breaks if our count stands in for the one it has not."""
+    make_groups(sandbox, 1)
+    run_pass()
+    before = Checkpoint.objects.values().get()
+    make_groups(sandbox, 1)
+
+    def nothing(answer: dict[str, Any]) -> None:
+        answer["result"]["entries"] = []
+
+    with Proxy(sandbox.url) as proxy:
+        follow(settings, proxy)
+        with proxy.failing(when("getLedgerEntries", lambda exchange: exchange.changed(nothing))):
+            with pytest.raises(NodeLagging, match="does not have the contract"):
+                run_pass()
+            with pytest.raises(CommandError, match="does not have the contract"):
+                call_command("rebuild")
+        assert Checkpoint.objects.values().get() == before
+        run_pass()
+    assert_equal(sandbox)
+
+
+def test_a_count_from_before_ours_was_read_halts_nothing(sandbox: Sandbox, settings: Settings) -> None:
+    """Behind one address stand nodes that are a ledger or two apart: the contract is read from the newest of them, the
+    groups from the oldest, and the next answer comes from one between. Breaks if a count is kept with the oldest
+    ledger of its reading.
+    """
+    chain, (_, second) = sandbox.chain, wallets(2)
+    make_groups(sandbox, 2)
+    run_pass()
+    chain.call(second, "join_group", second, 1)
+    chain.close_ledger()
+    oldest = chain.replica()
+    chain.close_ledger()
+    between = chain.replica()
+    make_groups(sandbox, 1)
+    answers = 0
+
+    def apart(exchange: Exchange) -> Reply:
+        nonlocal answers
+        answers += exchange.method == "getLedgerEntries"
+        is_of_the_contract = exchange.method == "getLedgerEntries" and answers == 1
+        return exchange.forward() if is_of_the_contract else ask(at_oldest.url, exchange)
+
+    with Sandbox(oldest) as at_oldest, Sandbox(between) as at_between, Proxy(sandbox.url) as balancer:
+        follow(settings, balancer)
+        with balancer.failing(apart):
+            run_pass()
+        assert Checkpoint.objects.get().group_count == 3
+        forget_pauses()
+        with balancer.failing(lambda exchange: ask(at_between.url, exchange)), pytest.raises(NodeLagging):
+            run_pass()
+    assert Checkpoint.objects.get().halted == ""
+
+
+def ask(url: str, exchange: Exchange) -> Reply:
+    answer = requests.post(url, json=exchange.call, timeout=10)
+    return Reply(answer.content, answer.status_code)
+
+
+@pytest.mark.parametrize("command", ["rebuild", "redecode"])
+def test_no_command_writes_another_chain_over_the_tables(sandbox: Sandbox, command: str) -> None:
+    History(sandbox.chain, 5).walk(40)
+    run_pass()
+    before = rows(), list(Contribution.objects.order_by("id").values())
+    sandbox.chain.reset()
+    sandbox.chain.close_ledger()
+    with pytest.raises(WrongChain):
+        run_pass()
+    with pytest.raises(CommandError, match="reset_chain"):
+        call_command(command)
+    if command == "rebuild":
+        Checkpoint.objects.update(halted="")  # as if nobody had noticed yet
+        with pytest.raises(CommandError, match="began again"):
+            call_command(command)
+        Checkpoint.objects.update(halted="the network began again")
+    make_groups(sandbox, 1)
+    sandbox.chain.close_ledger(200)
+    with pytest.raises(CommandError, match="reset_chain"):
+        call_command(command)
+    assert (rows(), list(Contribution.objects.order_by("id").values())) == before

@@ -17,7 +17,9 @@ from contributions.redecode import redecode
 from contributions.sweep import sweep_groups
 from contributions.sync import sync_pass
 from groups.models import Group
+from groups.readings import GroupReader
 from groups.reads import group_answer
+from groups.sync import write_readings
 from tests.following import assert_equal, catch_up, entry_of, make_groups, put, spoil
 from tests.histories import DAY, wallets
 
@@ -83,7 +85,7 @@ def test_a_group_that_becomes_unreadable_is_shown_to_nobody_until_it_can_be_read
     assert [group["id"] for group in client.get(f"{API}/groups/").json()["results"]] == ["2"]
     assert client.get(f"{API}/users/{second}/groups/").json()["results"] == []
     assert client.get(f"{API}/groups/2/").status_code == 200
-    assert Contribution.objects.count() == 1  # the second is in the log
+    assert Contribution.objects.count() == 2  # what events tell needs no entry
 
     put(sandbox, kind(1), whole)
     sandbox.chain.close_ledger()
@@ -151,3 +153,64 @@ def test_a_refund_that_was_set_aside_is_recovered(sandbox: Sandbox, client_of_ch
     put(sandbox, key, whole)
     assert redecode(lambda read: read(client_of_chain)) == (1, 0)
     assert Refund.objects.get().amount == 50
+
+
+def test_an_older_reading_does_not_show_a_hidden_group_again(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    """It was hidden twice, and could be read in between."""
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    whole = entry_of(sandbox, GroupKey(1))
+    readings = []
+    for is_readable in (False, True, False):
+        sandbox.chain.close_ledger()
+        put(sandbox, GroupKey(1), whole)
+        if not is_readable:
+            spoil(sandbox, GroupKey(1))
+        readings.append(GroupReader(client_of_chain, sandbox.contract).read([1]))
+    first, between, last = readings
+    for reading in (first, last, between, first):
+        write_readings(reading)
+    assert Group.objects.get().unreadable_since
+    assert UndecodedEntry.objects.get().ledger == last.ledger
+
+
+def test_a_group_that_another_node_can_read_at_the_same_ledger_is_taken_up(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 1)
+    (creator,) = wallets(1)
+    sandbox.chain.fund(creator)
+    sandbox.chain.call(creator, "contribute", creator, 1)
+    sandbox.chain.close_ledger()
+    whole = entry_of(sandbox, GroupKey(1))
+    spoil(sandbox, GroupKey(1))
+    catch_up(client_of_chain)
+    assert not Contribution.objects.exists()
+    put(sandbox, GroupKey(1), whole)
+    list(sweep_groups(lambda read: read(client_of_chain)))
+    sandbox.chain.close_ledger()
+    sync_pass(client_of_chain)
+    assert Contribution.objects.get().event_id
+    assert not UndecodedEntry.objects.exists()
+    assert_equal(sandbox)
+
+
+def test_a_refund_waits_until_its_round_can_be_read(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    make_groups(sandbox, 1)
+    (creator,) = wallets(1)
+    sandbox.chain.fund(creator)
+    sandbox.chain.call(creator, "contribute", creator, 1)
+    sandbox.chain.close_ledger()
+    catch_up(client_of_chain)
+    sandbox.chain.call(creator, "cancel_group", creator, 1)
+    sandbox.chain.close_ledger()
+    whole = entry_of(sandbox, GroupKey(1))
+    spoil(sandbox, GroupKey(1))
+    catch_up(client_of_chain)
+    assert not Refund.objects.exists()
+    put(sandbox, GroupKey(1), whole)
+    list(sweep_groups(lambda read: read(client_of_chain)))
+    sandbox.chain.close_ledger()
+    sync_pass(client_of_chain)
+    assert Refund.objects.get().event_id
+    assert_equal(sandbox)

@@ -52,6 +52,11 @@ def error(code: int, message: str) -> Fault:
     return fault
 
 
+def result(value: object) -> Fault:
+    """The same result to every request."""
+    return lambda exchange: Reply(json.dumps({"jsonrpc": "2.0", "id": exchange.call["id"], "result": value}).encode())
+
+
 class Twice:
     """Delivers each event of a page twice, and the last page's events once more."""
 

@@ -23,6 +23,8 @@ class Command(BaseCommand):
         tables = [connection.ops.quote_name(model._meta.db_table) for model in models if model not in KEPT]
         if not options["yes"]:
             raise CommandError(f"This empties {', '.join(tables)}. Run it again with --yes.")
+        if not cache.forget_all():
+            raise CommandError("Redis does not answer, and would go on showing what it holds. Nothing was changed.")
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
         cache.forget_all()
