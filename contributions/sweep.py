@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 
+from ajo.database.ahead import asked_ahead
 from ajo.soroban.binding.keys import GroupKey, MetadataKey, numbered_keys
 from ajo.soroban.client import MAX_KEYS, LedgerEntry, SorobanClient, in_halves
 from ajo.soroban.errors import ChainError
@@ -28,9 +29,9 @@ from groups.sync import write_readings
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
 STORED = (
     "SELECT id, synced_ledger, live_until_ledger, entry_xdr, metadata_xdr FROM groups_group"
-    " WHERE id = ANY(%s::bigint[])"
+    " WHERE id = ANY($1::bigint[])"
 )
-NOTHING = (0, None, "", "")  # of a group without a row
+NOTHING = (b"0", None, b"", b"")  # of a group without a row
 SAVE_AFTER = 1.0  # seconds; what a sweep that was killed did since is done again
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
@@ -100,23 +101,23 @@ def _compared(
 
 def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> None:
     entry_keys, text_keys = (numbered_keys(kind, checkpoint.contract, ids) for kind in (GroupKey, MetadataKey))
-    answer = client.get_entries(entry_keys + text_keys)
+    # A row that is written meanwhile is read again below, and not written over.
+    with asked_ahead(STORED, f"{{{','.join(map(str, ids))}}}") as rows:
+        answer = client.get_entries(entry_keys + text_keys, only_compared=True)
+        stored = {int(row[0] or 0): row[1:] for row in rows()}
     counts["calls"] += 1
     found = answer.found
-    with connection.cursor() as cursor:
-        cursor.execute(STORED, [f"{{{','.join(map(str, ids))}}}"])  # one text: a list costs as much as the rows
-        stored = {group_id: row for group_id, *row in cursor.fetchall()}
     differing: list[int] = []
     extended: dict[int, int | None] = {}
     for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
         if (entry := found.get(entry_key)) is None:
             continue
-        synced_ledger, live_until, *xdrs = stored.get(group_id, NOTHING)
-        if synced_ledger > answer.ledger:
+        synced_ledger, live_until, old_entry, old_text = stored.get(group_id, NOTHING)
+        if int(synced_ledger or 0) > answer.ledger:
             continue
-        if xdrs != [entry.xdr, _text(found, text_key)]:
+        if old_entry != entry.xdr.encode() or old_text != _text(found, text_key):
             differing.append(group_id)
-        elif live_until != entry.live_until:  # anybody can extend an entry's life, which changes nothing else
+        elif (live_until and int(live_until)) != entry.live_until:  # anybody can extend an entry's life, no more
             extended[group_id] = entry.live_until
     if extended:
         _write_ends(extended, answer.ledger)
@@ -134,7 +135,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
             continue
         *_, old_entry, old_text = stored.get(group_id, NOTHING)
         entry, text = found[entry_key], _text(found, text_key)
-        if entry.xdr != old_entry and entry.last_modified <= reached:
+        if entry.xdr.encode() != old_entry and entry.last_modified <= reached:
             counts["drift_state"] += 1
         elif text and text != old_text:
             counts["drift_metadata"] += 1
@@ -148,6 +149,6 @@ def _write_ends(ends: Mapping[int, int | None], ledger: int) -> None:
         Group.objects.bulk_update(rows, ["live_until_ledger"])
 
 
-def _text(found: Mapping[str, LedgerEntry], key: str) -> str:
+def _text(found: Mapping[str, LedgerEntry], key: str) -> bytes:
     """The METADATA entry, as rows keep it: empty while none is set."""
-    return found[key].xdr if key in found else ""
+    return found[key].xdr.encode() if key in found else b""

@@ -147,7 +147,7 @@ def test_a_change_shows_with_the_next_mark(front: Edge, django: Django) -> None:
     Group.objects.filter(pk=7).update(name="Another")
     assert b"Another" not in ask(front, path=LIST)[2]
     another_mark()
-    front._kept.ends = 0  # half a second later
+    front._kept.until = 0  # half a second later
     assert b"Another" in ask(front, path=LIST)[2]
     assert django.asked == 2
     assert ("Latest-Ledger", "1001") in ask(front, path=LIST)[1]

@@ -4,6 +4,7 @@ The mark says to which ledger bodies are fresh, and for which era of the tables.
 pass changed and read together with a body, so no body is older than its label. Bodies of single resources name their
 mark's epoch: without a mark, or after another one began, they do not count, however many are left. Pages of lists name
 the whole mark under which they were rendered: nobody says which of them a pass has changed, so the next one drops all.
+A count goes up with each body that is refreshed: while mark and count stand still, so does what was read beside them.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from ajo.cache.server import PREFIX, exchange, with_redis
 T = TypeVar("T")
 
 MARK: Final = PREFIX + "mark"
+REFRESHED: Final = PREFIX + "refreshed"
 HEAD_LENGTH = 63  # bytes of a value in which its epoch and revision stand
 PAGE_FOR = 10  # seconds that a page is kept where no pass drops it
 PAGE_BYTES = 64 * 2**10  # with PAGE_FOR and what rendering takes, a bound for what Redis holds of pages
 
 # Stored only under the mark that the reader saw: its epoch, and a ledger that is not older than the mark's.
-# KEYS: body, mark. ARGV: epoch, snapshot ledger, revision, value, expiry in ms.
+# KEYS: body, mark, and the count where it is a refresh: one step with the body, so that none is without the other.
+# ARGV: epoch, snapshot ledger, revision, value, expiry in ms.
 _SET_IF_NEWER = b"""
 local mark = redis.call('GET', KEYS[2])
 if not mark then return 0 end
@@ -41,6 +44,7 @@ local old = redis.call('GETRANGE', KEYS[1], 0, 63)
 local old_epoch, old_revision = string.match(old, '^(%w+) (%d+) ')
 if old_epoch == ARGV[1] and tonumber(old_revision) > tonumber(ARGV[3]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
+if KEYS[3] then redis.call('INCR', KEYS[3]) end
 return 1
 """
 # Sent by its hash, for a pass puts thousands of bodies; called with a client each time.
@@ -121,8 +125,9 @@ def absent_key(key: str) -> str:
 
 
 def look(key: str) -> Sequence[bytes | None]:
-    """The value of a key, the mark, and whether the key is known to be absent: three Nones without Redis."""
-    return with_redis(lambda r: exchange(r, "MGET", PREFIX + key, MARK, absent_key(key))) or (None, None, None)
+    """The value of a key, mark and count, and whether the key is known to be absent: four Nones without Redis."""
+    found = with_redis(lambda r: exchange(r, "MGET", PREFIX + key, MARK, REFRESHED, absent_key(key)))
+    return found or (None, None, None, None)
 
 
 def parse(value: bytes | None, mark: bytes | None) -> tuple[bytes, str, int, Freshness] | None:
@@ -151,8 +156,8 @@ def keep(key: str, document: Document, fresh: Freshness, mark: bytes | None) -> 
 
 
 def look_for_page(name: str) -> Sequence[bytes | None]:
-    """The value of a page, and the mark: two Nones without Redis."""
-    return with_redis(lambda r: exchange(r, "MGET", f"{PREFIX}page:{name}", MARK)) or (None, None)
+    """The value of a page, mark and count: three Nones without Redis."""
+    return with_redis(lambda r: exchange(r, "MGET", f"{PREFIX}page:{name}", MARK, REFRESHED)) or (None, None, None)
 
 
 def parse_page(value: bytes | None, mark: bytes | None) -> tuple[bytes, str, Freshness] | None:
@@ -186,7 +191,7 @@ def refresh(old: Mark, documents: Mapping[str, Document]) -> bool:
     def put(r: redis.Redis) -> bool:
         pipe = r.pipeline(transaction=False)
         for key, document in documents.items():
-            _set_if_newer([PREFIX + key, MARK], _values(document, old.epoch, old.freshness.ledger), pipe)
+            _set_if_newer([PREFIX + key, MARK, REFRESHED], _values(document, old.epoch, old.freshness.ledger), pipe)
         pipe.execute()
         return True
 

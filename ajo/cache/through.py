@@ -70,7 +70,7 @@ def read_through(
     fresh = freshness()
     document = from_rows()
     if document is None or document.synced_ledger < min_ledger:
-        if document is None and (not exists() or found[2]):
+        if document is None and (not exists() or found[3]):
             raise Absent
         fresh, document = _read_chain(key, freshness, from_rows, from_chain, min_ledger)
         CACHE_READS.labels("chain").inc()

@@ -40,25 +40,31 @@ MIN_LEDGER: Final = re.compile(r"min_ledger=([1-9][0-9]{0,8})", re.ASCII)
 # pages are asked for once.
 QUERY: Final = re.compile(r"(?:(?:^|&)(?!min_ledger=|cursor=)[a-z_]+=[!-%'-~]*)+", re.ASCII)
 # Kept in the process for a tenth of a ledger, with the freshness that was read together: the label stays as true as it
-# was.
-KEPT_FOR = 0.5  # seconds
+# was. Then one request asks Redis, and while nothing was refreshed there, all of it stays for another tenth, at most for
+# a whole ledger.
+KEPT_FOR, KEPT_AT_MOST = 0.5, 5.0  # seconds
 KEPT_ENTRIES = 4_096
 KEPT_BYTES = 32 * 2**20
 NOBODY: Final = ("", None)
+UNMARKED: Final = (None, None)
 PATIENCE = 1.0  # seconds that a page is waited for from the beginning of its rendering
 
 
 @dataclass(slots=True)
 class Generation:
-    """What a process keeps, thrown away as a whole when its half second is over."""
+    """What a process keeps, thrown away as a whole when Redis says another mark or count than it was read beside."""
 
+    state: tuple[bytes | None, bytes | None]
+    until: float  # when Redis has to be asked again
     ends: float
     held: dict[str, Held] = field(default_factory=dict)
     size: int = 0
 
     def keep(self, name: str, found: Held) -> None:
-        if len(self.held) < KEPT_ENTRIES and self.size + len(found.body) <= KEPT_BYTES:
-            self.size += len(found.body)
+        old = self.held.get(name)
+        size = self.size + len(found.body) - (len(old.body) if old else 0)
+        if (old or len(self.held) < KEPT_ENTRIES) and size <= KEPT_BYTES:
+            self.size = size
             self.held[name] = found
 
 
@@ -75,7 +81,7 @@ class Rendering:
 class Edge:
     def __init__(self, django: Django) -> None:
         self._django = django
-        self._kept = Generation(0.0)
+        self._kept = Generation(UNMARKED, 0.0, 0.0)
         self._tables = Tables()
         self._renderings: dict[str, Rendering] = {}
         self._prefix, self._numbers = os.urandom(8).hex(), count()
@@ -105,46 +111,56 @@ class Edge:
     def _find(self, path: str, name: str, min_ledger: int) -> tuple[str, Held | Rendering | None]:
         """What the process keeps, else what Redis or the tables hold; and who had it."""
         kept, now = self._kept, time.monotonic()
-        if now >= kept.ends:
-            kept = self._kept = Generation(now + KEPT_FOR)
-        if hot := kept.held.get(name):
+        if now < kept.until and (hot := kept.held.get(name)):
             return "process", hot
         if len(name) > LONGEST:
             return NOBODY
         number = path[len(GROUPS) : -1]
         # of ASCII digits without a leading zero: of what WSGI lets through, only those are decimal
         if path.startswith(GROUPS) and path[-1] == "/" and number.isdecimal() and number[0] != "0":
-            layer, group = self._group(number) if name is path else NOBODY
-            if layer and group:
-                kept.keep(name, group)
-            return layer, group
-        layer, page = NOBODY if min_ledger else self._page(path, name)
-        if isinstance(page, Held):
-            kept.keep(name, page)
-        return layer, page
+            return self._group(name, number, now) if name is path else NOBODY
+        return NOBODY if min_ledger else self._page(path, name, now)
 
-    def _group(self, number: str) -> tuple[str, Held | None]:
+    def _group(self, name: str, number: str, now: float) -> tuple[str, Held | None]:
         """From Redis or, in one statement, from the tables; where neither has it, Django says whether it is."""
-        key = f"group:{number}"
-        value, mark, absent = cache.look(key)
-        if hit := cache.parse(value, mark):
-            body, etag, synced_ledger, fresh = hit
-            return "redis", Held(GROUP, body, etag, fresh, synced_ledger)
-        if absent and not value:
-            return "", ABSENT
+        key, kept = f"group:{number}", self._kept
+        mark = None
+        if kept.state[0] or now >= kept.until:  # without a mark nothing in Redis counts
+            value, mark, refreshed, absent = cache.look(key)
+            kept = self._generation(mark, refreshed, now)
+            if hit := cache.parse(value, mark):
+                body, etag, synced_ledger, fresh = hit
+                found = Held(GROUP, body, etag, fresh, synced_ledger)
+                kept.keep(name, found)
+                return "redis", found
+            if absent and not value:
+                return "", ABSENT
         if not (read := self._tables.read(number)):
             return NOBODY
         fresh, document = read
         cache.keep(key, document, fresh, mark)
-        return "postgresql", Held(GROUP, document.body, cache.etag(document.body), fresh, document.synced_ledger)
+        found = Held(GROUP, document.body, cache.etag(document.body), fresh, document.synced_ledger)
+        kept.keep(name, found)
+        return "postgresql", found
 
-    def _page(self, path: str, name: str) -> tuple[str, Held | Rendering | None]:
+    def _generation(self, mark: bytes | None, refreshed: bytes | None, now: float) -> Generation:
+        """Where what was read beside mark and count of refreshes belongs; `now` is from before Redis was asked."""
+        kept = self._kept
+        if kept.state != (mark, refreshed) or now >= (kept.ends if mark else kept.until):
+            kept = self._kept = Generation((mark, refreshed), now + KEPT_FOR, now + KEPT_AT_MOST)
+        elif mark:
+            kept.until = max(kept.until, now + KEPT_FOR)
+        return kept
+
+    def _page(self, path: str, name: str, now: float) -> tuple[str, Held | Rendering | None]:
         """From Redis; or the task of having it rendered, which one of its readers gets while the others wait."""
         route = page_route(path)
         for has_waited in (False, True):
-            value, mark = cache.look_for_page(name) if route else (None, None)
+            value, mark, refreshed = cache.look_for_page(name) if route else (None, None, None)
             if hit := cache.parse_page(value, mark):
-                return "redis", Held(route, *hit)
+                found = Held(route, *hit)
+                self._generation(mark, refreshed, now).keep(name, found)
+                return "redis", found
             if mark is None or has_waited:
                 break
             mine = Rendering(name, mark, time.monotonic())

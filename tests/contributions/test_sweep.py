@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db import DatabaseError
 
+from ajo.database.ahead import asked_ahead
 from ajo.soroban.binding.keys import GroupKey
 from ajo.soroban.client import SorobanClient
-from ajo.soroban.errors import RpcTooMuch
-from ajo.soroban.models import Checkpoint, SyncRun
+from ajo.soroban.errors import ChainError, RpcInvalidAnswer, RpcRejected, RpcTooMuch
+from ajo.soroban.models import Checkpoint, SyncRun, UndecodedEntry
 from ajo.soroban.sandbox.rpc_error import RpcError
 from ajo.soroban.sandbox.sandbox import Sandbox
 from contributions.deep_sweep import sweep_deep
@@ -90,3 +92,49 @@ def test_a_row_that_is_newer_than_the_answer_or_missing(sandbox: Sandbox, client
     Group.objects.filter(pk=2).update(synced_ledger=1)
     list(sweep_groups(lambda read: read(client_of_chain), [2]))
     assert_equal(sandbox)
+
+
+@pytest.mark.parametrize("fails", [RpcTooMuch("no"), RpcRejected(-32602, "no")])
+def test_a_node_that_fails_while_postgresql_answers_leaves_the_connection_fit_for_more(
+    client_of_chain: SorobanClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, fails: ChainError
+) -> None:
+    """Breaks if rows that nobody fetched stayed in the connection: the next statement would find them in its way."""
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+
+    def refuse(*_: object, **__: object) -> Any:
+        raise fails
+
+    monkeypatch.setattr(client_of_chain, "get_entries", refuse)
+    with pytest.raises(type(fails)):
+        list(sweep_groups(lambda read: read(client_of_chain)))
+    assert SyncRun.objects.latest("id").reason.startswith(type(fails).__name__)
+
+
+def test_a_statement_that_fails_is_a_database_error_of_django() -> None:
+    with pytest.raises(DatabaseError, match="nowhere"), asked_ahead("SELECT * FROM nowhere WHERE $1 = ''", "") as rows:
+        rows()
+    with asked_ahead("SELECT $1, NULL", "Ẹ") as rows:
+        assert rows() == [("Ẹ".encode(), None)]
+
+
+def test_what_is_no_base64_is_drift_to_no_sweep(
+    sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep compares without looking at the form; what differs is read anew, and then the node is left."""
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    answer = sandbox.rpc.call
+
+    def call(method: str, params: Any) -> Any:
+        found = answer(method, params)
+        if method == "getLedgerEntries":
+            found = found | {"entries": [each | {"xdr": "\0 none"} for each in found["entries"]]}
+        return found
+
+    monkeypatch.setattr(sandbox.rpc, "call", call)
+    with pytest.raises(RpcInvalidAnswer, match="base64"):
+        list(sweep_groups(lambda read: read(client_of_chain)))
+    monkeypatch.undo()
+    assert_equal(sandbox)
+    assert not UndecodedEntry.objects.exists()

@@ -3,6 +3,7 @@
 All of them are ContractData keys of persistent durability; the instance key stands for the contract's own entry.
 """
 
+from binascii import b2a_base64
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final, dataclass_transform
 
@@ -94,7 +95,7 @@ class BalanceKey(Key, symbol="Balance"):
 def numbered_keys(kind: type[GroupKey | MetadataKey], contract: str, numbers: Iterable[int]) -> list[str]:
     """What `to_xdr` gives for keys of one kind that differ in their number only: a sweep needs thousands."""
     head = kind(0).encode(contract)[: -8 - len(PERSISTENT)]
-    return [b64(head + number.to_bytes(8, "big") + PERSISTENT) for number in numbers]
+    return [b2a_base64(head + number.to_bytes(8, "big") + PERSISTENT, newline=False).decode() for number in numbers]
 
 
 def read_key(raw: bytes, at: int) -> tuple[Key, int]:
