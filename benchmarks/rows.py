@@ -30,9 +30,10 @@ def fill(url: str, contract: str, passphrase: str, groups: int, contributions: i
         cursor.execute(
             "INSERT INTO soroban_checkpoint (network_passphrase, contract, era, cursor, is_loaded, start_ledger,"
             " ledger, chain_ledger, chain_closed_at, heard_at, swept_to, deep_swept_to, paused, group_count, wasm_hash,"
-            " instance_xdr, instance_ledger, rebuilt_to, drift_total, halted)"
+            " instance_xdr, instance_ledger, rebuilt_to, drift_state, drift_metadata, drift_history,"
+            " halted)"
             " VALUES (%s, %s, gen_random_uuid(), '', true, 1, %s, %s, now(),"
-            " now() + interval '1 day', 0, 0, false, %s, '', '', 0, 0, 0, '')",
+            " now() + interval '1 day', 0, 0, false, %s, '', '', 0, 0, 0, 0, 0, '')",
             [passphrase, contract, LEDGER, LEDGER, groups],
         )
         users = max(groups, 200)

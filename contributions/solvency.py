@@ -32,7 +32,7 @@ def check_solvency(client: SorobanClient, checkpoint: Checkpoint, counts: dict[s
                 token.owed = owed.get(token.address, 0)
                 token.checked_ledger = answer.ledger
     Token.objects.bulk_update(tokens, ["balance", "owed", "checked_ledger"])
-    counts["insolvent_tokens"] = Token.objects.filter(balance__lt=F("owed")).count()
+    counts["insolvent_tokens"] = Token.objects.short().count()
 
 
 def _owed(checkpoint: Checkpoint) -> dict[str, int]:

@@ -50,46 +50,52 @@ class Progress:
 
 def sweep_groups(run_read: Run, only: Sequence[int] = ()) -> Iterator[Progress]:
     """Compare all groups, or `only` some, with the chain, yielding after each call; killed, the next one goes on."""
-    return sweep(run_read, _compare, COUNTS, only=only, size=BATCH, position="swept_to")
+    return sweep(run_read, _compare, COUNTS, SyncRun.Kind.SWEEP, only=only, size=BATCH, position="swept_to")
 
 
 def sweep(
-    run_read: Run, compare: Compare, names: Sequence[str], *, only: Sequence[int], size: int, position: str
+    run_read: Run,
+    compare: Compare,
+    names: Sequence[str],
+    kind: SyncRun.Kind,
+    *,
+    only: Sequence[int],
+    size: int,
+    position: str,
+    most: int | None = None,
 ) -> Iterator[Progress]:
     """Run `compare` over groups in batches, recorded as one SyncRun with these counts; what is drift is added up.
 
-    `position` is the checkpoint's field that keeps how far a sweep of all groups has come.
+    `position` is the checkpoint's field that keeps how far a sweep of all groups has come, of which this one does
+    `most` groups, or all that are left.
     """
     checkpoint = Checkpoint.objects.current()
     if checkpoint is None or not checkpoint.is_loaded:
         raise Superseded("the tables are not filled yet: the sync does that")
-    with recorded(SyncRun.Kind.SWEEP) as (run, held):
+    with recorded(kind) as (run, held):
         if checkpoint.refusal:
             raise ChainError(checkpoint.refusal)
         here = Checkpoint.objects.filter(pk=checkpoint.pk)
         counts = run.counts = dict.fromkeys(names, 0)
         run.ledger = checkpoint.ledger
         begin = 0 if only else getattr(checkpoint, position)
-        ids = sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)
+        ids = sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)[:most]
         total = len(ids) + begin
         saved = -SAVE_AFTER
         for start in range(0, len(ids), size):
             held.renew()
-            batch, before = ids[start : start + size], _drift(counts)
+            batch, before = ids[start : start + size], dict(counts)
             run_read(partial(_compared, compare, checkpoint, counts, batch))
             counts["groups"] += len(batch)
-            if drift := _drift(counts) - before:
-                here.update(drift_total=F("drift_total") + drift)
+            more = {name: number - before[name] for name, number in counts.items() if name.startswith("drift")}
+            if any(more.values()):
+                here.update(**{name: F(name) + number for name, number in more.items()})
             if not only and time.monotonic() - saved >= SAVE_AFTER:
                 here.update(**{position: batch[-1]})
                 saved = time.monotonic()
             yield Progress(min(begin + start + size, total), total)
         if not only:
-            here.update(**{position: 0})
-
-
-def _drift(counts: Counts) -> int:
-    return sum(number for name, number in counts.items() if name.startswith("drift"))
+            here.update(**{position: total if total < checkpoint.group_count else 0})
 
 
 def _compared(

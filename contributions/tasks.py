@@ -11,7 +11,7 @@ from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.nodes import nodes
 from ajo.soroban.runs import prune
-from contributions.deep_sweep import sweep_deep
+from contributions.deep_sweep import share, sweep_deep
 from contributions.sweep import sweep_groups
 from contributions.sync import run_pass
 
@@ -29,10 +29,12 @@ def sync() -> None:
 
 
 @shared_task
-def sweep(*, deep: bool = False) -> None:
-    """Compare every group with the chain."""
+def sweep() -> None:
+    """Compare every group with the chain, and some with all that it has of them."""
     try:
-        for _ in (sweep_deep if deep else sweep_groups)(nodes().run):
+        for _ in sweep_groups(nodes().run):
+            pass
+        for _ in sweep_deep(nodes().run, most=share()):
             pass
     except (ChainError, Superseded) as failure:
         log.warning("sweep: %s", failure)

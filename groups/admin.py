@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -63,14 +63,39 @@ class WalletLabelAdmin(TableAdmin):
         return self.admin_site.has_permission(request)
 
 
+class Solvency(Choice):
+    title = "solvency"
+    parameter_name = "solvency"
+    options: ClassVar = {"short": ("less held than owed", {"balance__lt": F("owed")})}
+
+
 @admin.register(Token)
 class TokenAdmin(ReadOnlyAdmin):
-    list_display = ("address", "short_symbol", "short_name", "decimals", "verified", "is_asset_contract", "read_ledger")
+    list_display = (
+        "address",
+        "short_symbol",
+        "short_name",
+        "decimals",
+        "verified",
+        "is_asset_contract",
+        "held",
+        "owes",
+    )
+    list_filter = (Solvency,)
     searches: ClassVar = (address("token address", "address"),)
     fieldsets = (
         (None, {"fields": ("address", "short_symbol", "whole_name", "decimals", "verified", "is_asset_contract")}),
+        ("The contract's", {"fields": ("held", "owes", "checked_ledger")}),
         ("Cache", {"fields": ("read_ledger", "groups")}),
     )
+
+    @admin.display(description="The contract holds")
+    def held(self, row: Token) -> SafeString | str:
+        return "not known" if row.balance is None else token_amount(row.balance, row)
+
+    @admin.display(description="The contract owes")
+    def owes(self, row: Token) -> SafeString | str:
+        return token_amount(int(row.owed), row) if row.checked_ledger else "not known"
 
     @admin.display(description="Symbol")
     def short_symbol(self, row: Token) -> SafeString | str:

@@ -23,6 +23,12 @@ class WalletLabel(models.Model):
         return self.label
 
 
+class TokenQuerySet(models.QuerySet["Token"]):
+    def short(self) -> Self:
+        """Those of which the contract held less than it owed when this was last compared."""
+        return self.filter(balance__lt=models.F("owed"))
+
+
 class Token(models.Model):
     """A token contract that some group collects, as its own contract instance describes it."""
 
@@ -43,8 +49,13 @@ class Token(models.Model):
     )  # fmt: skip
     checked_ledger = models.BigIntegerField(default=0, help_text="When balance and debt were last compared.")
 
+    objects = TokenQuerySet.as_manager()
+
     class Meta:
         constraints: ClassVar = [in_range("decimals", 0, U32_MAX)]
+        indexes: ClassVar = [
+            models.Index(fields=["id"], condition=models.Q(balance__lt=models.F("owed")), name="groups_token_short")
+        ]
 
     def __str__(self) -> str:
         return self.symbol or self.address

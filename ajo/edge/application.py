@@ -40,8 +40,8 @@ MIN_LEDGER: Final = re.compile(r"min_ledger=([1-9][0-9]{0,8})", re.ASCII)
 # pages are asked for once.
 QUERY: Final = re.compile(r"(?:(?:^|&)(?!min_ledger=|cursor=)[a-z_]+=[!-%'-~]*)+", re.ASCII)
 # Kept in the process for a tenth of a ledger, with the freshness that was read together: the label stays as true as it
-# was. Then one request asks Redis, and while nothing was refreshed there, all of it stays for another tenth, at most for
-# a whole ledger.
+# was. Then one request asks Redis, and while nothing was refreshed there all of it stays for another tenth, for a whole
+# ledger at most.
 KEPT_FOR, KEPT_AT_MOST = 0.5, 5.0  # seconds
 KEPT_ENTRIES = 4_096
 KEPT_BYTES = 32 * 2**20

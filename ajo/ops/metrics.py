@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 from django.conf import settings
 from django.db import Error as DatabaseFailure
-from django.db.models import F
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
@@ -98,8 +97,8 @@ class _Stored(Collector):
 def _from_database() -> Iterator[Metric]:
     yield GaugeMetricFamily("ajo_gaps", "Stretches of history that are missing.", HistoryGap.objects.count())
     yield GaugeMetricFamily("ajo_undecoded_entries", "Entries set aside.", UndecodedEntry.objects.count())
-    broke = Token.objects.filter(owed__gt=F("balance"))
-    yield GaugeMetricFamily("ajo_short_tokens", "Tokens of which the contract owes more than it holds.", broke.count())
+    short = Token.objects.short().count()
+    yield GaugeMetricFamily("ajo_short_tokens", "Tokens of which the contract owes more than it holds.", short)
     yield from _nodes()
     checkpoint = Checkpoint.objects.current()
     if checkpoint is None:
@@ -115,7 +114,10 @@ def _from_database() -> Iterator[Metric]:
     ):
         if since is not None:
             yield GaugeMetricFamily(name, text, max(0.0, (now - since).total_seconds()))
-    yield CounterMetricFamily("ajo_drift", "Differences that no event announced.", checkpoint.drift_total)
+    drift = CounterMetricFamily("ajo_drift", "Differences that no event announced.", labels=["kind"])
+    for kind, number in checkpoint.drift.items():
+        drift.add_metric([kind], number)
+    yield drift
     yield GaugeMetricFamily("ajo_halted", "Whether the sync waits for a person.", bool(checkpoint.refusal))
     yield GaugeMetricFamily("ajo_groups", "Groups that the contract has made.", checkpoint.group_count)
     for name, which, text in (

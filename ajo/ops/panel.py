@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from ajo.ops.lives import archived, near_end
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
 from ajo.staff.display import list_address, short, visible
-from groups.models import Group
+from groups.models import Group, Token
 
 MANY = 1000  # beyond it nobody counts
 
@@ -50,11 +50,13 @@ def panel() -> list[Fact]:
         Fact("Chain heard", "never" if heard is None else f"{heard:.0f} s ago{', stale' if stale else ''}", stale),
         _run(SyncRun.Kind.SYNC),
         _run(SyncRun.Kind.SWEEP),
+        _run(SyncRun.Kind.DEEP_SWEEP),
+        _some("Tokens of which less is held than owed", Token.objects.short()),
         _some("Gaps in history", HistoryGap.objects.all()),
         _some("Undecoded entries", UndecodedEntry.objects.all()),
         _some("Groups archived within a week", Group.objects.filter(near_end(checkpoint.chain_ledger))),
         _some("Groups archived", Group.objects.filter(archived(checkpoint.chain_ledger))),
-        Fact("Drift that sweeps found", str(checkpoint.drift_total)),
+        Fact("Drift that sweeps found", ", ".join(f"{kind} {found}" for kind, found in checkpoint.drift.items())),
     ]
 
 
@@ -71,11 +73,11 @@ def _run(kind: SyncRun.Kind) -> Fact:
     last = runs.exclude(outcome=SyncRun.Outcome.RUNNING).first()
     address = list_address(SyncRun, {"runs": kind.value})
     if last is None:
-        return Fact(f"Last {kind.value}", "none has ended yet", address=address)
+        return Fact(f"Last {kind.label.lower()}", "none has ended yet", address=address)
     ended = f" at {last.finished_at:%Y-%m-%d %H:%M:%S}" if last.finished_at else ""
     why = f": {short(visible(last.reason), 200)}" if last.reason else ""
     failed = last.outcome == SyncRun.Outcome.FAILED
-    return Fact(f"Last {kind.value}", f"{last.get_outcome_display().lower()}{ended}{why}", failed, address)
+    return Fact(f"Last {kind.label.lower()}", f"{last.get_outcome_display().lower()}{ended}{why}", failed, address)
 
 
 def _some(name: str, rows: QuerySet[Any]) -> Fact:

@@ -50,8 +50,10 @@ class StatusSerializer(serializers.Serializer[Any]):
     )
     last_sync = RunSerializer(read_only=True, allow_null=True)
     last_sweep = RunSerializer(read_only=True, allow_null=True)
+    last_deep_sweep = RunSerializer(read_only=True, allow_null=True)
     gaps = GapSerializer(many=True, read_only=True)
-    drift_total = serializers.IntegerField(read_only=True)
+    drift_total = serializers.IntegerField(read_only=True, help_text="Differences that no event announced.")
+    drift = serializers.DictField(read_only=True, child=serializers.IntegerField(), help_text="The same, by kind.")
     undecoded = serializers.IntegerField(read_only=True)
 
 
@@ -79,8 +81,10 @@ class StatusViewSet(ReadViewSet):
             "halted": (checkpoint.refusal or None) if known else None,
             "last_sync": _last(SyncRun.Kind.SYNC),
             "last_sweep": _last(SyncRun.Kind.SWEEP),
+            "last_deep_sweep": _last(SyncRun.Kind.DEEP_SWEEP),
             "gaps": list(HistoryGap.objects.order_by("-id")[:MAX_GAPS]),
             "drift_total": checkpoint.drift_total,
+            "drift": checkpoint.drift,
             "undecoded": UndecodedEntry.objects.count(),
         }
         return Response(self.get_serializer(status).data)

@@ -47,7 +47,10 @@ class CheckpointAdmin(ReadOnlyAdmin):
     list_display = ("contract", "network_passphrase", "ledger", "chain_ledger", "heard_at", "is_loaded", "halted")
     fieldsets = (
         (None, {"fields": ("network_passphrase", "contract", "era", "is_loaded", "halted")}),
-        ("Followed", {"fields": ("cursor", "start_ledger", "ledger", "drift_total")}),
+        (
+            "Followed",
+            {"fields": ("cursor", "start_ledger", "ledger", "drift_state", "drift_metadata", "drift_history")},
+        ),
         ("Network", {"fields": ("chain_ledger", "chain_closed_at", "heard_at")}),
         (
             "Contract",
@@ -137,6 +140,7 @@ class RunChoice(Choice):
     options: ClassVar = {
         "sync": ("sync", {"kind": SyncRun.Kind.SYNC}),
         "sweep": ("sweep", {"kind": SyncRun.Kind.SWEEP}),
+        "deep": ("deep sweep", {"kind": SyncRun.Kind.DEEP_SWEEP}),
         **{value: (label, {"outcome": value}) for value, label in SyncRun.Outcome.choices},
     }
 

@@ -64,8 +64,12 @@ class Checkpoint(models.Model):
     rebuilt_to = models.BigIntegerField(
         default=0, help_text="A rebuild has done the groups up to this id; 0: none is on."
     )
-    drift_total = models.BigIntegerField(
-        default=0, help_text="Differences that sweeps found and no event had announced."
+    drift_state = models.BigIntegerField(
+        default=0, help_text="Groups that sweeps found changed though no event had announced it."
+    )
+    drift_metadata = models.BigIntegerField(default=0, help_text="Likewise of their names, which no event announces.")
+    drift_history = models.BigIntegerField(
+        default=0, help_text="Contributions, payouts and refunds that deep sweeps found and no event had announced."
     )
     halted = models.TextField(
         blank=True, default="", help_text="Why the sync refuses to go on; empty while it goes on."
@@ -82,6 +86,15 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.contract} at ledger {self.ledger}"
+
+    @property
+    def drift(self) -> dict[str, int]:
+        """Differences that sweeps found, by kind."""
+        return {"state": self.drift_state, "metadata": self.drift_metadata, "history": self.drift_history}
+
+    @property
+    def drift_total(self) -> int:
+        return sum(self.drift.values())
 
     @property
     def refusal(self) -> str:
@@ -158,6 +171,7 @@ class SyncRun(models.Model):
     class Kind(models.TextChoices):
         SYNC = "sync"
         SWEEP = "sweep"
+        DEEP_SWEEP = "deep"
 
     class Outcome(models.TextChoices):
         RUNNING = "running"

@@ -89,7 +89,7 @@ def test_it_says_what_the_tables_know(client: Client, settings: LazySettings) ->
     now = timezone.now()
     Checkpoint.objects.create(
         network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, ledger=90, chain_ledger=100,
-        heard_at=now - timedelta(seconds=40), chain_closed_at=now - timedelta(seconds=50), drift_total=3,
+        heard_at=now - timedelta(seconds=40), chain_closed_at=now - timedelta(seconds=50), drift_metadata=3,
         live_until_ledger=200,
     )  # fmt: skip
     HistoryGap.objects.create(network_passphrase="n", contract=CONTRACT, from_ledger=0, to_ledger=4, why="w")
@@ -97,7 +97,8 @@ def test_it_says_what_the_tables_know(client: Client, settings: LazySettings) ->
     RpcNode.objects.create(name="1: one.example", failures=2, left_until=now + timedelta(seconds=60))
     found = scrape(client)
     expected = {
-        ("ajo_ledger",): 90, ("ajo_chain_ledger",): 100, ("ajo_lag_ledgers",): 10, ("ajo_drift_total",): 3,
+        ("ajo_ledger",): 90, ("ajo_chain_ledger",): 100, ("ajo_lag_ledgers",): 10, ("ajo_drift_total", "metadata"): 3,
+        ("ajo_drift_total", "state"): 0, ("ajo_drift_total", "history"): 0,
         ("ajo_gaps",): 1, ("ajo_undecoded_entries",): 1, ("ajo_halted",): 0, ("ajo_entries_near_end",): 1,
         ("ajo_entries_archived",): 0, ("ajo_rpc_node_up", "1: one.example"): 0,
         ("ajo_rpc_node_up", "2: two.example"): 1,

@@ -19,7 +19,7 @@ def test_the_status_before_the_first_sync_is_an_answer_too(client: Client) -> No
 
 def test_the_status_says_what_the_sync_knows(client: Client) -> None:
     closed_at = datetime.now(UTC) - timedelta(seconds=30)
-    make_checkpoint(1000, chain_ledger=1004, chain_closed_at=closed_at, paused=True, drift_total=3)
+    make_checkpoint(1000, chain_ledger=1004, chain_closed_at=closed_at, paused=True, drift_state=1, drift_metadata=2)
     HistoryGap.objects.create(
         network_passphrase="Test", contract=contract(1), from_ledger=0, to_ledger=9, why="http://rpc"
     )

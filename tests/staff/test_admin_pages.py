@@ -193,7 +193,7 @@ def test_the_front_page_says_how_the_chain_is_followed(staff: Client) -> None:
     assert "nothing has been read from the chain yet" in text(staff, "/admin/")
     Checkpoint.objects.create(
         network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, ledger=70, chain_ledger=75,
-        halted="the network was reset", drift_total=3,
+        halted="the network was reset", drift_metadata=3,
     )  # fmt: skip
     HistoryGap.objects.create(network_passphrase="Some net", contract=contract(1), from_ledger=1, to_ledger=2, why="-")
     SyncRun.objects.create(kind="sync", outcome="failed", reason=HOSTILE)
@@ -206,8 +206,22 @@ def test_the_front_page_says_how_the_chain_is_followed(staff: Client) -> None:
         "Chain at ledger 75, 5 ahead of the tables", "Chain heard never",
         "Last sync failed: <script>alert(1)</script>⟨U+202E⟩",
         "Last sweep none has ended yet", "Groups archived within a week 0", "Groups archived 0",
-        "Gaps in history 1", "Undecoded entries 2", "Drift that sweeps found 3",
+        "Gaps in history 1", "Undecoded entries 2", "Drift that sweeps found state 0, metadata 3, history 0",
     ):  # fmt: skip
         assert fact in page
     assert [sql for sql in queries(staff, "/admin/") if "COUNT(" in sql.upper()] == []
     assert account(1) not in page
+
+
+def test_a_token_of_which_less_is_held_than_owed_is_shown(staff: Client) -> None:
+    words = {"symbol": "XLM", "decimals": 7, "verified": True}
+    Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1)
+    Token.objects.create(address=contract(1), balance=10_000_000, owed=I128_MAX + 1, checked_ledger=5, **words)
+    Token.objects.create(address=contract(2), balance=5, owed=5, checked_ledger=5, **words)
+    Token.objects.create(address=contract(3), **words)
+    assert "Tokens of which less is held than owed 1" in text(staff, "/admin/")
+    assert staff.get(pages.table(Token)).content.decode().count("not known") == 2
+    short = text(staff, pages.table(Token, solvency="short"))
+    assert "1 row on this page" in short
+    assert "1.0000000 XLM · 10000000" in short
+    assert f"17014118346046923173168730371588.4105728 XLM · {2**127}" in short

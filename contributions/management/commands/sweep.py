@@ -34,5 +34,6 @@ class Command(BaseCommand):
                         self.stdout.write(f"sweep: {step.done} of {step.total} groups")
         except (ChainError, Superseded) as failure:
             raise CommandError(str(failure)) from failure
-        counts = SyncRun.objects.filter(kind=SyncRun.Kind.SWEEP).latest("id").counts
+        kind = SyncRun.Kind.DEEP_SWEEP if options["deep"] else SyncRun.Kind.SWEEP
+        counts = SyncRun.objects.filter(kind=kind).latest("id").counts
         self.stdout.write("sweep: " + ", ".join(f"{name} {value}" for name, value in counts.items()))
