@@ -3,6 +3,7 @@
 Nothing here raises: a bad value falls back to its default and is refused, by name, by the checks in ajo/checks.py.
 """
 
+import os
 import secrets
 from pathlib import Path
 
@@ -50,7 +51,8 @@ CACHE_TTL = ENV.number("CACHE_TTL", 600, 1, 86_400)  # seconds; a bound for bodi
 READ_RATE = ENV.text("READ_RATE", "600/min", empty=True)  # requests of one client address; empty: no limit
 CHAIN_RATE = ENV.text("CHAIN_RATE", "60/min", empty=True)  # those among them that cost an RPC call
 WEB_HOST = ENV.text("WEB_HOST", "127.0.0.1")  # 0.0.0.0 in a container, where nothing else listens
-WEB_WORKERS = ENV.number("WEB_WORKERS", 2, 1, 64)
+# One process for each core that we may use; more than eight would take more connections than PostgreSQL allows.
+WEB_WORKERS = ENV.number("WEB_WORKERS", min(len(os.sched_getaffinity(0)), 8), 1, 64)
 WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_LEVEL = ENV.text("LOG_LEVEL", "INFO").upper()
@@ -61,8 +63,8 @@ BEAT_FILE = ENV.text("BEAT_FILE")  # touched whenever beat sends a task: what he
 
 # --- PostgreSQL and Redis ---------------------------------------------------------------------------------------------
 # At least one connection for each thread of a web worker, or threads wait for each other. The edge (ajo/edge) opens up
-# to one more for each thread, so a machine's web processes take WEB_WORKERS * (DATABASE_POOL_SIZE + WEB_THREADS): 16 by
-# default, of the 100 that PostgreSQL allows.
+# to one more for each thread, so a machine's web processes take WEB_WORKERS * (DATABASE_POOL_SIZE + WEB_THREADS): 16 on
+# two cores, 64 on eight and more, of the 100 that PostgreSQL allows.
 DATABASE_POOL_SIZE = ENV.number("DATABASE_POOL_SIZE", max(WEB_THREADS, 4), 1, 200)  # connections of one process
 _DATABASE = ENV.database("DATABASE_URL")
 _OPTIONS = _DATABASE.get("OPTIONS")

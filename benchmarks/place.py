@@ -96,7 +96,7 @@ class Web:
     pid: int
     home: Path
 
-    def wrk(self, paths: Sequence[str], seconds: float = 4, header: str = "", pause: int = 0) -> Rate:
+    def wrk(self, paths: Sequence[str], seconds: float = 2, header: str = "", pause: int = 0) -> Rate:
         """Ask these paths in turn. Raises SystemExit where one in a hundred answers was an error."""
         file = self.home / "paths"
         file.write_text("\n".join(paths) + "\n")

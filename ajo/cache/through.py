@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,8 +17,10 @@ from ajo.cache.server import PREFIX, with_redis
 from ajo.metrics import CACHE_READS
 
 ABSENT_FOR = 5  # seconds that "not on the chain" is believed: a ledger
-FLIGHT = 20  # seconds that one reader of the chain may take until another may try
+FLIGHT = 4  # seconds that one reader of the chain may take until another may try: it may have died
 WAIT = 5.0  # seconds that a caller waits for the chain, or for another caller's reading of it
+PATIENCE = 4.0  # seconds within which a reading of the chain ends, unless the chain is in trouble
+TROUBLE = 10.0  # seconds after a reading that failed, or took longer, in which the chain is taken to be in trouble
 POLL = 0.05  # seconds between two looks
 RETRY_AFTER = 2  # seconds that a client is told to wait
 
@@ -100,19 +102,28 @@ def _read_chain(
     from_chain: Callable[[], None],
     min_ledger: int,
 ) -> tuple[Freshness, Document]:
-    """One caller reads the chain, the others wait for what it finds; all give up after `WAIT` seconds."""
-    deadline = time.monotonic() + WAIT
-    with waiting_place("chain"):
+    """One caller reads the chain, the others wait for what it finds; all give up after `WAIT` seconds.
+
+    Who reads needs a waiting place; who waits needs one only while the chain is in trouble.
+    """
+    began = time.monotonic()
+    with ExitStack() as place:
+        has_place = False
         while True:
             with _flight(key) as mine:
                 # another flight may have landed since the caller looked
                 document = from_rows()
                 if document is None and with_redis(lambda r: r.exists(absent_key(key))):
                     raise Absent
-                if mine and (document is None or document.synced_ledger < min_ledger):
-                    from_chain()
-                elif not mine:
-                    time.sleep(POLL)
+                is_wanted = document is None or document.synced_ledger < min_ledger
+                if mine and is_wanted:
+                    mine = has_place = has_place or _take(place)
+                    if mine:
+                        try:
+                            from_chain()
+                        except Unavailable:
+                            _note_trouble()
+                            raise
             fresh = freshness()
             document = from_rows()
             if document and document.synced_ledger >= min_ledger:
@@ -120,10 +131,39 @@ def _read_chain(
             if mine and not document:
                 with_redis(lambda r: r.set(absent_key(key), 1, ex=ABSENT_FOR))
                 raise Absent
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > WAIT:
                 raise Unavailable("The chain has not been read in time.")
-            if mine:
-                time.sleep(10 * POLL)  # the node has not come to that ledger yet
+            if waited > PATIENCE:
+                _note_trouble()
+            if not has_place and _is_in_trouble():
+                place.enter_context(waiting_place("chain"))
+                has_place = True
+            time.sleep(10 * POLL if mine else POLL)  # the node has not come to that ledger yet, or another reads
+
+
+_trouble: dict[str, float] = {}  # until when the chain is taken to be in trouble
+
+
+def _note_trouble() -> None:
+    _trouble["until"] = time.monotonic() + TROUBLE
+
+
+def _is_in_trouble() -> bool:
+    """Whether a reading failed or took too long a moment ago, or one of this process does now."""
+    now = time.monotonic()
+    with _local_lock:
+        longest = min(_local_flights.values(), default=now)
+    return now < _trouble.get("until", 0.0) or now - longest > PATIENCE
+
+
+def _take(place: ExitStack) -> bool:
+    """Take a waiting place until the end of the stack, if there is one."""
+    try:
+        place.enter_context(waiting_place("chain"))
+    except Unavailable:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)
@@ -133,8 +173,8 @@ def _places() -> threading.BoundedSemaphore:
 
 @contextmanager
 def waiting_place(awaited: str) -> Iterator[None]:
-    """For whoever waits for the chain or the sync: at most a quarter of the web threads, the others go on serving what
-    is known. Raises Unavailable.
+    """For whoever may wait for long, for the chain or the sync: at most a quarter of the web threads, the others go on
+    serving what is known. Raises Unavailable.
     """
     if not _places().acquire(blocking=False):
         raise Unavailable(f"Too many requests wait for the {awaited}.")
@@ -144,7 +184,7 @@ def waiting_place(awaited: str) -> Iterator[None]:
         _places().release()
 
 
-_local_flights: set[str] = set()
+_local_flights: dict[str, float] = {}  # when each began
 _local_lock = threading.Lock()
 
 
@@ -157,7 +197,7 @@ def _flight(key: str) -> Iterator[bool]:
     with _local_lock:
         mine = key not in _local_flights
         if mine:
-            _local_flights.add(key)
+            _local_flights[key] = time.monotonic()
     if not mine:
         yield False
         return
@@ -168,4 +208,4 @@ def _flight(key: str) -> Iterator[bool]:
     finally:
         with_redis(lambda r: r.eval(_UNLOCK, 1, f"{PREFIX}flight:{key}", token))
         with _local_lock:
-            _local_flights.discard(key)
+            _local_flights.pop(key, None)
