@@ -1,8 +1,8 @@
 -- 60,000 rows in each table that a list reads. Adverse on purpose: what a filter seeks is oldest where lists begin at the
 -- newest, and amounts grow with ids, so that a planner that takes values to be spread evenly is wrong.
 INSERT INTO soroban_checkpoint (network_passphrase, contract, era, cursor, start_ledger, ledger, chain_ledger, paused,
-    group_count, wasm_hash, instance_xdr, drift_total, halted, is_loaded)
-  VALUES ('Test', 'C', gen_random_uuid(), '', 1, 9, 9, false, 60000, '', '', 0, '', true);
+    group_count, wasm_hash, instance_xdr, drift_state, drift_metadata, drift_history, halted, is_loaded)
+  VALUES ('Test', 'C', gen_random_uuid(), '', 1, 9, 9, false, 60000, '', '', 0, 0, 0, '', true);
 INSERT INTO groups_user (id, wallet_address)
   SELECT i, 'G' || lpad(i::text, 55, 'A') FROM generate_series(1, 60000) i;
 INSERT INTO groups_token (id, address, symbol, name, decimals, is_asset_contract, verified, read_ledger)

@@ -12,10 +12,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 from pytest_django import DjangoDbBlocker
-from redis import Redis
 
-from groups.models import Group, GroupMember
-from tests.system.proxy import Exchange, Proxy, Reply
+from tests.system.proxy import Exchange, Reply
 from tests.system.running import Running, running, wait_for
 
 pytestmark = [
@@ -36,16 +34,11 @@ def _files() -> None:
 
 @pytest.fixture
 def web(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Iterator[Running]:
-    """Tables that were filled and have lost group 1, a Redis that holds nothing, and nobody who follows the chain."""
+    """Tables that are empty, and nobody who follows the chain."""
     with (
         django_db_blocker.unblock(),
         running(tmp_path_factory.mktemp("web"), WEB_WORKERS="2", RPC_TIMEOUT="8") as service,
     ):
-        service.manage("sync")
-        GroupMember.objects.filter(group=1).delete()
-        Group.objects.filter(pk=1).delete()
-        with Redis.from_url(service.redis_url) as server:
-            server.flushall()
         service.start_web()
         wait_for(lambda: service.get("/health/live").status_code == 200, what="web")
         yield service
@@ -80,10 +73,6 @@ def at_once(port: int, many: int) -> Counter[tuple[int, bytes]]:
         return await asyncio.wait_for(asyncio.gather(*(_get(port) for _ in range(many))), 60)
 
     return Counter(asyncio.run(ask()))
-
-
-def nodes(up: Running) -> tuple[Proxy, Proxy]:
-    return up.first, up.second
 
 
 def test_of_a_thousand_first_readers_one_asks_the_chain_and_all_are_answered(web: Running) -> None:
