@@ -15,7 +15,7 @@ from ajo.soroban.models import Checkpoint, SyncRun
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from contributions.recovery import Proof, read_history, write_missing
 from contributions.solvency import check_solvency
-from contributions.sweep import Counts, Progress, Run, sweep
+from contributions.sweep import Counts, Progress, Run, note_drift, sweep
 from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
@@ -33,13 +33,25 @@ COUNTS = (
 )  # fmt: skip
 
 
-def sweep_deep(run_read: Run, only: Sequence[int] = (), most: int | None = None) -> Iterator[Progress]:
-    """Compare all entries of all groups, of `only` some, or of the next `most` with the tables.
+def sweep_deep(
+    run_read: Run, only: Sequence[int] = (), *, most: int | None = None, from_start: bool = False
+) -> Iterator[Progress]:
+    """Compare all entries of `only` some groups, or of the next `most`, or of all that are left, with the tables.
 
-    Yields after each batch.
+    `from_start`: then of those before them too. Yields after each batch.
     """
-    kind = SyncRun.Kind.DEEP_SWEEP
-    return sweep(run_read, _compare, COUNTS, kind, only=only, size=BATCH, position="deep_swept_to", most=most)
+    return sweep(
+        run_read,
+        _compare,
+        COUNTS,
+        SyncRun.Kind.DEEP_SWEEP,
+        only=only,
+        size=BATCH,
+        position="deep_swept_to",
+        most=most,
+        from_start=from_start,
+        at_the_end=check_solvency,
+    )
 
 
 def share() -> int:
@@ -49,40 +61,32 @@ def share() -> int:
 
 
 def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> None:
-    readings = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(ids)
-    counts["calls"] += readings.calls
-    before = {pk: xdrs for pk, *xdrs in Group.objects.filter(id__in=ids).values_list("pk", "entry_xdr", "metadata_xdr")}
-    changed = write_readings(readings)
-    # what changed after the events that we have read is news, not drift: its event is still to come
     reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
+    rows = Group.objects.filter(id__in=ids).values_list(
+        "pk", "metadata_xdr", "entry_xdr", "contributions_received", "refund_request__entry_xdr"
+    )
+    before = {pk: (text, state) for pk, text, *state in rows}
+    readings = GroupReader(client, checkpoint.contract, reached).read(ids)
+    counts["calls"] += readings.calls
+    changed = write_readings(readings)
     for group_id in changed & readings.groups.keys():
         reading = readings.groups[group_id]
-        entry, text = before.get(group_id, ("", ""))
-        if reading.group_xdr == entry and reading.metadata_xdr != text:
-            counts["drift_metadata"] += 1
-        elif reading.modified_ledger <= reached:
-            counts["drift_state"] += 1
+        text, old = before.get(group_id, ("", [None, 0, None]))
+        new = [reading.group_xdr, len(reading.paid), reading.refund_request_xdr or None]
+        if old[0] != "":
+            is_due = reading.modified_ledger <= reached
+            note_drift(counts, state=new != old and is_due, text=reading.metadata_xdr != text)
     refresh_groups(changed)
     groups = list(Group.objects.filter(id__in=ids, unreadable_since=None).order_by("id"))
     proofs = read_history(client, checkpoint.contract, groups, counts)
     counts["drift_history"] += sum(write_missing(proofs, up_to=reached).values())
-    counts["unproven"] += sum(len(unproven(proof, model, name)) for proof in proofs for model, name in HISTORY)
-    if checkpoint.group_count in ids:
-        check_solvency(client, checkpoint, counts)  # with the last group
+    for proof in proofs:
+        wrong = [row for model, _ in HISTORY for row in unproven(proof, model)]
+        # younger ones may be proven by now
+        counts["unproven"] += sum(row.ledger is None or row.ledger <= proof.ledger for row in wrong)
 
 
-def unproven(proof: Proof, model: type[HistoryRow], name: str) -> list[int]:
-    """Rows that should have an entry on the chain and have none, or another amount; younger ones stay."""
-    proven = getattr(proof, name)
+def unproven(proof: Proof, model: type[HistoryRow]) -> list[HistoryRow]:
+    """Rows of which the entries say something else, or nothing at all."""
     rows = model.objects.filter(group_id=proof.group.pk).select_related("user")
-    if model is Contribution:
-        rows = rows.filter(round__gte=proof.from_round)
-    return [
-        row.pk
-        for row in rows
-        if (
-            (row.round, row.user.wallet_address) not in proven
-            or (model is Contribution and row.amount != proof.group.contribution_amount)
-        )
-        and (row.ledger is None or row.ledger <= proof.ledger)
-    ]
+    return [row for row in rows if not proof.says(row)]

@@ -87,12 +87,29 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     for entry in told:
         if found := _row(entry, users, rounds):
             model, row = found
-            # the contract says each thing once; were it said twice, one row can be written once a statement
-            rows[model].setdefault((row["group_id"], row["round"], row["user_id"]), row)
+            rows[model][row["group_id"], row["round"], row["user_id"]] = row  # the later one: see `record`
     for model, by_identity in rows.items():
         model.objects.record(list(by_identity.values()))
     _write_joining_times(told, users)
     return {"events": len(log), **{f"{model.__name__.lower()}s": len(of_kind) for model, of_kind in rows.items()}}
+
+
+def replay(rows: Iterable[ContractEvent]) -> None:
+    """Write history once more from what the log has."""
+    write_history(decode_events(map(raw_event, rows)))
+
+
+def raw_event(row: ContractEvent) -> RawEvent:
+    """As it came."""
+    return RawEvent(
+        id=row.id,
+        is_system=row.is_system,
+        ledger=row.ledger,
+        closed_at=row.created_at,
+        tx_hash=row.tx_hash,
+        topics=tuple(row.topics),
+        value=row.value,
+    )
 
 
 def log_row(entry: LoggedEvent) -> Row:

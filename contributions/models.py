@@ -13,7 +13,7 @@ from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, I128Field, in_range
 from ajo.soroban.models import EVENT_ID_LENGTH
 from groups.models import Group, User
 
-FROM_EVENT = ["amount", "tx_hash", "event_id", "ledger", "created_at"]
+IDENTITY = ("group_id", "round", "user_id")
 
 
 class HistoryQuerySet(models.QuerySet[Any]):
@@ -32,14 +32,18 @@ class HistoryQuerySet(models.QuerySet[Any]):
         return self.order_by("-order_key", "-id")
 
     def record(self, rows: Sequence[Row]) -> None:
-        """Insert what events announced. Again changes nothing; a row recovered without its event is completed."""
+        """Insert what events announced. Again changes nothing; a row recovered without its event is completed.
+
+        Of two events about the same thing the later one stands: a vote can refund once more who was refunded.
+        """
         if not rows:
             return
         with transaction.atomic(), connection.cursor() as cursor:
             # One after the other: of two writers at once one might meet the other's event_id first, which is no
             # conflict that ON CONFLICT names. Of locks on tables autovacuum would be the victim.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.model._meta.db_table])
-            insert(self.model, rows, unique=["group_id", "round", "user_id"], update=FROM_EVENT)
+            update = [name for name in rows[0] if name not in IDENTITY]
+            insert(self.model, rows, unique=IDENTITY, update=update, newest_by="event_id")
 
 
 class HistoryRow(models.Model):

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 
 from django.db import transaction
 
+from ajo import cache
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError, NodeLagging
 from ajo.soroban.lease import Held, lease
-from ajo.soroban.models import Checkpoint, SyncRun
+from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
 from contributions.deep_sweep import HISTORY, unproven
+from contributions.history import replay
 from contributions.recovery import Proof, read_history, write_missing
 from contributions.sync import refuse_turned_back
 from groups.models import Group
@@ -76,7 +78,7 @@ def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]
         with lease(SyncRun.Kind.SYNC, patience=PATIENCE):
             count(client)
             if progress.done >= progress.total:
-                _remove_surplus(progress, dry_run=dry_run)
+                _remove_surplus(client, progress, dry_run=dry_run)
                 progress.is_finished = True
 
     run_read(count)
@@ -85,16 +87,21 @@ def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]
         yield progress
 
 
-def _remove_surplus(progress: Rebuilt, *, dry_run: bool) -> None:
-    surplus = Group.objects.filter(id__gt=progress.total)
-    progress.add(groups_removed=surplus.count())
+def _remove_surplus(client: SorobanClient, progress: Rebuilt, *, dry_run: bool) -> None:
+    """Groups beyond the contract's count that the chain does not have either: the count may be one of long ago."""
+    checkpoint = Checkpoint.objects.get()
+    beyond = Group.objects.filter(id__gt=progress.total).values_list("id", flat=True)
+    surplus = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(beyond).absent
+    progress.add(groups_removed=len(surplus))
     if dry_run:
         return
     with transaction.atomic():
         for model, _ in HISTORY:
-            model.objects.filter(group_id__gt=progress.total).delete()
-        surplus.delete()
+            model.objects.filter(group_id__in=surplus).delete()
+        Group.objects.filter(id__in=surplus).delete()
         Checkpoint.objects.update(rebuilt_to=0, group_count=progress.total, instance_ledger=progress.counted_at)
+    if surplus:
+        cache.forget_all()  # nobody can say of a body that its group is none
 
 
 def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuilt, *, dry_run: bool) -> None:
@@ -112,8 +119,7 @@ def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuil
         groups = list(Group.objects.filter(id__in=readings.groups).order_by("id"))
         proofs = read_history(client, checkpoint.contract, groups, progress.counts, again=True)
         with transaction.atomic():
-            progress.add(**_remove_unproven(proofs))  # first: a wrong row may stand in a right one's place
-            progress.add(**{f"{name}_added": number for name, number in write_missing(proofs).items()})
+            progress.add(**_put_right(proofs))
             Checkpoint.objects.update(rebuilt_to=ids[-1])
         if dry_run:
             transaction.set_rollback(True)
@@ -128,11 +134,26 @@ def _shown(ids: list[int]) -> dict[int, tuple[object, ...]]:
     return {row[0]: row for row in Group.objects.filter(id__in=ids).values_list(*names)}
 
 
+def _put_right(proofs: list[Proof]) -> dict[str, int]:
+    """Rows that no entry proves go; what is missing comes from the log, with its time and transaction, else from the
+    entries. Returns how many of each.
+    """
+    ids = [proof.group.pk for proof in proofs]
+    removed = _remove_unproven(proofs)  # first: a wrong row may stand in a right one's place
+    left = {name: model.objects.filter(group_id__in=ids).count() for model, name in HISTORY}
+    replay(ContractEvent.objects.filter(group_id__in=ids))
+    _remove_unproven(proofs)  # the log may be wrong too
+    write_missing(proofs)
+    counts = {f"{name}_removed": number for name, number in removed.items()}
+    for model, name in HISTORY:
+        counts[f"{name}_added"] = model.objects.filter(group_id__in=ids).count() - left[name]
+    return counts
+
+
 def _remove_unproven(proofs: list[Proof]) -> dict[str, int]:
-    """Rows that no entry proves are no payments: they go."""
     counts = {}
     for model, name in HISTORY:
-        wrong = [pk for proof in proofs for pk in unproven(proof, model, name)]
+        wrong = [row.pk for proof in proofs for row in unproven(proof, model)]
         model.objects.filter(pk__in=wrong).delete()
-        counts[f"{name}_removed"] = len(wrong)
+        counts[name] = len(wrong)
     return counts

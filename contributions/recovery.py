@@ -19,7 +19,6 @@ from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, Key, PayoutKey, RefundKey
 from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, in_halves
-from ajo.soroban.errors import NodeLagging
 from ajo.soroban.lease import Held
 from ajo.soroban.models import Checkpoint, HistoryGap
 from ajo.soroban.times import moment
@@ -47,6 +46,24 @@ class Proof:
     refunds: dict[tuple[int, str], int] = field(default_factory=dict)
     refund_records: dict[str, on_chain.Refund] = field(default_factory=dict)
     undecoded: list[Undecoded] = field(default_factory=list)
+
+    def says(self, row: HistoryRow) -> bool:
+        """Whether the entries say what the row does; of what was not asked for they say nothing else."""
+        key = (row.round, row.user.wallet_address)
+        match row:
+            case Contribution():
+                is_there = key in self.contributions and row.amount == self.group.contribution_amount
+                return is_there or row.round < self.from_round
+            case Payout():
+                paid = sum(cycle == row.round for cycle, _ in self.contributions)
+                is_whole = row.amount == self.group.contribution_amount * paid
+                return key in self.payouts and (is_whole or row.round < self.from_round)
+            case Refund():
+                said = self.refund_records.get(key[1])
+                return (
+                    key in self.refunds and said is not None and (row.amount, row.reason) == (said.amount, said.reason)
+                )
+        return False
 
     def note(self, key: Key, name: str, entry: LedgerEntry) -> None:
         """Take an entry that exists. A payout's round is its recipient's position, from 1."""
@@ -91,10 +108,8 @@ def read_history(
     at_least = max((group.synced_ledger for group in groups), default=0)
 
     def ask(part: Sequence[tuple[Proof, Key, str]]) -> Entries:
-        answer = client.get_entries([name for *_, name in part])
+        answer = client.get_entries([name for *_, name in part], at_least=at_least)
         counts["calls"] = counts.get("calls", 0) + 1
-        if answer.ledger < at_least:
-            raise NodeLagging(f"the node is at ledger {answer.ledger}, {at_least} is known to exist")
         return answer
 
     for start in range(0, len(wanted), MAX_KEYS):
@@ -133,15 +148,17 @@ def write_missing(proofs: Sequence[Proof], *, up_to: int | None = None) -> dict[
     """
     groups = {proof.group.pk: proof.group for proof in proofs}
     set_aside([undecoded for proof in proofs for undecoded in proof.undecoded])
-    counts = {}
+    counts, left_out = {}, set()
     for model, make in ((Contribution, _contributions), (Payout, _payouts), (Refund, _refunds)):
         known = set(model.objects.filter(group_id__in=groups).values_list("group_id", "round", "user_id"))
-        proven = [(row, ledger) for proof in proofs for row, ledger in make(proof)]
-        missing: list[Any] = [
-            row
-            for row, ledger in proven
-            if (row.group_id, row.round, row.user_id) not in known and (up_to is None or ledger <= up_to)
-        ]
+        missing: list[Any] = []
+        for row, ledger in (pair for proof in proofs for pair in make(proof)):
+            if (row.group_id, row.round, row.user_id) in known:
+                continue
+            if up_to is None or ledger <= up_to:
+                missing.append(row)
+            else:
+                left_out.add(row.group_id)
         if model is Payout and missing:
             # it paid one contribution for each entry of its round; all of those are in the table by now
             paid = Counter(Contribution.objects.filter(group_id__in=groups).values_list("group_id", "round"))
@@ -149,10 +166,12 @@ def write_missing(proofs: Sequence[Proof], *, up_to: int | None = None) -> dict[
                 row.amount = groups[row.group_id].contribution_amount * paid[row.group_id, row.round]
         model.objects.bulk_create(missing, ignore_conflicts=True)
         counts[f"{model.__name__.lower()}s"] = len(missing)
-    for group in groups.values():
-        # the current round of an active group is still open
-        group.verified_round = max(group.verified_round, group.current_round - int(group.is_active))
-    Group.objects.bulk_update(groups.values(), ["verified_round"])
+    # The current round of an active group is still open. An event that is still to come may never do so: what it would
+    # tell is asked for again.
+    whole = [group for group in groups.values() if group.pk not in left_out]
+    for group in whole:
+        group.verified_round = group.current_round - int(group.is_active)
+    Group.objects.bulk_update(whole, ["verified_round"])
     return counts
 
 

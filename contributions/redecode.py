@@ -9,10 +9,10 @@ from django.db import transaction
 from django.db.models import F, OuterRef, Subquery
 
 from ajo.soroban.binding.keys import GroupKey, InstanceKey, MetadataKey, RefundRequestKey, decode_key
-from ajo.soroban.client import RawEvent, SorobanClient
+from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError
 from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
-from contributions.history import LoggedEvent, decode_events, log_row, write_history
+from contributions.history import LoggedEvent, decode_events, log_row, raw_event, replay, write_history
 from contributions.recovery import read_history, write_missing
 from groups.models import Group
 from groups.readings import GroupReader
@@ -64,8 +64,7 @@ def _settle(entries: Sequence[UndecodedEntry]) -> None:
     ledgers = {entry.pk: entry.ledger for entry in entries}
     now = UndecodedEntry.objects.filter(pk__in=ledgers).select_for_update()
     UndecodedEntry.objects.filter(pk__in=[e.pk for e in now if e.ledger == ledgers[e.pk]]).delete()
-    rows = ContractEvent.objects.filter(group_id__in={entry.group_id for entry in entries}).order_by("id")
-    write_history(decode_events(_raw(row) for row in rows))
+    replay(ContractEvent.objects.filter(group_id__in={entry.group_id for entry in entries}))
 
 
 def _groups(client: SorobanClient, ids: list[int]) -> None:
@@ -74,33 +73,21 @@ def _groups(client: SorobanClient, ids: list[int]) -> None:
     contract = settings.AJO_CONTRACT_ID
     readings = GroupReader(client, contract, at_least).read(ids, with_instance=True)
     still = {undecoded.key for undecoded in readings.undecoded}
-    write_readings(readings)
+    changed = write_readings(readings)
     if readings.instance:  # the next pass takes what it says
         UndecodedEntry.objects.filter(key=InstanceKey().to_xdr(contract)).delete()
     proofs = read_history(client, contract, list(Group.objects.filter(id__in=readings.groups)), {}, again=True)
     with transaction.atomic():
         _settle(list(UndecodedEntry.objects.filter(group_id__in=readings.groups).exclude(key__in=still)))
         write_missing(proofs)  # sets aside again what still cannot be read
-    refresh_groups(readings.groups)
+    refresh_groups(changed | readings.groups.keys())
 
 
 def _events(rows: list[ContractEvent]) -> None:
-    log: list[LoggedEvent] = [entry for entry in decode_events(map(_raw, rows)) if entry.event]
+    log: list[LoggedEvent] = [entry for entry in decode_events(map(raw_event, rows)) if entry.event]
     with transaction.atomic():
         ContractEvent.objects.bulk_update(
             [ContractEvent(**log_row(entry)) for entry in log], ["type", "group_id", "round", "data"]
         )
         write_history(log)
         UndecodedEntry.objects.filter(key__in=[entry.raw.id for entry in log]).delete()
-
-
-def _raw(row: ContractEvent) -> RawEvent:
-    return RawEvent(
-        id=row.id,
-        is_system=row.is_system,
-        ledger=row.ledger,
-        closed_at=row.created_at,
-        tx_hash=row.tx_hash,
-        topics=tuple(row.topics),
-        value=row.value,
-    )

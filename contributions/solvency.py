@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
+from django.conf import settings
 from django.db.models import DecimalField, F, Sum
 
 from ajo.soroban.binding import DecodeError
 from ajo.soroban.binding.entries import Balance, Instance, decode_entry
-from ajo.soroban.binding.keys import BalanceKey
+from ajo.soroban.binding.keys import BalanceKey, InstanceKey
 from ajo.soroban.client import MAX_KEYS, Entries, SorobanClient, in_halves
-from ajo.soroban.models import Checkpoint
+from ajo.soroban.models import Checkpoint, ContractEvent
+from contributions.sweep import Counts
 from groups.models import Group, Token
 
+POLL = 0.2  # seconds between two looks at the checkpoint
 
-def check_solvency(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> None:
-    """Write balance and debt of every token that groups collect, and count the tokens that fall short."""
-    owed = _owed(checkpoint)
+
+def check_solvency(checkpoint: Checkpoint, counts: Counts, client: SorobanClient) -> None:
+    """Write balance and debt of every token that groups collect, and count the tokens that fall short.
+
+    Both of one ledger: where the tables do not come to that of the balances, or have gone past it, what was found
+    before stays until the next time.
+    """
     tokens = list(Token.objects.filter(address__startswith="C").order_by("pk"))
     kept = [(token, BalanceKey(checkpoint.contract).to_xdr(token.address)) for token in tokens]
+    own = InstanceKey().to_xdr(checkpoint.contract)
 
     def ask(part: Sequence[tuple[Token, str]]) -> Entries:
         counts["calls"] += 1
-        return client.get_entries([key for _, key in part])
+        return client.get_entries([own, *(key for _, key in part)], at_least=checkpoint.ledger)
 
-    for start in range(0, len(kept), MAX_KEYS):
-        for part, answer in in_halves(ask, kept[start : start + MAX_KEYS]):
+    for start in range(0, len(kept), MAX_KEYS - 1):
+        for part, answer in in_halves(ask, kept[start : start + MAX_KEYS - 1]):
+            instance = answer.found.get(own)
+            if not instance or not _tables_come_to(answer.ledger):
+                continue
+            owed = _owed(instance.xdr)
+            if ContractEvent.objects.filter(id__gt=f"{(answer.ledger + 1) << 32:019d}").exists():
+                continue
             for token, key in part:
                 entry = answer.found.get(key)
                 token.balance = _amount(entry.xdr) if entry else None
@@ -35,7 +50,17 @@ def check_solvency(client: SorobanClient, checkpoint: Checkpoint, counts: dict[s
     counts["insolvent_tokens"] = Token.objects.short().count()
 
 
-def _owed(checkpoint: Checkpoint) -> dict[str, int]:
+def _tables_come_to(ledger: int) -> bool:
+    """Whether the sync has passed this ledger, which it is given two of its intervals for."""
+    deadline = time.monotonic() + 2 * settings.SYNC_INTERVAL
+    while not Checkpoint.objects.filter(ledger__gte=ledger).exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+def _owed(instance_xdr: str) -> dict[str, int]:
     """Rounds that were collected and not paid out or refunded yet, and the insurance pools' books."""
     collected = F("contribution_amount") * F("contributions_received")
     rows = Group.objects.filter(is_active=True, token__isnull=False).values_list("token_id")
@@ -46,7 +71,7 @@ def _owed(checkpoint: Checkpoint) -> dict[str, int]:
         )
     }
     try:
-        instance = decode_entry(checkpoint.instance_xdr).value
+        instance = decode_entry(instance_xdr).value
     except DecodeError:
         return owed
     for token, pool in instance.insurance_pools if isinstance(instance, Instance) else ():

@@ -28,10 +28,10 @@ from groups.sync import write_readings
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
 STORED = (
-    "SELECT id, synced_ledger, live_until_ledger, entry_xdr, metadata_xdr FROM groups_group"
-    " WHERE id = ANY($1::bigint[])"
+    "SELECT id, synced_ledger, live_until_ledger, entry_xdr, metadata_xdr,"
+    " (SELECT ledger FROM soroban_checkpoint ORDER BY id LIMIT 1) FROM groups_group WHERE id = ANY($1::bigint[])"
 )
-NOTHING = (b"0", None, b"", b"")  # of a group without a row
+NOTHING = (b"0", None, None, b"", None)  # of a group without a row
 SAVE_AFTER = 1.0  # seconds; what a sweep that was killed did since is done again
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
@@ -63,11 +63,13 @@ def sweep(
     size: int,
     position: str,
     most: int | None = None,
+    from_start: bool = False,
+    at_the_end: Callable[[Checkpoint, Counts, SorobanClient], None] | None = None,
 ) -> Iterator[Progress]:
     """Run `compare` over groups in batches, recorded as one SyncRun with these counts; what is drift is added up.
 
     `position` is the checkpoint's field that keeps how far a sweep of all groups has come, of which this one does
-    `most` groups, or all that are left.
+    `most` groups, or all that are left; `from_start`, and then those before them.
     """
     checkpoint = Checkpoint.objects.current()
     if checkpoint is None or not checkpoint.is_loaded:
@@ -79,23 +81,29 @@ def sweep(
         counts = run.counts = dict.fromkeys(names, 0)
         run.ledger = checkpoint.ledger
         begin = 0 if only else getattr(checkpoint, position)
-        ids = sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)[:most]
+        ids: Sequence[int] = sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)[:most]
+        if from_start and not only:
+            ids, begin = [*ids, *range(1, begin + 1)], 0
         total = len(ids) + begin
         saved = -SAVE_AFTER
         for start in range(0, len(ids), size):
             held.renew()
             batch, before = ids[start : start + size], dict(counts)
-            run_read(partial(_compared, compare, checkpoint, counts, batch))
+            try:
+                run_read(partial(_compared, compare, checkpoint, counts, batch))
+            finally:  # what was healed before a node failed was drift all the same
+                more = {name: number - before[name] for name, number in counts.items() if name.startswith("drift")}
+                if any(more.values()):
+                    here.update(**{name: F(name) + number for name, number in more.items()})
             counts["groups"] += len(batch)
-            more = {name: number - before[name] for name, number in counts.items() if name.startswith("drift")}
-            if any(more.values()):
-                here.update(**{name: F(name) + number for name, number in more.items()})
             if not only and time.monotonic() - saved >= SAVE_AFTER:
                 here.update(**{position: batch[-1]})
                 saved = time.monotonic()
             yield Progress(min(begin + start + size, total), total)
         if not only:
             here.update(**{position: total if total < checkpoint.group_count else 0})
+        if at_the_end:
+            run_read(partial(at_the_end, checkpoint, counts))
 
 
 def _compared(
@@ -118,7 +126,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
         if (entry := found.get(entry_key)) is None:
             continue
-        synced_ledger, live_until, old_entry, old_text = stored.get(group_id, NOTHING)
+        synced_ledger, live_until, old_entry, old_text, _ = stored.get(group_id, NOTHING)
         if int(synced_ledger or 0) > answer.ledger:
             continue
         if old_entry != entry.xdr.encode() or old_text != _text(found, text_key):
@@ -134,17 +142,22 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     changed = write_readings(readings)
     refresh_groups(changed)
     counts["groups_changed"] += len(changed)
-    # A GROUP entry that changed after the events that we have read is news, not drift: its event is still to come.
-    reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
     for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
-        if group_id not in changed:
-            continue
-        *_, old_entry, old_text = stored.get(group_id, NOTHING)
-        entry, text = found[entry_key], _text(found, text_key)
-        if entry.xdr.encode() != old_entry and entry.last_modified <= reached:
-            counts["drift_state"] += 1
-        elif text and text != old_text:
-            counts["drift_metadata"] += 1
+        *_, old_entry, old_text, reached = stored.get(group_id, NOTHING)
+        if group_id in changed and old_entry != b"":
+            entry, text = found[entry_key], _text(found, text_key)
+            is_due = entry.last_modified <= int(reached or checkpoint.ledger)
+            note_drift(counts, state=entry.xdr.encode() != old_entry and is_due, text=text != old_text)
+
+
+def note_drift(counts: Counts, *, state: bool, text: bool) -> None:
+    """Count a group that is healed. What changed after the events that the tables had when its row was read is news,
+    not drift: its event was still to come. A name has none. A row that could not be read was known to be old.
+    """
+    if state:
+        counts["drift_state"] += 1
+    elif text:
+        counts["drift_metadata"] += 1
 
 
 def _write_ends(ends: Mapping[int, int | None], ledger: int) -> None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -17,11 +18,21 @@ from django.db.models import Case, When
 from django.db.models.functions import Greatest, Now
 
 from ajo.soroban.client import EventPage, SorobanClient, cursor_ledger
-from ajo.soroban.errors import ChainError, NodeLagging, RpcOutOfRange, RpcTooMuch, WrongChain
+from ajo.soroban.errors import (
+    ChainError,
+    HistoryPruned,
+    NodeLagging,
+    RpcOutOfRange,
+    RpcTooMuch,
+    Verdict,
+    WrongChain,
+)
 from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
 from ajo.soroban.nodes import nodes
 from ajo.soroban.runs import recorded
+from ajo.soroban.times import moment
+from ajo.soroban.transport import MAX_U32
 from contributions.history import LoggedEvent, decode_events, undecoded, write_history
 from contributions.recovery import recover_gaps
 from contributions.redecode import take_up
@@ -46,31 +57,60 @@ class Pass:
 
 
 def run_pass() -> Pass:
-    """A pass with the first node that manages it. What every node says twice is believed: that the chain is another.
+    """A pass with the first node that manages it. What every node says twice is believed: that events are pruned, which
+    leaves a gap, and that the chain is another.
 
     Then nothing heals by itself, for the tables belong to a chain that is no more: the sync halts until a person
     decides.
     """
     try:
-        return nodes().run(sync_pass)
-    except WrongChain as failure:
+        return nodes().run(partial(sync_pass, gap_to=0))
+    except Verdict as failure:
         logger.warning("sync: %s: asking once more", failure)
+        # the node that keeps most was found; it goes on pruning while we ask
+        gap_to = failure.oldest + LEAP_LEDGERS if isinstance(failure, HistoryPruned) else 0
     try:
-        return nodes().run(sync_pass)
+        return nodes().run(partial(sync_pass, gap_to=gap_to))
     except WrongChain as failure:
+        _refuse_known_group(failure)
         Checkpoint.objects.update(halted=str(failure))
         raise
 
 
-def sync_pass(client: SorobanClient) -> Pass:
-    """Run one pass and record it. Raises ChainError or Superseded with nothing written, the reason in its SyncRun."""
+def _refuse_known_group(failure: WrongChain) -> None:
+    """Raises NodeLagging where a node has our first group: what one said before was a slip then, and passes."""
+    known = Group.objects.select_related("creator").order_by("id").first()
+    if known is None:
+        return
+
+    def recognise(client: SorobanClient) -> None:
+        read = GroupReader(client, settings.AJO_CONTRACT_ID).read([known.pk]).groups.get(known.pk)
+        if not read or (read.group.creator, moment(read.group.created_at)) != (
+            known.creator.wallet_address,
+            known.created_at,
+        ):
+            raise failure
+
+    try:
+        nodes().run(recognise)
+    except WrongChain:
+        return
+    raise NodeLagging(f"the nodes contradict what they said before, and have our groups: {failure}") from failure
+
+
+def sync_pass(client: SorobanClient, *, gap_to: int = MAX_U32) -> Pass:
+    """Run one pass and record it. Raises ChainError or Superseded with nothing written, the reason in its SyncRun.
+
+    Where the node does not keep the events that come next, it may leave a gap if its oldest ledger is not after
+    `gap_to`; else that is HistoryPruned.
+    """
     with recorded(SyncRun.Kind.SYNC) as (run, held):
         checkpoint = Checkpoint.objects.current() or _begin(client)
         if checkpoint.refusal:
             raise ChainError(checkpoint.refusal)
         if not checkpoint.is_loaded:
             _load_state(client, checkpoint, run.counts, held)
-        result = _follow(client, checkpoint, run)
+        result = _follow(client, checkpoint, run, held, gap_to)
         if result.caught_up:
             recover_gaps(client, checkpoint, held, run.counts)
         run.ledger = result.ledger
@@ -100,8 +140,18 @@ def _first_ledger(client: SorobanClient) -> int:
 
 
 def restart_history(client: SorobanClient) -> None:
-    """Have the next passes apply every event again that can still be had."""
-    Checkpoint.objects.update(cursor="", start_ledger=_first_ledger(client))
+    """Have the next passes apply every event again that can still be had.
+
+    Where some cannot that were never read, the next pass finds that out, and begins as early by itself.
+    """
+    start = _first_ledger(client)
+    if _wanted(Checkpoint.objects.get()) >= start:
+        Checkpoint.objects.update(cursor="", start_ledger=start)
+
+
+def _wanted(checkpoint: Checkpoint) -> int:
+    """The ledger whose events come next."""
+    return cursor_ledger(checkpoint.cursor) if checkpoint.cursor else int(checkpoint.start_ledger)
 
 
 def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int], held: Held) -> None:
@@ -117,19 +167,27 @@ def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str,
         read = Group.objects.filter(id__in=batch, synced_ledger__gte=checkpoint.start_ledger)
         missing = set(batch).difference(read.values_list("id", flat=True))
         if missing:
-            write_readings(_read(client, checkpoint, missing, counts, at_least=checkpoint.start_ledger))
+            readings = _read(client, checkpoint, missing, counts, at_least=checkpoint.start_ledger)
+            _refuse_absence(readings.absent, total)
+            write_readings(readings)
     ledger = max(checkpoint.start_ledger - 1, checkpoint.ledger, 1)
     if not Checkpoint.objects.advance(checkpoint, ledger=ledger, is_loaded=True):
         raise Superseded("another pass was first")
     checkpoint.ledger = ledger
 
 
-def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass:
+def _refuse_absence(absent: Iterable[int], counted: int) -> None:
+    """Ids run from 1 to the contract's count without a gap, and no group is ever deleted."""
+    if missing := sorted(group_id for group_id in absent if group_id <= counted):
+        raise NodeLagging(f"the node counts {counted} groups and does not have group {missing[0]}")
+
+
+def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun, held: Held, gap_to: int) -> Pass:
     counts: dict[str, int] = run.counts
     try:
         page = _next_page(client, checkpoint, counts)
     except RpcOutOfRange as failure:
-        return _out_of_range(client, checkpoint, failure)
+        return _out_of_range(client, checkpoint, failure, gap_to)
     refuse_turned_back(checkpoint, page)
     _confirm_leap(client, checkpoint, page)
     if page.latest_ledger < checkpoint.chain_ledger - settings.RPC_MAX_LAG:
@@ -138,6 +196,8 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass
     newest = max((entry.raw.ledger for entry in log), default=0)
     readings = _read(client, checkpoint, _outdated(log), counts, at_least=max(newest, checkpoint.ledger))
     _refuse_fewer_groups(checkpoint, readings)
+    _refuse_more_groups_than_there_are(client, checkpoint, readings, counts)
+    held.renew()  # a pass that took so long that another began leaves it the rows, and the cache
     with transaction.atomic():
         if not Checkpoint.objects.advance(checkpoint, **_progress(checkpoint, page, readings)):
             raise Superseded("another pass was first")
@@ -148,7 +208,7 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun) -> Pass
             _note_first_gap(checkpoint, page)
     take_up()
     try:
-        save_tokens(read_tokens(client))
+        save_tokens(read_tokens(client, checkpoint.ledger))
     except ChainError as failure:
         # A group's creator chooses its token: what is wrong with one must not hold up what is committed already.
         logger.warning("tokens: %s", failure)
@@ -172,9 +232,9 @@ def _next_page(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, 
             limit = counts["events_limit"] = limit // 2
 
 
-def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOutOfRange) -> Pass:
+def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOutOfRange, gap_to: int) -> Pass:
     """The node does not hold the ledger we want next: it lags, it is another chain's, or it has pruned it."""
-    asked = cursor_ledger(checkpoint.cursor) if checkpoint.cursor else checkpoint.start_ledger
+    asked = _wanted(checkpoint)
     if asked >= failure.oldest:
         refuse_turned_back(checkpoint, client.get_events(checkpoint.contract, limit=1, start_ledger=failure.latest))
         raise NodeLagging(f"the node is at ledger {failure.latest}, our cursor at {asked}")
@@ -186,13 +246,16 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
     refuse_turned_back(checkpoint, newest)
     _confirm_leap(client, checkpoint, newest)
     # of two answers the lower one: too low is refused once more, too high would be waited for
-    start = min(oldest, failure.oldest) + 2  # it goes on pruning while we read
+    oldest = min(oldest, failure.oldest)
+    if checkpoint.chain_closed_at and oldest > gap_to:  # before the first page there is nothing to lose
+        raise HistoryPruned(f"the node keeps no event from before ledger {oldest}, we want {asked}", oldest)
+    start = oldest + 2  # it goes on pruning while we read
     with transaction.atomic():
         if not Checkpoint.objects.advance(checkpoint, cursor="", start_ledger=start, is_loaded=False):
             raise Superseded("another pass was first")
-        # before the first page nothing is missing yet: that page tells what is
-        if checkpoint.chain_closed_at:
-            _note_gap(checkpoint, asked, start - 1, "the sync was away for longer than the RPC retains events")
+        # Before the first page nothing is missing yet: that page tells what is. Nor is what a rebuild reads once more.
+        if checkpoint.chain_closed_at and (missing := max(asked, checkpoint.ledger)) < start:
+            _note_gap(checkpoint, missing, start - 1, "the sync was away for longer than the RPC retains events")
     return Pass(caught_up=False, ledger=checkpoint.ledger)
 
 
@@ -236,6 +299,20 @@ def _refuse_fewer_groups(checkpoint: Checkpoint, readings: Readings) -> None:
     if not 0 < checkpoint.instance_ledger <= readings.instance_ledger:
         raise NodeLagging(f"{said}: the node is behind the one that said so")
     raise WrongChain(said)
+
+
+def _refuse_more_groups_than_there_are(
+    client: SorobanClient, checkpoint: Checkpoint, readings: Readings, counts: dict[str, int]
+) -> None:
+    """A count that was once believed makes every lower one another chain's: the last group has to be there."""
+    if readings.instance is None:
+        return
+    last = readings.instance.group_counter
+    _refuse_absence(readings.absent, last)
+    if last > checkpoint.group_count and last not in readings.groups:
+        again = _read(client, checkpoint, [last], counts, at_least=checkpoint.ledger)
+        if again.ledger >= readings.instance_ledger:  # a node from before it was counted knows nothing of it
+            _refuse_absence(again.absent, last)
 
 
 def _outdated(log: Sequence[LoggedEvent]) -> set[int]:

@@ -165,10 +165,8 @@ class GroupReader:
                 yield part, answer
 
     def _call(self, keys: Sequence[str]) -> Entries:
-        answer = self._client.get_entries(keys)
+        answer = self._client.get_entries(keys, at_least=self._at_least)
         self._result.calls += 1
-        if answer.ledger < self._at_least:
-            raise NodeLagging(f"the node is at ledger {answer.ledger}, {self._at_least} is known to exist")
         self._result.ledger = min(self._result.ledger or answer.ledger, answer.ledger)
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -19,9 +20,12 @@ from groups.models import Group
 from groups.readings import GroupReader, Readings
 from groups.sync import write_readings
 
+log = logging.getLogger(__name__)
+
 # Seconds before the last refresh whose changes are looked at again: a pass or a reader of the chain may have died
 # between its commit and its refresh.
 LOOK_BACK = 120
+JUST_THEN = 10  # seconds that the longest of the sync's statements takes
 REFRESH_BATCH = 200  # bodies built and sent at a time
 
 
@@ -42,16 +46,16 @@ def group_answer(group_id: int, min_ledger: int = 0, admit: Callable[[], None] =
     """The body of `groups/{id}/`. Raises cache.Absent or cache.Unavailable, and what `admit` raises before the chain is
     asked: that costs an RPC call."""
 
-    def from_chain() -> None:
+    def from_chain() -> int:
         admit()
-        read_group(group_id)
+        return read_group(group_id)
 
     answer = cache.read_through(
         _key(group_id),
         freshness=table_freshness,
         from_rows=lambda: group_documents([group_id]).get(group_id),
         from_chain=from_chain,
-        exists=partial(_can_exist, group_id),
+        exists=partial(_can_exist, group_id, min_ledger),
         min_ledger=min_ledger,
     )
     if not answer.body:
@@ -70,8 +74,11 @@ def ensure_group(group_id: int, admit: Callable[[], None] = nobody_asks) -> None
         group_answer(group_id, admit=admit)
 
 
-def read_group(group_id: int) -> None:
-    """Read one group from the chain into the tables, and refresh its body. Raises cache.Unavailable."""
+def read_group(group_id: int) -> int:
+    """Read one group from the chain into the tables, and refresh its body; the ledger at which it was read.
+
+    Raises cache.Unavailable.
+    """
     checkpoint = Checkpoint.objects.current()
     if checkpoint and checkpoint.refusal:
         raise cache.Unavailable("The tables are of another chain than the configured one.", retry_after=300)
@@ -85,16 +92,20 @@ def read_group(group_id: int) -> None:
     try:
         readings = nodes().run(read)
     except ChainError as failure:
-        raise cache.Unavailable(f"The chain cannot be read: {failure}") from failure
+        log.warning("group %d cannot be read: %s", group_id, failure)
+        raise cache.Unavailable(
+            "The chain cannot be read now."
+        ) from failure  # a node's words may hold a provider's key
     refresh_groups([group_id])
     if group_id not in readings.groups and group_id not in readings.absent:
         raise unreadable()
+    return readings.ledger
 
 
 def refresh_groups(group_ids: object) -> None:
     """Put these groups' bodies into the cache, over older ones only."""
     if now := cache.mark():
-        _refresh(now, list(group_ids))  # type: ignore[call-overload]
+        _refresh(now, table_freshness(), list(group_ids))  # type: ignore[call-overload]
 
 
 def refresh_cache(since: datetime) -> None:
@@ -106,11 +117,12 @@ def refresh_cache(since: datetime) -> None:
     if not fresh.era:
         return
     now = cache.mark()
-    if now is None or now.freshness.era != fresh.era:
+    # Where the database's clock has stepped back, nobody can tell what changed since.
+    if now is None or now.freshness.era != fresh.era or now.freshness.as_of > fresh.as_of:
         cache.begin(fresh)
         return
-    # Nothing from before the epoch began is in Redis.
-    looked_at = datetime.fromtimestamp(max(now.freshness.as_of - LOOK_BACK, now.begun), UTC)
+    # Nothing from before the epoch began is in Redis, but of statements that had begun just then.
+    looked_at = datetime.fromtimestamp(max(now.freshness.as_of - LOOK_BACK, now.begun - JUST_THEN), UTC)
     ours: list[int] = []
     others: dict[str, int] = {}
     changed = Group.objects.filter(changed_at__gte=min(looked_at, since)).order_by("id")
@@ -121,15 +133,18 @@ def refresh_cache(since: datetime) -> None:
             others[_key(group_id)] = revision
     # Ours are put in any case: a slow reader may hold the version before and find no key. Of what others changed, only
     # the bodies that somebody left behind are.
-    behind = [int(key.partition(":")[2]) for key in cache.outdated(now, others)]
-    if _refresh(now, [*ours, *behind]):
+    behind = cache.outdated(now, others)
+    if behind is not None and _refresh(now, fresh, [*ours, *(int(key.partition(":")[2]) for key in behind)]):
         cache.advance(now, fresh)
 
 
-def _refresh(now: cache.Mark, group_ids: list[int]) -> bool:
+def _refresh(now: cache.Mark, fresh: cache.Freshness, group_ids: list[int]) -> bool:
+    """`fresh` was read before. False if Redis did not take them, or its bodies are of other tables."""
+    if fresh.era != now.freshness.era:
+        return False
     for start in range(0, len(group_ids), REFRESH_BATCH):
         documents = group_documents(group_ids[start : start + REFRESH_BATCH])
-        if not cache.refresh(now, {_key(group_id): document for group_id, document in documents.items()}):
+        if not cache.refresh(now, {_key(id_): document for id_, document in documents.items()}, fresh.ledger):
             return False
     return True
 
@@ -138,7 +153,11 @@ def _key(group_id: int) -> str:
     return f"group:{group_id}"
 
 
-def _can_exist(group_id: int) -> bool:
-    """Ids run from 1 to the contract's counter as last read: a number above is absent without asking the chain."""
+def _can_exist(group_id: int, min_ledger: int) -> bool:
+    """Ids run from 1 to the contract's counter as last read: a number above is absent without asking the chain, unless
+    the client has seen a later ledger.
+    """
     checkpoint = Checkpoint.objects.current()
-    return checkpoint is None or not checkpoint.is_loaded or group_id <= checkpoint.group_count
+    if checkpoint is None or not checkpoint.is_loaded or min_ledger > checkpoint.instance_ledger:
+        return True
+    return bool(group_id <= checkpoint.group_count)

@@ -22,6 +22,9 @@ FROM_CHAIN = [
     "contributions_received", "status", "created_at", "round_started_at", "entry_xdr", "metadata_xdr",
     "modified_ledger", "synced_ledger", "changed_at", "revision", "synced_at", "live_until_ledger", "unreadable_since",
 ]  # fmt: skip
+# Changes of a group within one ledger. Revisions grow with the ledger, so that those of tables that were restored, or
+# of a group that was removed, do not come again.
+REVISIONS = 1000
 COMPARED = [
     "entry_xdr", "metadata_xdr", "contributions_received", "modified_ledger", "live_until_ledger", "unreadable_since",
 ]  # fmt: skip
@@ -74,7 +77,7 @@ def write_groups(readings: Mapping[int, GroupReading], *, force: bool = False) -
                 continue
             if not force and (old.created_at, old.creator_id) != (row.created_at, row.creator_id):
                 raise WrongChain(f"group {old.pk} was created by another wallet or at another time than the stored one")
-            row.revision = old.revision + 1
+            row.revision = max(old.revision + 1, row.revision)
             if old.pk in known and not force and not _differs(old, row, reading):
                 unchanged.setdefault(row.synced_ledger, []).append(old.pk)
             else:
@@ -144,6 +147,7 @@ def _row(reading: GroupReading, users: Mapping[str, int]) -> Group:
         metadata_xdr=reading.metadata_xdr,
         modified_ledger=reading.modified_ledger,
         synced_ledger=reading.ledger,
+        revision=REVISIONS * reading.ledger,
         changed_at=Now(),
         synced_at=Now(),
         live_until_ledger=reading.live_until,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -26,13 +27,17 @@ def ensure_tokens(addresses: Iterable[str | None]) -> None:
     Token.objects.bulk_create([_new(address) for address in wanted if address not in known], ignore_conflicts=True)
 
 
-def read_tokens(client: SorobanClient) -> list[Token]:
-    """What the tokens that nobody has read yet say of themselves, 200 a call; for `save_tokens`."""
+def read_tokens(client: SorobanClient, at_least: int) -> list[Token]:
+    """What the tokens that nobody has read yet say of themselves, 200 a call; for `save_tokens`.
+
+    `at_least`: a node that has not seen this ledger may not know a token that was made just now.
+    """
     unread = list(Token.objects.filter(read_ledger=0, address__startswith="C").order_by("pk")[:MAX_KEYS])
     if not unread:
         return []
     kept = [(InstanceKey().to_xdr(token.address), token) for token in unread]
-    for part, answer in in_halves(lambda some: client.get_entries([key for key, _ in some]), kept):
+    ask = partial(client.get_entries, at_least=at_least)
+    for part, answer in in_halves(lambda some: ask([key for key, _ in some]), kept):
         for key, token in part:
             token.read_ledger = answer.ledger
             if entry := answer.found.get(key):

@@ -30,6 +30,7 @@ class Source:
         self.chain: Document | None = None
         self.asked: list[str] = []
         self.exists = True
+        self.read_at = 10
 
     def read(self, min_ledger: int = 0) -> cache.Answer:
         return cache.read_through(
@@ -45,9 +46,10 @@ class Source:
         self.asked.append("rows")
         return self.rows
 
-    def from_chain(self) -> None:
+    def from_chain(self) -> int:
         self.asked.append("chain")
         self.rows = self.chain or self.rows
+        return self.read_at
 
 
 def current_mark() -> cache.Mark:
@@ -84,8 +86,8 @@ def test_a_new_epoch_makes_every_body_worthless_without_deleting_it() -> None:
 def test_a_slow_reader_puts_no_older_version_over_a_newer_one() -> None:
     cache.begin(fresh(10))
     mark = current_mark()
-    assert cache.refresh(mark, {"thing:1": document(3)})
-    assert cache.refresh(mark, {"thing:1": document(2)})
+    assert cache.refresh(mark, {"thing:1": document(3)}, mark.freshness.ledger)
+    assert cache.refresh(mark, {"thing:1": document(2)}, mark.freshness.ledger)
     assert b"3" in Source(document(3)).read().body
 
 
@@ -94,7 +96,7 @@ def test_a_slow_reader_whose_key_has_expired_meanwhile_puts_nothing_either() -> 
     cache.begin(fresh(10))
     slow = current_mark()
     cache.advance(slow, fresh(11))
-    cache.refresh(slow, {"thing:1": document(1)})
+    cache.refresh(slow, {"thing:1": document(1)}, slow.freshness.ledger)
     newer = Source(document(2), ledger=11)
     assert b"2" in newer.read().body
     assert newer.asked == ["rows"]
@@ -227,10 +229,11 @@ def test_many_first_readers_make_one_reading_of_the_chain(settings: Settings, mo
     source.chain = document(1, synced_ledger=10)
     entered = threading.Event()
 
-    def slowly() -> None:
+    def slowly() -> int:
         source.asked.append("chain")
         entered.wait(0.2)
         source.rows = source.chain
+        return 10
 
     monkeypatch.setattr(source, "from_chain", slowly)
     answers: list[cache.Answer] = []
@@ -250,10 +253,11 @@ def test_only_a_quarter_of_the_threads_wait_for_the_chain(settings: Settings, mo
     source = Source(None)
     reading, release = threading.Event(), threading.Event()
 
-    def forever() -> None:
+    def forever() -> int:
         reading.set()
         release.wait(10)
         source.rows = document(1)
+        return 10
 
     monkeypatch.setattr(source, "from_chain", forever)
     first = threading.Thread(target=source.read)
@@ -278,7 +282,7 @@ def test_a_reader_of_the_chain_that_died_is_followed_by_another(monkeypatch: pyt
 def test_only_bodies_that_stand_in_an_older_revision_are_outdated() -> None:
     cache.begin(fresh(10))
     mark = current_mark()
-    cache.refresh(mark, {"thing:1": document(3), "thing:2": document(5)})
+    cache.refresh(mark, {"thing:1": document(3), "thing:2": document(5)}, mark.freshness.ledger)
     assert cache.outdated(mark, {"thing:1": 4, "thing:2": 5, "thing:3": 1}) == {"thing:1"}
     cache.begin(fresh(10))
     assert cache.outdated(current_mark(), {"thing:1": 4}) == set()

@@ -4,7 +4,7 @@ The mark says to which ledger bodies are fresh, and for which era of the tables.
 pass changed and read together with a body, so no body is older than its label. Bodies of single resources name their
 mark's epoch: without a mark, or after another one began, they do not count, however many are left. Pages of lists name
 the whole mark under which they were rendered: nobody says which of them a pass has changed, so the next one drops all.
-A count goes up with each body that is refreshed: while mark and count stand still, so does what was read beside them.
+Each body that is refreshed sets another sign: while mark and sign stand still, so does what was read beside them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeVar
 
@@ -33,8 +33,8 @@ PAGE_FOR = 10  # seconds that a page is kept where no pass drops it
 PAGE_BYTES = 64 * 2**10  # with PAGE_FOR and what rendering takes, a bound for what Redis holds of pages
 
 # Stored only under the mark that the reader saw: its epoch, and a ledger that is not older than the mark's.
-# KEYS: body, mark, and the count where it is a refresh: one step with the body, so that none is without the other.
-# ARGV: epoch, snapshot ledger, revision, value, expiry in ms.
+# KEYS: body, mark, and the sign where it is a refresh: one step with the body, so that none is without the other.
+# ARGV: epoch, snapshot ledger, revision, value, expiry in ms, another sign.
 _SET_IF_NEWER = b"""
 local mark = redis.call('GET', KEYS[2])
 if not mark then return 0 end
@@ -44,15 +44,16 @@ local old = redis.call('GETRANGE', KEYS[1], 0, 63)
 local old_epoch, old_revision = string.match(old, '^(%w+) (%d+) ')
 if old_epoch == ARGV[1] and tonumber(old_revision) > tonumber(ARGV[3]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
-if KEYS[3] then redis.call('INCR', KEYS[3]) end
+if KEYS[3] then redis.call('SET', KEYS[3], ARGV[6]) end
 return 1
 """
 # Sent by its hash, for a pass puts thousands of bodies; called with a client each time.
 _set_if_newer = Script(None, _SET_IF_NEWER)  # type: ignore[arg-type]
-# The mark never goes back within its epoch. KEYS: mark. ARGV: epoch, ledger, value.
+# The mark never goes back, nor comes back after it was taken away or another's took its place.
+# KEYS: mark. ARGV: epoch, ledger, value.
 _ADVANCE = """
 local epoch, ledger = string.match(redis.call('GET', KEYS[1]) or '', '^(%w+) (%d+) ')
-if epoch == ARGV[1] and tonumber(ledger) > tonumber(ARGV[2]) then return 0 end
+if epoch ~= ARGV[1] or tonumber(ledger) > tonumber(ARGV[2]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[3])
 return 1
 """
@@ -65,6 +66,10 @@ class Document:
     body: bytes
     revision: int
     synced_ledger: int
+    etag: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "etag", etag(self.body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,21 +190,24 @@ def begin(freshness: Freshness) -> None:
     with_redis(lambda r: r.set(MARK, new.dump()))
 
 
-def refresh(old: Mark, documents: Mapping[str, Document]) -> bool:
-    """Put the bodies that a pass changed, in one pipeline. False if Redis did not take them: then move no mark."""
+def refresh(old: Mark, documents: Mapping[str, Document], ledger: int) -> bool:
+    """Put the bodies that a pass changed, in one pipeline. False if Redis did not take them: then move no mark.
+
+    `ledger` is what the tables said of themselves before the bodies were built.
+    """
 
     def put(r: redis.Redis) -> bool:
         pipe = r.pipeline(transaction=False)
         for key, document in documents.items():
-            _set_if_newer([PREFIX + key, MARK, REFRESHED], _values(document, old.epoch, old.freshness.ledger), pipe)
+            _set_if_newer([PREFIX + key, MARK, REFRESHED], _values(document, old.epoch, ledger), pipe)
         pipe.execute()
         return True
 
     return not documents or bool(with_redis(_or_forget(put)))
 
 
-def outdated(now: Mark, revisions: Mapping[str, int]) -> set[str]:
-    """Those of these keys under which an older revision than theirs is being served."""
+def outdated(now: Mark, revisions: Mapping[str, int]) -> set[str] | None:
+    """Those of these keys under which an older revision than theirs is being served; None if Redis cannot be asked."""
 
     def look(r: redis.Redis) -> list[bytes]:
         pipe = r.pipeline(transaction=False)
@@ -208,7 +216,10 @@ def outdated(now: Mark, revisions: Mapping[str, int]) -> set[str]:
         return list(pipe.execute())
 
     found: set[str] = set()
-    for key, head in zip(revisions, with_redis(look) or (), strict=False):
+    heads = with_redis(look) if revisions else []
+    if heads is None:
+        return None
+    for key, head in zip(revisions, heads, strict=True):
         epoch, _, rest = head.decode(errors="replace").partition(" ")
         if epoch == now.epoch and int(rest.split(" ", 1)[0]) < revisions[key]:
             found.add(key)
@@ -235,14 +246,14 @@ def _or_forget(action: Callable[[redis.Redis], T]) -> Callable[[redis.Redis], T]
 
 
 def forget_all() -> bool:
-    """Drop the mark, and with it every body. False if Redis cannot be asked."""
-    return with_redis(lambda r: r.delete(MARK)) is not None
+    """Drop the marks of all releases, and with them every body. False if Redis cannot be asked."""
+    return with_redis(lambda r: r.delete(MARK, *r.scan_iter("ajo:*:mark"))) is not None
 
 
 def _values(document: Document, epoch: str, ledger: int) -> tuple[str | bytes | int, ...]:
     """What the script stores, as it wants it."""
-    head = f"{epoch} {document.revision} {document.synced_ledger} {etag(document.body)}\n".encode()
-    return epoch, ledger, document.revision, head + document.body, _expiry(settings.CACHE_TTL)
+    head = f"{epoch} {document.revision} {document.synced_ledger} {document.etag}\n".encode()
+    return epoch, ledger, document.revision, head + document.body, _expiry(settings.CACHE_TTL), secrets.token_hex(8)
 
 
 def _expiry(seconds: float) -> int:

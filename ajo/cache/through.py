@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
-from ajo.cache.bodies import Document, Freshness, absent_key, etag, keep, look, parse
+from ajo.cache.bodies import Document, Freshness, absent_key, keep, look, parse
 from ajo.cache.server import PREFIX, with_redis
 from ajo.metrics import CACHE_READS
 
@@ -55,15 +55,15 @@ def read_through(
     *,
     freshness: Callable[[], Freshness],
     from_rows: Callable[[], Document | None],
-    from_chain: Callable[[], None],
+    from_chain: Callable[[], int],
     exists: Callable[[], bool],
     min_ledger: int = 0,
 ) -> Answer:
     """The resource `key`, from the nearest place that has it fresh enough.
 
     `from_rows` builds it from the tables, `freshness` says how fresh those are (asked first: an older label on newer
-    rows is right, the reverse is a lie), `from_chain` reads it from the chain into the tables, `exists` tells from the
-    tables whether the chain can have it at all. Raises Absent or Unavailable.
+    rows is right, the reverse is a lie), `from_chain` reads it from the chain into the tables and gives the ledger of
+    that reading, `exists` tells from the tables whether the chain can have it at all. Raises Absent or Unavailable.
     """
     found = look(key)
     if hit := _from_redis(found, min_ledger):
@@ -72,14 +72,14 @@ def read_through(
     fresh = freshness()
     document = from_rows()
     if document is None or document.synced_ledger < min_ledger:
-        if document is None and (not exists() or found[3]):
+        if document is None and (not exists() or (found[3] and not min_ledger)):
             raise Absent
         fresh, document = _read_chain(key, freshness, from_rows, from_chain, min_ledger)
         CACHE_READS.labels("chain").inc()
     else:
         CACHE_READS.labels("postgresql").inc()
     keep(key, document, fresh, found[1])
-    return _answer(document.body, etag(document.body), fresh, document.synced_ledger, min_ledger)
+    return _answer(document.body, document.etag, fresh, document.synced_ledger, min_ledger)
 
 
 def _from_redis(found: Sequence[bytes | None], min_ledger: int) -> Answer | None:
@@ -99,28 +99,30 @@ def _read_chain(
     key: str,
     freshness: Callable[[], Freshness],
     from_rows: Callable[[], Document | None],
-    from_chain: Callable[[], None],
+    from_chain: Callable[[], int],
     min_ledger: int,
 ) -> tuple[Freshness, Document]:
     """One caller reads the chain, the others wait for what it finds; all give up after `WAIT` seconds.
 
-    Who reads needs a waiting place; who waits needs one only while the chain is in trouble.
+    Who reads needs a waiting place, and who waits for a ledger; who waits for another's reading needs one only while
+    the chain is in trouble.
     """
-    began = time.monotonic()
+    began, read_at = time.monotonic(), 0
     with ExitStack() as place:
-        has_place = False
+        if has_place := bool(min_ledger):
+            place.enter_context(waiting_place("chain"))
         while True:
             with _flight(key) as mine:
                 # another flight may have landed since the caller looked
                 document = from_rows()
-                if document is None and with_redis(lambda r: r.exists(absent_key(key))):
+                if document is None and not min_ledger and with_redis(lambda r: r.exists(absent_key(key))):
                     raise Absent
                 is_wanted = document is None or document.synced_ledger < min_ledger
                 if mine and is_wanted:
                     mine = has_place = has_place or _take(place)
                     if mine:
                         try:
-                            from_chain()
+                            read_at = from_chain()
                         except Unavailable:
                             _note_trouble()
                             raise
@@ -128,13 +130,13 @@ def _read_chain(
             document = from_rows()
             if document and document.synced_ledger >= min_ledger:
                 return fresh, document
-            if mine and not document:
+            if mine and not document and read_at >= min_ledger:
                 with_redis(lambda r: r.set(absent_key(key), 1, ex=ABSENT_FOR))
                 raise Absent
             waited = time.monotonic() - began
             if waited > WAIT:
                 raise Unavailable("The chain has not been read in time.")
-            if waited > PATIENCE:
+            if waited > PATIENCE and not document:
                 _note_trouble()
             if not has_place and _is_in_trouble():
                 place.enter_context(waiting_place("chain"))

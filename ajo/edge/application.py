@@ -52,7 +52,7 @@ PATIENCE = 1.0  # seconds that a page is waited for from the beginning of its re
 
 @dataclass(slots=True)
 class Generation:
-    """What a process keeps, thrown away as a whole when Redis says another mark or count than it was read beside."""
+    """What a process keeps, thrown away as a whole when Redis says another mark or sign than it was read beside."""
 
     state: tuple[bytes | None, bytes | None]
     until: float  # when Redis has to be asked again
@@ -124,7 +124,7 @@ class Edge:
     def _group(self, name: str, number: str, now: float) -> tuple[str, Held | None]:
         """From Redis or, in one statement, from the tables; where neither has it, Django says whether it is."""
         key, kept = f"group:{number}", self._kept
-        mark = None
+        mark = absent = None
         if kept.state[0] or now >= kept.until:  # without a mark nothing in Redis counts
             value, mark, refreshed, absent = cache.look(key)
             kept = self._generation(mark, refreshed, now)
@@ -133,23 +133,21 @@ class Edge:
                 found = Held(GROUP, body, etag, fresh, synced_ledger)
                 kept.keep(name, found)
                 return "redis", found
-            if absent and not value:
-                return "", ABSENT
         if not (read := self._tables.read(number)):
-            return NOBODY
+            return ("", ABSENT) if absent else NOBODY
         fresh, document = read
         cache.keep(key, document, fresh, mark)
-        found = Held(GROUP, document.body, cache.etag(document.body), fresh, document.synced_ledger)
+        found = Held(GROUP, document.body, document.etag, fresh, document.synced_ledger)
         kept.keep(name, found)
         return "postgresql", found
 
     def _generation(self, mark: bytes | None, refreshed: bytes | None, now: float) -> Generation:
-        """Where what was read beside mark and count of refreshes belongs; `now` is from before Redis was asked."""
+        """Where what was read beside mark and sign of refreshes belongs; `now` is from before Redis was asked."""
         kept = self._kept
         if kept.state != (mark, refreshed) or now >= (kept.ends if mark else kept.until):
             kept = self._kept = Generation((mark, refreshed), now + KEPT_FOR, now + KEPT_AT_MOST)
         elif mark:
-            kept.until = max(kept.until, now + KEPT_FOR)
+            kept.until = min(max(kept.until, now + KEPT_FOR), kept.ends)
         return kept
 
     def _page(self, path: str, name: str, now: float) -> tuple[str, Held | Rendering | None]:

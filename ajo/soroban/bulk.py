@@ -16,10 +16,18 @@ from pydantic_core import to_json
 Row = Mapping[str, Any]  # by column; values are what JSON can say, and times
 
 
-def insert(model: type[Model], rows: Sequence[Row], *, unique: Sequence[str] = (), update: Sequence[str] = ()) -> None:
+def insert(
+    model: type[Model],
+    rows: Sequence[Row],
+    *,
+    unique: Sequence[str] = (),
+    update: Sequence[str] = (),
+    newest_by: str = "",
+) -> None:
     """Insert rows with the same columns. One that is there already is left alone, or has its `update` columns written.
 
-    `unique`: the columns of the constraint by which it is known; any constraint if none is named.
+    `unique`: the columns of the constraint by which it is known; any constraint if none is named. `newest_by`: a column
+    in which a stored row that is greater keeps its place.
     """
     if not rows:
         return
@@ -30,6 +38,8 @@ def insert(model: type[Model], rows: Sequence[Row], *, unique: Sequence[str] = (
     target = f" ({', '.join(unique)})" if unique else ""
     changes = ", ".join(f"{column} = EXCLUDED.{column}" for column in update)
     action = f"UPDATE SET {changes}" if update else "NOTHING"
+    if newest_by:
+        action += f" WHERE coalesce({model._meta.db_table}.{newest_by}, '') <= EXCLUDED.{newest_by}"
     given = f"SELECT {values} FROM ROWS FROM ({arrays}) AS r({columns})"  # noqa: S608  # names of our own models
     with connection.cursor() as cursor:
         cursor.execute(

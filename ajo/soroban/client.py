@@ -11,7 +11,7 @@ from typing import Annotated, Final, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from ajo.soroban.errors import RpcInvalidAnswer, RpcTooMuch
+from ajo.soroban.errors import NodeLagging, RpcInvalidAnswer, RpcTooMuch
 from ajo.soroban.transport import MAX_U32, Answer, Form, Transport, storable
 
 T = TypeVar("T")
@@ -149,10 +149,11 @@ class SorobanClient:
     def get_network(self) -> Network:
         return self._transport.call("getNetwork", Answer[Network], lambda answer: answer)
 
-    def get_entries(self, keys: Sequence[str], *, only_compared: bool = False) -> Entries:
+    def get_entries(self, keys: Sequence[str], *, at_least: int = 0, only_compared: bool = False) -> Entries:
         """Entries of at most 200 distinct base64 LedgerKeys, all read at one ledger (getLedgerEntries).
 
-        `only_compared`: with what was read before, so that nobody looks whether it is base64 again.
+        Raises NodeLagging where that is before `at_least`. `only_compared`: with what was read before, so that nobody
+        looks whether it is base64 again.
         """
         wanted = set(keys)
         if len(wanted) != len(keys) or len(keys) > MAX_KEYS:
@@ -168,7 +169,10 @@ class SorobanClient:
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that is not base64")
             return Entries(answer.latest_ledger, found)
 
-        return self._transport.call("getLedgerEntries", Answer[_Entries], read, {"keys": list(keys)})
+        entries = self._transport.call("getLedgerEntries", Answer[_Entries], read, {"keys": list(keys)})
+        if entries.ledger < at_least:
+            raise NodeLagging(f"the node is at ledger {entries.ledger}, {at_least} is known to exist")
+        return entries
 
     def get_events(
         self, contract: str, *, start_ledger: int | None = None, cursor: str | None = None, limit: int

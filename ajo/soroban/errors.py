@@ -64,5 +64,17 @@ class NodeLagging(RpcUnavailable):
     """The node has not seen a ledger that we know to exist."""
 
 
-class WrongChain(ChainError):
+class Verdict(ChainError):
+    """What one node says and only all of them together are believed."""
+
+
+class WrongChain(Verdict):
     """The node follows another network, or the network started again: the tables belong to another chain."""
+
+
+class HistoryPruned(Verdict):
+    """The node does not hold the events that come next any more; its `oldest` ledger is a later one."""
+
+    def __init__(self, message: str, oldest: int) -> None:
+        super().__init__(message)
+        self.oldest = oldest

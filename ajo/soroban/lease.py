@@ -38,14 +38,20 @@ class Held:
         self._renewed = float("-inf")
 
     def renew(self) -> None:
-        """Hold on for another `LASTS`, if this was not just done. Raises Superseded if another took over meanwhile."""
-        now = time.monotonic()
-        if now - self._renewed < RENEW_AFTER:
-            return
+        """Hold on for another `LASTS`, if this was not just done. Raises Superseded if another took over meanwhile,
+        be it that it is done by now: what this runner has read is from before.
+        """
+        if time.monotonic() - self._renewed >= RENEW_AFTER:
+            self._hold(Q(holder=self._holder))
+
+    def take(self) -> None:
+        """Raises Superseded if another has it."""
         # An end that is much further away than a lease lasts was set by a clock that has stepped back since.
-        is_free = Q(until__lt=Now()) | Q(until__gt=Now() + 2 * LASTS)
-        mine = Q(holder=self._holder) | is_free
-        if not Lease.objects.filter(mine, name=self._name).update(holder=self._holder, until=Now() + LASTS):
+        self._hold(Q(until__lt=Now()) | Q(until__gt=Now() + 2 * LASTS))
+
+    def _hold(self, where: Q) -> None:
+        now = time.monotonic()
+        if not Lease.objects.filter(where, name=self._name).update(holder=self._holder, until=Now() + LASTS):
             raise Superseded(f"another {self._name} is running")
         self._renewed = now
 
@@ -61,7 +67,7 @@ def lease(name: str, patience: float = 0) -> Iterator[Held]:
     deadline = time.monotonic() + patience
     while True:
         try:
-            held.renew()
+            held.take()
             break
         except Superseded:
             if time.monotonic() >= deadline:

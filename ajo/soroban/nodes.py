@@ -14,18 +14,20 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from ajo.soroban.client import SorobanClient
-from ajo.soroban.errors import ChainError, RpcRateLimited, RpcRejected, RpcUnavailable, WrongChain
+from ajo.soroban.errors import ChainError, RpcRateLimited, RpcRejected, RpcUnavailable, Verdict
 from ajo.soroban.models import RpcNode
 
 log = logging.getLogger(__name__)
 
 FIRST_LEAVE = 2  # seconds that a node is left after its first failure in a row; doubled with each further one
 LONGEST_LEAVE = 300  # seconds
+# A node that has not answered for so long, or so often from the beginning, has no say in what the others agree on.
+SILENT_FOR, SILENT_TIMES = timedelta(minutes=10), 20
 T = TypeVar("T")
 
 
@@ -69,20 +71,30 @@ class Nodes:
         """`read` with the first node that manages it. Raises the last one's failure if none does.
 
         A node's own failure leads to the next, and so does a refusal: what is asked here any node of a release that
-        we know would answer. WrongChain is raised only where every node follows another chain: one may have been reset.
+        we know would answer. A Verdict is raised only where every node says so: one may have been reset, or keep less.
         """
-        failures: list[ChainError] = []
+        failures: dict[str, ChainError] = {}
         for node in self._in_order():
             try:
                 node.check_network()
                 result = read(node.client)
-            except (RpcUnavailable, RpcRejected, WrongChain) as failure:
-                failures.append(failure)
+            except (RpcUnavailable, RpcRejected, Verdict) as failure:
+                failures[node.name] = failure
                 self._leave(node, failure)
             else:
                 self._welcome(node)
                 return result
-        raise next((failure for failure in reversed(failures) if not isinstance(failure, WrongChain)), failures[-1])
+        raise self._agreed(failures)
+
+    def _agreed(self, failures: dict[str, ChainError]) -> ChainError:
+        """The nodes' verdict, unless one of them that is alive said something else."""
+        verdicts = [failure for failure in failures.values() if isinstance(failure, Verdict)]
+        others = {name: failure for name, failure in failures.items() if not isinstance(failure, Verdict)}
+        long_ago = Q(answered_at__lt=Now() - SILENT_FOR) | Q(answered_at=None, failures__gt=SILENT_TIMES)
+        silent = RpcNode.objects.filter(long_ago, name__in=others).count() if verdicts else 0
+        if not verdicts or silent < len(others):
+            return list(others.values())[-1]
+        return min(verdicts, key=lambda verdict: getattr(verdict, "oldest", 0))
 
     def _in_order(self) -> list[Node]:
         """By preference, those that are to be left alone last: none is so bad that not asking at all is better."""

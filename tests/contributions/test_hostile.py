@@ -215,7 +215,7 @@ def test_a_token_with_an_absurd_balance_stops_no_deep_sweep(sandbox: Sandbox, cl
 def test_tokens_that_cannot_be_read_hold_nothing_up(
     sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: object) -> None:
+    def refuse(*_: object) -> None:
         raise RpcUnavailable("too many kilobytes")
 
     monkeypatch.setattr("contributions.sync.read_tokens", refuse)

@@ -139,7 +139,7 @@ def test_a_sync_killed_inside_its_transaction_or_between_commit_and_refresh_is_r
     cache.with_redis(lambda r: r.set(cache.MARK, mark.dump()))
     for group_id in history.groups:
         old = cache.Document(b'{"old":true}', 0, 1)
-        cache.refresh(mark, {f"group:{group_id}": old})
+        cache.refresh(mark, {f"group:{group_id}": old}, mark.freshness.ledger)
     assert group_answer(history.groups[0]).body == b'{"old":true}'
     assert group_answer(history.groups[0]).ledger == mark.freshness.ledger
     run_sync(sandbox)

@@ -26,6 +26,9 @@ class Command(BaseCommand):
         dry_run = options["dry_run"]
         try:
             if not Checkpoint.objects.exists():
+                if dry_run:
+                    self.stdout.write("rebuild: the tables are empty; it would fill them")
+                    return
                 call_command("sync", stdout=self.stdout)  # an empty database is filled first
             result = self._groups(dry_run=dry_run)
             if not dry_run:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -28,7 +29,9 @@ class Command(BaseCommand):
         try:
             with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as progress:
                 task = progress.add_task("groups", total=None)
-                for step in (sweep_deep if options["deep"] else sweep_groups)(nodes().run, options["group"]):
+                # the worker is somewhere in its day's round
+                sweep = partial(sweep_deep, from_start=True) if options["deep"] else sweep_groups
+                for step in sweep(nodes().run, options["group"]):
                     progress.update(task, total=step.total, completed=step.done)
                     if progress.disable:
                         self.stdout.write(f"sweep: {step.done} of {step.total} groups")
