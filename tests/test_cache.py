@@ -18,6 +18,11 @@ def fresh(ledger: int, heard_at: float | None = None) -> Freshness:
     return Freshness(ERA, ledger, time.time() if heard_at is None else heard_at)
 
 
+@pytest.fixture(autouse=True)
+def _no_trouble() -> None:
+    through._trouble.clear()
+
+
 def document(revision: int, synced_ledger: int = 10) -> Document:
     return Document(f'{{"revision":{revision}}}'.encode(), revision, synced_ledger)
 
@@ -294,3 +299,125 @@ def test_a_mark_that_is_none_is_none(garbage: bytes) -> None:
     source = Source(document(1))
     assert source.read().body == document(1).body
     assert source.read().ledger == source.ledger
+
+
+def test_what_a_client_has_seen_on_the_chain_is_not_absent_by_what_was_known_before() -> None:
+    """Neither by the tables, nor by who looked a moment ago, nor by a node that has not come so far."""
+    source = Source(None)
+    source.exists = False
+    with pytest.raises(cache.Absent):
+        source.read()
+    source.exists = True
+    with pytest.raises(cache.Absent):
+        source.read()  # remembered from here on
+    source.chain = document(1, synced_ledger=12)
+    assert source.read(min_ledger=12).body == document(1).body
+
+
+def test_a_node_from_before_the_ledger_cannot_say_that_something_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(through, "WAIT", 0.2)
+    source = Source(None)
+    source.read_at = 11
+    with pytest.raises(cache.Unavailable):
+        source.read(min_ledger=12)
+    source.read_at = 12
+    with pytest.raises(cache.Absent):
+        source.read(min_ledger=12)
+
+
+def test_who_waits_for_a_ledger_takes_a_place_and_makes_no_trouble_of_a_chain_that_is_well(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks if all threads could wait for a ledger that is to come, and if that looked like a chain that hangs."""
+    monkeypatch.setattr(through, "PATIENCE", 0.1)
+    monkeypatch.setattr(through, "WAIT", 0.5)
+    settings.WEB_THREADS = 4
+    through._places.cache_clear()
+    source, reading = Source(document(1)), threading.Event()
+    failures: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            source.read(min_ledger=99)
+        except cache.Unavailable as failure:
+            failures.append(failure)
+
+    def not_yet() -> int:
+        reading.set()
+        return 10
+
+    monkeypatch.setattr(source, "from_chain", not_yet)
+    waits = threading.Thread(target=wait)
+    waits.start()
+    assert reading.wait(10)
+    with pytest.raises(cache.Unavailable, match="Too many"):
+        source.read(min_ledger=99)
+    waits.join()
+    assert [str(failure) for failure in failures] == ["The chain has not been read in time."]
+    assert not through._is_in_trouble()
+    through._places.cache_clear()
+
+
+def test_a_reading_that_failed_lets_only_a_quarter_of_the_threads_wait(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WEB_THREADS = 4
+    through._places.cache_clear()
+    source = Source(None)
+
+    def fails() -> int:
+        raise cache.Unavailable("no node answers")
+
+    monkeypatch.setattr(source, "from_chain", fails)
+    with pytest.raises(cache.Unavailable, match="no node"):
+        source.read()
+    with cache.waiting_place("chain"), pytest.raises(cache.Unavailable, match="Too many"):
+        source.read()  # at once
+    through._places.cache_clear()
+
+
+def test_a_pass_that_ends_after_everything_was_forgotten_brings_nothing_back() -> None:
+    """As of a chain that was reset meanwhile. Breaks if the mark were set where there is none, or another's."""
+    cache.begin(fresh(10))
+    old = current_mark()
+    cache.forget_all()
+    cache.advance(old, fresh(11))
+    assert cache.mark() is None
+    cache.begin(fresh(1))
+    cache.advance(old, fresh(11))
+    assert current_mark().freshness.ledger == 1
+
+
+def test_the_marks_of_other_releases_are_forgotten_too() -> None:
+    cache.with_redis(lambda r: r.set("ajo:another:mark", "x"))
+    cache.forget_all()
+    assert cache.client().keys("ajo:*:mark") == []
+
+
+def test_of_two_passes_at_once_the_later_ones_body_is_taken() -> None:
+    """Breaks if a body were put by the ledger of the mark that its pass saw: the other pass has moved it meanwhile, and
+    the old body would stay under the next mark.
+    """
+    cache.begin(fresh(10))
+    slow = later = current_mark()
+    cache.refresh(slow, {"thing:1": document(1)}, 11)
+    cache.advance(slow, fresh(11))
+    cache.refresh(later, {"thing:1": document(2)}, 12)
+    cache.advance(later, fresh(12))
+    answer = Source(document(2), ledger=12).read()
+    assert (answer.body, answer.ledger) == (document(2).body, 12)
+
+
+def test_a_redis_that_cannot_be_asked_which_bodies_are_old_is_no_redis_without_any(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.begin(fresh(10))
+    mark = current_mark()
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    cache.client.cache_clear()
+    try:
+        assert cache.outdated(mark, {"thing:1": 4}) is None
+        assert cache.outdated(mark, {}) == set()
+    finally:
+        cache.client.cache_clear()
+        cache.breaker.close()

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 
@@ -14,7 +15,7 @@ from ajo.api.throttles import reads
 from ajo.cache import bodies, server, through
 from ajo.edge import Edge, application
 from groups.models import Group
-from groups.reads import group_answer, refresh_groups, table_freshness
+from groups.reads import group_answer, refresh_cache, refresh_groups, table_freshness
 from tests.api.making import make_group
 from tests.edge import Django, ask, django, fresh, front
 
@@ -303,3 +304,22 @@ def test_a_body_that_takes_anothers_place_counts_once(front: Edge) -> None:
     front._kept.until = 0
     ask(front)
     assert (len(front._kept.held), front._kept.size) == (1, size)
+
+
+def test_what_was_absent_a_moment_ago_and_is_in_the_tables_now_is_answered(front: Edge, django: Django) -> None:
+    """As while the tables are first filled. Breaks if the edge believed the absence before it asked the tables."""
+    make_group(8)
+    assert ask(front, path="/api/v1/groups/8/") == ask(django, path="/api/v1/groups/8/")
+    assert ask(front, path="/api/v1/groups/8/")[0] == "200 OK"
+
+
+def test_after_a_step_back_of_the_databases_clock_nothing_that_was_kept_counts(front: Edge) -> None:
+    """Breaks if what changed since were still told by that clock: a change of the lost hour is from before."""
+    before = cache.mark()
+    assert before
+    ahead = cache.Freshness(before.freshness.era, 1000, time.time(), time.time() + 3600)
+    cache.advance(before, ahead)
+    refresh_cache(since=timezone.now())
+    after = cache.mark()
+    assert after
+    assert after.epoch != before.epoch

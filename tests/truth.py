@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,16 +97,34 @@ def _history(state: Mapping[keys.Key, Any], groups: Mapping[int, Any]) -> list[s
         for k in state
         if isinstance(k, keys.ContribKey)
     }
-    payouts = {(k.group_id, k.member) for k in state if isinstance(k, keys.PayoutKey)}
-    refunds = {(k.group_id, k.member, v.amount, v.reason) for k, v in state.items() if isinstance(k, keys.RefundKey)}
+    paid = Counter((group_id, cycle) for group_id, cycle, *_ in contributions)
+    payouts = set()
+    for k in state:
+        if isinstance(k, keys.PayoutKey):
+            group = groups[k.group_id]
+            cycle = group.members.index(k.member) + 1
+            payouts.add((k.group_id, cycle, k.member, group.contribution_amount * paid[k.group_id, cycle]))
+    refunds = {
+        (k.group_id, groups[k.group_id].current_cycle, k.member, v.amount, v.reason, moment(v.timestamp))
+        for k, v in state.items()
+        if isinstance(k, keys.RefundKey)
+    }
     pairs: list[tuple[str, set[Any], list[Any]]] = [
         (
             "contributions",
             contributions,
             list(Contribution.objects.values_list("group_id", "round", "user__wallet_address", "amount")),
         ),
-        ("payouts", payouts, list(Payout.objects.values_list("group_id", "user__wallet_address"))),
-        ("refunds", refunds, list(Refund.objects.values_list("group_id", "user__wallet_address", "amount", "reason"))),
+        ("payouts", payouts, list(Payout.objects.values_list("group_id", "round", "user__wallet_address", "amount"))),
+        (
+            "refunds",
+            refunds,
+            list(
+                Refund.objects.values_list(
+                    "group_id", "round", "user__wallet_address", "amount", "reason", "created_at"
+                )
+            ),
+        ),
     ]
     found = []
     for name, expected, rows in pairs:

@@ -1,0 +1,342 @@
+"""What would have been lost, doubled or believed for good after one slip: each of these once was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+from pytest_django import Settings
+
+from ajo import cache
+from ajo.soroban import lease
+from ajo.soroban.binding.entries import Entry, Instance, decode_entry
+from ajo.soroban.binding.keys import GroupKey, InstanceKey
+from ajo.soroban.client import SorobanClient
+from ajo.soroban.errors import NodeLagging, RpcUnavailable, WrongChain
+from ajo.soroban.lease import Superseded
+from ajo.soroban.models import Checkpoint, HistoryGap, Lease, RpcNode, SyncRun
+from ajo.soroban.nodes import nodes
+from ajo.soroban.sandbox.sandbox import Sandbox
+from contributions.deep_sweep import sweep_deep
+from contributions.models import Contribution, Payout, Refund
+from contributions.solvency import check_solvency
+from contributions.sweep import sweep_groups
+from contributions.sync import run_pass
+from groups.models import Group, Token, User
+from groups.reads import group_answer
+from groups.tokens import read_tokens, save_tokens
+from tests.contributions.test_hostile import lie
+from tests.contributions.test_other_chain import follow
+from tests.following import assert_equal, catch_up, make_groups
+from tests.histories import DAY, History, wallets
+from tests.system.faults import error, when
+from tests.system.proxy import Proxy
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def command(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+# -- history
+
+
+def test_what_a_deep_sweep_left_to_the_events_is_recovered_when_they_never_come(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    """Breaks if a round counted as verified though entries of it were left out: nobody would ask for them again, and
+    the payouts that they add up to would be nothing.
+    """
+    history = History(sandbox.chain, 8)
+    history.walk(30)
+    catch_up(client_of_chain)
+    history.walk(40)
+    list(sweep_deep(lambda read: read(client_of_chain)))
+    sandbox.chain.close_ledger(sandbox.chain.retention)
+    catch_up(client_of_chain)
+    assert HistoryGap.objects.count() == 1
+    assert_equal(sandbox)
+
+
+def test_a_rebuild_after_events_were_pruned_says_that_they_are_missing(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    """Breaks if beginning anew moved the cursor past what was never read: the gap would be nowhere."""
+    history = History(sandbox.chain, 8)
+    history.walk(30)
+    catch_up(client_of_chain)
+    left = Checkpoint.objects.get().ledger
+    history.walk(30)
+    sandbox.chain.close_ledger(sandbox.chain.retention)
+    command("rebuild")
+    assert HistoryGap.objects.get().from_ledger == left
+    assert_equal(sandbox)
+
+
+def test_a_rebuild_leaves_no_gap_in_what_the_log_has(sandbox: Sandbox) -> None:
+    """The events were read, though the node keeps only the newest by now."""
+    History(sandbox.chain, 8).walk(30)
+    for _ in range(3):  # never away for as long as the node keeps events
+        command("sync")
+        sandbox.chain.close_ledger(sandbox.chain.retention // 2)
+    Contribution.objects.all().delete()
+    command("rebuild")
+    assert not HistoryGap.objects.exists()
+    assert not Contribution.objects.filter(event_id=None).exists()
+    assert_equal(sandbox)
+
+
+def test_a_rebuild_puts_wrong_payouts_and_refunds_right_and_keeps_their_transactions(sandbox: Sandbox) -> None:
+    History(sandbox.chain, 7).walk(40)
+    command("sync")
+    told = {model: list(model.objects.order_by("group", "round", "user").values()) for model in (Payout, Refund)}
+    assert all(told.values())
+    Payout.objects.update(amount=7, ledger=2**31)
+    Refund.objects.update(amount=7, reason=(Refund.objects.all()[0].reason + 1) % 3)
+    said = command("rebuild")
+    for model, rows in told.items():
+        name = f"{model.__name__.lower()}s"
+        assert f"{name}_removed {len(rows)}" in said
+        assert f"{name}_added {len(rows)}" in said
+        again = model.objects.order_by("group", "round", "user").values()
+        assert [row | {"id": 0} for row in again] == [row | {"id": 0} for row in rows]
+    assert_equal(sandbox)
+
+
+def test_of_an_empty_database_a_dry_run_says_that_it_is_and_leaves_it_so(sandbox: Sandbox) -> None:
+    make_groups(sandbox, 1)
+    assert "it would fill them" in command("rebuild", "--dry-run")
+    assert not Checkpoint.objects.exists()
+
+
+def counted(number: int) -> Any:
+    """The contract's own entry with another count of groups."""
+
+    def change(said: dict[str, Any]) -> None:
+        for each in said["entries"]:
+            entry = decode_entry(each["xdr"])
+            if isinstance(entry.value, Instance):
+                fewer = replace(entry.value, group_counter=number)
+                each["xdr"] = Entry(entry.contract, InstanceKey(), fewer).to_xdr()
+
+    return change
+
+
+def test_a_rebuild_removes_no_group_that_the_chain_has(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    """Breaks if the count alone decided: it may be one of long ago, where the contract's entry cannot be read."""
+    make_groups(sandbox, 4)
+    catch_up(client_of_chain)
+    lie(sandbox, "getLedgerEntries", counted(2), times=100)
+    assert "groups_removed 0" in command("rebuild", "--dry-run")
+
+
+def test_of_two_refunds_of_one_member_the_later_one_stands() -> None:
+    """A vote may refund again whom a cancelled group has refunded. Breaks without the order by event: the reason would
+    be the first one's, or that of whichever event was applied last.
+    """
+    user = User.objects.create(wallet_address="G" * 56)
+    group = Group.objects.create(
+        pk=1, creator=user, contribution_amount=5, cycle_duration=1, max_members=2, member_count=1, current_round=1,
+        payout_index=0, contributions_received=0, status="cancelled", modified_ledger=1, synced_ledger=1,
+    )  # fmt: skip
+    at = timezone.now()
+    first, second = (
+        {
+            "group_id": group.pk, "user_id": user.pk, "round": 1, "amount": 5, "tx_hash": "a" * 64,
+            "event_id": f"{number:019d}-0000000000", "ledger": number, "created_at": at, "reason": reason,
+        }
+        for number, reason in ((1, 0), (2, 1))
+    )  # fmt: skip
+    for order in ([first], [second], [first]):
+        Refund.objects.record(order)
+    row = Refund.objects.get()
+    assert (row.reason, row.ledger) == (1, 2)
+
+
+# -- nodes
+
+
+def test_a_node_that_keeps_less_makes_no_gap_where_another_keeps_more(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if the first node's word were enough: the other one would never be asked for the events again."""
+    history = History(sandbox.chain, 8)
+    history.walk(20)
+    run_pass()
+    history.walk(30)
+    keeps_less = sandbox.chain.replica()
+    keeps_less.retention = 5
+    with Sandbox(keeps_less) as less, Proxy(sandbox.url) as more:
+        follow(settings, less, more)
+        with (
+            more.failing(when("getEvents", error(-32603, "database is locked"))),
+            pytest.raises(RpcUnavailable, match="locked"),
+        ):
+            run_pass()
+        while not run_pass().caught_up:
+            pass
+        list(sweep_groups(nodes().run))  # names, of which no event tells
+        assert not HistoryGap.objects.exists()
+        assert_equal(sandbox)
+
+
+def test_a_node_that_is_dead_for_long_has_no_say_in_what_the_others_agree_on(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    """Breaks if every address had to answer: with a dead one in the list, the sync would wait for ever."""
+    History(sandbox.chain, 8).walk(20)
+    run_pass()
+    sandbox.chain.close_ledger(sandbox.chain.retention)
+    make_groups(sandbox, 1)
+    with Sandbox(sandbox.chain.replica()) as dead:
+        follow(settings, sandbox, dead)
+    with pytest.raises(RpcUnavailable):
+        run_pass()
+    RpcNode.objects.filter(name__startswith="2:").update(answered_at=timezone.now() - timedelta(minutes=11))
+    while not run_pass().caught_up:
+        pass
+    assert HistoryGap.objects.count() == 1
+    assert_equal(sandbox)
+
+
+def test_a_ledger_that_is_not_there_yet_once_believed_halts_nothing(sandbox: Sandbox) -> None:
+    """Too small a leap to be asked for twice. Breaks if contradictions alone were enough for another chain: every
+    honest answer of the next seconds is one.
+    """
+    make_groups(sandbox, 1)
+    run_pass()
+    lie(sandbox, "getEvents", lambda said: said.update(latestLedger=said["latestLedger"] + 4))
+    make_groups(sandbox, 1)
+    run_pass()
+    sandbox.chain.close_ledger()
+    with pytest.raises(NodeLagging, match="have our groups"):
+        run_pass()
+    assert Checkpoint.objects.get().halted == ""
+    sandbox.chain.close_ledger(9)
+    run_pass()
+    assert_equal(sandbox)
+
+
+def test_groups_that_are_not_there_are_not_counted(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    """Breaks if a count were believed by itself: every honest one that comes later would be another chain's."""
+    make_groups(sandbox, 2)
+    catch_up(client_of_chain)
+    lie(sandbox, "getLedgerEntries", counted(7))
+    make_groups(sandbox, 1)
+    with pytest.raises(NodeLagging, match="counts 7 groups and does not have group 7"):
+        catch_up(client_of_chain)
+    catch_up(client_of_chain)
+    assert Checkpoint.objects.get().group_count == 3
+    assert_equal(sandbox)
+
+
+def test_a_group_that_a_node_leaves_out_is_not_taken_for_none(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    """Breaks if the first load believed it: the tables would be loaded without the group."""
+    make_groups(sandbox, 3)
+    missing = GroupKey(2).to_xdr(sandbox.contract)
+
+    def without(said: dict[str, Any]) -> None:
+        said["entries"] = [each for each in said["entries"] if each["key"] != missing]
+
+    lie(sandbox, "getLedgerEntries", without, times=3)
+    with pytest.raises(NodeLagging, match="does not have group 2"):
+        catch_up(client_of_chain)
+    assert not Checkpoint.objects.get().is_loaded
+    sandbox.rpc.__dict__.pop("call")
+    catch_up(client_of_chain)
+    assert_equal(sandbox)
+
+
+def test_another_chains_first_group_is_not_recognised(sandbox: Sandbox) -> None:
+    make_groups(sandbox, 1)
+    run_pass()
+    sandbox.chain.reset()
+    sandbox.chain.close_ledger(3)
+    make_groups(sandbox, 1)
+    with pytest.raises(WrongChain):
+        run_pass()
+    assert Checkpoint.objects.get().halted
+
+
+def test_a_nodes_words_are_told_to_no_client(sandbox: Sandbox, settings: Settings) -> None:
+    with Proxy(sandbox.url) as node:
+        follow(settings, node)
+        refused = node.failing(when("getLedgerEntries", error(-32000, "invalid key abc123")))
+        with refused, pytest.raises(cache.Unavailable) as unavailable:
+            group_answer(1)
+    assert unavailable.value.detail == "The chain cannot be read now."
+
+
+def test_a_token_is_not_taken_for_none_by_a_node_from_before_it(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    """Breaks if any node's word were enough: a token is read once, and its symbol would be unknown for ever."""
+    Token.objects.create(address=sandbox.chain.token)
+    with pytest.raises(NodeLagging):
+        read_tokens(client_of_chain, sandbox.chain.latest + 1)
+    save_tokens(read_tokens(client_of_chain, sandbox.chain.latest))
+    assert Token.objects.get().symbol is not None
+
+
+# -- runners
+
+
+def test_a_lease_that_another_had_meanwhile_is_not_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if a free lease could be renewed: what this runner has read is from before the other's pass."""
+    monkeypatch.setattr(lease, "RENEW_AFTER", 0.0)
+    with lease.lease("sync") as slow:
+        slow.renew()
+        Lease.objects.update(until=timezone.now() - timedelta(seconds=1))
+        slow.renew()  # late, but nobody came
+        Lease.objects.update(until=timezone.now() - timedelta(seconds=1))
+        with lease.lease("sync"):
+            pass
+        with pytest.raises(Superseded):
+            slow.renew()
+
+
+def test_a_deep_sweep_that_is_asked_for_looks_at_every_group_wherever_the_days_round_is(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 5)
+    catch_up(client_of_chain)
+    Checkpoint.objects.update(deep_swept_to=3)
+    command("sweep", "--deep")
+    assert SyncRun.objects.filter(kind=SyncRun.Kind.DEEP_SWEEP).latest("id").counts["groups"] == 5
+    assert Checkpoint.objects.get().deep_swept_to == 0
+
+
+def test_balances_of_a_ledger_that_the_tables_have_not_reached_are_compared_with_nothing(
+    sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings
+) -> None:
+    """Breaks if a debt from before stood beside a balance from after: whoever is paid out in between would be a
+    shortfall.
+    """
+    settings.SYNC_INTERVAL = 0
+    chain, members = sandbox.chain, wallets(2)
+    for member in members:
+        chain.fund(member)
+    chain.call(members[0], "create_group", members[0], chain.token, 50, DAY, 2, 0, 0, 0)
+    chain.call(members[1], "join_group", members[1], 1)
+    for member in members:
+        chain.call(member, "contribute", member, 1)
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    list(sweep_deep(lambda read: read(client_of_chain)))
+    before = Token.objects.values().get()
+    assert before["balance"] == before["owed"] == 100
+    chain.advance(2 * DAY)
+    chain.call(members[0], "execute_payout", 1)
+    chain.close_ledger()
+    check_solvency(Checkpoint.objects.get(), {"calls": 0}, client_of_chain)
+    assert Token.objects.values().get() == before
+    catch_up(client_of_chain)
+    list(sweep_deep(lambda read: read(client_of_chain)))
+    after = Token.objects.get()
+    assert after.balance == int(after.owed) == 0
