@@ -39,6 +39,7 @@ def rows() -> list[Any]:
 
 
 def test_a_network_that_began_again_halts_the_sync_and_nothing_is_written(sandbox: Sandbox) -> None:
+    """Breaks without `sync.refuse_turned_back`: the new chain's groups would be written over the old one's."""
     History(sandbox.chain, 5).walk(40)
     run_pass()
     before = rows()
@@ -59,6 +60,7 @@ def test_a_network_that_began_again_halts_the_sync_and_nothing_is_written(sandbo
 
 
 def test_a_network_that_began_again_and_has_come_further_is_refused_too(sandbox: Sandbox) -> None:
+    """Breaks if only a lower ledger were another chain's: it is known by times, its count or its groups' creation."""
     History(sandbox.chain, 5).walk(10)
     run_pass()
     sandbox.chain.reset()
@@ -69,6 +71,7 @@ def test_a_network_that_began_again_and_has_come_further_is_refused_too(sandbox:
 
 
 def test_a_node_that_began_again_is_left_for_one_that_did_not(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if one node's verdict halted the sync, or ended `Nodes.run`."""
     with Sandbox(sandbox.chain.replica()) as reset:
         follow(settings, reset, sandbox)
         History(reset.chain, 5).walk(10)
@@ -85,6 +88,7 @@ def test_a_node_that_began_again_is_left_for_one_that_did_not(sandbox: Sandbox, 
 
 
 def test_a_node_that_began_again_beside_one_that_is_silent_halts_nothing(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if a node that cannot be asked just now counted as one that agrees."""
     History(sandbox.chain, 5).walk(10)
     run_pass()
     with Sandbox(sandbox.chain.replica()) as silent:
@@ -118,6 +122,7 @@ def test_one_slip_of_the_only_node_halts_nothing(sandbox: Sandbox, settings: Set
 def test_another_contract_or_network_than_the_tables_is_refused_and_stays_right_when_it_is_put_right(
     sandbox: Sandbox, settings: Settings
 ) -> None:
+    """Breaks without `Checkpoint.refusal`: two contracts' groups would share one numbering."""
     make_groups(sandbox, 1)
     run_pass()
     ours, settings.AJO_CONTRACT_ID = settings.AJO_CONTRACT_ID, sandbox.chain.token
@@ -244,6 +249,7 @@ def ask(url: str, exchange: Exchange) -> Reply:
 
 @pytest.mark.parametrize("command", ["rebuild", "redecode"])
 def test_no_command_writes_another_chain_over_the_tables(sandbox: Sandbox, command: str) -> None:
+    """Breaks if a command did not look at `refusal` first, or a rebuild not at the node's newest ledger."""
     History(sandbox.chain, 5).walk(40)
     run_pass()
     before = rows(), list(Contribution.objects.order_by("id").values())

@@ -44,6 +44,7 @@ def spoil() -> None:
 
 
 def test_an_empty_database_is_filled(sandbox: Sandbox) -> None:
+    """Breaks if a rebuild needed a checkpoint."""
     History(sandbox.chain, 5).walk(40)
     command("rebuild")
     assert differences(contract_entries(sandbox.chain)) == []
@@ -52,6 +53,7 @@ def test_an_empty_database_is_filled(sandbox: Sandbox) -> None:
 def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
+    """Breaks if a row that says it is newer were left alone, or if the dry run's transaction were kept."""
     History(sandbox.chain, 5).walk(40)
     command("sync")
     command("sweep")

@@ -152,6 +152,7 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(
 def test_an_empty_database_takes_all_groups_though_their_events_are_pruned(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
+    """Breaks without `_load_state` (no groups), `_note_first_gap` (nothing says so) or `recover_gaps` (no history)."""
     History(sandbox.chain, 21).walk(40)
     sandbox.chain.close_ledger(sandbox.chain.retention)
     make_groups(sandbox, 2)
@@ -168,6 +169,7 @@ def test_an_empty_database_takes_all_groups_though_their_events_are_pruned(
 def test_events_pruned_while_the_sync_was_away_are_a_gap_and_what_they_told_is_recovered(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
+    """Breaks without `_out_of_range` (refused for ever), or with a gap that begins where the node's window does."""
     history = History(sandbox.chain, 8)
     history.walk(30)
     catch_up(client_of_chain)
@@ -185,6 +187,7 @@ def test_events_pruned_while_the_sync_was_away_are_a_gap_and_what_they_told_is_r
 def test_a_recovered_contribution_is_completed_not_doubled_when_its_event_turns_up(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
+    """Breaks if `record` knew a row by its event: the recovered one has none."""
     History(sandbox.chain, 5).walk(40)
     catch_up(client_of_chain)
     told = list(Contribution.objects.order_by("id").values())
@@ -195,6 +198,7 @@ def test_a_recovered_contribution_is_completed_not_doubled_when_its_event_turns_
 
 
 def test_a_lagging_node_is_no_gap_and_nothing_goes_back(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    """Breaks if -32600 alone were a gap: a cursor ahead of the node gets the same words."""
     history = History(sandbox.chain, 5)
     history.walk(20)
     behind = sandbox.chain.replica()

@@ -1,4 +1,4 @@
-"""`manage.py sync` as a real process, killed without warning wherever it may be: the next one repeats the step."""
+"""Commands as real processes, killed without warning wherever they may be: the next one repeats the step."""
 
 import os
 import signal
@@ -67,7 +67,7 @@ def sandbox(settings: Settings) -> Iterator[Sandbox]:
         nodes.cache_clear()
 
 
-def start_sync(sandbox: Sandbox) -> "subprocess.Popen[str]":
+def start(sandbox: Sandbox, *command: str) -> "subprocess.Popen[str]":
     database = connection.settings_dict
     address = f"postgres://{database['USER']}:{database['PASSWORD']}@{database['HOST']}:{database['PORT']}"
     environment = os.environ | {
@@ -78,7 +78,7 @@ def start_sync(sandbox: Sandbox) -> "subprocess.Popen[str]":
         "STELLAR_NETWORK_PASSPHRASE": sandbox.chain.passphrase,
     }
     return subprocess.Popen(
-        [sys.executable, "manage.py", "sync"],
+        [sys.executable, "manage.py", *command],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -87,27 +87,48 @@ def start_sync(sandbox: Sandbox) -> "subprocess.Popen[str]":
     )
 
 
-def run_sync(sandbox: Sandbox) -> None:
-    with start_sync(sandbox) as process:
+def run_sync(sandbox: Sandbox, *command: str) -> None:
+    with start(sandbox, *(command or ("sync",))) as process:
         said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
 
 
 @pytest.mark.parametrize("requests", range(1, 12))
 def test_a_sync_killed_before_any_request_leaves_nothing_half_done(sandbox: Sandbox, requests: int) -> None:
-    """The lease of the dead one runs out; the cursor says where to go on."""
+    """Breaks if the cursor moved before its rows (contributions missing), or the lease had no end (nobody goes on)."""
     History(sandbox.chain, 13).walk(25)
-    gate = Gate(sandbox)
-    gate.close_after(requests)
-    with start_sync(sandbox) as process:
-        assert gate.reached.wait(60)
-        process.send_signal(signal.SIGKILL)
-    gate.open()
-    expire_lease()
+    kill_after(sandbox, requests, "sync")
     run_sync(sandbox)
     assert [d for d in differences(contract_entries(sandbox.chain)) if ": name:" not in d] == []
     assert Contribution.objects.exists()
     assert Checkpoint.objects.get().ledger == sandbox.chain.latest
+    bodies_are_the_tables()
+
+
+def kill_after(sandbox: Sandbox, requests: int, *command: str) -> None:
+    """Kill it as it waits for the answer to its next request."""
+    gate = Gate(sandbox)
+    gate.close_after(requests)
+    with start(sandbox, *command) as process:
+        assert gate.reached.wait(60)
+        process.send_signal(signal.SIGKILL)
+    gate.open()
+    expire_lease()
+
+
+@pytest.mark.parametrize("command", [("rebuild",), ("sweep", "--deep")], ids=lambda command: command[0])
+@pytest.mark.parametrize("requests", range(1, 5))
+def test_a_rebuild_or_a_deep_sweep_killed_before_any_request_goes_on(
+    sandbox: Sandbox, command: tuple[str, ...], requests: int
+) -> None:
+    """Breaks if its position were kept before the rows of that place are written, or apart from them."""
+    History(sandbox.chain, 13).walk(25)
+    run_sync(sandbox)
+    Group.objects.update(entry_xdr="AAAA", member_count=1, contributions_received=0, synced_ledger=1, verified_round=0)
+    Contribution.objects.filter(round=1).delete()
+    kill_after(sandbox, requests, *command)
+    run_sync(sandbox, *command)
+    assert differences(contract_entries(sandbox.chain)) == []
     bodies_are_the_tables()
 
 
