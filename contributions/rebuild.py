@@ -18,9 +18,9 @@ from ajo.soroban.errors import ChainError, NodeLagging
 from ajo.soroban.lease import Held, lease
 from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
 from contributions.deep_sweep import HISTORY, unproven
+from contributions.doubts import refuse_turned_back
 from contributions.history import replay
 from contributions.recovery import Proof, read_history, write_missing
-from contributions.sync import refuse_turned_back
 from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 
 from django.conf import settings
@@ -31,8 +30,16 @@ from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
 from ajo.soroban.nodes import nodes
 from ajo.soroban.runs import recorded
-from ajo.soroban.times import moment
 from ajo.soroban.transport import MAX_U32
+from contributions.doubts import (
+    LEAP_LEDGERS,
+    confirm_leap,
+    refuse_absence,
+    refuse_fewer_groups,
+    refuse_known_group,
+    refuse_turned_back,
+    refuse_uncounted_groups,
+)
 from contributions.history import LoggedEvent, decode_events, undecoded, write_history
 from contributions.recovery import recover_gaps
 from contributions.redecode import take_up
@@ -44,7 +51,6 @@ from groups.tokens import read_tokens, save_tokens
 
 logger = logging.getLogger(__name__)
 
-LEAP_LEDGERS, LEAP_TIME = 60, timedelta(minutes=5)  # a pass that moves on by more looks twice
 LOAD_BATCH = 500  # groups read and committed at a time while the tables are first filled
 
 
@@ -72,30 +78,9 @@ def run_pass() -> Pass:
     try:
         return nodes().run(partial(sync_pass, gap_to=gap_to))
     except WrongChain as failure:
-        _refuse_known_group(failure)
+        refuse_known_group(failure)
         Checkpoint.objects.update(halted=str(failure))
         raise
-
-
-def _refuse_known_group(failure: WrongChain) -> None:
-    """Raises NodeLagging where a node has our first group: what one said before was a slip then, and passes."""
-    known = Group.objects.select_related("creator").order_by("id").first()
-    if known is None:
-        return
-
-    def recognise(client: SorobanClient) -> None:
-        read = GroupReader(client, settings.AJO_CONTRACT_ID).read([known.pk]).groups.get(known.pk)
-        if not read or (read.group.creator, moment(read.group.created_at)) != (
-            known.creator.wallet_address,
-            known.created_at,
-        ):
-            raise failure
-
-    try:
-        nodes().run(recognise)
-    except WrongChain:
-        return
-    raise NodeLagging(f"the nodes contradict what they said before, and have our groups: {failure}") from failure
 
 
 def sync_pass(client: SorobanClient, *, gap_to: int = MAX_U32) -> Pass:
@@ -168,18 +153,12 @@ def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str,
         missing = set(batch).difference(read.values_list("id", flat=True))
         if missing:
             readings = _read(client, checkpoint, missing, counts, at_least=checkpoint.start_ledger)
-            _refuse_absence(readings.absent, total)
+            refuse_absence(readings.absent, total)
             write_readings(readings)
     ledger = max(checkpoint.start_ledger - 1, checkpoint.ledger, 1)
     if not Checkpoint.objects.advance(checkpoint, ledger=ledger, is_loaded=True):
         raise Superseded("another pass was first")
     checkpoint.ledger = ledger
-
-
-def _refuse_absence(absent: Iterable[int], counted: int) -> None:
-    """Ids run from 1 to the contract's count without a gap, and no group is ever deleted."""
-    if missing := sorted(group_id for group_id in absent if group_id <= counted):
-        raise NodeLagging(f"the node counts {counted} groups and does not have group {missing[0]}")
 
 
 def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun, held: Held, gap_to: int) -> Pass:
@@ -189,14 +168,14 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun, held: H
     except RpcOutOfRange as failure:
         return _out_of_range(client, checkpoint, failure, gap_to)
     refuse_turned_back(checkpoint, page)
-    _confirm_leap(client, checkpoint, page)
+    confirm_leap(client, checkpoint, page)
     if page.latest_ledger < checkpoint.chain_ledger - settings.RPC_MAX_LAG:
         raise NodeLagging(f"the node is at ledger {page.latest_ledger}, {checkpoint.chain_ledger} is known to exist")
     log = decode_events(page.events)
     newest = max((entry.raw.ledger for entry in log), default=0)
     readings = _read(client, checkpoint, _outdated(log), counts, at_least=max(newest, checkpoint.ledger))
-    _refuse_fewer_groups(checkpoint, readings)
-    _refuse_more_groups_than_there_are(client, checkpoint, readings, counts)
+    refuse_fewer_groups(checkpoint, readings)
+    refuse_uncounted_groups(client, checkpoint, readings, counts)
     held.renew()  # a pass that took so long that another began leaves it the rows, and the cache
     with transaction.atomic():
         if not Checkpoint.objects.advance(checkpoint, **_progress(checkpoint, page, readings)):
@@ -244,7 +223,7 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
         raise NodeLagging("the node contradicts itself about the ledgers it holds")
     newest = client.get_events(checkpoint.contract, limit=1, start_ledger=failure.latest)
     refuse_turned_back(checkpoint, newest)
-    _confirm_leap(client, checkpoint, newest)
+    confirm_leap(client, checkpoint, newest)
     # of two answers the lower one: too low is refused once more, too high would be waited for
     oldest = min(oldest, failure.oldest)
     if checkpoint.chain_closed_at and oldest > gap_to:  # before the first page there is nothing to lose
@@ -257,62 +236,6 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
         if checkpoint.chain_closed_at and (missing := max(asked, checkpoint.ledger)) < start:
             _note_gap(checkpoint, missing, start - 1, "the sync was away for longer than the RPC retains events")
     return Pass(caught_up=False, ledger=checkpoint.ledger)
-
-
-def refuse_turned_back(checkpoint: Checkpoint, page: EventPage) -> None:
-    """On one chain each ledger closes in a later second than the one before; others are another chain's."""
-    known = (checkpoint.chain_ledger, checkpoint.chain_closed_at)
-    seen = (page.latest_ledger, page.latest_closed_at)
-    if known[1] is None or seen == known:
-        return
-    ledgers, seconds = seen[0] - known[0], (seen[1] - known[1]).total_seconds()
-    if not (0 < ledgers <= seconds or seconds <= ledgers < 0):
-        raise WrongChain(
-            f"the network began again: ledger {seen[0]} closed at {seen[1]:%F %T}, "
-            f"but we have seen ledger {known[0]} close at {known[1]:%F %T}"
-        )
-
-
-def _confirm_leap(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
-    """A page from far ahead, as after an outage, is asked for twice.
-
-    One slip of a node, once believed, would make every honest answer that comes later look like another chain's.
-    """
-    known = checkpoint.chain_closed_at
-    leap = page.latest_ledger - checkpoint.chain_ledger
-    if known and leap <= LEAP_LEDGERS and page.latest_closed_at - known <= LEAP_TIME:
-        return
-    again = client.get_events(checkpoint.contract, limit=1, start_ledger=page.latest_ledger)
-    apart = abs(again.latest_ledger - page.latest_ledger)
-    if apart > settings.RPC_MAX_LAG or abs(again.latest_closed_at - page.latest_closed_at) > LEAP_TIME:
-        raise NodeLagging("the node contradicts itself about its newest ledger")
-
-
-def _refuse_fewer_groups(checkpoint: Checkpoint, readings: Readings) -> None:
-    """No group is ever deleted, so a count below ours is another chain's, or from before ours was read."""
-    if readings.instance_entry is None:
-        raise NodeLagging("the node does not have the contract, which was there before")
-    counted = readings.instance.group_counter if readings.instance else checkpoint.group_count
-    if counted >= checkpoint.group_count:
-        return
-    said = f"the contract counts {counted} groups, it had {checkpoint.group_count} before"
-    if not 0 < checkpoint.instance_ledger <= readings.instance_ledger:
-        raise NodeLagging(f"{said}: the node is behind the one that said so")
-    raise WrongChain(said)
-
-
-def _refuse_more_groups_than_there_are(
-    client: SorobanClient, checkpoint: Checkpoint, readings: Readings, counts: dict[str, int]
-) -> None:
-    """A count that was once believed makes every lower one another chain's: the last group has to be there."""
-    if readings.instance is None:
-        return
-    last = readings.instance.group_counter
-    _refuse_absence(readings.absent, last)
-    if last > checkpoint.group_count and last not in readings.groups:
-        again = _read(client, checkpoint, [last], counts, at_least=checkpoint.ledger)
-        if again.ledger >= readings.instance_ledger:  # a node from before it was counted knows nothing of it
-            _refuse_absence(again.absent, last)
 
 
 def _outdated(log: Sequence[LoggedEvent]) -> set[int]:

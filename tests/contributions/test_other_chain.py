@@ -39,7 +39,7 @@ def rows() -> list[Any]:
 
 
 def test_a_network_that_began_again_halts_the_sync_and_nothing_is_written(sandbox: Sandbox) -> None:
-    """Breaks without `sync.refuse_turned_back`: the new chain's groups would be written over the old one's."""
+    """Breaks without `doubts.refuse_turned_back`: the new chain's groups would be written over the old one's."""
     History(sandbox.chain, 5).walk(40)
     run_pass()
     before = rows()

@@ -130,7 +130,7 @@ def test_nobody_reaches_the_chain_for_longer_than_it_keeps_events(up: Running) -
 
 
 def test_the_network_begins_again(up: Running) -> None:
-    """Breaks without `sync.refuse_turned_back`: the new chain's rows would be written among the old one's. The one
+    """Breaks without `doubts.refuse_turned_back`: the new chain's rows would be written among the old one's. The one
     fault that waits for a person, with the command in the status.
     """
     before = list(Group.objects.order_by("id").values_list("id", "entry_xdr"))

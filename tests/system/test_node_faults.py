@@ -258,7 +258,7 @@ def test_a_node_that_lags_a_little_and_counts_a_group_less_does_not_stop_the_syn
 def test_a_contract_with_fewer_groups_than_an_earlier_reading_of_it_is_another_chain(
     sandbox: Sandbox, client: SorobanClient
 ) -> None:
-    """Breaks without `sync._refuse_fewer_groups`: another chain's groups would be written among ours."""
+    """Breaks without `doubts.refuse_fewer_groups`: another chain's groups would be written among ours."""
     History(sandbox.chain, 5).walk(10)
     catch_up(client)
     Checkpoint.objects.update(group_count=10**6)
