@@ -27,7 +27,8 @@ def catch_up(client: SorobanClient) -> None:
 
 
 def assert_equal(sandbox: Sandbox) -> None:
-    assert differences(contract_entries(sandbox.chain)) == []
+    found = differences(contract_entries(sandbox.chain))
+    assert not found, found
 
 
 def spoil(sandbox: Sandbox, key: Key) -> None:

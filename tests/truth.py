@@ -105,7 +105,7 @@ def _history(state: Mapping[keys.Key, Any], groups: Mapping[int, Any]) -> list[s
             cycle = group.members.index(k.member) + 1
             payouts.add((k.group_id, cycle, k.member, group.contribution_amount * paid[k.group_id, cycle]))
     refunds = {
-        (k.group_id, groups[k.group_id].current_cycle, k.member, v.amount, v.reason, moment(v.timestamp))
+        (k.group_id, groups[k.group_id].current_cycle, k.member, v.amount, v.reason)
         for k, v in state.items()
         if isinstance(k, keys.RefundKey)
     }
@@ -119,11 +119,7 @@ def _history(state: Mapping[keys.Key, Any], groups: Mapping[int, Any]) -> list[s
         (
             "refunds",
             refunds,
-            list(
-                Refund.objects.values_list(
-                    "group_id", "round", "user__wallet_address", "amount", "reason", "created_at"
-                )
-            ),
+            list(Refund.objects.values_list("group_id", "round", "user__wallet_address", "amount", "reason")),
         ),
     ]
     found = []
