@@ -103,6 +103,7 @@ def history(first: int, count: int) -> tuple[Canned, dict[int, GroupReading]]:
             group, members[0], 1000, 604_800, MEMBERS, members, 2, 1, began, began, False, 0, 5, 0, TOKENS[0]
         )
         xdr = entries.Entry(settings.AJO_CONTRACT_ID, GroupKey(group), state).to_xdr()
+        canned.add(GroupKey(group).to_xdr(settings.AJO_CONTRACT_ID), xdr)
         readings[group] = GroupReading(
             newest, state, xdr, None, "", None, "", frozenset(), modified_ledger=LEDGER, live_until=None
         )
@@ -119,7 +120,7 @@ def history(first: int, count: int) -> tuple[Canned, dict[int, GroupReading]]:
                 "value": value,
             })
         )  # fmt: skip
-    instance = entries.Instance(wasm_hash="00" * 32, admin=wallet(1), group_counter=first + count, paused=False)
+    instance = entries.Instance(wasm_hash="00" * 32, admin=wallet(1), group_counter=max(readings), paused=False)
     canned.add(
         InstanceKey().to_xdr(settings.AJO_CONTRACT_ID),
         entries.Entry(settings.AJO_CONTRACT_ID, InstanceKey(), instance).to_xdr(),

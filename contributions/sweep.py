@@ -28,10 +28,10 @@ from groups.sync import write_readings
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
 STORED = (
-    "SELECT id, synced_ledger, live_until_ledger, entry_xdr, metadata_xdr,"
-    " (SELECT ledger FROM soroban_checkpoint ORDER BY id LIMIT 1) FROM groups_group WHERE id = ANY($1::bigint[])"
+    "SELECT id, synced_ledger, live_until_ledger, entry_xdr, metadata_xdr FROM groups_group"
+    " WHERE id = ANY($1::bigint[])"
 )
-NOTHING = (b"0", None, None, b"", None)  # of a group without a row
+NOTHING = (None, b"0", None, None, b"")  # of a group without a row
 SAVE_AFTER = 1.0  # seconds; what a sweep that was killed did since is done again
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
@@ -118,7 +118,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     # A row that is written meanwhile is read again below, and not written over.
     with asked_ahead(STORED, f"{{{','.join(map(str, ids))}}}") as rows:
         answer = client.get_entries(entry_keys + text_keys, only_compared=True)
-        stored = {int(row[0] or 0): row[1:] for row in rows()}
+        stored = {int(row[0] or 0): row for row in rows()}
     counts["calls"] += 1
     found = answer.found
     differing: list[int] = []
@@ -126,7 +126,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
         if (entry := found.get(entry_key)) is None:
             continue
-        synced_ledger, live_until, old_entry, old_text, _ = stored.get(group_id, NOTHING)
+        _, synced_ledger, live_until, old_entry, old_text = stored.get(group_id, NOTHING)
         if int(synced_ledger or 0) > answer.ledger:
             continue
         if old_entry != entry.xdr.encode() or old_text != _text(found, text_key):
@@ -143,16 +143,16 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     refresh_groups(changed)
     counts["groups_changed"] += len(changed)
     for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
-        *_, old_entry, old_text, reached = stored.get(group_id, NOTHING)
+        *_, old_entry, old_text = stored.get(group_id, NOTHING)
         if group_id in changed and old_entry != b"":
             entry, text = found[entry_key], _text(found, text_key)
-            is_due = entry.last_modified <= int(reached or checkpoint.ledger)
+            is_due = entry.last_modified <= checkpoint.ledger
             note_drift(counts, state=entry.xdr.encode() != old_entry and is_due, text=text != old_text)
 
 
 def note_drift(counts: Counts, *, state: bool, text: bool) -> None:
-    """Count a group that is healed. What changed after the events that the tables had when its row was read is news,
-    not drift: its event was still to come. A name has none. A row that could not be read was known to be old.
+    """Count a group that is healed. What changed after the events that the tables had, at the latest when its row was
+    read, is news, not drift: its event was still to come. A name has none.
     """
     if state:
         counts["drift_state"] += 1
@@ -170,4 +170,5 @@ def _write_ends(ends: Mapping[int, int | None], ledger: int) -> None:
 
 def _text(found: Mapping[str, LedgerEntry], key: str) -> bytes:
     """The METADATA entry, as rows keep it: empty while none is set."""
-    return found[key].xdr.encode() if key in found else b""
+    entry = found.get(key)
+    return entry.xdr.encode() if entry else b""

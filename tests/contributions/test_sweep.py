@@ -119,7 +119,7 @@ def test_a_statement_that_fails_is_a_database_error_of_django() -> None:
     with pytest.raises(DatabaseError, match="nowhere"), asked_ahead("SELECT * FROM nowhere WHERE $1 = ''", "") as rows:
         rows()
     with asked_ahead("SELECT $1, NULL", "Ẹ") as rows:
-        assert rows() == [("Ẹ".encode(), None)]
+        assert rows() == [["Ẹ".encode(), None]]
 
 
 def test_what_is_no_base64_is_drift_to_no_sweep(
