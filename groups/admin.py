@@ -71,16 +71,7 @@ class Solvency(Choice):
 
 @admin.register(Token)
 class TokenAdmin(ReadOnlyAdmin):
-    list_display = (
-        "address",
-        "short_symbol",
-        "short_name",
-        "decimals",
-        "verified",
-        "is_asset_contract",
-        "held",
-        "owes",
-    )
+    list_display = ("address", "short_symbol", "held", "owes", "decimals", "verified", "is_asset_contract")
     list_filter = (Solvency,)
     searches: ClassVar = (address("token address", "address"),)
     fieldsets = (
@@ -100,10 +91,6 @@ class TokenAdmin(ReadOnlyAdmin):
     @admin.display(description="Symbol")
     def short_symbol(self, row: Token) -> SafeString | str:
         return "unknown" if row.symbol is None else display.said(row.symbol)
-
-    @admin.display(description="Name")
-    def short_name(self, row: Token) -> SafeString:
-        return display.said(row.name)
 
     @admin.display(description="Name")
     def whole_name(self, row: Token) -> SafeString:
