@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from django.conf import settings
 
+from ajo.soroban.binding.keys import code_key
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.models import Checkpoint, SyncRun
 from contributions.models import Contribution, HistoryRow, Payout, Refund
@@ -50,8 +51,17 @@ def sweep_deep(
         position="deep_swept_to",
         most=most,
         from_start=from_start,
-        at_the_end=check_solvency,
+        at_the_end=_at_the_end,
     )
+
+
+def _at_the_end(checkpoint: Checkpoint, counts: Counts, client: SorobanClient) -> None:
+    check_solvency(checkpoint, counts, client)
+    if wasm_hash := Checkpoint.objects.get(pk=checkpoint.pk).wasm_hash:
+        counts["calls"] += 1
+        entry = client.get_entries([key := code_key(wasm_hash)]).found.get(key)
+        end = entry.get("liveUntilLedgerSeq") if entry else None
+        Checkpoint.objects.filter(pk=checkpoint.pk).update(code_live_until_ledger=end)
 
 
 def share() -> int:

@@ -17,8 +17,8 @@ from django.db.models.functions import Now
 from ajo.soroban.binding import entries as on_chain
 from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.entries import decode_entry
-from ajo.soroban.binding.keys import ContribKey, Key, PayoutKey, RefundKey
-from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, in_halves
+from ajo.soroban.binding.keys import ContribKey, Key, PayoutKey, RefundKey, RefundRequestKey
+from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, first_end, in_halves
 from ajo.soroban.lease import Held
 from ajo.soroban.models import Checkpoint, HistoryGap
 from ajo.soroban.times import moment
@@ -46,6 +46,7 @@ class Proof:
     refunds: dict[tuple[int, str], int] = field(default_factory=dict)
     refund_records: dict[str, on_chain.Refund] = field(default_factory=dict)
     undecoded: list[Undecoded] = field(default_factory=list)
+    live_until: int | None = None  # when the first of its entries is archived
 
     def says(self, row: HistoryRow) -> bool:
         """Whether the entries say what the row does; of what was not asked for they say nothing else."""
@@ -67,20 +68,21 @@ class Proof:
 
     def note(self, key: Key, name: str, entry: LedgerEntry) -> None:
         """Take an entry that exists. A payout's round is its recipient's position, from 1."""
+        self.live_until = first_end(self.live_until, entry.get("liveUntilLedgerSeq"))
         match key:
             case ContribKey():
-                self.contributions[key.cycle, key.member] = entry.last_modified
+                self.contributions[key.cycle, key.member] = entry["lastModifiedLedgerSeq"]
             case PayoutKey():
-                self.payouts[self.members[key.member].position + 1, key.member] = entry.last_modified
+                self.payouts[self.members[key.member].position + 1, key.member] = entry["lastModifiedLedgerSeq"]
             case RefundKey():
                 try:
-                    value = decode_entry(entry.xdr).value
+                    value = decode_entry(entry["xdr"]).value
                     if not isinstance(value, on_chain.Refund):
                         raise DecodeError("the entry is no refund")
                 except DecodeError as failure:
-                    self.undecoded.append(Undecoded(name, self.group.pk, entry.xdr, str(failure), self.ledger))
+                    self.undecoded.append(Undecoded(name, self.group.pk, entry["xdr"], str(failure), self.ledger))
                 else:
-                    self.refunds[self.group.current_round, key.member] = entry.last_modified
+                    self.refunds[self.group.current_round, key.member] = entry["lastModifiedLedgerSeq"]
                     self.refund_records[key.member] = value
 
 
@@ -132,6 +134,7 @@ def _members(groups: Iterable[Group]) -> list[tuple[Group, dict[str, GroupMember
 def _keys(proof: Proof) -> Iterator[Key]:
     """Every round that is asked for × its members: who joined later has no entry, which is no contribution."""
     group = proof.group
+    yield RefundRequestKey(group.pk)  # for its life only: what it says is part of the group's state
     for wallet, member in proof.members.items():
         for cycle in range(proof.from_round, group.current_round + 1):
             yield ContribKey(group.pk, cycle, wallet)
@@ -168,10 +171,16 @@ def write_missing(proofs: Sequence[Proof], *, up_to: int | None = None) -> dict[
         counts[f"{model.__name__.lower()}s"] = len(missing)
     # The current round of an active group is still open. An event that is still to come may never do so: what it would
     # tell is asked for again.
-    whole = [group for group in groups.values() if group.pk not in left_out]
-    for group in whole:
-        group.verified_round = group.current_round - int(group.is_active)
-    Group.objects.bulk_update(whole, ["verified_round"])
+    noted: list[Group] = []
+    for proof in proofs:
+        group = proof.group
+        before = (group.verified_round, group.history_live_until_ledger)
+        if group.pk not in left_out:
+            group.verified_round = group.current_round - int(group.is_active)
+        group.history_live_until_ledger = proof.live_until
+        if before != (group.verified_round, group.history_live_until_ledger):
+            noted.append(group)
+    Group.objects.bulk_update(noted, ["verified_round", "history_live_until_ledger"])
     return counts
 
 

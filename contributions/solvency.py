@@ -38,12 +38,12 @@ def check_solvency(checkpoint: Checkpoint, counts: Counts, client: SorobanClient
             instance = answer.found.get(own)
             if not instance or not _tables_come_to(answer.ledger):
                 continue
-            owed = _owed(instance.xdr)
+            owed = _owed(instance["xdr"])
             if ContractEvent.objects.filter(id__gt=f"{(answer.ledger + 1) << 32:019d}").exists():
                 continue
             for token, key in part:
                 entry = answer.found.get(key)
-                token.balance = _amount(entry.xdr) if entry else None
+                token.balance = _amount(entry["xdr"]) if entry else None
                 token.owed = owed.get(token.address, 0)
                 token.checked_ledger = answer.ledger
     Token.objects.bulk_update(tokens, ["balance", "owed", "checked_ledger"])

@@ -14,9 +14,9 @@ from functools import partial
 from django.db import transaction
 from django.db.models import F
 
-from ajo.database.ahead import asked_ahead
+from ajo.database.prepared import Prepared
 from ajo.soroban.binding.keys import GroupKey, MetadataKey, numbered_keys
-from ajo.soroban.client import MAX_KEYS, LedgerEntry, SorobanClient, in_halves
+from ajo.soroban.client import MAX_KEYS, SorobanClient, first_end, in_halves
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
@@ -27,11 +27,10 @@ from groups.reads import refresh_groups
 from groups.sync import write_readings
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
-STORED = (
-    "SELECT id, synced_ledger, live_until_ledger, entry_xdr, metadata_xdr FROM groups_group"
-    " WHERE id = ANY($1::bigint[])"
+STORED = Prepared(
+    "SELECT id, live_until_ledger, entry_xdr, metadata_xdr FROM groups_group WHERE id = ANY($1::bigint[])"
 )
-NOTHING = (None, b"0", None, None, b"")  # of a group without a row
+NOTHING = (None, None, None, "")  # of a group without a row
 SAVE_AFTER = 1.0  # seconds; what a sweep that was killed did since is done again
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
@@ -114,25 +113,28 @@ def _compared(
 
 
 def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> None:
-    entry_keys, text_keys = (numbered_keys(kind, checkpoint.contract, ids) for kind in (GroupKey, MetadataKey))
     # A row that is written meanwhile is read again below, and not written over.
-    with asked_ahead(STORED, f"{{{','.join(map(str, ids))}}}") as rows:
+    with STORED.asked_ahead(f"{{{','.join(map(str, ids))}}}") as rows:
+        entry_keys, text_keys = (numbered_keys(kind, checkpoint.contract, ids) for kind in (GroupKey, MetadataKey))
         answer = client.get_entries(entry_keys + text_keys, only_compared=True)
-        stored = {int(row[0] or 0): row for row in rows()}
+        stored = {row[0]: row for row in rows()}
     counts["calls"] += 1
-    found = answer.found
+    entry_of = answer.found.get
     differing: list[int] = []
     extended: dict[int, int | None] = {}
     for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
-        if (entry := found.get(entry_key)) is None:
+        if (entry := entry_of(entry_key)) is None:
             continue
-        _, synced_ledger, live_until, old_entry, old_text = stored.get(group_id, NOTHING)
-        if int(synced_ledger or 0) > answer.ledger:
-            continue
-        if old_entry != entry.xdr.encode() or old_text != _text(found, text_key):
+        text = entry_of(text_key)
+        _, live_until, old_entry, old_text = stored.get(group_id, NOTHING)
+        if old_entry != entry["xdr"] or old_text != (text["xdr"] if text else ""):
             differing.append(group_id)
-        elif (live_until and int(live_until)) != entry.live_until:  # anybody can extend an entry's life, no more
-            extended[group_id] = entry.live_until
+            continue
+        end = entry.get("liveUntilLedgerSeq")  # anybody can extend a life, no more
+        if text:
+            end = first_end(end, text.get("liveUntilLedgerSeq"))
+        if live_until != end:
+            extended[group_id] = end
     if extended:
         _write_ends(extended, answer.ledger)
     if not differing:
@@ -144,10 +146,11 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     counts["groups_changed"] += len(changed)
     for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
         *_, old_entry, old_text = stored.get(group_id, NOTHING)
-        if group_id in changed and old_entry != b"":
-            entry, text = found[entry_key], _text(found, text_key)
-            is_due = entry.last_modified <= checkpoint.ledger
-            note_drift(counts, state=entry.xdr.encode() != old_entry and is_due, text=text != old_text)
+        if group_id in changed and old_entry != "":
+            entry, text = answer.found[entry_key], entry_of(text_key)
+            is_due = entry["lastModifiedLedgerSeq"] <= checkpoint.ledger
+            is_renamed = old_text != (text["xdr"] if text else "")
+            note_drift(counts, state=entry["xdr"] != old_entry and is_due, text=is_renamed)
 
 
 def note_drift(counts: Counts, *, state: bool, text: bool) -> None:
@@ -166,9 +169,3 @@ def _write_ends(ends: Mapping[int, int | None], ledger: int) -> None:
         held = Group.objects.filter(id__in=ends, synced_ledger__lte=ledger).order_by("id").only("pk")
         rows = [Group(id=group.pk, live_until_ledger=ends[group.pk]) for group in held.select_for_update()]
         Group.objects.bulk_update(rows, ["live_until_ledger"])
-
-
-def _text(found: Mapping[str, LedgerEntry], key: str) -> bytes:
-    """The METADATA entry, as rows keep it: empty while none is set."""
-    entry = found.get(key)
-    return entry.xdr.encode() if entry else b""

@@ -270,8 +270,8 @@ def _progress(checkpoint: Checkpoint, page: EventPage, readings: Readings) -> di
             "group_count": instance.group_counter,
             "instance_ledger": readings.instance_ledger,
             "wasm_hash": instance.wasm_hash or "",
-            "instance_xdr": entry.xdr,
-            "live_until_ledger": entry.live_until,
+            "instance_xdr": entry["xdr"],
+            "live_until_ledger": entry.get("liveUntilLedgerSeq"),
         }
     return values
 

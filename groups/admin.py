@@ -14,7 +14,8 @@ from django.utils.safestring import SafeString
 from stellar_sdk import StrKey
 
 from ajo.soroban.admin import OfGroup
-from ajo.soroban.models import ContractEvent
+from ajo.soroban.lives import archived, near_end
+from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.staff import display
 from ajo.staff.admins import ReadOnlyAdmin, ReadOnlyInline, TableAdmin
 from ajo.staff.lists import Choice, Rows, address, number, words
@@ -158,6 +159,15 @@ class GroupStatus(Choice):
     }
 
 
+class Life(Choice):
+    title = "life on the chain"
+    parameter_name = "life"
+    options: ClassVar = {
+        "ends": ("ends within a week", lambda rows: near_end(rows, Checkpoint.objects.chain_ledger())),
+        "archived": ("archived, or not known", lambda rows: archived(rows, Checkpoint.objects.chain_ledger())),
+    }
+
+
 def _with_member_or_token(rows: Rows, term: str) -> Rows:
     """Groups that collect this token, else the newest that this wallet belongs to; a creator is the first member.
 
@@ -173,7 +183,7 @@ def _with_member_or_token(rows: Rows, term: str) -> Rows:
 class GroupAdmin(OfWallet, ReadOnlyAdmin):
     wallet_field = "creator"
     list_display = ("id", "short_name", "status", "members", "round", "amount", "paid", "made_by", "created_at")
-    list_filter = (GroupStatus,)
+    list_filter = (GroupStatus, Life)
     searches: ClassVar = (
         number("group id", "pk"),
         address(f"address of a token, or of a member (its newest {NEWEST})", _with_member_or_token, ("-number",)),
@@ -200,7 +210,7 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
         ("Cache", {
             "fields": (
                 "modified_ledger", "synced_ledger", "changed_at", "revision", "synced_at", "live_until_ledger",
-                "unreadable_since",
+                "history_live_until_ledger", "unreadable_since",
             ),
         }),
         ("Raw entries", {"fields": ("raw_entry", "raw_metadata"), "classes": ("collapse",)}),

@@ -6,15 +6,14 @@ the schema describes; tests/groups/test_documents.py compares both, field by fie
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import Final
 
 import psycopg
 from django.db import connection
-from psycopg.pq import DiagnosticField, ExecStatus
 
 from ajo.cache import Document, Freshness
+from ajo.database.prepared import Prepared
 from groups.computed import DAY, MAX_FREQUENCY
 
 SECOND: Final = "'1 second'"
@@ -70,14 +69,11 @@ SELECT g.id, CASE WHEN g.unreadable_since IS NULL THEN row_to_json(body)::text E
   g.synced_ledger FROM groups_group g
 JOIN groups_user c ON c.id = g.creator_id LEFT JOIN groups_token t ON t.address = g.token_address,
 LATERAL ({_BODY}) body WHERE g.id = """
-_WITH_FRESHNESS: Final = f"""
+_WITH_FRESHNESS: Final = Prepared(f"""
 SELECT replace(c.era::text, '-', ''), c.ledger, extract(epoch FROM c.heard_at)::float8,
   extract(epoch FROM now())::float8, d.body, d.revision, d.synced_ledger
 FROM (SELECT era, ledger, heard_at FROM soroban_checkpoint ORDER BY id LIMIT 1) c JOIN ({_DOCUMENTS} $1) d ON true
-"""
-# Planning it takes three times as long as running it. Its name tells its text, so that no other statement can be meant.
-_NAME: Final = f"ajo_{hashlib.sha256(_WITH_FRESHNESS.encode()).hexdigest()[:24]}".encode()
-NOT_PREPARED: Final = b"26000"  # SQLSTATE
+""")
 
 
 def group_documents(ids: Iterable[int]) -> dict[int, Document]:
@@ -92,23 +88,16 @@ def group_documents(ids: Iterable[int]) -> dict[int, Document]:
 
 def prepare(session: psycopg.Connection) -> None:
     """Once for a session that `fresh_document` will be asked of. Raises psycopg.Error."""
-    session.pgconn.prepare(_NAME, _WITH_FRESHNESS.encode())  # behind a pooler it may have been done for another
+    _WITH_FRESHNESS.prepare(session)
 
 
 def fresh_document(session: psycopg.Connection, group_id: int) -> tuple[Freshness, Document] | None:
     """One group's body and how fresh the tables are, of one snapshot; None without a row, or before the first sync.
 
-    By libpq alone: psycopg's cursors take half as long again as the statement. Raises psycopg.Error.
+    Raises psycopg.Error.
     """
-    libpq, group = session.pgconn, [str(group_id).encode()]
-    found = libpq.exec_prepared(_NAME, group)
-    if found.error_field(DiagnosticField.SQLSTATE) == NOT_PREPARED:  # a pooler has given another of its sessions
-        prepare(session)
-        found = libpq.exec_params(_WITH_FRESHNESS.encode(), group)
-    if found.status != ExecStatus.TUPLES_OK:
-        raise psycopg.DatabaseError(found.error_message.decode(errors="replace"))
-    if not found.ntuples:
+    rows = _WITH_FRESHNESS.rows(session, str(group_id))
+    if not rows:
         return None
-    era, ledger, heard_at, asked_at, body, revision, synced_ledger = (found.get_value(0, at) or b"" for at in range(7))
-    fresh = Freshness(era.decode(), int(ledger), float(heard_at or 0), float(asked_at))
-    return fresh, Document(body, int(revision), int(synced_ledger))
+    era, ledger, heard_at, asked_at, body, revision, synced_ledger = rows[0]
+    return Freshness(era, ledger, heard_at or 0.0, asked_at), Document(body.encode(), revision, synced_ledger)

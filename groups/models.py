@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models.functions import Now, Upper
+from django.db.models.functions import Least, Now, Upper
 
 from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, U64_MAX, AddressField, I128Field, U64Field, in_range
 
@@ -111,6 +111,9 @@ class GroupQuerySet(models.QuerySet["Group"]):
         return self.select_related("creator", "token")
 
 
+FIRST_END = Least("live_until_ledger", "history_live_until_ledger")  # passes over what is not known
+
+
 class Group(models.Model):
     """One savings group, equal to the contract's entries at `synced_ledger`."""
 
@@ -177,13 +180,17 @@ class Group(models.Model):
     )
     synced_at = models.DateTimeField(db_default=Now(), help_text="By the database's clock.")
     live_until_ledger = models.BigIntegerField(
-        null=True, help_text="When the GROUP entry is archived; 0: archived or unknown."
+        null=True, help_text="When the first of its GROUP and METADATA entries is archived; 0: archived or unknown."
+    )
+    history_live_until_ledger = models.BigIntegerField(
+        null=True, help_text="Likewise its PAYOUT, REFUND, REFREQ and open rounds' CONTRIB entries, by the deep sweep."
     )
     unreadable_since = models.DateTimeField(
         null=True, help_text="When its entries became such as this version cannot read: the row says what was before."
     )
 
     objects = GroupQuerySet.as_manager()
+    first_end: ClassVar = FIRST_END
 
     class Meta:
         constraints: ClassVar = [
@@ -220,7 +227,7 @@ class Group(models.Model):
             models.Index(models.F("id") + 0, "contribution_amount", name="grp_id_amount"),
             models.Index(fields=["member_count", "id", "contribution_amount"], name="grp_member_amount"),
             models.Index(fields=["changed_at"], name="grp_changed_at"),
-            models.Index(fields=["live_until_ledger"], name="grp_live"),
+            models.Index(FIRST_END, name="grp_first_end"),
             GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="grp_name_trgm"),
         ]
 

@@ -15,7 +15,7 @@ from ajo.soroban.binding import entries as on_chain
 from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey, Key, MetadataKey, RefundRequestKey
-from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, in_halves
+from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, first_end, in_halves
 from ajo.soroban.errors import NodeLagging
 
 T = TypeVar("T")
@@ -113,18 +113,18 @@ class GroupReader:
         found = answer.found
         if request is None and keys.refund_request in found:
             return None
-        entry = found[keys.group]
+        entry, texts = found[keys.group], found.get(keys.metadata)
         return GroupReading(
             ledger=answer.ledger,
             group=group,
-            group_xdr=entry.xdr,
+            group_xdr=entry["xdr"],
             metadata=metadata,
-            metadata_xdr=found[keys.metadata].xdr if metadata else "",
+            metadata_xdr=texts["xdr"] if texts and metadata else "",
             refund_request=request,
-            refund_request_xdr=found[keys.refund_request].xdr if request else "",
+            refund_request_xdr=found[keys.refund_request]["xdr"] if request else "",
             paid=frozenset(member for member, key in keys.contributions if key in found),
-            modified_ledger=max(found[key].last_modified for key in keys.all if key in found),
-            live_until=entry.live_until,
+            modified_ledger=max(found[key]["lastModifiedLedgerSeq"] for key in keys.all if key in found),
+            live_until=first_end(entry.get("liveUntilLedgerSeq"), texts.get("liveUntilLedgerSeq") if texts else None),
         )
 
     def _group(self, group_id: int, answer: Entries) -> on_chain.Group | None:
@@ -135,7 +135,7 @@ class GroupReader:
         group = self._decoded(key, group_id, answer, on_chain.Group)
         if group and (group.id != group_id or len(set(group.members)) > MAX_MEMBERS):
             reason = f"the entry of group {group_id} says it is group {group.id} with {len(group.members)} members"
-            self._result.undecoded.append(Undecoded(key, group_id, answer.found[key].xdr, reason, answer.ledger))
+            self._result.undecoded.append(Undecoded(key, group_id, answer.found[key]["xdr"], reason, answer.ledger))
             return None
         return group
 
@@ -150,11 +150,11 @@ class GroupReader:
         if entry is None:
             return None
         try:
-            decoded = decode_entry(entry.xdr)
+            decoded = decode_entry(entry["xdr"])
             if not isinstance(decoded.value, kind) or decoded.key.to_xdr(decoded.contract) != key:
                 raise DecodeError("the entry is not the one that its key names")
         except DecodeError as failure:
-            self._result.undecoded.append(Undecoded(key, group_id, entry.xdr, str(failure), answer.ledger))
+            self._result.undecoded.append(Undecoded(key, group_id, entry["xdr"], str(failure), answer.ledger))
             return None
         return decoded.value
 

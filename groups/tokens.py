@@ -41,7 +41,7 @@ def read_tokens(client: SorobanClient, at_least: int) -> list[Token]:
         for key, token in part:
             token.read_ledger = answer.ledger
             if entry := answer.found.get(key):
-                _describe(token, entry.xdr)
+                _describe(token, entry["xdr"])
     return unread
 
 

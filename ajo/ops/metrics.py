@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from redis import Redis, RedisError
 
 from ajo.ops.health import redis_problems
-from ajo.ops.lives import archived, near_end
+from ajo.soroban.lives import archived, near_end
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
 from ajo.soroban.nodes import node_names
 from groups.models import Group, Token
@@ -121,11 +121,13 @@ def _from_database() -> Iterator[Metric]:
     yield GaugeMetricFamily("ajo_halted", "Whether the sync waits for a person.", bool(checkpoint.refusal))
     yield GaugeMetricFamily("ajo_groups", "Groups that the contract has made.", checkpoint.group_count)
     for name, which, text in (
-        ("near_end", near_end(known), "Entries that are archived within a week unless somebody extends them."),
-        ("archived", archived(known), "Entries that are archived, or whose end the node does not know."),
+        ("near_end", near_end, "With an entry that is archived within a week unless somebody extends its life."),
+        ("archived", archived, "With an entry that is archived, or whose end the node does not know."),
     ):
-        number = sum(table.filter(which).count() for table in (Group.objects, Checkpoint.objects))
-        yield GaugeMetricFamily(f"ajo_entries_{name}", text, number)
+        gauge = GaugeMetricFamily(f"ajo_{name}", text, labels=["of"])
+        gauge.add_metric(["groups"], which(Group.objects.all(), known).count())
+        gauge.add_metric(["contract"], which(Checkpoint.objects.all(), known).count())
+        yield gauge
 
 
 def _nodes() -> Iterator[Metric]:

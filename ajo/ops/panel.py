@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.conf import settings
 from django.db.models import DurationField, ExpressionWrapper, F, QuerySet
 from django.db.models.functions import Now
 
-from ajo.ops.lives import archived, near_end
+from ajo.soroban.lives import archived, near_end
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
 from ajo.staff.display import list_address, short, visible
 from groups.models import Group, Token
@@ -51,11 +52,13 @@ def panel() -> list[Fact]:
         _run(SyncRun.Kind.SYNC),
         _run(SyncRun.Kind.SWEEP),
         _run(SyncRun.Kind.DEEP_SWEEP),
-        _some("Tokens of which less is held than owed", Token.objects.short()),
+        _some("Tokens of which less is held than owed", Token.objects.short(), {"solvency": "short"}),
         _some("Gaps in history", HistoryGap.objects.all()),
         _some("Undecoded entries", UndecodedEntry.objects.all()),
-        _some("Groups archived within a week", Group.objects.filter(near_end(checkpoint.chain_ledger))),
-        _some("Groups archived", Group.objects.filter(archived(checkpoint.chain_ledger))),
+        _some(
+            "Groups archived within a week", near_end(Group.objects.all(), checkpoint.chain_ledger), {"life": "ends"}
+        ),
+        _some("Groups archived", archived(Group.objects.all(), checkpoint.chain_ledger), {"life": "archived"}),
         Fact("Drift that sweeps found", ", ".join(f"{kind} {found}" for kind, found in checkpoint.drift.items())),
     ]
 
@@ -80,8 +83,8 @@ def _run(kind: SyncRun.Kind) -> Fact:
     return Fact(f"Last {kind.label.lower()}", f"{last.get_outcome_display().lower()}{ended}{why}", failed, address)
 
 
-def _some(name: str, rows: QuerySet[Any]) -> Fact:
+def _some(name: str, rows: QuerySet[Any], within: Mapping[str, str] | None = None) -> Fact:
     """How many there are, as far as anyone counts."""
     found = len(rows.values_list("pk")[: MANY + 1])
     text = f"more than {MANY}" if found > MANY else str(found)
-    return Fact(name, text, alarm=found > 0, address=list_address(rows.model, {}))
+    return Fact(name, text, alarm=found > 0, address=list_address(rows.model, within or {}))

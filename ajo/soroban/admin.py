@@ -42,6 +42,9 @@ class OfGroup:
         return text if OfGroup.group_model is None else display.page_of(OfGroup.group_model, row.group_id, text)
 
 
+ENDS = ("instance_ledger", "live_until_ledger", "code_live_until_ledger")
+
+
 @admin.register(Checkpoint)
 class CheckpointAdmin(ReadOnlyAdmin):
     list_display = ("contract", "network_passphrase", "ledger", "chain_ledger", "heard_at", "is_loaded", "halted")
@@ -54,7 +57,7 @@ class CheckpointAdmin(ReadOnlyAdmin):
         ("Network", {"fields": ("chain_ledger", "chain_closed_at", "heard_at")}),
         (
             "Contract",
-            {"fields": ("admin", "paused", "group_count", "wasm_hash", "instance_ledger", "live_until_ledger")},
+            {"fields": ("admin", "paused", "group_count", "wasm_hash", *ENDS)},
         ),
         ("Raw entry", {"fields": ("instance",), "classes": ("collapse",)}),
     )

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Final, TypeVar
+from operator import itemgetter
+from typing import Annotated, Final, NotRequired, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, Field
+from typing_extensions import TypedDict
 
 from ajo.soroban.errors import NodeLagging, RpcInvalidAnswer, RpcTooMuch
 from ajo.soroban.transport import MAX_U32, Answer, Form, Transport, storable
@@ -38,13 +40,24 @@ class Network(Form):
     protocol_version: int
 
 
-class LedgerEntry(Form):
-    """`live_until` 0 or None: archived or unknown, never "deleted"."""
+class LedgerEntry(TypedDict):
+    """As the RPC gives it: a sweep reads so many that a model of each would take longer than all that is done with it.
+
+    `liveUntilLedgerSeq` 0 or none: archived or unknown, never "deleted".
+    """
 
     key: str
     xdr: str
-    last_modified: U32 = Field(alias="lastModifiedLedgerSeq")
-    live_until: U32 | None = Field(default=None, alias="liveUntilLedgerSeq")
+    lastModifiedLedgerSeq: U32
+    liveUntilLedgerSeq: NotRequired[U32 | None]
+
+
+_WRITTEN: Final = itemgetter("lastModifiedLedgerSeq")
+
+
+def first_end(one: int | None, other: int | None) -> int | None:
+    """Of two ledgers at which an entry is archived; None: the node does not say."""
+    return other if one is None or (other is not None and other < one) else one
 
 
 class _Entries(Form):
@@ -160,12 +173,12 @@ class SorobanClient:
             raise ValueError(f"getLedgerEntries takes at most {MAX_KEYS} keys, none of them twice")
 
         def read(answer: _Entries) -> Entries:
-            found = {entry.key: entry for entry in answer.entries or ()}
+            found = {entry["key"]: entry for entry in answer.entries or ()}
             if len(found) != len(answer.entries or ()) or not wanted.issuperset(found):
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that was not asked for, or one twice")
-            if any(entry.last_modified > answer.latest_ledger for entry in found.values()):
+            if max(map(_WRITTEN, found.values()), default=0) > answer.latest_ledger:
                 raise RpcInvalidAnswer("getLedgerEntries: an entry from after its own ledger")
-            if not (only_compared or all(XDR.fullmatch(entry.xdr) for entry in found.values())):
+            if not (only_compared or all(XDR.fullmatch(entry["xdr"]) for entry in found.values())):
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that is not base64")
             return Entries(answer.latest_ledger, found)
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Least, Now
 
 from ajo.soroban.fields import U32_MAX, U64_MAX, AddressField, U64Field, in_range
 
@@ -21,6 +21,10 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
     def current(self) -> Checkpoint | None:
         """The one checkpoint: a database follows one contract on one network."""
         return self.order_by("id").first()
+
+    def chain_ledger(self) -> int:
+        """The network's newest ledger, as last heard; 0: not yet."""
+        return int(self.order_by("id").values_list("chain_ledger", flat=True).first() or 0)
 
     def advance(self, checkpoint: Checkpoint, **values: object) -> bool:
         """Move the cursor by compare-and-set: False if another pass has moved it since `checkpoint` was read."""
@@ -61,6 +65,9 @@ class Checkpoint(models.Model):
     live_until_ledger = models.BigIntegerField(
         null=True, help_text="When the instance entry is archived; 0: archived or unknown."
     )
+    code_live_until_ledger = models.BigIntegerField(
+        null=True, help_text="Likewise the contract's code, as a deep sweep saw it."
+    )
     rebuilt_to = models.BigIntegerField(
         default=0, help_text="A rebuild has done the groups up to this id; 0: none is on."
     )
@@ -76,6 +83,7 @@ class Checkpoint(models.Model):
     )
 
     objects = CheckpointQuerySet.as_manager()
+    first_end: ClassVar = Least("live_until_ledger", "code_live_until_ledger")
 
     class Meta:
         constraints: ClassVar = [

@@ -50,9 +50,9 @@ words = _search(r"(?s).{3,}", str)  # a trigram index needs three characters
 
 
 class Choice(SimpleListFilter):
-    """A filter with a few choices, each of them the beginning of an index."""
+    """A filter with a few choices: look-ups, each of them the beginning of an index, or a function of the rows."""
 
-    options: ClassVar[Mapping[str, tuple[str, Mapping[str, object]]]]
+    options: ClassVar[Mapping[str, tuple[str, Mapping[str, object] | Callable[[Rows], Rows]]]]
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
         return [(value, label) for value, (label, _) in self.options.items()]
@@ -63,7 +63,8 @@ class Choice(SimpleListFilter):
             return queryset
         if value not in self.options:
             raise IncorrectLookupParameters
-        return queryset.filter(**self.options[value][1])
+        which = self.options[value][1]
+        return which(queryset) if callable(which) else queryset.filter(**which)
 
 
 class KeysetChangeList(ChangeList):

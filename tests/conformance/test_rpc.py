@@ -83,8 +83,8 @@ def test_entries_come_in_one_snapshot_without_the_missing_ones(node: Node) -> No
     there, missing = InstanceKey().to_xdr(node.native), InstanceKey().to_xdr(StrKey.encode_contract(b"\7" * 32))
     answer = node.client.get_entries([missing, there])
     assert list(answer.found) == [there]
-    assert answer.ledger >= answer.found[there].last_modified > 0
-    entry = token_metadata(answer.found[there].xdr)
+    assert answer.ledger >= answer.found[there]["lastModifiedLedgerSeq"] > 0
+    entry = token_metadata(answer.found[there]["xdr"])
     assert (entry.name, entry.decimals, entry.is_asset_contract) == ("native", 7, True)
 
 

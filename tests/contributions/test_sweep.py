@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection, transaction
 from pytest_django import Settings
 
-from ajo.database.ahead import asked_ahead
-from ajo.soroban.binding.keys import GroupKey
+from ajo.database.prepared import Prepared
+from ajo.soroban.binding.keys import ContribKey, GroupKey, MetadataKey, PayoutKey, RefundRequestKey, code_key
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError, RpcInvalidAnswer, RpcRejected, RpcTooMuch
+from ajo.soroban.lives import archived, near_end
 from ajo.soroban.models import Checkpoint, SyncRun, UndecodedEntry
 from ajo.soroban.sandbox.rpc_error import RpcError
 from ajo.soroban.sandbox.sandbox import Sandbox
@@ -22,9 +23,12 @@ from contributions.sweep import sweep_groups
 from contributions.tasks import sweep
 from groups.models import Group
 from tests.following import assert_equal, catch_up, make_groups
-from tests.histories import wallets
+from tests.histories import DAY, wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+ECHO = Prepared("SELECT $1::text, NULL, 7")
+NOWHERE = Prepared("SELECT * FROM nowhere WHERE $1 = ''")
 
 
 def allow(sandbox: Sandbox, keys: int) -> None:
@@ -37,6 +41,15 @@ def allow(sandbox: Sandbox, keys: int) -> None:
         return answer(method, params)
 
     sandbox.rpc.call = call  # type: ignore[method-assign]
+
+
+def extend(sandbox: Sandbox, key: str, until: int) -> None:
+    """Give an entry another end, as anybody on a network can."""
+    name = base64.b64decode(key)
+    with sandbox.chain.store.ledger():
+        stored = sandbox.chain.store.entry(name)
+        assert stored is not None
+        sandbox.chain.store.put_entry(name, replace(stored, live_until=until))
 
 
 @pytest.mark.parametrize("sweep", [sweep_groups, sweep_deep])
@@ -72,17 +85,58 @@ def test_the_ends_of_entries_are_followed_though_nothing_else_changes(
     make_groups(sandbox, 3)
     catch_up(client_of_chain)
     before = dict(Group.objects.values_list("id", "revision"))
-    with sandbox.chain.store.ledger():
-        for group_id, until in ((1, sandbox.chain.latest - 1), (2, 9_999_999)):
-            key = base64.b64decode(GroupKey(group_id).to_xdr(sandbox.contract))
-            stored = sandbox.chain.store.entry(key)
-            assert stored is not None
-            sandbox.chain.store.put_entry(key, replace(stored, live_until=until))
+    extend(sandbox, GroupKey(1).to_xdr(sandbox.contract), sandbox.chain.latest - 1)
+    extend(sandbox, GroupKey(2).to_xdr(sandbox.contract), 9_999_999)
     kept = Group.objects.get(pk=3).live_until_ledger
     list(sweep_groups(lambda read: read(client_of_chain)))
     assert dict(Group.objects.values_list("id", "live_until_ledger")) == {1: 0, 2: 9_999_999, 3: kept}
     assert dict(Group.objects.values_list("id", "revision")) == before
     assert Checkpoint.objects.get().drift_total == 0
+
+
+def test_a_group_ends_with_the_first_of_its_entries(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    """Breaks where only the GROUP entry's end is looked at: texts, votes and payments would be archived unseen."""
+    first, second = wallets(2)
+    chain, contract = sandbox.chain, sandbox.contract
+    for wallet in (first, second):
+        chain.fund(wallet)
+    make_groups(sandbox, 1)
+    chain.call(first, "set_group_metadata", 1, b"Name", b"", b"")
+    chain.call(second, "join_group", second, 1)
+    for wallet in (first, second):
+        chain.call(wallet, "contribute", wallet, 1)
+    chain.close_ledger()
+    chain.advance(2 * DAY)
+    for fn, *arguments in (("execute_payout", 1), ("contribute", second, 1)):
+        assert chain.call(second, fn, *arguments).error is None
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    paid = [ContribKey(1, *each) for each in ((1, first), (1, second), (2, second))]
+    for number, key in enumerate((GroupKey(1), MetadataKey(1), *paid, PayoutKey(1, first))):
+        extend(sandbox, key.to_xdr(contract), 9_999_999 - number)
+    code = code_key(Checkpoint.objects.get().wasm_hash)
+    extend(sandbox, code, 7_777_777)
+    list(sweep_groups(lambda read: read(client_of_chain)))
+    assert Group.objects.get().live_until_ledger == 9_999_998
+    list(sweep_deep(lambda read: read(client_of_chain)))
+    assert Group.objects.values_list("live_until_ledger", "history_live_until_ledger").get() == (9_999_998, 9_999_994)
+    assert Checkpoint.objects.get().code_live_until_ledger == 7_777_777
+
+    chain.close_ledger()
+    chain.advance(8 * DAY)
+    assert chain.call(first, "request_refund", first, 1).error is None
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    extend(sandbox, RefundRequestKey(1).to_xdr(contract), chain.latest - 1)
+    for found, wanted in ((archived, 0), (near_end, 0)):
+        assert found(Group.objects.all(), chain.latest).count() == wanted
+    list(sweep_deep(lambda read: read(client_of_chain)))
+    assert list(archived(Group.objects.all(), chain.latest)) == [Group(id=1)]
+    extend(sandbox, RefundRequestKey(1).to_xdr(contract), chain.latest + 5)
+    extend(sandbox, code, chain.latest + 5)
+    list(sweep_deep(lambda read: read(client_of_chain)))
+    assert list(near_end(Group.objects.all(), chain.latest)) == [Group(id=1)]
+    assert near_end(Checkpoint.objects.all(), chain.latest).exists()
 
 
 def test_a_row_that_is_newer_than_the_answer_or_missing(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
@@ -116,10 +170,33 @@ def test_a_node_that_fails_while_postgresql_answers_leaves_the_connection_fit_fo
 
 
 def test_a_statement_that_fails_is_a_database_error_of_django() -> None:
-    with pytest.raises(DatabaseError, match="nowhere"), asked_ahead("SELECT * FROM nowhere WHERE $1 = ''", "") as rows:
-        rows()
-    with asked_ahead("SELECT $1, NULL", "Ẹ") as rows:
-        assert rows() == [["Ẹ".encode(), None]]
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match="nowhere"), NOWHERE.asked_ahead("") as rows:
+            rows()
+        with ECHO.asked_ahead("Ẹ") as rows:
+            assert rows() == [("Ẹ", None, 7)]
+
+
+def test_a_statement_is_planned_once_and_taught_to_a_session_that_does_not_know_it() -> None:
+    """Behind a pooler the next session is another: breaks where the statement is not prepared again."""
+
+    def known() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT $1%%7'")
+            return int(cursor.fetchone()[0])
+
+    for known_before in (0, 1, 0):
+        if not known_before:
+            connection.cursor().execute("DEALLOCATE ALL")
+        assert known() == known_before
+        with ECHO.asked_ahead("a") as rows:
+            assert rows() == [("a", None, 7)]
+        assert known() == 1
+    connection.cursor().execute("DEALLOCATE ALL")
+    with transaction.atomic():  # which a statement that is not known would end
+        with ECHO.asked_ahead("b") as rows:
+            assert rows() == [("b", None, 7)]
+        assert Group.objects.count() == 0
 
 
 def test_what_is_no_base64_is_drift_to_no_sweep(

@@ -99,8 +99,9 @@ def test_it_says_what_the_tables_know(client: Client, settings: LazySettings) ->
     expected = {
         ("ajo_ledger",): 90, ("ajo_chain_ledger",): 100, ("ajo_lag_ledgers",): 10, ("ajo_drift_total", "metadata"): 3,
         ("ajo_drift_total", "state"): 0, ("ajo_drift_total", "history"): 0,
-        ("ajo_gaps",): 1, ("ajo_undecoded_entries",): 1, ("ajo_halted",): 0, ("ajo_entries_near_end",): 1,
-        ("ajo_entries_archived",): 0, ("ajo_rpc_node_up", "1: one.example"): 0,
+        ("ajo_gaps",): 1, ("ajo_undecoded_entries",): 1, ("ajo_halted",): 0,
+        ("ajo_near_end", "contract"): 1, ("ajo_near_end", "groups"): 0,
+        ("ajo_archived", "contract"): 0, ("ajo_archived", "groups"): 0, ("ajo_rpc_node_up", "1: one.example"): 0,
         ("ajo_rpc_node_up", "2: two.example"): 1,
         ("ajo_rpc_node_failures", "1: one.example"): 2, ("ajo_up", "postgresql"): 1, ("ajo_up", "cache"): 1,
     }  # fmt: skip

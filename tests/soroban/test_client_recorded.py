@@ -114,9 +114,9 @@ def check_answer(answer: Any, result: dict[str, Any]) -> None:
         )
         assert f"{answer.latest_closed_at.timestamp():.0f}" == result["latestLedgerCloseTime"]
     elif "entries" in result:
-        assert {key: (e.xdr, e.last_modified, e.live_until) for key, e in answer.found.items()} == {
-            e["key"]: (e["xdr"], e["lastModifiedLedgerSeq"], e.get("liveUntilLedgerSeq")) for e in result["entries"]
-        }
+        assert {
+            key: (e["xdr"], e["lastModifiedLedgerSeq"], e.get("liveUntilLedgerSeq")) for key, e in answer.found.items()
+        } == {e["key"]: (e["xdr"], e["lastModifiedLedgerSeq"], e.get("liveUntilLedgerSeq")) for e in result["entries"]}
     elif "passphrase" in result:
         assert (answer.passphrase, answer.protocol_version) == (result["passphrase"], result["protocolVersion"])
     else:

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from ajo.checks import SANDBOX_PASSPHRASE
 from ajo.soroban.fields import I128_MAX, I128_MIN
+from ajo.soroban.lives import NEAR_END
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
 from ajo.staff.display import money, said, visible
 from contributions.models import Contribution
@@ -211,6 +212,19 @@ def test_the_front_page_says_how_the_chain_is_followed(staff: Client) -> None:
         assert fact in page
     assert [sql for sql in queries(staff, "/admin/") if "COUNT(" in sql.upper()] == []
     assert account(1) not in page
+
+
+def test_groups_with_an_entry_near_its_end_are_counted_and_listed(staff: Client) -> None:
+    Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, chain_ledger=70)
+    fill(5)
+    ends = ((None, None), (69, 500), (10**7, 0), (71, None), (None, 70 + NEAR_END))
+    for group, (state, history) in zip(Group.objects.order_by("id"), ends, strict=True):
+        Group.objects.filter(pk=group.pk).update(live_until_ledger=state, history_live_until_ledger=history)
+    page = staff.get("/admin/").content.decode()
+    for life, name in (("archived", "Groups archived"), ("ends", "Groups archived within a week")):
+        assert "2 rows on this page" in text(staff, pages.table(Group, life=life))
+        assert f"{name} 2" in text(staff, "/admin/")
+        assert f'{pages.table(Group, life=life)}"' in page
 
 
 def test_a_token_of_which_less_is_held_than_owed_is_shown(staff: Client) -> None:

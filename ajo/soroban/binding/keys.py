@@ -1,6 +1,6 @@
 """Ledger keys of the contract, and of tokens, ↔ small dataclasses (CHAIN §1.1).
 
-All of them are ContractData keys of persistent durability; the instance key stands for the contract's own entry.
+All but the code's are ContractData keys of persistent durability; the instance key is that of the contract's own entry.
 """
 
 from binascii import b2a_base64
@@ -14,6 +14,7 @@ from ajo.soroban.binding.codec import SYMBOL, VEC, Codec, DecodeError, b64, coun
 from ajo.soroban.binding.structs import address, codecs_of, u32, u64
 
 CONTRACT_DATA: Final = LedgerEntryType.CONTRACT_DATA.value.to_bytes(4, "big")
+CONTRACT_CODE: Final = LedgerEntryType.CONTRACT_CODE.value.to_bytes(4, "big")
 PERSISTENT: Final = ContractDataDurability.PERSISTENT.value.to_bytes(4, "big")
 _INSTANCE: Final = codec.tag(SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE)
 _KINDS: Final[dict[str, type["Key"]]] = {}
@@ -96,6 +97,11 @@ def numbered_keys(kind: type[GroupKey | MetadataKey], contract: str, numbers: It
     """What `to_xdr` gives for keys of one kind that differ in their number only: a sweep needs thousands."""
     head = kind(0).encode(contract)[: -8 - len(PERSISTENT)]
     return [b2a_base64(head + number.to_bytes(8, "big") + PERSISTENT, newline=False).decode() for number in numbers]
+
+
+def code_key(wasm_hash: str) -> str:
+    """Base64 LedgerKey of a contract's code, by its hash in hex."""
+    return b64(CONTRACT_CODE + bytes.fromhex(wasm_hash))
 
 
 def read_key(raw: bytes, at: int) -> tuple[Key, int]:

@@ -6,6 +6,7 @@ its ledgers' close times (unix seconds); a clock may set them, and tests move th
 
 import hashlib
 import threading
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from ajo.soroban.binding.codec import b64
 from ajo.soroban.binding.entries import Balance, Instance
 from ajo.soroban.binding.functions import FUNCTIONS, decode_result, encode_args
-from ajo.soroban.binding.keys import BalanceKey, InstanceKey, Key
+from ajo.soroban.binding.keys import BalanceKey, InstanceKey, Key, code_key
 from ajo.soroban.sandbox import network, token
 from ajo.soroban.sandbox.env import CallFailed, Failure, State, StateKey, encode
 from ajo.soroban.sandbox.host import Contracts, Outcome, invoke
@@ -198,6 +199,9 @@ class Chain:
         """An entry that exists keeps its life: writing never extends it."""
         raw, entry = encode(owner, key, value)
         self.put_entry(sequence, raw, b64(entry))
+        if isinstance(value, Instance) and value.wasm_hash:  # its code is installed with it, here without bytes
+            code = b64decode(code_key(value.wasm_hash))
+            self.put_entry(sequence, code, b64(code[:4] + bytes(4) + code[4:] + bytes(4)))
 
     def put_entry(self, sequence: int, key: bytes, xdr: str) -> None:
         """One entry as of a ledger, by LedgerKey bytes and base64 LedgerEntryData."""
