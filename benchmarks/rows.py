@@ -58,7 +58,7 @@ GROUP_COLUMNS = (
     "id, name, description, rules, creator_id, token_address, contribution_amount, cycle_duration, grace_period,"
     " penalty_rate, insurance_rate_bps, max_members, member_count, current_round, payout_index, contributions_received,"
     " status, created_at, round_started_at, entry_xdr, metadata_xdr, modified_ledger, synced_ledger, changed_at,"
-    " revision, verified_round, live_until_ledger"
+    " revision, verified_round, unproven_rows, live_until_ledger"
 )
 HISTORY_COLUMNS = "group_id, user_id, round, amount, tx_hash, event_id, ledger, created_at"
 
@@ -78,7 +78,7 @@ def _groups(count: int) -> Iterator[str]:
         yield (
             f"{n}\t{name}\tWhat we save for together\tPay on time\t{member(n, 0, users)}\t{TOKENS[n % 4]}\t"
             f"{n * 1000}\t604800\t86400\t5\t100\t{places}\t{MEMBERS}\t1\t0\t{MEMBERS}\t{status}\t{at}\t{at}\t"
-            f"{XDR}{n:012d}\t{n:012d}\t{n}\t{LEDGER}\t{at}\t1\t0\t{LIVE_UNTIL}"
+            f"{XDR}{n:012d}\t{n:012d}\t{n}\t{LEDGER}\t{at}\t1\t0\t0\t{LIVE_UNTIL}"
         )
 
 

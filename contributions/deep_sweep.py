@@ -93,7 +93,10 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     for proof in proofs:
         wrong = [row for model, _ in HISTORY for row in unproven(proof, model)]
         # younger ones may be proven by now
-        counts["unproven"] += sum(row.ledger is None or row.ledger <= proof.ledger for row in wrong)
+        found = sum(row.ledger is None or row.ledger <= proof.ledger for row in wrong)
+        counts["unproven"] += found
+        if found != proof.group.unproven_rows:
+            Group.objects.filter(pk=proof.group.pk).update(unproven_rows=found)
 
 
 def unproven(proof: Proof, model: type[HistoryRow]) -> list[HistoryRow]:

@@ -129,7 +129,7 @@ def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuil
 
 def _shown(ids: list[int]) -> dict[int, tuple[object, ...]]:
     """What the rows show, without what only says when they were read."""
-    hidden = {"synced_ledger", "synced_at", "changed_at", "revision", "verified_round"}
+    hidden = {"synced_ledger", "synced_at", "changed_at", "revision", "verified_round", "unproven_rows"}
     names = [f.attname for f in Group._meta.concrete_fields if f.attname not in hidden]
     return {row[0]: row for row in Group.objects.filter(id__in=ids).values_list(*names)}
 
@@ -144,6 +144,7 @@ def _put_right(proofs: list[Proof]) -> dict[str, int]:
     replay(ContractEvent.objects.filter(group_id__in=ids))
     _remove_unproven(proofs)  # the log may be wrong too
     write_missing(proofs)
+    Group.objects.filter(id__in=ids).unproven().update(unproven_rows=0)
     counts = {f"{name}_removed": number for name, number in removed.items()}
     for model, name in HISTORY:
         counts[f"{name}_added"] = model.objects.filter(group_id__in=ids).count() - left[name]

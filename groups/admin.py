@@ -168,6 +168,12 @@ class Life(Choice):
     }
 
 
+class HistoryProof(Choice):
+    title = "history"
+    parameter_name = "history"
+    options: ClassVar = {"unproven": ("has rows that no entry proves", {"unproven_rows__gt": 0})}
+
+
 def _with_member_or_token(rows: Rows, term: str) -> Rows:
     """Groups that collect this token, else the newest that this wallet belongs to; a creator is the first member.
 
@@ -183,7 +189,7 @@ def _with_member_or_token(rows: Rows, term: str) -> Rows:
 class GroupAdmin(OfWallet, ReadOnlyAdmin):
     wallet_field = "creator"
     list_display = ("id", "short_name", "status", "members", "round", "amount", "paid", "made_by", "created_at")
-    list_filter = (GroupStatus, Life)
+    list_filter = (GroupStatus, Life, HistoryProof)
     searches: ClassVar = (
         number("group id", "pk"),
         address(f"address of a token, or of a member (its newest {NEWEST})", _with_member_or_token, ("-number",)),
@@ -210,7 +216,7 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
         ("Cache", {
             "fields": (
                 "modified_ledger", "synced_ledger", "changed_at", "revision", "synced_at", "live_until_ledger",
-                "history_live_until_ledger", "unreadable_since",
+                "history_live_until_ledger", "unproven_rows", "unreadable_since",
             ),
         }),
         ("Raw entries", {"fields": ("raw_entry", "raw_metadata"), "classes": ("collapse",)}),

@@ -102,6 +102,10 @@ class GroupQuerySet(models.QuerySet["Group"]):
         """Active and not full: what join_group() would take."""
         return self.filter(is_joinable=True)
 
+    def unproven(self) -> Self:
+        """With rows of which the chain says something else, when the deep sweep last looked."""
+        return self.filter(unproven_rows__gt=0)
+
     def touch(self) -> None:
         """Note that these groups' bodies changed for another reason than their entries."""
         self.update(revision=models.F("revision") + 1, changed_at=Now())
@@ -185,6 +189,10 @@ class Group(models.Model):
     history_live_until_ledger = models.BigIntegerField(
         null=True, help_text="Likewise its PAYOUT, REFUND, REFREQ and open rounds' CONTRIB entries, by the deep sweep."
     )
+    unproven_rows = models.BigIntegerField(
+        default=0,
+        help_text="Rows of its history of which the entries say something else, or nothing; by the deep sweep.",
+    )
     unreadable_since = models.DateTimeField(
         null=True, help_text="When its entries became such as this version cannot read: the row says what was before."
     )
@@ -228,6 +236,7 @@ class Group(models.Model):
             models.Index(fields=["member_count", "id", "contribution_amount"], name="grp_member_amount"),
             models.Index(fields=["changed_at"], name="grp_changed_at"),
             models.Index(FIRST_END, name="grp_first_end"),
+            models.Index(fields=["id"], condition=models.Q(unproven_rows__gt=0), name="grp_unproven"),
             GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="grp_name_trgm"),
         ]
 

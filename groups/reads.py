@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from functools import partial
 
 from django.conf import settings
-from django.db.models.functions import Now
 
 from ajo import cache
 from ajo.soroban.client import SorobanClient
@@ -29,15 +28,6 @@ JUST_THEN = 10  # seconds that the longest of the sync's statements takes
 REFRESH_BATCH = 200  # bodies built and sent at a time
 
 
-def table_freshness() -> cache.Freshness:
-    """How fresh the tables are, by the checkpoint; read it before the rows."""
-    row = Checkpoint.objects.order_by("id").values_list("era", "ledger", "heard_at", Now()).first()
-    if row is None:
-        return cache.Freshness("", 0, 0.0)
-    era, ledger, heard_at, asked_at = row
-    return cache.Freshness(era.hex, ledger, heard_at.timestamp() if heard_at else 0.0, asked_at.timestamp())
-
-
 def nobody_asks() -> None:
     """For callers that are no client whose calls are counted."""
 
@@ -52,7 +42,7 @@ def group_answer(group_id: int, min_ledger: int = 0, admit: Callable[[], None] =
 
     answer = cache.read_through(
         _key(group_id),
-        freshness=table_freshness,
+        freshness=Checkpoint.objects.freshness,
         from_rows=lambda: group_documents([group_id]).get(group_id),
         from_chain=from_chain,
         exists=partial(_can_exist, group_id, min_ledger),
@@ -105,7 +95,7 @@ def read_group(group_id: int) -> int:
 def refresh_groups(group_ids: object) -> None:
     """Put these groups' bodies into the cache, over older ones only."""
     if now := cache.mark():
-        _refresh(now, table_freshness(), list(group_ids))  # type: ignore[call-overload]
+        _refresh(now, Checkpoint.objects.freshness(), list(group_ids))  # type: ignore[call-overload]
 
 
 def refresh_cache(since: datetime) -> None:
@@ -113,7 +103,7 @@ def refresh_cache(since: datetime) -> None:
 
     Runs after each pass's commit. What a killed pass left out, the next one finds.
     """
-    fresh = table_freshness()
+    fresh = Checkpoint.objects.freshness()
     if not fresh.era:
         return
     now = cache.mark()

@@ -15,7 +15,8 @@ from ajo.api.throttles import reads
 from ajo.api.wsgi import Handler
 from ajo.edge import Edge
 from ajo.edge.answers import said_to
-from groups.reads import refresh_groups, table_freshness
+from ajo.soroban.models import Checkpoint
+from groups.reads import refresh_groups
 from tests.api.making import make_checkpoint, make_group
 
 Answer = tuple[str, list[tuple[str, str]], bytes]
@@ -66,6 +67,6 @@ def front(django: Django) -> Iterator[Edge]:
 
 
 def fresh(ledger: int, heard_at: float | None = None) -> None:
-    era = table_freshness().era
+    era = Checkpoint.objects.freshness().era
     cache.begin(cache.Freshness(era, ledger, time.time() if heard_at is None else heard_at, time.time()))
     refresh_groups([7])

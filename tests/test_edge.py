@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import psycopg
 import pytest
 from django.utils import timezone
 from pytest_django import Settings
@@ -14,8 +15,10 @@ from ajo import cache
 from ajo.api.throttles import reads
 from ajo.cache import bodies, server, through
 from ajo.edge import Edge, application
+from ajo.edge.tables import Tables
+from ajo.soroban.models import Checkpoint
 from groups.models import Group
-from groups.reads import group_answer, refresh_cache, refresh_groups, table_freshness
+from groups.reads import group_answer, refresh_cache, refresh_groups
 from tests.api.making import make_group
 from tests.edge import Django, ask, django, fresh, front
 
@@ -167,7 +170,7 @@ def test_a_process_keeps_no_more_than_its_bounds(front: Edge, monkeypatch: pytes
 def test_what_redis_does_not_have_is_read_from_the_tables(front: Edge, django: Django, begin_another: bool) -> None:
     cache.forget_all()
     if begin_another:
-        cache.begin(table_freshness())
+        cache.begin(Checkpoint.objects.freshness())
     Group.objects.filter(pk=7).update(name="Another", revision=2)
     answer = ask(front)
     assert b"Another" in answer[2]
@@ -188,6 +191,24 @@ def test_without_redis_the_edge_answers_from_the_tables(
         assert answers == [ask(django)] * 3
     finally:
         cache.client.cache_clear()
+
+
+def test_a_session_of_the_edge_ends_after_a_while(front: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if sessions lived for ever: a server that another took over from would go on being asked."""
+    opened: list[psycopg.Connection] = []
+
+    def connect(**parameters: Any) -> psycopg.Connection:
+        opened.append(psycopg.Connection.connect(**parameters))
+        return opened[-1]
+
+    monkeypatch.setattr("ajo.edge.tables.psycopg.connect", connect)
+    tables = Tables()
+    for life, sessions in ((0.0, 1), (0.0, 2), (60.0, 3), (60.0, 3)):
+        monkeypatch.setattr("ajo.edge.tables.LIFE", life)
+        assert tables.read("7") is not None
+        assert len(opened) == sessions
+    assert [session.closed for session in opened] == [True, True, False]
+    tables.close()
 
 
 def test_the_rate_holds_over_edge_and_django(front: Edge, django: Django, settings: Settings) -> None:

@@ -16,7 +16,6 @@ from ajo.edge import Edge, application
 from ajo.soroban.models import Checkpoint
 from contributions.models import Contribution, Payout, Refund
 from groups.models import Group
-from groups.reads import table_freshness
 from tests.api.making import account, make_event, make_row
 from tests.edge import Answer, Django, ask, django, fresh, front
 
@@ -163,11 +162,11 @@ def test_a_page_of_tables_that_are_older_than_the_mark_is_not_kept(front: Edge, 
 
 
 def new_epoch() -> None:
-    cache.begin(table_freshness())
+    cache.begin(Checkpoint.objects.freshness())
 
 
 def new_era() -> None:
-    cache.begin(cache.Freshness("b" * 32, 1000, table_freshness().heard_at))
+    cache.begin(cache.Freshness("b" * 32, 1000, Checkpoint.objects.freshness().heard_at))
 
 
 @pytest.mark.parametrize("change", [another_mark, new_epoch, new_era, cache.forget_all])

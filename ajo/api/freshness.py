@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
 
 from ajo.api.problems import invalid
-from ajo.cache import Answer, Unavailable, etag, waiting_place
+from ajo.cache import Answer, Freshness, Unavailable, etag, waiting_place
 from ajo.soroban.fields import U32_MAX
 from ajo.soroban.models import Checkpoint
 
@@ -23,41 +21,22 @@ POLL = 0.1  # seconds between two looks at the checkpoint
 CACHE_CONTROL: Final = "public, max-age=1"
 
 
-@dataclass(frozen=True, slots=True)
-class Freshness:
-    """What the tables say of themselves. Read it before the rows: an older label on newer rows is right."""
-
-    ledger: int
-    chain_ledger: int
-    stale: bool
-
-    @classmethod
-    def of_tables(cls) -> Self:
-        """From the checkpoint; ledger 0 and stale before the first sync."""
-        row = Checkpoint.objects.order_by("id").values_list("ledger", "chain_ledger", "heard_at").first()
-        if row is None:
-            return cls(0, 0, True)
-        ledger, chain_ledger, heard_at = row
-        stale = heard_at is None or abs(time.time() - heard_at.timestamp()) > settings.STALE_AFTER
-        return cls(ledger, chain_ledger, stale)
-
-
 def parse_min_ledger(text: str) -> int:
     """A u32 in ASCII digits, at most AHEAD of the chain as last heard. Raises a 400, or Unavailable before any sync."""
     if not (text.isascii() and text.isdecimal()) or len(text) > 10 or int(text) > U32_MAX:
         raise invalid(min_ledger="A ledger number is expected.")
     wanted = int(text)
-    heard = Freshness.of_tables()
-    if heard.chain_ledger == 0 and wanted > 0:
+    newest = Checkpoint.objects.chain_ledger()
+    if newest == 0 and wanted > 0:
         raise Unavailable("The chain has not been heard from yet.")
-    if wanted > heard.chain_ledger + AHEAD:
-        raise invalid(min_ledger=f"The chain is at ledger {heard.chain_ledger}, as last heard.")
+    if wanted > newest + AHEAD:
+        raise invalid(min_ledger=f"The chain is at ledger {newest}, as last heard.")
     return wanted
 
 
 def tables_at_least(min_ledger: int) -> Freshness:
     """The tables' freshness once the sync has passed `min_ledger`. Raises Unavailable after WAIT seconds."""
-    fresh = Freshness.of_tables()
+    fresh = Checkpoint.objects.freshness()
     if fresh.ledger >= min_ledger:
         return fresh
     deadline = time.monotonic() + WAIT
@@ -66,7 +45,7 @@ def tables_at_least(min_ledger: int) -> Freshness:
             if time.monotonic() > deadline:
                 raise Unavailable(f"The tables are at ledger {fresh.ledger}.")
             time.sleep(POLL)
-            fresh = Freshness.of_tables()
+            fresh = Checkpoint.objects.freshness()
     return fresh
 
 

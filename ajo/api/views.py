@@ -19,7 +19,7 @@ from ajo.api.pagination import KeysetPagination
 from ajo.api.problems import invalid
 from ajo.api.rendering import JSONRenderer
 from ajo.api.throttles import ReadThrottle
-from ajo.cache import Answer
+from ajo.cache import Answer, Freshness
 
 MAX_VALUE = 1000  # characters of one query parameter: far beyond any cursor of ours
 PREFLIGHT_MAX_AGE: Final = "86400"  # seconds
@@ -42,7 +42,7 @@ class ReadViewSet(GenericViewSet[Any]):
     kept = True
 
     min_ledger = 0
-    fresh: freshness.Freshness | Answer | None = None
+    fresh: Freshness | Answer | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -12,8 +12,11 @@ from django.db import connection
 from ajo import cache
 from groups.documents import fresh_document, prepare
 
+LIFE = 60.0  # seconds of a session: a server that another took over from is asked no longer than that
 LEFT_ALONE = 1.0  # seconds that a database that failed is left alone
 BIGINT = 18  # digits that certainly fit
+
+_Session = tuple[psycopg.Connection, float]  # with when it ends, by time.monotonic
 
 
 class Tables:
@@ -24,7 +27,7 @@ class Tables:
     """
 
     def __init__(self) -> None:
-        self._idle: list[psycopg.Connection] = []
+        self._idle: list[_Session] = []
         self._opening = threading.Lock()
         self._left_alone_until = 0.0
 
@@ -36,35 +39,37 @@ class Tables:
         try:
             if (session := self._session()) is None:
                 return None
-            found = fresh_document(session, int(number))
+            found = fresh_document(session[0], int(number))
         except psycopg.Error:
             self._left_alone_until = time.monotonic() + LEFT_ALONE
             if session:
-                session.close()
+                session[0].close()
             self.close()  # after a restart all of them are dead
             return None
         self._idle.append(session)
         return found
 
-    def _session(self) -> psycopg.Connection | None:
+    def _session(self) -> _Session | None:
         """None while another one is being opened: a server that does not answer holds one thread, not all."""
         try:
-            return self._idle.pop()
+            while time.monotonic() >= (session := self._idle.pop())[1]:
+                session[0].close()
+            return session
         except IndexError:
             pass
         if not self._opening.acquire(blocking=False):
             return None
         try:
-            session = psycopg.connect(**_parameters(), autocommit=True)
-            prepare(session)
-            return session
+            opened = psycopg.connect(**_parameters(), autocommit=True)
+            prepare(opened)
+            return opened, time.monotonic() + LIFE
         finally:
             self._opening.release()
 
     def close(self) -> None:
         """End the sessions that nobody uses now."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[0].close()
 
 
 def _parameters() -> dict[str, Any]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import DurationField, ExpressionWrapper, F, QuerySet
+from django.db.models import DurationField, ExpressionWrapper, F, Max, QuerySet
 from django.db.models.functions import Now
 
 from ajo.soroban.lives import archived, near_end
-from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
+from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, SyncRun, UndecodedEntry
+from ajo.soroban.nodes import KNOWN_PROTOCOL
 from ajo.staff.display import list_address, short, visible
 from groups.models import Group, Token
 
@@ -52,8 +53,10 @@ def panel() -> list[Fact]:
         _run(SyncRun.Kind.SYNC),
         _run(SyncRun.Kind.SWEEP),
         _run(SyncRun.Kind.DEEP_SWEEP),
+        *_newer_protocol(),
         _some("Tokens of which less is held than owed", Token.objects.short(), {"solvency": "short"}),
         _some("Gaps in history", HistoryGap.objects.all()),
+        _some("Groups with rows that no entry proves", Group.objects.unproven(), {"history": "unproven"}),
         _some("Undecoded entries", UndecodedEntry.objects.all()),
         _some(
             "Groups archived within a week", near_end(Group.objects.all(), checkpoint.chain_ledger), {"life": "ends"}
@@ -61,6 +64,15 @@ def panel() -> list[Fact]:
         _some("Groups archived", archived(Group.objects.all(), checkpoint.chain_ledger), {"life": "archived"}),
         Fact("Drift that sweeps found", ", ".join(f"{kind} {found}" for kind, found in checkpoint.drift.items())),
     ]
+
+
+def _newer_protocol() -> list[Fact]:
+    """Nothing while stellar-sdk knows what the network speaks."""
+    newest = RpcNode.objects.filter(protocol_version__gt=KNOWN_PROTOCOL).aggregate(newest=Max("protocol_version"))
+    if newest["newest"] is None:
+        return []
+    words = f"{newest['newest']}, newer than the {KNOWN_PROTOCOL} that this version knows"
+    return [Fact("Network's protocol", words, alarm=True, address=list_address(RpcNode, {}))]
 
 
 def _silence() -> float | None:

@@ -125,8 +125,8 @@ class LeaseAdmin(ReadOnlyAdmin):
 
 @admin.register(RpcNode)
 class RpcNodeAdmin(ReadOnlyAdmin):
-    list_display = ("name", "failures", "left_until", "answered_at", "failed_at", "short_error")
-    fields = ("name", "failures", "left_until", "answered_at", "failed_at", "whole_error")
+    list_display = ("name", "failures", "left_until", "answered_at", "failed_at", "protocol_version", "short_error")
+    fields = ("name", "failures", "left_until", "answered_at", "failed_at", "protocol_version", "whole_error")
 
     @admin.display(description="Last error")
     def short_error(self, row: RpcNode) -> SafeString:

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Least, Now
 
+from ajo.cache import Freshness
 from ajo.soroban.fields import U32_MAX, U64_MAX, AddressField, U64Field, in_range
 
 EVENT_ID_LENGTH = 30  # %019d-%010d
@@ -21,6 +22,17 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
     def current(self) -> Checkpoint | None:
         """The one checkpoint: a database follows one contract on one network."""
         return self.order_by("id").first()
+
+    def freshness(self) -> Freshness:
+        """What the tables say of themselves. Read it before the rows: an older label on newer rows is right.
+
+        Ledger 0 and stale before the first sync.
+        """
+        row = self.order_by("id").values_list("era", "ledger", "heard_at", Now()).first()
+        if row is None:
+            return Freshness("", 0, 0.0)
+        era, ledger, heard_at, asked_at = row
+        return Freshness(era.hex, ledger, heard_at.timestamp() if heard_at else 0.0, asked_at.timestamp())
 
     def chain_ledger(self) -> int:
         """The network's newest ledger, as last heard; 0: not yet."""
@@ -225,6 +237,7 @@ class RpcNode(models.Model):
     last_error = models.TextField(blank=True, default="")
     failed_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
+    protocol_version = models.BigIntegerField(null=True, help_text="Of the network, as the node said within the hour.")
 
     def __str__(self) -> str:
         return self.name

@@ -7,6 +7,7 @@ the database, shared by all processes and shown to staff, under a name without w
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
@@ -18,6 +19,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from ajo.redaction import Secrets
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError, RpcRateLimited, RpcRejected, RpcUnavailable, Verdict
 from ajo.soroban.models import RpcNode
@@ -28,6 +30,8 @@ FIRST_LEAVE = 2  # seconds that a node is left after its first failure in a row;
 LONGEST_LEAVE = 300  # seconds
 # A node that has not answered for so long, or so often from the beginning, has no say in what the others agree on.
 SILENT_FOR, SILENT_TIMES = timedelta(minutes=10), 20
+CHECK_AFTER = 3600.0  # seconds
+KNOWN_PROTOCOL = 28  # whose XDR the pinned stellar-sdk carries
 T = TypeVar("T")
 
 
@@ -49,16 +53,27 @@ class Node:
         self.client = SorobanClient(
             url, headers=settings.SOROBAN_RPC_HEADERS, timeout=settings.RPC_TIMEOUT, retries=settings.RPC_RETRIES
         )
-        self._is_ours = False
+        self._checked_at = -CHECK_AFTER
 
     def check_network(self) -> None:
-        """Once for each process: a node of another network is as good as none."""
-        if self._is_ours:
+        """Once an hour in each process: a node of another network is as good as none."""
+        if time.monotonic() - self._checked_at < CHECK_AFTER:
             return
         network = self.client.get_network()
         if network.passphrase != settings.STELLAR_NETWORK_PASSPHRASE:
             raise RpcUnavailable("it serves another network than STELLAR_NETWORK_PASSPHRASE names")
-        self._is_ours = True
+        self._checked_at = time.monotonic()
+        if network.protocol_version > KNOWN_PROTOCOL:
+            log.warning(
+                "RPC node %s: protocol %d is newer than stellar-sdk's (%d): what it cannot read is set aside",
+                self.name, network.protocol_version, KNOWN_PROTOCOL,
+            )  # fmt: skip
+        RpcNode.objects.bulk_create(
+            [RpcNode(name=self.name, protocol_version=network.protocol_version)],
+            update_conflicts=True,
+            update_fields=["protocol_version"],
+            unique_fields=["name"],
+        )
 
 
 class Nodes:
@@ -112,7 +127,7 @@ class Nodes:
         RpcNode.objects.filter(name=node.name).update(
             failures=F("failures") + 1,
             left_until=Now() + timedelta(seconds=seconds),
-            last_error=str(failure)[:500],
+            last_error=Secrets().hide(str(failure))[:500],  # a provider may repeat the key that it was given
             failed_at=Now(),
         )
 

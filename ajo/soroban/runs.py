@@ -11,6 +11,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 
 from ajo.metrics import RUNS
+from ajo.redaction import Secrets
 from ajo.soroban.lease import Held, Superseded, lease
 from ajo.soroban.models import SyncRun
 
@@ -40,7 +41,11 @@ def recorded(kind: SyncRun.Kind) -> Iterator[tuple[SyncRun, Held]]:
 
 def _finish(run: SyncRun, outcome: SyncRun.Outcome, reason: str = "") -> None:
     SyncRun.objects.filter(pk=run.pk).update(
-        finished_at=Now(), outcome=outcome, reason=reason[:2000], ledger=run.ledger, counts=run.counts
+        finished_at=Now(),
+        outcome=outcome,
+        reason=Secrets().hide(reason)[:2000],
+        ledger=run.ledger,
+        counts=run.counts,
     )
     RUNS.labels(run.kind, outcome.value).inc()
     facts = {"kind": run.kind, "outcome": outcome.value, "ledger": run.ledger, "counts": run.counts}

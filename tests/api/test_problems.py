@@ -174,7 +174,7 @@ def test_a_database_that_is_gone_is_503(client: Client, monkeypatch: pytest.Monk
     def gone(*_: object, **__: object) -> None:
         raise OperationalError("connection to 10.0.0.5 refused")
 
-    monkeypatch.setattr("ajo.api.freshness.Freshness.of_tables", gone)
+    monkeypatch.setattr("ajo.soroban.models.CheckpointQuerySet.freshness", gone)
     response = client.get(f"{API}groups/")
     problem(response, 503)
     assert int(response["Retry-After"]) > 0

@@ -10,14 +10,16 @@ from django.core.management.base import CommandError
 from pytest_django import Settings
 
 from ajo import cache
+from ajo.ops.panel import panel
 from ajo.soroban.errors import ChainError, NodeLagging, RpcUnavailable, WrongChain
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, SyncRun
-from ajo.soroban.nodes import nodes
+from ajo.soroban.nodes import KNOWN_PROTOCOL, nodes
 from ajo.soroban.sandbox.sandbox import Sandbox
 from contributions.models import Contribution
 from contributions.sync import run_pass
 from groups.models import Group
 from groups.reads import group_answer
+from tests.contributions.test_hostile import lie
 from tests.following import assert_equal, make_groups
 from tests.histories import History, wallets
 from tests.system.faults import error, result, when
@@ -67,6 +69,28 @@ def test_a_network_that_began_again_and_has_come_further_is_refused_too(sandbox:
     sandbox.chain.close_ledger(100)
     make_groups(sandbox, 1)
     with pytest.raises(WrongChain):
+        run_pass()
+
+
+def test_a_node_is_asked_each_hour_which_network_it_serves(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks if it were asked once in a worker's life: a network moves to another protocol, an address to another
+    network.
+    """
+    follow(settings, sandbox)
+    make_groups(sandbox, 1)
+    run_pass()
+    assert 0 < (RpcNode.objects.get().protocol_version or 0) <= KNOWN_PROTOCOL
+    lie(sandbox, "getNetwork", lambda said: said.update(protocolVersion=KNOWN_PROTOCOL + 2), times=100)
+    run_pass()
+    assert not any(fact.name == "Network's protocol" for fact in panel())
+    monkeypatch.setattr("ajo.soroban.nodes.CHECK_AFTER", 0.0)
+    run_pass()
+    (told,) = (fact for fact in panel() if fact.name == "Network's protocol")
+    assert (told.value.startswith(f"{KNOWN_PROTOCOL + 2}, newer than"), told.alarm) == (True, True)
+    lie(sandbox, "getNetwork", lambda said: said.update(passphrase="Another network"))
+    with pytest.raises(RpcUnavailable, match="another network"):
         run_pass()
 
 

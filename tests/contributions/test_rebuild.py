@@ -66,9 +66,11 @@ def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
     assert "groups_removed 1" in said
     assert "contributions_removed 2" in said  # the one of round 77 and the one of another amount
     assert differences(contract_entries(sandbox.chain)) == wrong
-    command("rebuild")
+    assert "goes on after" not in command("rebuild")
     assert differences(contract_entries(sandbox.chain)) == []
     assert "groups_changed 0" in command("rebuild", "--dry-run")
+    Checkpoint.objects.update(rebuilt_to=2)
+    assert "goes on after group 2, " in command("rebuild")
 
 
 def test_a_rebuild_that_was_killed_goes_on_where_it_was(

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
@@ -265,7 +266,11 @@ def test_a_contribution_that_no_event_told_is_found_by_the_deep_sweep_and_one_wi
     list(sweep_deep(lambda read: read(client_of_chain)))
     found = SyncRun.objects.latest("id").counts
     assert (found["drift_history"], found["unproven"]) == (1, 1)
+    assert list(Group.objects.unproven().values_list("id", "unproven_rows")) == [(lost.group_id, 1)]
     assert Contribution.objects.get(group_id=lost.group_id, user_id=lost.user_id, round=lost.round).event_id is None
+    call_command("rebuild")
+    assert not Group.objects.unproven().exists()
+    assert_equal(sandbox)
 
 
 def test_what_the_contract_holds_less_than_it_owes_is_counted(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:

@@ -20,8 +20,10 @@ from structlog.contextvars import clear_contextvars
 from ajo.celery import app
 from ajo.ops.logs import formatter
 from ajo.settings import BASE_DIR
-from ajo.soroban.errors import ChainError
+from ajo.soroban.errors import ChainError, RpcUnavailable
+from ajo.soroban.models import RpcNode, SyncRun
 from ajo.soroban.nodes import Nodes
+from ajo.soroban.runs import recorded
 from contributions.tasks import sync
 
 # every part that may hold a provider's key
@@ -113,6 +115,23 @@ def test_no_line_about_an_address_that_fails_holds_its_secrets(request: pytest.F
     assert "127.0.0.1" in text
     assert "Traceback" in text
     assert [secret for secret in SECRETS if secret in text] == []
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("secrets")
+def test_what_staff_see_of_a_failure_holds_no_secret() -> None:
+    """Breaks if a node's own words were stored as they are: a provider may repeat the key that it was given."""
+
+    def refuse(client: object) -> None:
+        raise RpcUnavailable(f"no such key: {ADDRESS}")
+
+    nodes = Nodes([ADDRESS])
+    nodes._nodes[0].check_network = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(ChainError), recorded(SyncRun.Kind.SYNC):
+        nodes.run(refuse)
+    for text in (RpcNode.objects.get().last_error, SyncRun.objects.get().reason):
+        assert "no such key: http://[hidden]" in text
+        assert [secret for secret in SECRETS if secret in text] == []
 
 
 @pytest.mark.parametrize(

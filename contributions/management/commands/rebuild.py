@@ -42,6 +42,8 @@ class Command(BaseCommand):
 
     def _groups(self, *, dry_run: bool) -> Rebuilt:
         result = Rebuilt()
+        if (begun := Checkpoint.objects.get().rebuilt_to) and not dry_run:
+            self.stdout.write(f"rebuild: goes on after group {begun}, where the last one ended before its time")
         with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as progress:
             task = progress.add_task("groups", total=None)
             for result in rebuild_groups(nodes().run, dry_run=dry_run):
