@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from django.conf import settings
 
 from ajo.soroban.binding.keys import code_key
-from ajo.soroban.client import SorobanClient
+from ajo.soroban.client import Run, SorobanClient
 from ajo.soroban.models import Checkpoint, SyncRun
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from contributions.recovery import Proof, read_history, write_missing
 from contributions.solvency import check_solvency
-from contributions.sweep import Counts, Progress, Run, note_drift, sweep
+from contributions.sweep import Counts, Progress, note_drift, sweep
 from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups

@@ -6,14 +6,14 @@ it committed last. The events that can still be had are applied again afterwards
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from django.db import transaction
 
 from ajo import cache
-from ajo.soroban.client import SorobanClient
+from ajo.soroban.client import Run, SorobanClient
 from ajo.soroban.errors import ChainError, NodeLagging
 from ajo.soroban.lease import Held, lease
 from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
@@ -43,9 +43,6 @@ class Rebuilt:
     def add(self, **numbers: int) -> None:
         for name, number in numbers.items():
             self.counts[name] = self.counts.get(name, 0) + number
-
-
-Run = Callable[[Callable[[SorobanClient], None]], None]
 
 
 def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]:

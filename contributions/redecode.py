@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, OuterRef, Subquery
 
 from ajo.soroban.binding.keys import GroupKey, InstanceKey, MetadataKey, RefundRequestKey, decode_key
-from ajo.soroban.client import SorobanClient
+from ajo.soroban.client import Run, SorobanClient
 from ajo.soroban.errors import ChainError
 from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
 from contributions.history import LoggedEvent, decode_events, log_row, raw_event, replay, write_history
@@ -22,7 +22,7 @@ from groups.sync import write_readings
 BATCH = 100  # groups a transaction
 
 
-def redecode(run_read: Callable[[Callable[[SorobanClient], None]], None]) -> tuple[int, int]:
+def redecode(run_read: Run) -> tuple[int, int]:
     """Try every entry and event again; returns how many could be read now and how many still cannot."""
     checkpoint = Checkpoint.objects.current()
     if checkpoint and checkpoint.refusal:

@@ -16,7 +16,7 @@ from django.db.models import F
 
 from ajo.database.prepared import Prepared
 from ajo.soroban.binding.keys import GroupKey, MetadataKey, numbered_keys
-from ajo.soroban.client import MAX_KEYS, SorobanClient, first_end, in_halves
+from ajo.soroban.client import MAX_KEYS, Run, SorobanClient, first_end, in_halves
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
@@ -36,7 +36,6 @@ COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
 Counts = dict[str, int]
 Compare = Callable[[Checkpoint, Sequence[int], Counts, SorobanClient], None]
-Run = Callable[[Callable[[SorobanClient], None]], None]  # runs a read with a node that manages it
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,6 +242,9 @@ def _raw_event(event: _Event, contract: str, latest_ledger: int) -> RawEvent:
     )
 
 
+Run = Callable[[Callable[[SorobanClient], None]], None]  # runs a read with a node that manages it
+
+
 def in_halves(ask: Callable[[Sequence[T]], R], items: Sequence[T]) -> Iterator[tuple[Sequence[T], R]]:
     """`items` with what `ask` says to them; a node that gives up on so many is asked for halves, down to one item."""
     try:

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
-from rich.progress import Progress
 
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.nodes import nodes
+from contributions.management.progress import shown
 from contributions.rebuild import Rebuilt, rebuild_groups
 from contributions.sync import restart_history
 
@@ -41,13 +39,7 @@ class Command(BaseCommand):
         self.stdout.write(f"rebuild: {verb}: {changes}")
 
     def _groups(self, *, dry_run: bool) -> Rebuilt:
-        result = Rebuilt()
         if (begun := Checkpoint.objects.get().rebuilt_to) and not dry_run:
             self.stdout.write(f"rebuild: goes on after group {begun}, where the last one ended before its time")
-        with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as progress:
-            task = progress.add_task("groups", total=None)
-            for result in rebuild_groups(nodes().run, dry_run=dry_run):
-                progress.update(task, total=result.total, completed=result.done)
-                if progress.disable:
-                    self.stdout.write(f"rebuild: {result.done} of {result.total} groups")
+        *_, result = shown(rebuild_groups(nodes().run, dry_run=dry_run), "rebuild", self.stdout)
         return result

@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
-from rich.progress import Progress
 
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import SyncRun
 from ajo.soroban.nodes import nodes
 from contributions.deep_sweep import sweep_deep
+from contributions.management.progress import shown
 from contributions.sweep import sweep_groups
 
 
@@ -27,14 +25,9 @@ class Command(BaseCommand):
         if any(not 0 < group_id < 2**63 for group_id in options["group"]):
             raise CommandError("A group id is a number from 1 on.")
         try:
-            with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as progress:
-                task = progress.add_task("groups", total=None)
-                # the worker is somewhere in its day's round
-                sweep = partial(sweep_deep, from_start=True) if options["deep"] else sweep_groups
-                for step in sweep(nodes().run, options["group"]):
-                    progress.update(task, total=step.total, completed=step.done)
-                    if progress.disable:
-                        self.stdout.write(f"sweep: {step.done} of {step.total} groups")
+            # the worker is somewhere in its day's round
+            sweep = partial(sweep_deep, from_start=True) if options["deep"] else sweep_groups
+            list(shown(sweep(nodes().run, options["group"]), "sweep", self.stdout))
         except (ChainError, Superseded) as failure:
             raise CommandError(str(failure)) from failure
         kind = SyncRun.Kind.DEEP_SWEEP if options["deep"] else SyncRun.Kind.SWEEP
