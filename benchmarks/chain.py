@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from statistics import median
-from types import SimpleNamespace
 from typing import Any
 
 import benchmarks.ready  # noqa: F401  # before everything that needs settings
@@ -25,6 +24,7 @@ from ajo.soroban.binding import entries, events
 from ajo.soroban.binding.keys import GroupKey, InstanceKey, MetadataKey
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.models import Checkpoint
+from ajo.soroban.transport import Reply
 from benchmarks.rows import LEDGER, LIVE_UNTIL, MEMBERS, START, TOKENS, XDR, event_id, wallet
 from contributions.sweep import sweep_groups
 from contributions.sync import sync_pass
@@ -50,10 +50,9 @@ class Canned:
         self.events: list[str] = []
         self.ledger = LEDGER
 
-    def post(self, url: str, json_data: dict[str, Any]) -> SimpleNamespace:
-        answer = getattr(self, json_data["method"])(json_data["params"])
-        text = f'{{"jsonrpc":"2.0","id":{json.dumps(json_data["id"])},"result":{answer}}}'
-        return SimpleNamespace(status_code=200, text=text, headers={})
+    def post(self, url: str, request: dict[str, Any]) -> Reply:
+        answer = getattr(self, request["method"])(request["params"])
+        return Reply(200, {}, f'{{"jsonrpc":"2.0","id":{json.dumps(request["id"])},"result":{answer}}}'.encode())
 
     def add(self, key: str, xdr: str) -> None:
         said = f'{{"key":"{key}","xdr":"{xdr}","lastModifiedLedgerSeq":1,"liveUntilLedgerSeq":{LIVE_UNTIL}}}'

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from ajo.soroban.binding.keys import code_key
 from ajo.soroban.client import Run, SorobanClient
-from ajo.soroban.models import Checkpoint, SyncRun
+from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from contributions.recovery import Proof, read_history, write_missing
 from contributions.solvency import check_solvency
@@ -89,11 +89,17 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     refresh_groups(changed)
     groups = list(Group.objects.filter(id__in=ids, unreadable_since=None).order_by("id"))
     proofs = read_history(client, checkpoint.contract, groups, counts)
-    counts["drift_history"] += sum(write_missing(proofs, up_to=reached).values())
+    # what a gap swallowed and nobody has recovered yet is none
+    gap = HistoryGap.objects.filter(recovered_at=None).order_by("recovered_to").first()
+    swallowed = [proof for proof in proofs if gap and proof.group.pk > gap.recovered_to]
+    write_missing(swallowed, up_to=reached)
+    told = [proof for proof in proofs if proof not in swallowed]
+    counts["drift_history"] += sum(write_missing(told, up_to=reached).values())
     for proof in proofs:
         wrong = [row for model, _ in HISTORY for row in unproven(proof, model)]
         # younger ones may be proven by now
-        found = sum(row.ledger is None or row.ledger <= proof.ledger for row in wrong)
+        until = min(proof.ledger, proof.group.synced_ledger)
+        found = sum(row.ledger is None or row.ledger <= until for row in wrong)
         counts["unproven"] += found
         if found != proof.group.unproven_rows:
             Group.objects.filter(pk=proof.group.pk).update(unproven_rows=found)

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models.functions import Now
 
 from ajo.soroban.client import EventPage, SorobanClient
-from ajo.soroban.errors import NodeLagging, WrongChain
+from ajo.soroban.errors import NodeLagging, NodeStandsStill, WrongChain
 from ajo.soroban.models import Checkpoint
-from ajo.soroban.nodes import nodes
+from ajo.soroban.nodes import SILENT_FOR, nodes
 from ajo.soroban.times import moment
 from groups.models import Group
 from groups.readings import GroupReader, Readings
@@ -36,7 +37,7 @@ def refuse_turned_back(checkpoint: Checkpoint, page: EventPage) -> None:
 
 
 def confirm_leap(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
-    """A page from far ahead, as after an outage, is asked for twice.
+    """A page from far ahead, as after an outage, is asked for twice, and none is from the future.
 
     One slip of a node, once believed, would make every honest answer that comes later look like another chain's.
     """
@@ -44,10 +45,22 @@ def confirm_leap(client: SorobanClient, checkpoint: Checkpoint, page: EventPage)
     leap = page.latest_ledger - checkpoint.chain_ledger
     if known and leap <= LEAP_LEDGERS and page.latest_closed_at - known <= LEAP_TIME:
         return
+    if page.latest_closed_at > Checkpoint.objects.values_list(Now(), flat=True)[0] + LEAP_TIME:
+        raise NodeLagging(f"the node's newest ledger closes in the future, at {page.latest_closed_at:%F %T}")
     again = client.get_events(checkpoint.contract, limit=1, start_ledger=page.latest_ledger)
     apart = abs(again.latest_ledger - page.latest_ledger)
     if apart > settings.RPC_MAX_LAG or abs(again.latest_closed_at - page.latest_closed_at) > LEAP_TIME:
         raise NodeLagging("the node contradicts itself about its newest ledger")
+
+
+def refuse_standstill(checkpoint: Checkpoint, page: EventPage) -> None:
+    """Of a node that has nothing new for so long that its answers count as stale, another may know more."""
+    if not page.caught_up or page.latest_ledger > checkpoint.chain_ledger:
+        return
+    for silence, lags in ((SILENT_FOR, NodeStandsStill), (timedelta(seconds=settings.STALE_AFTER), NodeLagging)):
+        if Checkpoint.objects.filter(pk=checkpoint.pk, heard_at__lt=Now() - silence).exists():
+            seconds = int(silence.total_seconds())
+            raise lags(f"the node stands still at ledger {page.latest_ledger} for more than {seconds} s")
 
 
 def refuse_fewer_groups(checkpoint: Checkpoint, readings: Readings) -> None:

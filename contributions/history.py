@@ -23,7 +23,8 @@ MAX_BIGINT = 2**63 - 1
 WRITE_JOINED = """
 UPDATE groups_groupmember m SET joined_at = r.joined_at
 FROM json_to_recordset(%s::json) AS r(group_id bigint, user_id bigint, joined_at timestamptz)
-WHERE m.group_id = r.group_id AND m.user_id = r.user_id AND m.joined_at IS NULL RETURNING m.group_id
+WHERE m.group_id = r.group_id AND m.user_id = r.user_id AND m.joined_at IS DISTINCT FROM r.joined_at
+RETURNING m.group_id
 """
 Identity = tuple[int, int, int]  # group, round, wallet
 
@@ -77,7 +78,9 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     Within the pass's transaction, after the groups' rows. Again changes nothing. A group without a row keeps
     its events in the log only, and a refund waits there while the group's round cannot be read.
     """
-    insert(ContractEvent, [log_row(entry) for entry in log])
+    events = [log_row(entry) for entry in log]
+    if events:  # one that is there already and says something else was written wrongly
+        insert(ContractEvent, events, unique=["id"], update=[name for name in events[0] if name != "id"])
     groups = Group.objects.filter(id__in={e.group_id for e in log if e.group_id})
     known = {row[0]: row[1:] for row in groups.values_list("id", "current_round", "unreadable_since")}
     rounds = {group_id: round for group_id, (round, unreadable_since) in known.items() if not unreadable_since}

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from ajo import cache
 from ajo.soroban.client import Run, SorobanClient
@@ -67,13 +68,13 @@ def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]
         # no pass of the sync writes newer rows in between; those that are running end soon
         with lease(SyncRun.Kind.SYNC, patience=PATIENCE) as held:
             ids = range(progress.done + 1, min(progress.done + BATCH, progress.total) + 1)
-            _rebuild(client, held, list(ids), progress, dry_run=dry_run)
+            _rebuild(client.ticking(held.renew), held, list(ids), progress, dry_run=dry_run)
             progress.done = ids[-1]
 
     def finish(client: SorobanClient) -> None:
         """Groups that were made while the rebuild was on are no surplus: counted again, with no pass in between."""
-        with lease(SyncRun.Kind.SYNC, patience=PATIENCE):
-            count(client)
+        with lease(SyncRun.Kind.SYNC, patience=PATIENCE) as held:
+            count(client.ticking(held.renew))
             if progress.done >= progress.total:
                 _remove_surplus(client, progress, dry_run=dry_run)
                 progress.is_finished = True
@@ -115,6 +116,7 @@ def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuil
         # a group that the node does not have proves nothing, neither does one that cannot be read
         groups = list(Group.objects.filter(id__in=readings.groups).order_by("id"))
         proofs = read_history(client, checkpoint.contract, groups, progress.counts, again=True)
+        held.renew()  # likewise
         with transaction.atomic():
             progress.add(**_put_right(proofs))
             Checkpoint.objects.update(rebuilt_to=ids[-1])
@@ -137,6 +139,10 @@ def _put_right(proofs: list[Proof]) -> dict[str, int]:
     """
     ids = [proof.group.pk for proof in proofs]
     removed = _remove_unproven(proofs)  # first: a wrong row may stand in a right one's place
+    for model, _ in HISTORY:  # what names an event that our log does not have is told anew, if by any
+        theirs = ContractEvent.objects.filter(id=OuterRef("event_id"), group_id=OuterRef("group_id"))
+        strangers = model.objects.filter(~Exists(theirs), group_id__in=ids).exclude(event_id=None)
+        strangers.update(event_id=None, tx_hash=None, ledger=None, created_at=None)
     left = {name: model.objects.filter(group_id__in=ids).count() for model, name in HISTORY}
     replay(ContractEvent.objects.filter(group_id__in=ids))
     _remove_unproven(proofs)  # the log may be wrong too

@@ -6,6 +6,7 @@ turns up later the same row is completed (`HistoryQuerySet.record`).
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,6 @@ from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, Key, PayoutKey, RefundKey, RefundRequestKey
 from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, first_end, in_halves
-from ajo.soroban.lease import Held
 from ajo.soroban.models import Checkpoint, HistoryGap
 from ajo.soroban.times import moment
 from contributions.models import Contribution, HistoryRow, Payout, Refund
@@ -28,6 +28,7 @@ from groups.readings import Undecoded
 from groups.sync import set_aside
 
 GROUPS_AT_A_TIME = 50  # groups whose recovery commits together
+AT_A_STRETCH = 10.0  # seconds of a pass
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class Proof:
     payouts: dict[tuple[int, str], int] = field(default_factory=dict)
     refunds: dict[tuple[int, str], int] = field(default_factory=dict)
     refund_records: dict[str, on_chain.Refund] = field(default_factory=dict)
+    unread_refunds: set[str] = field(default_factory=set)  # wallets whose entry is there and cannot be read
     undecoded: list[Undecoded] = field(default_factory=list)
     live_until: int | None = None  # when the first of its entries is archived
 
@@ -61,9 +63,9 @@ class Proof:
                 return key in self.payouts and (is_whole or row.round < self.from_round)
             case Refund():
                 said = self.refund_records.get(key[1])
-                return (
-                    key in self.refunds and said is not None and (row.amount, row.reason) == (said.amount, said.reason)
-                )
+                is_there = key in self.refunds and said is not None
+                is_same = said is not None and (row.amount, row.reason) == (said.amount, said.reason)
+                return (is_there and is_same) or key[1] in self.unread_refunds
         return False
 
     def note(self, key: Key, name: str, entry: LedgerEntry) -> None:
@@ -80,18 +82,24 @@ class Proof:
                     if not isinstance(value, on_chain.Refund):
                         raise DecodeError("the entry is no refund")
                 except DecodeError as failure:
+                    self.unread_refunds.add(key.member)
                     self.undecoded.append(Undecoded(name, self.group.pk, entry["xdr"], str(failure), self.ledger))
                 else:
                     self.refunds[self.group.current_round, key.member] = entry["lastModifiedLedgerSeq"]
                     self.refund_records[key.member] = value
 
 
-def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, held: Held, counts: dict[str, int]) -> None:
-    """Recover what each open gap swallowed, group by group; killed, it goes on where it committed last."""
+def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> bool:
+    """Recover what each open gap swallowed, group by group; killed, it goes on where it committed last.
+
+    False after some seconds, if there is more: first the events of that time are followed.
+    """
+    deadline = time.monotonic() + AT_A_STRETCH
     readable = Group.objects.filter(unreadable_since=None)  # of the others not even the round is known
     for gap in HistoryGap.objects.filter(recovered_at=None).order_by("pk"):
         while groups := list(readable.filter(id__gt=gap.recovered_to).order_by("id")[:GROUPS_AT_A_TIME]):
-            held.renew()
+            if time.monotonic() > deadline:
+                return False
             proofs = read_history(client, checkpoint.contract, groups, counts)
             gap.recovered_to = groups[-1].pk
             with transaction.atomic():
@@ -99,6 +107,7 @@ def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, held: Held, coun
                     counts[f"recovered_{name}"] = counts.get(f"recovered_{name}", 0) + number
                 HistoryGap.objects.filter(pk=gap.pk).update(recovered_to=gap.recovered_to)
         HistoryGap.objects.filter(pk=gap.pk).update(recovered_at=Now())
+    return True
 
 
 def read_history(
@@ -152,22 +161,25 @@ def write_missing(proofs: Sequence[Proof], *, up_to: int | None = None) -> dict[
     groups = {proof.group.pk: proof.group for proof in proofs}
     set_aside([undecoded for proof in proofs for undecoded in proof.undecoded])
     counts, left_out = {}, set()
+    contributed: set[tuple[int, int, int]] = set()  # group, round, wallet
     for model, make in ((Contribution, _contributions), (Payout, _payouts), (Refund, _refunds)):
         known = set(model.objects.filter(group_id__in=groups).values_list("group_id", "round", "user_id"))
-        missing: list[Any] = []
+        missing: dict[tuple[int, int, int], Any] = {}
         for row, ledger in (pair for proof in proofs for pair in make(proof)):
-            if (row.group_id, row.round, row.user_id) in known:
-                continue
-            if up_to is None or ledger <= up_to:
-                missing.append(row)
-            else:
+            place = (row.group_id, row.round, row.user_id)
+            if model is Payout and place not in contributed:
+                left_out.add(row.group_id)  # who is paid out has paid: the node left entries out, and is asked again
+            elif place not in known and (up_to is None or ledger <= up_to):
+                missing[place] = row
+            elif place not in known:
                 left_out.add(row.group_id)
-        if model is Payout and missing:
-            # it paid one contribution for each entry of its round; all of those are in the table by now
-            paid = Counter(Contribution.objects.filter(group_id__in=groups).values_list("group_id", "round"))
-            for row in missing:
+        if model is Contribution:
+            contributed = known | missing.keys()
+        if model is Payout:  # it paid one contribution for each entry of its round
+            paid = Counter((group_id, cycle) for group_id, cycle, _ in contributed)
+            for row in missing.values():
                 row.amount = groups[row.group_id].contribution_amount * paid[row.group_id, row.round]
-        model.objects.bulk_create(missing, ignore_conflicts=True)
+        model.objects.bulk_create(missing.values(), ignore_conflicts=True)
         counts[f"{model.__name__.lower()}s"] = len(missing)
     # The current round of an active group is still open. An event that is still to come may never do so: what it would
     # tell is asked for again.

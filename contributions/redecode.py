@@ -40,6 +40,10 @@ def redecode(run_read: Run) -> tuple[int, int]:
 
 def take_up() -> None:
     """Settle what was set aside of groups that have been read whole since. Asks the chain nothing."""
+    instance = Checkpoint.objects.order_by("id").values_list("contract", "instance_ledger").first()
+    if instance and instance[1]:
+        own = UndecodedEntry.objects.filter(key=InstanceKey().to_xdr(instance[0]), ledger__lt=instance[1])
+        own.delete()
     synced = Group.objects.filter(pk=OuterRef("group_id"), unreadable_since=None).values("synced_ledger")
     later = UndecodedEntry.objects.exclude(group_id=None).annotate(read_at=Subquery(synced))
     entries = [entry for entry in later.filter(read_at__gte=F("ledger")) if _was_read(entry, entry.read_at)]

@@ -16,6 +16,7 @@ from ajo.soroban.models import Checkpoint, ContractEvent
 from contributions.sweep import Counts
 from groups.models import Group, Token
 
+PATIENCE = 15.0  # seconds; a lease lasts longer
 POLL = 0.2  # seconds between two looks at the checkpoint
 
 
@@ -25,7 +26,9 @@ def check_solvency(checkpoint: Checkpoint, counts: Counts, client: SorobanClient
     Both of one ledger: where the tables do not come to that of the balances, or have gone past it, what was found
     before stays until the next time.
     """
-    tokens = list(Token.objects.filter(address__startswith="C").order_by("pk"))
+    # of a group that cannot be read nobody knows what it is owed
+    unread = Group.objects.exclude(unreadable_since=None).exclude(token=None).values("token_id")
+    tokens = list(Token.objects.filter(address__startswith="C").exclude(address__in=unread).order_by("pk"))
     kept = [(token, BalanceKey(checkpoint.contract).to_xdr(token.address)) for token in tokens]
     own = InstanceKey().to_xdr(checkpoint.contract)
 
@@ -51,8 +54,8 @@ def check_solvency(checkpoint: Checkpoint, counts: Counts, client: SorobanClient
 
 
 def _tables_come_to(ledger: int) -> bool:
-    """Whether the sync has passed this ledger, which it is given two of its intervals for."""
-    deadline = time.monotonic() + 2 * settings.SYNC_INTERVAL
+    """Whether the sync has passed this ledger, which it is given two of its intervals for, if those are short."""
+    deadline = time.monotonic() + min(2 * settings.SYNC_INTERVAL, PATIENCE)
     while not Checkpoint.objects.filter(ledger__gte=ledger).exists():
         if time.monotonic() > deadline:
             return False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
@@ -18,7 +19,7 @@ from ajo.database.prepared import Prepared
 from ajo.soroban.binding.keys import GroupKey, MetadataKey, numbered_keys
 from ajo.soroban.client import MAX_KEYS, Run, SorobanClient, first_end, in_halves
 from ajo.soroban.errors import ChainError
-from ajo.soroban.lease import Superseded
+from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.runs import recorded
 from groups.models import Group
@@ -46,9 +47,13 @@ class Progress:
     total: int
 
 
-def sweep_groups(run_read: Run, only: Sequence[int] = ()) -> Iterator[Progress]:
-    """Compare all groups, or `only` some, with the chain, yielding after each call; killed, the next one goes on."""
-    return sweep(run_read, _compare, COUNTS, SyncRun.Kind.SWEEP, only=only, size=BATCH, position="swept_to")
+def sweep_groups(run_read: Run, only: Sequence[int] = (), *, from_start: bool = False) -> Iterator[Progress]:
+    """Compare all groups, or `only` some, with the chain, yielding after each call.
+
+    Killed, the next one goes on; `from_start`, and then does those before them too.
+    """
+    kind = SyncRun.Kind.SWEEP
+    return sweep(run_read, _compare, COUNTS, kind, only=only, size=BATCH, position="swept_to", from_start=from_start)
 
 
 def sweep(
@@ -88,7 +93,7 @@ def sweep(
             held.renew()
             batch, before = ids[start : start + size], dict(counts)
             try:
-                run_read(partial(_compared, compare, checkpoint, counts, batch))
+                run_read(partial(_compared, compare, checkpoint, counts, batch, held))
             finally:  # what was healed before a node failed was drift all the same
                 more = {name: number - before[name] for name, number in counts.items() if name.startswith("drift")}
                 if any(more.values()):
@@ -101,13 +106,14 @@ def sweep(
         if not only:
             here.update(**{position: total if total < checkpoint.group_count else 0})
         if at_the_end:
-            run_read(partial(at_the_end, checkpoint, counts))
+            run_read(lambda client: at_the_end(checkpoint, counts, client.ticking(held.renew)))
 
 
 def _compared(
-    compare: Compare, checkpoint: Checkpoint, counts: Counts, ids: Sequence[int], client: SorobanClient
+    compare: Compare, checkpoint: Checkpoint, counts: Counts, ids: Sequence[int], held: Held, client: SorobanClient
 ) -> None:
-    for _ in in_halves(lambda some: compare(checkpoint, some, counts, client), ids):
+    ours = client.ticking(held.renew)
+    for _ in in_halves(lambda some: compare(checkpoint, some, counts, ours), ids):
         pass
 
 
@@ -115,7 +121,9 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     # A row that is written meanwhile is read again below, and not written over.
     with STORED.asked_ahead(f"{{{','.join(map(str, ids))}}}") as rows:
         entry_keys, text_keys = (numbered_keys(kind, checkpoint.contract, ids) for kind in (GroupKey, MetadataKey))
-        answer = client.get_entries(entry_keys + text_keys, only_compared=True)
+        at_least = checkpoint.chain_ledger - settings.RPC_MAX_LAG
+        # no tick: what renews the lease would ask PostgreSQL, too
+        answer = client.ticking(None).get_entries(entry_keys + text_keys, at_least=at_least, only_compared=True)
         stored = {row[0]: row for row in rows()}
     counts["calls"] += 1
     entry_of = answer.found.get

@@ -37,6 +37,7 @@ from contributions.doubts import (
     refuse_absence,
     refuse_fewer_groups,
     refuse_known_group,
+    refuse_standstill,
     refuse_turned_back,
     refuse_uncounted_groups,
 )
@@ -56,7 +57,7 @@ LOAD_BATCH = 500  # groups read and committed at a time while the tables are fir
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a pass did. `caught_up`: no event is left that the node knows."""
+    """What a pass did. `caught_up`: no event is left that the node knows, and no gap whose history is not recovered."""
 
     caught_up: bool
     ledger: int
@@ -90,15 +91,16 @@ def sync_pass(client: SorobanClient, *, gap_to: int = MAX_U32) -> Pass:
     `gap_to`; else that is HistoryPruned.
     """
     with recorded(SyncRun.Kind.SYNC) as (run, held):
+        client = client.ticking(held.renew)
         checkpoint = Checkpoint.objects.current() or _begin(client)
         if checkpoint.refusal:
             raise ChainError(checkpoint.refusal)
         if not checkpoint.is_loaded:
-            _load_state(client, checkpoint, run.counts, held)
+            _load_state(client, checkpoint, run.counts)
         result = _follow(client, checkpoint, run, held, gap_to)
-        if result.caught_up:
-            recover_gaps(client, checkpoint, held, run.counts)
         run.ledger = result.ledger
+        if result.caught_up and not recover_gaps(client, checkpoint, run.counts):
+            result = Pass(caught_up=False, ledger=result.ledger)
     return result
 
 
@@ -110,7 +112,7 @@ def _begin(client: SorobanClient) -> Checkpoint:
     contract, start = settings.AJO_CONTRACT_ID, _first_ledger(client)
     # Before anything is kept: a start ahead of the chain would be waited for, and a wrong contract followed, for ever.
     if GroupReader(client, contract, start).read([], with_instance=True).instance_entry is None:
-        raise ChainError(f"AJO_CONTRACT_ID: there is no contract {contract} on this network")
+        raise NodeLagging(f"AJO_CONTRACT_ID: there is no contract {contract} on this network, as far as the node knows")
     checkpoint, _ = Checkpoint.objects.get_or_create(
         network_passphrase=network.passphrase, contract=contract, defaults={"start_ledger": start}
     )
@@ -139,15 +141,16 @@ def _wanted(checkpoint: Checkpoint) -> int:
     return cursor_ledger(checkpoint.cursor) if checkpoint.cursor else int(checkpoint.start_ledger)
 
 
-def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int], held: Held) -> None:
+def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> None:
     """Read every group that was last read before `start_ledger`, in batches that commit: resumed where it stopped."""
     first = _read(client, checkpoint, [], counts, at_least=checkpoint.start_ledger)
     total = first.instance.group_counter if first.instance else checkpoint.group_count
-    if first.instance_entry is None or not (first.instance or total):
+    if first.instance_entry is None:
+        raise NodeLagging("the node does not have the contract")
+    if not (first.instance or total):
         set_aside(first.undecoded)  # of a contract whose entry was never readable not even the groups are known
         raise ChainError(f"AJO_CONTRACT_ID: {checkpoint.contract} is no contract that this version can read")
     for start in range(1, total + 1, LOAD_BATCH):
-        held.renew()
         batch = range(start, min(start + LOAD_BATCH, total + 1))
         read = Group.objects.filter(id__in=batch, synced_ledger__gte=checkpoint.start_ledger)
         missing = set(batch).difference(read.values_list("id", flat=True))
@@ -171,6 +174,7 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun, held: H
     confirm_leap(client, checkpoint, page)
     if page.latest_ledger < checkpoint.chain_ledger - settings.RPC_MAX_LAG:
         raise NodeLagging(f"the node is at ledger {page.latest_ledger}, {checkpoint.chain_ledger} is known to exist")
+    refuse_standstill(checkpoint, page)
     log = decode_events(page.events)
     newest = max((entry.raw.ledger for entry in log), default=0)
     readings = _read(client, checkpoint, _outdated(log), counts, at_least=max(newest, checkpoint.ledger))

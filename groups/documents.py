@@ -86,11 +86,6 @@ def group_documents(ids: Iterable[int]) -> dict[int, Document]:
         return {row[0]: Document(row[1].encode(), *row[2:]) for row in cursor.fetchall()}
 
 
-def prepare(session: psycopg.Connection) -> None:
-    """Once for a session that `fresh_document` will be asked of. Raises psycopg.Error."""
-    _WITH_FRESHNESS.prepare(session)
-
-
 def fresh_document(session: psycopg.Connection, group_id: int) -> tuple[Freshness, Document] | None:
     """One group's body and how fresh the tables are, of one snapshot; None without a row, or before the first sync.
 

@@ -1,7 +1,8 @@
 """Statements that a session plans once, by libpq alone: for those whose planning and cursor take longer than they run.
 
-A pooler may give another of its sessions each time. One that does not know the statement is taught it, and asked
-without.
+Each is prepared first by whoever asks: a pooler that follows that (PgBouncer's `max_prepared_statements`) ends a client
+that did not. One that does not may give another of its sessions each time, which is taught the statement when it says
+that it does not know it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from select import select
 from typing import Any, Final
+from weakref import WeakSet
 
 import psycopg
 from django.db import connection
@@ -18,7 +20,9 @@ from psycopg.adapt import Transformer
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
-NOT_PREPARED: Final = b"26000"  # SQLSTATE
+# SQLSTATEs: the session does not know the statement, or since then its columns have other types
+NOT_PREPARED: Final = b"26000"
+OF_ANOTHER_SHAPE: Final = b"0A000"
 
 Rows = list[tuple[Any, ...]]
 
@@ -30,13 +34,16 @@ class Prepared:
         self._text = statement.encode()
         # it tells the text, so that no other statement can be meant
         self._name = f"ajo_{hashlib.sha256(self._text).hexdigest()[:24]}".encode()
+        self._prepared: WeakSet[psycopg.Connection] = WeakSet()
 
-    def prepare(self, session: psycopg.Connection) -> None:
-        """Raises psycopg.Error."""
+    def _prepare(self, session: psycopg.Connection) -> None:
         session.pgconn.prepare(self._name, self._text)  # behind a pooler it may have been done for another
+        self._prepared.add(session)
 
     def rows(self, session: psycopg.Connection, parameter: str) -> Rows:
         """Raises psycopg.Error."""
+        if session not in self._prepared:
+            self._prepare(session)
         return self._rows(session, parameter, session.pgconn.exec_prepared(self._name, [parameter.encode()]))
 
     @contextmanager
@@ -52,6 +59,8 @@ class Prepared:
             if connection.in_atomic_block:  # a statement that is not known would end the transaction
                 libpq.send_query_params(self._text, [parameter.encode()])
             else:
+                if session not in self._prepared:
+                    self._prepare(session)
                 libpq.send_query_prepared(self._name, [parameter.encode()])
 
             def rows() -> Rows:
@@ -70,8 +79,11 @@ class Prepared:
                     pass
 
     def _rows(self, session: psycopg.Connection, parameter: str, found: PGresult) -> Rows:
-        if found.error_field(DiagnosticField.SQLSTATE) == NOT_PREPARED:
-            self.prepare(session)
+        wrong = found.error_field(DiagnosticField.SQLSTATE)
+        if wrong in (NOT_PREPARED, OF_ANOTHER_SHAPE):
+            if wrong == OF_ANOTHER_SHAPE:
+                session.pgconn.exec_(b"DEALLOCATE " + self._name)
+            self._prepare(session)
             found = session.pgconn.exec_params(self._text, [parameter.encode()])
         if found.status != ExecStatus.TUPLES_OK:
             raise psycopg.DatabaseError(found.error_message.decode(errors="replace"))

@@ -10,7 +10,7 @@ import psycopg
 from django.db import connection
 
 from ajo import cache
-from groups.documents import fresh_document, prepare
+from groups.documents import fresh_document
 
 LIFE = 60.0  # seconds of a session: a server that another took over from is asked no longer than that
 LEFT_ALONE = 1.0  # seconds that a database that failed is left alone
@@ -60,9 +60,7 @@ class Tables:
         if not self._opening.acquire(blocking=False):
             return None
         try:
-            opened = psycopg.connect(**_parameters(), autocommit=True)
-            prepare(opened)
-            return opened, time.monotonic() + LIFE
+            return psycopg.connect(**_parameters(), autocommit=True), time.monotonic() + LIFE
         finally:
             self._opening.release()
 

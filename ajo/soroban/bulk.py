@@ -38,12 +38,16 @@ def insert(
     target = f" ({', '.join(unique)})" if unique else ""
     changes = ", ".join(f"{column} = EXCLUDED.{column}" for column in update)
     action = f"UPDATE SET {changes}" if update else "NOTHING"
+    table = model._meta.db_table
     if newest_by:
-        action += f" WHERE coalesce({model._meta.db_table}.{newest_by}, '') <= EXCLUDED.{newest_by}"
+        action += f" WHERE coalesce({table}.{newest_by}, '') <= EXCLUDED.{newest_by}"
+    elif update:
+        stored, new = (", ".join(f"{of}.{column}" for column in update) for of in (table, "EXCLUDED"))
+        action += f" WHERE ({stored}) IS DISTINCT FROM ({new})"
     given = f"SELECT {values} FROM ROWS FROM ({arrays}) AS r({columns})"  # noqa: S608  # names of our own models
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {model._meta.db_table} ({columns}) {given} ON CONFLICT{target} DO {action}",
+            f"INSERT INTO {table} ({columns}) {given} ON CONFLICT{target} DO {action}",
             [to_json([row[column] for row in rows]).decode() for column in rows[0]],
         )
 

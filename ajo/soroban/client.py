@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -149,6 +150,12 @@ class SorobanClient:
     ) -> None:
         self._transport = Transport(url, headers or {}, timeout, retries, sleep)
 
+    def ticking(self, tick: Callable[[], None] | None) -> SorobanClient:
+        """The same, which calls `tick` before each attempt."""
+        other = copy(self)
+        other._transport = self._transport.ticking(tick)
+        return other
+
     def close(self) -> None:
         self._transport.http.close()
 
@@ -202,13 +209,15 @@ class SorobanClient:
             if cursor_ledger(answer.cursor) > answer.latest_ledger:
                 raise RpcInvalidAnswer("getEvents: a cursor ahead of the newest ledger")
             is_full = len(answer.events) >= limit
-            if cursor and (answer.cursor < cursor or (is_full and answer.cursor == cursor)):
-                raise RpcInvalidAnswer("getEvents: a cursor that leads back")
+            is_at_the_end = not is_full and cursor_ledger(answer.cursor) >= answer.latest_ledger
+            if cursor and (answer.cursor < cursor or (answer.cursor == cursor and not is_at_the_end)):
+                raise RpcInvalidAnswer("getEvents: a cursor that leads back, or nowhere")
             return EventPage(
                 events=[
                     _raw_event(event, contract, answer.latest_ledger)
                     for event in answer.events
-                    if event.in_successful_contract_call is not False
+                    # what came before the cursor was read before, and is not read another way now
+                    if event.in_successful_contract_call is not False and event.id > (cursor or "")
                 ],
                 cursor=answer.cursor,
                 latest_ledger=answer.latest_ledger,

@@ -64,6 +64,10 @@ class NodeLagging(RpcUnavailable):
     """The node has not seen a ledger that we know to exist."""
 
 
+class NodeStandsStill(NodeLagging):
+    """The node has had nothing new for so long that it has no say any more."""
+
+
 class Verdict(ChainError):
     """What one node says and only all of them together are believed."""
 

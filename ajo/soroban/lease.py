@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from ajo.soroban.models import Lease
 
-# Longer than the slowest step between two renewals (three RPC attempts of 8 s and a write), short enough that the work
-# of a runner that was killed goes on soon.
-LASTS = timedelta(seconds=30)
+# Longer than one attempt of an RPC call, before which it is renewed, and a write; short enough that the work of a
+# runner that was killed goes on soon.
+LASTS = timedelta(seconds=max(30, settings.RPC_TIMEOUT + 15))
 POLL = 0.1  # seconds between two looks at a lease that another holds
 RENEW_AFTER = 2.0  # seconds; a sweep takes hundreds of steps that short
 

@@ -40,7 +40,7 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
 
     def advance(self, checkpoint: Checkpoint, **values: object) -> bool:
         """Move the cursor by compare-and-set: False if another pass has moved it since `checkpoint` was read."""
-        moved = self.filter(pk=checkpoint.pk, cursor=checkpoint.cursor, halted="").update(**values)
+        moved = self.filter(pk=checkpoint.pk, era=checkpoint.era, cursor=checkpoint.cursor, halted="").update(**values)
         return moved == 1
 
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from ajo.redaction import Secrets
 from ajo.soroban.client import SorobanClient
-from ajo.soroban.errors import ChainError, RpcRateLimited, RpcRejected, RpcUnavailable, Verdict
+from ajo.soroban.errors import ChainError, NodeStandsStill, RpcRateLimited, RpcRejected, RpcUnavailable, Verdict
 from ajo.soroban.models import RpcNode
 
 log = logging.getLogger(__name__)
@@ -105,9 +105,10 @@ class Nodes:
         """The nodes' verdict, unless one of them that is alive said something else."""
         verdicts = [failure for failure in failures.values() if isinstance(failure, Verdict)]
         others = {name: failure for name, failure in failures.items() if not isinstance(failure, Verdict)}
+        awake = [name for name, failure in others.items() if not isinstance(failure, NodeStandsStill)]
         long_ago = Q(answered_at__lt=Now() - SILENT_FOR) | Q(answered_at=None, failures__gt=SILENT_TIMES)
-        silent = RpcNode.objects.filter(long_ago, name__in=others).count() if verdicts else 0
-        if not verdicts or silent < len(others):
+        silent = RpcNode.objects.filter(long_ago, name__in=awake).count() if verdicts else 0
+        if not verdicts or silent < len(awake):
             return list(others.values())[-1]
         return min(verdicts, key=lambda verdict: getattr(verdict, "oldest", 0))
 

@@ -1,21 +1,23 @@
 """JSON-RPC over HTTP, and the one place where every failure is translated.
 
-stellar-sdk lets requests' and pydantic's exceptions through, checks no response id and retries POSTs by itself; here a
-call gives what was asked for or raises one of `ajo.soroban.errors`.
+stellar-sdk's own client lets requests' and pydantic's exceptions through, checks no response id, retries POSTs by
+itself and reads answers without an end; here a call gives what was asked for or raises one of `ajo.soroban.errors`.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeVar
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
-from requests import RequestException
-from stellar_sdk.client.requests_client import RequestsClient
-from stellar_sdk.exceptions import SdkError
+from requests import RequestException, Session
+from stellar_sdk.client.requests_client import IDENTIFICATION_HEADERS
 from urllib3.exceptions import HTTPError
 
 from ajo.metrics import RPC_CALLS
@@ -31,6 +33,8 @@ from ajo.soroban.errors import (
 
 MAX_RETRY_AFTER = 5.0  # seconds; a provider may ask for hours, a pass that waits so long helps nobody
 BACKOFF = 0.25  # seconds before the first retry, doubled each time
+MAX_ANSWER = 64 * 2**20  # bytes; ten thousand events are a third of it
+CHUNK = 2**16  # bytes
 MAX_U32 = 2**32 - 1
 
 # JSON-RPC error codes that say "this node, now" rather than "this request"
@@ -56,20 +60,59 @@ class Answer(Form, Generic[M]):
     result: M | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`headers` by name, in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Http:
+    """POSTs to one address, which is not left for another. An answer has an end, in time and in size."""
+
+    def __init__(self, headers: Mapping[str, str], timeout: float) -> None:
+        self._session = Session()
+        self._session.headers.update(IDENTIFICATION_HEADERS | dict(headers))
+        self._timeout = timeout
+        self.close = self._session.close
+
+    def post(self, url: str, request: Mapping[str, Any]) -> Reply:
+        """Raises RpcUnavailable, and what requests and urllib3 raise."""
+        deadline, body = time.monotonic() + self._timeout, bytearray()
+        with self._session.post(url, json=request, timeout=self._timeout, stream=True, allow_redirects=False) as answer:
+            while part := answer.raw.read1(CHUNK, decode_content=True):
+                body += part
+                if len(body) > MAX_ANSWER:
+                    raise RpcUnavailable(f"the RPC answers more than {MAX_ANSWER} bytes")
+                if time.monotonic() > deadline:
+                    raise RpcUnavailable(f"the RPC's answer is not complete after {self._timeout} s")
+        return Reply(answer.status_code, answer.headers, bytes(body))
+
+
 class Transport:
     """One address. `timeout` is in seconds per attempt; `retries` counts the attempts after the first."""
 
     def __init__(
         self, url: str, headers: Mapping[str, str], timeout: float, retries: int, sleep: Callable[[float], None]
     ) -> None:
-        self.http = RequestsClient(num_retries=0, post_timeout=timeout, custom_headers=dict(headers))
+        self.http = Http(headers, timeout)
         self._url = url
         self._retries = retries
         self._sleep = sleep
+        self._tick: Callable[[], None] | None = None
+
+    def ticking(self, tick: Callable[[], None] | None) -> Self:
+        other = copy(self)
+        other._tick = tick
+        return other
 
     def call(self, method: str, form: type[Answer[M]], read: Callable[[M], T], params: Any = None) -> T:
         """What `read` makes of the result, with capped retries; only what another attempt can mend is tried again."""
         for attempt in range(self._retries + 1):
+            if self._tick:
+                self._tick()
             try:
                 return _counted(method, lambda: read(self._post(method, form, params)))
             except RpcTooMuch:
@@ -84,10 +127,10 @@ class Transport:
     def _post(self, method: str, form: type[Answer[M]], params: Any) -> M:
         # a new id each time: an answer that comes late must not be taken for the next one's
         request = {"jsonrpc": "2.0", "id": uuid4().hex, "method": method}
-        response = self.http.post(self._url, json_data=request if params is None else request | {"params": params})
-        if response.status_code != 200:
-            raise _http_failure(response.status_code, response.headers)
-        answer = form.model_validate_json(response.text)
+        reply = self.http.post(self._url, request if params is None else request | {"params": params})
+        if reply.status != 200:
+            raise _http_failure(reply.status, reply.headers)
+        answer = form.model_validate_json(reply.body)
         if answer.id != request["id"]:
             raise RpcInvalidAnswer(f"{method}: the answer belongs to another request")
         if answer.error is not None:
@@ -141,10 +184,10 @@ def _counted(method: str, read: Callable[[], T]) -> T:
 
 
 def _translated(read: Callable[[], T]) -> T:
-    """Everything that stellar-sdk, requests and pydantic raise, as ours. Messages never carry the address."""
+    """Everything that requests, urllib3 and pydantic raise, as ours. Messages never carry the address."""
     try:
         return read()
-    except (SdkError, RequestException, HTTPError, OSError) as failure:
+    except (RequestException, HTTPError, OSError) as failure:
         raise RpcUnavailable(f"the RPC cannot be reached: {type(failure.__cause__ or failure).__name__}") from failure
     except ValidationError as failure:
         if failure.errors(include_input=False)[0]["type"] == "json_invalid":

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import socket
+import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import pytest
@@ -14,27 +20,29 @@ from pytest_django import Settings
 
 from ajo import cache
 from ajo.soroban import lease
+from ajo.soroban.binding import events
 from ajo.soroban.binding.entries import Entry, Instance, decode_entry
-from ajo.soroban.binding.keys import GroupKey, InstanceKey
+from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey, RefundKey, decode_key
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import NodeLagging, RpcUnavailable, WrongChain
 from ajo.soroban.lease import Superseded
-from ajo.soroban.models import Checkpoint, HistoryGap, Lease, RpcNode, SyncRun
+from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, Lease, RpcNode, SyncRun, UndecodedEntry
 from ajo.soroban.nodes import nodes
 from ajo.soroban.sandbox.sandbox import Sandbox
+from contributions import deep_sweep, recovery
 from contributions.deep_sweep import sweep_deep
 from contributions.models import Contribution, Payout, Refund
 from contributions.solvency import check_solvency
 from contributions.sweep import sweep_groups
-from contributions.sync import run_pass
-from groups.models import Group, Token, User
+from contributions.sync import run_pass, sync_pass
+from groups.models import Group, GroupMember, Token, User
 from groups.reads import group_answer
 from groups.tokens import read_tokens, save_tokens
 from tests.contributions.test_hostile import lie
 from tests.contributions.test_other_chain import follow
-from tests.following import assert_equal, catch_up, make_groups
+from tests.following import assert_equal, catch_up, make_groups, spoil
 from tests.histories import DAY, History, wallets
-from tests.system.faults import error, when
+from tests.system.faults import answers, error, when
 from tests.system.proxy import Proxy
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -340,3 +348,341 @@ def test_balances_of_a_ledger_that_the_tables_have_not_reached_are_compared_with
     list(sweep_deep(lambda read: read(client_of_chain)))
     after = Token.objects.get()
     assert after.balance == int(after.owed) == 0
+
+
+# -- one node that spoils it for all
+
+
+class Drip:
+    """A node that answers HTTP 200 and then a byte now and then, for ever."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            met, _ = self._listening.accept()
+            threading.Thread(target=self._drip, args=(met,), daemon=True).start()
+
+    @staticmethod
+    def _drip(met: socket.socket) -> None:
+        with suppress(OSError):
+            met.recv(65536)
+            met.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+            while True:
+                met.sendall(b" ")
+                time.sleep(0.1)
+
+
+def test_a_node_that_answers_for_ever_is_left_for_another(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if the timeout were that of each read alone."""
+    settings.RPC_TIMEOUT = 1
+    follow(settings, Drip(), sandbox)  # type: ignore[arg-type]
+    make_groups(sandbox, 1)
+    run_pass()
+    assert "not complete after 1 s" in RpcNode.objects.get(name__startswith="1:").last_error
+    assert_equal(sandbox)
+
+
+def test_an_answer_without_measure_is_not_read(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if an answer were read whole before anybody looks at it: a few hundred kilobytes unfold to what fits in no
+    worker's memory.
+    """
+    make_groups(sandbox, 1)
+    bomb = gzip.compress(b" " * 400_000_000, 9)
+    before = getrusage(RUSAGE_SELF).ru_maxrss  # KiB
+    with Proxy(sandbox.url) as proxy, proxy.failing(answers(200, bomb, ("Content-Encoding", "gzip"))):
+        follow(settings, proxy, sandbox)
+        run_pass()
+    assert getrusage(RUSAGE_SELF).ru_maxrss - before < 200_000
+    assert "more than" in RpcNode.objects.get(name__startswith="1:").last_error
+    assert_equal(sandbox)
+
+
+def test_a_redirect_is_not_followed_with_the_providers_key(sandbox: Sandbox, settings: Settings) -> None:
+    make_groups(sandbox, 1)
+    settings.SOROBAN_RPC_HEADERS = {"X-Api-Key": "a-key"}
+    with Proxy(sandbox.url) as elsewhere, Proxy(sandbox.url) as proxy:
+        away = answers(307, b"", ("Location", f"{elsewhere.url}/"))
+        with elsewhere.failing(answers(500)), proxy.failing(away):
+            follow(settings, proxy, sandbox)
+            run_pass()
+            assert elsewhere.met == 0
+    assert "HTTP 307" in RpcNode.objects.get(name__startswith="1:").last_error
+
+
+@pytest.mark.parametrize("behind", [0, 5000])
+def test_a_node_that_stands_still_is_left_for_one_that_goes_on(
+    sandbox: Sandbox, settings: Settings, behind: int
+) -> None:
+    """Breaks if lag were measured against what the same node said: its passes would all be well, and old for ever."""
+    make_groups(sandbox, 1)
+    run_pass()
+    with Sandbox(sandbox.chain.replica()) as frozen:
+        follow(settings, frozen, sandbox)
+        sandbox.chain.close_ledger(behind + 1)
+        make_groups(sandbox, 1)
+        run_pass()
+        assert Group.objects.count() == 1
+        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(seconds=settings.STALE_AFTER + 1))
+        run_pass()
+        assert "stands still" in RpcNode.objects.get(name__startswith="1:").last_error
+        assert_equal(sandbox)
+
+
+def test_a_node_that_stands_still_keeps_no_gap_from_being_told(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if its one answer, that there is nothing new, outweighed for ever the others', that events are pruned."""
+    History(sandbox.chain, 8).walk(20)
+    run_pass()
+    with Sandbox(sandbox.chain.replica()) as frozen:
+        sandbox.chain.close_ledger(sandbox.chain.retention)
+        make_groups(sandbox, 1)
+        follow(settings, sandbox, frozen)
+        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(minutes=5))
+        with pytest.raises(NodeLagging, match="stands still"):
+            run_pass()
+        assert not HistoryGap.objects.exists()
+        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(minutes=11))
+        while not run_pass().caught_up:
+            pass
+        assert HistoryGap.objects.count() == 1
+        assert_equal(sandbox)
+
+
+def test_a_page_that_leads_nowhere_is_refused(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if an empty page with the cursor that was asked for, far behind its newest ledger, were a page like
+    others: the next one would be the same, at once and for ever.
+    """
+    make_groups(sandbox, 1)
+    run_pass()
+    with Sandbox(sandbox.chain.replica()) as stuck:
+        make_groups(sandbox, 1)
+        stuck.chain.catch_up(sandbox.chain)
+        cursor = Checkpoint.objects.get().cursor
+        lie(stuck, "getEvents", lambda said: said.update(events=[], cursor=cursor), times=100)
+        follow(settings, stuck, sandbox)
+        run_pass()
+        assert_equal(sandbox)
+
+
+def test_an_event_from_before_the_cursor_is_not_read_another_way(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    """Breaks without the look at ids: the same event for another member meets its own row, in every pass."""
+    first, second = wallets(2)
+    sandbox.chain.fund(first)
+    make_groups(sandbox, 1)
+    sandbox.chain.call(second, "join_group", second, 1)
+    sandbox.chain.call(first, "contribute", first, 1)
+    sandbox.chain.close_ledger()
+    catch_up(client_of_chain)
+    row = ContractEvent.objects.get(type="contrib")
+    topics, value = events.Contribution(1, 1, second, 50).encode()
+    old = {
+        "type": "contract", "ledger": row.ledger, "ledgerClosedAt": "2026-01-01T00:00:00Z", "id": row.id,
+        "contractId": sandbox.contract, "txHash": row.tx_hash, "topic": list(topics), "value": value,
+    }  # fmt: skip
+    lie(sandbox, "getEvents", lambda said: said["events"].insert(0, old))
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    assert_equal(sandbox)
+
+
+def test_a_ledger_of_the_future_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if whatever a node says twice were: every honest node would lag behind it for ever."""
+    make_groups(sandbox, 1)
+    run_pass()
+    ledger = 2 * 10**9
+    far = {"latestLedger": ledger, "latestLedgerCloseTime": str(2**37), "cursor": f"{ledger << 32:019d}-0000000000"}
+    lie(sandbox, "getEvents", lambda said: said.update(far), times=9)
+    with pytest.raises(NodeLagging, match="closes in the future"):
+        run_pass()
+    assert Checkpoint.objects.get().chain_ledger < 100
+
+
+@pytest.mark.parametrize("is_loaded", [None, False])
+def test_a_node_that_does_not_know_the_contract_is_left_for_one_that_does(
+    sandbox: Sandbox, settings: Settings, is_loaded: bool | None
+) -> None:
+    make_groups(sandbox, 2)
+    if is_loaded is not None:
+        run_pass()
+        Checkpoint.objects.update(is_loaded=is_loaded)
+    own = InstanceKey().to_xdr(sandbox.contract)
+    with Sandbox(sandbox.chain.replica()) as without:
+        lie(
+            without, "getLedgerEntries",
+            lambda said: said.update(entries=[each for each in said["entries"] if each["key"] != own]), times=100,
+        )  # fmt: skip
+        follow(settings, without, sandbox)
+        run_pass()
+    assert_equal(sandbox)
+
+
+def test_a_sweep_does_not_ask_a_node_that_lags(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if any answer would do: nothing that changed since would be found, and the node counted as well."""
+    make_groups(sandbox, 2)
+    run_pass()
+    with Sandbox(sandbox.chain.replica()) as behind:
+        (creator,) = wallets(1)
+        sandbox.chain.call(creator, "set_group_metadata", 1, b"New", b"", b"")
+        sandbox.chain.close_ledger(1000)
+        run_pass()
+        follow(settings, behind, sandbox)
+        list(sweep_groups(nodes().run))
+    assert "is at ledger 3, " in RpcNode.objects.get(name__startswith="1:").last_error
+    assert_equal(sandbox)
+
+
+# -- history that is there, and counted as what it is
+
+
+def test_entries_that_a_node_leaves_out_of_a_recovery_are_asked_for_again(
+    sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks if a payout without its recipient's contribution were taken as it is: its round would count as verified,
+    with an amount of 0, and its contributions would be lost for good.
+    """
+    History(sandbox.chain, 8).walk(40)
+    sandbox.chain.close_ledger(sandbox.chain.retention)
+    read = recovery.read_history
+
+    def left_out(said: dict[str, Any]) -> None:
+        said["entries"] = [each for each in said["entries"] if not isinstance(decode_key(each["key"])[1], ContribKey)]
+
+    def without(*args: Any, **kwargs: Any) -> Any:
+        lie(sandbox, "getLedgerEntries", left_out)
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(recovery, "read_history", without)
+    catch_up(client_of_chain)
+    assert HistoryGap.objects.get().recovered_at is not None
+    assert not Payout.objects.filter(amount=0).exists()
+    list(sweep_deep(lambda read: read(client_of_chain)))
+    assert_equal(sandbox)
+
+
+def test_a_refund_whose_entry_cannot_be_read_survives_a_rebuild(sandbox: Sandbox) -> None:
+    """Breaks if an entry that nobody can read proved nothing: what its event told would be removed, for good."""
+    History(sandbox.chain, 7).walk(40)
+    command("sync")
+    refund = Refund.objects.select_related("user").order_by("id")[0]
+    told = Refund.objects.count()
+    sandbox.chain.close_ledger(sandbox.chain.retention)
+    command("sync")
+    spoil(sandbox, RefundKey(refund.group_id, refund.user.wallet_address))
+    assert "refunds_removed 0" in command("rebuild")
+    assert Refund.objects.count() == told
+
+
+def test_what_a_gap_swallowed_is_no_drift(sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings) -> None:
+    History(sandbox.chain, 8).walk(40)
+    sandbox.chain.close_ledger(sandbox.chain.retention)
+    History(sandbox.chain, 9).walk(20)
+    settings.RPC_EVENTS_LIMIT = 3
+    assert not sync_pass(client_of_chain).caught_up
+    list(sweep_deep(lambda read: read(client_of_chain)))
+    assert HistoryGap.objects.get().recovered_at is None
+    assert Checkpoint.objects.get().drift["history"] == 0
+
+
+def test_a_row_that_came_while_a_deep_sweep_read_is_not_unproven(
+    sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = wallets(2)
+    chain = sandbox.chain
+    for wallet in (first, second):
+        chain.fund(wallet)
+    chain.call(first, "create_group", first, chain.token, 50, DAY, 2, 0, 0, 0)
+    chain.call(second, "join_group", second, 1)
+    for wallet in (first, second):
+        chain.call(wallet, "contribute", wallet, 1)
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    read = recovery.read_history
+
+    def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        chain.advance(2 * DAY)
+        for fn, *arguments in (("execute_payout", 1), ("contribute", first, 1)):
+            assert chain.call(first, fn, *arguments).error is None
+        chain.close_ledger()
+        catch_up(client_of_chain)
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(deep_sweep, "read_history", meanwhile)
+    list(sweep_deep(lambda read: read(client_of_chain)))
+    assert SyncRun.objects.filter(kind=SyncRun.Kind.DEEP_SWEEP).latest("id").counts["unproven"] == 0
+    assert not Group.objects.unproven().exists()
+
+
+def test_a_rebuild_mends_the_log_the_joining_times_and_whose_event_a_row_is(sandbox: Sandbox) -> None:
+    """Breaks if what stands there already were left alone: a transaction that never was would be shown for good."""
+    History(sandbox.chain, 8).walk(30)
+    command("sync")
+
+    def shown() -> list[Any]:
+        return [
+            list(ContractEvent.objects.order_by("id").values()),
+            list(GroupMember.objects.order_by("group", "position").values("group", "user", "joined_at")),
+            list(Contribution.objects.order_by("group", "round", "user").values("event_id", "tx_hash", "ledger")),
+        ]
+
+    right = shown()
+    ContractEvent.objects.update(tx_hash="b" * 64)
+    GroupMember.objects.update(joined_at=timezone.now())
+    one = Contribution.objects.order_by("id")[0]
+    Contribution.objects.filter(pk=one.pk).update(event_id=f"9{str(one.event_id)[1:]}", tx_hash="b" * 64)
+    command("rebuild")
+    assert shown() == right
+
+
+def test_a_sweep_by_hand_looks_at_all_groups(sandbox: Sandbox) -> None:
+    """Breaks if it went on where the worker's was killed, and ended there."""
+    make_groups(sandbox, 4)
+    command("sync")
+    Checkpoint.objects.update(swept_to=3)
+    Group.objects.filter(pk=1).update(entry_xdr="AAAA", member_count=2)
+    command("sweep")
+    assert_equal(sandbox)
+
+
+def test_a_token_that_a_group_collects_which_nobody_can_read_is_not_judged(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    """Breaks if the debt of what the table last had were compared with the balance of now."""
+    first, second = wallets(2)
+    chain = sandbox.chain
+    for wallet in (first, second):
+        chain.fund(wallet)
+    chain.call(first, "create_group", first, chain.token, 50, DAY, 2, 0, 0, 0)
+    chain.call(second, "join_group", second, 1)
+    for wallet in (first, second):
+        chain.call(wallet, "contribute", wallet, 1)
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    chain.advance(2 * DAY)
+    assert chain.call(first, "execute_payout", 1).error is None
+    chain.close_ledger()
+    spoil(sandbox, GroupKey(1))
+    catch_up(client_of_chain)
+    assert Group.objects.get().unreadable_since is not None
+    check_solvency(Checkpoint.objects.get(), {"calls": 0}, client_of_chain)
+    assert not Token.objects.short().exists()
+
+
+def test_an_entry_of_the_contract_itself_that_could_not_be_read_once_is_settled(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    own = InstanceKey().to_xdr(sandbox.contract)
+    lie(
+        sandbox, "getLedgerEntries",
+        lambda said: [each.update(xdr="AAAA") for each in said["entries"] if each["key"] == own],
+    )  # fmt: skip
+    for undecoded in (1, 0):
+        sandbox.chain.close_ledger()
+        catch_up(client_of_chain)
+        assert UndecodedEntry.objects.count() == undecoded

@@ -10,7 +10,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from ajo.api.rendering import dump
-from groups.documents import fresh_document, group_documents, prepare
+from groups.documents import fresh_document, group_documents
 from groups.models import Group, RefundRequest
 from groups.queries import listed_groups
 from groups.serializers import GroupDetailSerializer
@@ -230,7 +230,6 @@ def test_postgresql_writes_refund_requests_and_joining_times_as_the_serializer_d
 
 def test_one_statement_gives_a_body_and_how_fresh_it_is() -> None:
     make_group(1)
-    prepare(connection.connection)
     assert fresh_document(connection.connection, 1) is None  # before the first sync nothing can be said of freshness
     checkpoint = make_checkpoint(ledger=1000)
     found = fresh_document(connection.connection, 1)

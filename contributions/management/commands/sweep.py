@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -25,9 +24,9 @@ class Command(BaseCommand):
         if any(not 0 < group_id < 2**63 for group_id in options["group"]):
             raise CommandError("A group id is a number from 1 on.")
         try:
-            # the worker is somewhere in its day's round
-            sweep = partial(sweep_deep, from_start=True) if options["deep"] else sweep_groups
-            list(shown(sweep(nodes().run, options["group"]), "sweep", self.stdout))
+            sweep = sweep_deep if options["deep"] else sweep_groups
+            # the worker may be somewhere in the middle
+            list(shown(sweep(nodes().run, options["group"], from_start=True), "sweep", self.stdout))
         except (ChainError, Superseded) as failure:
             raise CommandError(str(failure)) from failure
         kind = SyncRun.Kind.DEEP_SWEEP if options["deep"] else SyncRun.Kind.SWEEP
