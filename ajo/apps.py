@@ -1,3 +1,5 @@
+import logging
+
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 from django.core.checks import register
@@ -10,6 +12,7 @@ class ProjectConfig(AppConfig):
 
     def ready(self) -> None:
         register(check_settings, "ajo")
+        logging.captureWarnings(True)  # they are lines of the log like others
 
 
 class StaffConfig(AdminConfig):

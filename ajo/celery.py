@@ -52,4 +52,4 @@ def name_task(task_id: str, task: Task[Any, Any], **_: object) -> None:
 
 @task_postrun.connect
 def forget_task(**_: object) -> None:
-    unbind_contextvars("task", "task_id")
+    unbind_contextvars("task", "task_id", "ledger")

@@ -14,6 +14,7 @@ from functools import partial
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
+from structlog.contextvars import bind_contextvars
 
 from ajo.database.prepared import Prepared
 from ajo.soroban.binding.keys import GroupKey, MetadataKey, numbered_keys
@@ -80,6 +81,7 @@ def sweep(
     with recorded(kind) as (run, held):
         if checkpoint.refusal:
             raise ChainError(checkpoint.refusal)
+        bind_contextvars(ledger=checkpoint.ledger)
         here = Checkpoint.objects.filter(pk=checkpoint.pk)
         counts = run.counts = dict.fromkeys(names, 0)
         run.ledger = checkpoint.ledger

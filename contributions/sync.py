@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, When
 from django.db.models.functions import Greatest, Now
+from structlog.contextvars import bind_contextvars
 
 from ajo.soroban.client import EventPage, SorobanClient, cursor_ledger
 from ajo.soroban.errors import (
@@ -23,13 +24,14 @@ from ajo.soroban.errors import (
     NodeLagging,
     RpcOutOfRange,
     RpcTooMuch,
+    RpcUnavailable,
     Verdict,
     WrongChain,
 )
 from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
 from ajo.soroban.nodes import nodes
-from ajo.soroban.runs import recorded
+from ajo.soroban.runs import note_failure, recorded
 from ajo.soroban.transport import MAX_U32
 from contributions.doubts import (
     LEAP_LEDGERS,
@@ -72,6 +74,9 @@ def run_pass() -> Pass:
     """
     try:
         return nodes().run(partial(sync_pass, gap_to=0))
+    except RpcUnavailable as failure:
+        note_failure(SyncRun.Kind.SYNC, failure)
+        raise
     except Verdict as failure:
         logger.warning("sync: %s: asking once more", failure)
         # the node that keeps most was found; it goes on pruning while we ask
@@ -95,6 +100,7 @@ def sync_pass(client: SorobanClient, *, gap_to: int = MAX_U32) -> Pass:
         checkpoint = Checkpoint.objects.current() or _begin(client)
         if checkpoint.refusal:
             raise ChainError(checkpoint.refusal)
+        bind_contextvars(ledger=checkpoint.ledger)
         if not checkpoint.is_loaded:
             _load_state(client, checkpoint, run.counts)
         result = _follow(client, checkpoint, run, held, gap_to)

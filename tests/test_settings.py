@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ajo.celery import app
 from ajo.checks import SANDBOX_PASSPHRASE, check_settings
 from ajo.settings import BASE_DIR, ENV
 from tests.services import CONTRACT
@@ -134,3 +135,14 @@ def test_every_entry_point_refuses_in_a_line_and_without_a_traceback(command: li
     assert "AJO_CONTRACT_ID: expected a contract's address" in done.stderr
     assert "SYNC_INTERVAL: expected a whole number from 1 to 3600" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_tasks_are_acknowledged_late_and_end_before_redis_gives_them_to_another() -> None:
+    """A worker may die with any task. Breaks if a task were lost with it, waited behind another in a worker's hands, or
+    were run twice because it takes long.
+    """
+    conf = app.conf
+    assert (conf.task_acks_late, conf.task_reject_on_worker_lost, conf.worker_prefetch_multiplier) == (True, True, 1)
+    assert 0 < conf.task_soft_time_limit < conf.task_time_limit < conf.broker_transport_options["visibility_timeout"]
+    for entry in conf.beat_schedule.values():
+        assert entry["options"]["expires"] == entry["schedule"]

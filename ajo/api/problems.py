@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpResponse
 from rest_framework import exceptions
 
@@ -74,6 +74,8 @@ def exception_handler(failure: Exception, context: Mapping[str, Any]) -> HttpRes
             return problem(403, "Not allowed.")
         case OperationalError() | InterfaceError():
             return problem(503, "The database does not answer.", retry_after=DATABASE_RETRY_AFTER)
+        case InternalError():  # as after a failover: it takes no changes for a while
+            return problem(503, "The database is not ready.", retry_after=DATABASE_RETRY_AFTER)
     return None
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis import Redis, RedisError
 
-from ajo.soroban.models import Checkpoint, RpcNode
+from ajo.soroban.models import Checkpoint, RpcNode, SyncRun
 from ajo.soroban.nodes import node_names
 
 
@@ -53,15 +53,16 @@ def database_problems() -> list[str]:
 
 
 def redis_problems() -> list[str]:
-    """Without Redis answers come slower, and nothing new is synced."""
-    try:
-        with Redis.from_url(
-            settings.REDIS_URL, socket_timeout=settings.REDIS_TIMEOUT, socket_connect_timeout=settings.REDIS_TIMEOUT
-        ) as client:
-            client.ping()
-    except RedisError:
-        return ["redis: does not answer"]
-    return []
+    """Without the cache answers come slower; without the broker, which may be another one, nothing new is synced."""
+    problems = []
+    timeout = settings.REDIS_TIMEOUT
+    for part, address in (("redis", settings.REDIS_URL), ("broker", settings.CELERY_BROKER_URL)):
+        try:
+            with Redis.from_url(address, socket_timeout=timeout, socket_connect_timeout=timeout) as client:
+                client.ping()
+        except RedisError:
+            problems.append(f"{part}: does not answer")
+    return problems
 
 
 def chain_problems() -> list[str]:
@@ -70,7 +71,8 @@ def chain_problems() -> list[str]:
     try:
         known = Checkpoint.objects.order_by("id").annotate(silence=silence)
         row = known.values_list("silence", "ledger", "chain_ledger").first()
-        left = RpcNode.objects.filter(name__in=node_names(), left_until__gt=Now()).count()
+        left = RpcNode.objects.filter(name__in=node_names()).left().count()
+        failed = SyncRun.objects.filter(kind=SyncRun.Kind.SYNC).ended().values_list("outcome", flat=True).first()
     except DatabaseError:
         return ["database: does not answer"]
     problems = ["chain: every RPC node fails"] * (left == len(settings.SOROBAN_RPC_URL))
@@ -78,4 +80,8 @@ def chain_problems() -> list[str]:
         return ["chain: not heard from yet", *problems]
     seconds, behind = row[0].total_seconds(), row[2] - row[1]
     problems += [f"sync: {behind} ledgers behind the chain"] * (behind > settings.RPC_MAX_LAG)
-    return [f"chain: not heard from for {seconds:.0f} seconds"] * (seconds > settings.STALE_AFTER) + problems
+    if seconds <= settings.STALE_AFTER:
+        return problems
+    if failed == SyncRun.Outcome.FAILED:
+        problems.append("sync: the last pass failed; the admin's sync runs say why")
+    return [f"chain: not heard from for {seconds:.0f} seconds", *problems]

@@ -84,8 +84,7 @@ def _silence() -> float | None:
 
 def _run(kind: SyncRun.Kind) -> Fact:
     """The newest run that ended."""
-    runs = SyncRun.objects.filter(kind=kind).order_by("-id")
-    last = runs.exclude(outcome=SyncRun.Outcome.RUNNING).first()
+    last = SyncRun.objects.filter(kind=kind).ended().first()
     address = list_address(SyncRun, {"runs": kind.value})
     if last is None:
         return Fact(f"Last {kind.label.lower()}", "none has ended yet", address=address)

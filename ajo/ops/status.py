@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from ajo.api.fields import AddressField, TimeField, U32Field, U64StringField
 from ajo.api.views import ReadViewSet
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
+from groups.models import Token
 
 MAX_GAPS = 100  # newest first; each is a time that the sync was away for longer than the RPC retains events
 
@@ -32,6 +33,8 @@ class GapSerializer(serializers.Serializer[HistoryGap]):
     from_ledger = U32Field()
     to_ledger = U32Field()
     found_at = TimeField()
+    why = serializers.CharField(read_only=True)
+    recovered_at = TimeField(allow_null=True, help_text="When what happened in it was recovered from the entries.")
 
 
 class StatusSerializer(serializers.Serializer[Any]):
@@ -55,6 +58,9 @@ class StatusSerializer(serializers.Serializer[Any]):
     drift_total = serializers.IntegerField(read_only=True, help_text="Differences that no event announced.")
     drift = serializers.DictField(read_only=True, child=serializers.IntegerField(), help_text="The same, by kind.")
     undecoded = serializers.IntegerField(read_only=True)
+    short_tokens = serializers.IntegerField(
+        read_only=True, help_text="Tokens of which the contract was last seen to hold less than it owes."
+    )
 
 
 class StatusViewSet(ReadViewSet):
@@ -86,11 +92,12 @@ class StatusViewSet(ReadViewSet):
             "drift_total": checkpoint.drift_total,
             "drift": checkpoint.drift,
             "undecoded": UndecodedEntry.objects.count(),
+            "short_tokens": Token.objects.short().count(),
         }
         return Response(self.get_serializer(status).data)
 
 
 def _last(kind: SyncRun.Kind) -> SyncRun | None:
     """The newest run that ended; before the first, the one that goes on."""
-    runs = SyncRun.objects.filter(kind=kind).defer("reason").order_by("-id")
-    return runs.exclude(outcome=SyncRun.Outcome.RUNNING).first() or runs.first()
+    runs = SyncRun.objects.filter(kind=kind).defer("reason")
+    return runs.ended().first() or runs.order_by("-id").first()

@@ -6,7 +6,8 @@ Nothing here knows a savings group's tables; `group_id` is the contract's number
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from datetime import timedelta
+from typing import ClassVar, Self
 
 from django.conf import settings
 from django.db import models
@@ -16,6 +17,7 @@ from ajo.cache import Freshness
 from ajo.soroban.fields import U32_MAX, U64_MAX, AddressField, U64Field, in_range
 
 EVENT_ID_LENGTH = 30  # %019d-%010d
+LONGEST_LEAVE = timedelta(minutes=5)  # that an RPC node which goes on failing is left alone
 
 
 class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
@@ -185,6 +187,12 @@ class HistoryGap(models.Model):
         return f"{self.from_ledger}–{self.to_ledger}"
 
 
+class SyncRunQuerySet(models.QuerySet["SyncRun"]):
+    def ended(self) -> Self:
+        """Newest first."""
+        return self.exclude(outcome=SyncRun.Outcome.RUNNING).order_by("-id")
+
+
 class SyncRun(models.Model):
     """What one pass of sync or sweep read, wrote and found, and how it ended."""
 
@@ -207,6 +215,8 @@ class SyncRun(models.Model):
     ledger = models.BigIntegerField(null=True, help_text="The ledger up to which it went.")
     counts = models.JSONField(default=dict, help_text="RPC calls, events, groups read and written, drift.")
 
+    objects = SyncRunQuerySet.as_manager()
+
     class Meta:
         indexes: ClassVar = [
             models.Index(fields=["kind", "-id"], name="soroban_run_kind"),
@@ -228,6 +238,12 @@ class Lease(models.Model):
         return self.name
 
 
+class RpcNodeQuerySet(models.QuerySet["RpcNode"]):
+    def left(self) -> Self:
+        """Those that are left alone for now. An end that is further ahead was set by a clock that has stepped back."""
+        return self.filter(left_until__gt=Now(), left_until__lte=Now() + LONGEST_LEAVE)
+
+
 class RpcNode(models.Model):
     """How an RPC address has been doing. The name holds neither path nor credentials."""
 
@@ -238,6 +254,8 @@ class RpcNode(models.Model):
     failed_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)
     protocol_version = models.BigIntegerField(null=True, help_text="Of the network, as the node said within the hour.")
+
+    objects = RpcNodeQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.name

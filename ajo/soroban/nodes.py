@@ -22,12 +22,11 @@ from django.utils import timezone
 from ajo.redaction import Secrets
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError, NodeStandsStill, RpcRateLimited, RpcRejected, RpcUnavailable, Verdict
-from ajo.soroban.models import RpcNode
+from ajo.soroban.models import LONGEST_LEAVE, RpcNode
 
 log = logging.getLogger(__name__)
 
 FIRST_LEAVE = 2  # seconds that a node is left after its first failure in a row; doubled with each further one
-LONGEST_LEAVE = 300  # seconds
 # A node that has not answered for so long, or so often from the beginning, has no say in what the others agree on.
 SILENT_FOR, SILENT_TIMES = timedelta(minutes=10), 20
 CHECK_AFTER = 3600.0  # seconds
@@ -114,20 +113,18 @@ class Nodes:
 
     def _in_order(self) -> list[Node]:
         """By preference, those that are to be left alone last: none is so bad that not asking at all is better."""
-        now, longest = Now(), timedelta(seconds=LONGEST_LEAVE)  # further ahead: set by a clock that has stepped back
-        is_left = RpcNode.objects.filter(left_until__gt=now, left_until__lte=now + longest)
-        left = dict(is_left.values_list("name", "left_until"))
+        left = dict(RpcNode.objects.left().values_list("name", "left_until"))
         return sorted(self._nodes, key=lambda node: left.get(node.name) or timezone.now() - timedelta(days=1))
 
     def _leave(self, node: Node, failure: ChainError) -> None:
         log.warning("RPC node %s: %s", node.name, failure, extra={"node": node.name})
         row, _ = RpcNode.objects.get_or_create(name=node.name)
-        seconds: float = min(FIRST_LEAVE * 2 ** min(row.failures, 10), LONGEST_LEAVE)
+        seconds: float = FIRST_LEAVE * 2 ** min(row.failures, 10)
         if isinstance(failure, RpcRateLimited):
-            seconds = min(max(seconds, failure.retry_after), LONGEST_LEAVE)
+            seconds = max(seconds, min(failure.retry_after, LONGEST_LEAVE.total_seconds()))
         RpcNode.objects.filter(name=node.name).update(
             failures=F("failures") + 1,
-            left_until=Now() + timedelta(seconds=seconds),
+            left_until=Now() + min(timedelta(seconds=seconds), LONGEST_LEAVE),
             last_error=Secrets().hide(str(failure))[:500],  # a provider may repeat the key that it was given
             failed_at=Now(),
         )

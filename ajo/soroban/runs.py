@@ -24,9 +24,11 @@ PRUNED_AT_ONCE = 1000  # rows; each batch is a transaction of its own, so that n
 def recorded(kind: SyncRun.Kind) -> Iterator[tuple[SyncRun, Held]]:
     """Run the block as the only runner of its kind, recorded as one SyncRun. Raises Superseded if another is at it.
 
-    A run whose process died stays "running"; the next one shows that it went on.
+    A run whose process died is closed by the next one.
     """
     with lease(kind) as held:
+        left = SyncRun.objects.filter(kind=kind, outcome=SyncRun.Outcome.RUNNING)
+        left.update(outcome=SyncRun.Outcome.FAILED, finished_at=Now(), reason="it was killed, or its lease ran out")
         run = SyncRun.objects.create(kind=kind)
         try:
             yield run, held
@@ -37,6 +39,13 @@ def recorded(kind: SyncRun.Kind) -> Iterator[tuple[SyncRun, Held]]:
             _finish(run, SyncRun.Outcome.FAILED, f"{type(failure).__name__}: {failure}")
             raise
         _finish(run, SyncRun.Outcome.OK)
+
+
+def note_failure(kind: SyncRun.Kind, failure: Exception) -> None:
+    """Record that no node let a run of this kind begin, unless the last one says that it failed."""
+    last = SyncRun.objects.filter(kind=kind).order_by("-id").values_list("outcome", flat=True).first()
+    if last != SyncRun.Outcome.FAILED:
+        _finish(SyncRun.objects.create(kind=kind), SyncRun.Outcome.FAILED, f"{type(failure).__name__}: {failure}")
 
 
 def _finish(run: SyncRun, outcome: SyncRun.Outcome, reason: str = "") -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -38,12 +40,13 @@ from contributions.sync import run_pass, sync_pass
 from groups.models import Group, GroupMember, Token, User
 from groups.reads import group_answer
 from groups.tokens import read_tokens, save_tokens
+from tests.contributions.test_concurrency import at_once
 from tests.contributions.test_hostile import lie
 from tests.contributions.test_other_chain import follow
 from tests.following import assert_equal, catch_up, make_groups, spoil
 from tests.histories import DAY, History, wallets
 from tests.system.faults import answers, error, when
-from tests.system.proxy import Proxy
+from tests.system.proxy import Exchange, Fault, Proxy, Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -413,6 +416,68 @@ def test_a_redirect_is_not_followed_with_the_providers_key(sandbox: Sandbox, set
     assert "HTTP 307" in RpcNode.objects.get(name__startswith="1:").last_error
 
 
+@pytest.mark.parametrize(
+    ("fault", "pauses"),
+    [
+        (answers(500), [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]),
+        (answers(429, b"", ("Retry-After", "60")), [60] * 5 + [64]),
+        (answers(429, b"", ("Retry-After", "3600")), [300]),
+    ],
+)
+def test_a_node_that_goes_on_failing_is_left_for_a_growing_while(
+    sandbox: Sandbox, settings: Settings, fault: Fault, pauses: list[int]
+) -> None:
+    """Breaks if a pause did not grow, or not end."""
+    with Proxy(sandbox.url) as proxy, proxy.failing(fault):
+        follow(settings, proxy, sandbox)
+        make_groups(sandbox, 1)
+        for pause in pauses:
+            RpcNode.objects.update(left_until=None)
+            run_pass()
+            node = RpcNode.objects.get(name__startswith="1:")
+            assert node.left_until is not None
+            assert node.failed_at is not None
+            assert node.left_until - node.failed_at == timedelta(seconds=pause)
+
+
+def test_a_node_that_contradicts_itself_about_what_it_has_pruned_makes_no_gap(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    """getEvents says that our cursor is pruned, getHealth of the same node does not. Breaks without the comparison in
+    `_out_of_range`: the cursor would be dropped and a gap recorded that is none.
+    """
+    History(sandbox.chain, 5).walk(20)
+    run_pass()
+    History(sandbox.chain, 6).walk(5)
+    latest = sandbox.chain.latest
+    pruned = error(-32600, f"startLedger must be within the ledger range: {latest - 1} - {latest}")
+
+    def contradicts(exchange: Exchange) -> Reply:
+        return pruned(exchange) if exchange.call["params"]["pagination"]["limit"] > 1 else exchange.forward()
+
+    with Proxy(sandbox.url) as proxy:
+        follow(settings, proxy)
+        before = Checkpoint.objects.get().cursor
+        with proxy.failing(when("getEvents", contradicts)), pytest.raises(NodeLagging, match="contradicts itself"):
+            run_pass()
+        assert Checkpoint.objects.get().cursor == before
+        while not run_pass().caught_up:
+            pass
+    assert not HistoryGap.objects.exists()
+    assert not Contribution.objects.filter(event_id=None).exists()
+
+
+def test_of_several_sweeps_at_once_one_runs(sandbox: Sandbox) -> None:
+    """Breaks without the lease: each would find, heal and count the same differences."""
+    make_groups(sandbox, 30)
+    run_pass()
+    Group.objects.update(entry_xdr="AAAA")
+    failures = at_once([lambda: list(sweep_groups(nodes().run))] * 3)
+    assert [type(failure) for failure in failures] == [Superseded] * 2
+    assert Checkpoint.objects.get().drift_state == 30
+    assert_equal(sandbox)
+
+
 @pytest.mark.parametrize("behind", [0, 5000])
 def test_a_node_that_stands_still_is_left_for_one_that_goes_on(
     sandbox: Sandbox, settings: Settings, behind: int
@@ -686,3 +751,27 @@ def test_an_entry_of_the_contract_itself_that_could_not_be_read_once_is_settled(
         sandbox.chain.close_ledger()
         catch_up(client_of_chain)
         assert UndecodedEntry.objects.count() == undecoded
+
+
+def test_a_database_that_takes_no_changes_is_no_fault_of_ours(sandbox: Sandbox, client: Client) -> None:
+    """As after a failover, for a group that the tables do not have. Breaks as 500."""
+    make_groups(sandbox, 1)
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    try:
+        response = client.get("/api/v1/groups/1/")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = off")
+    assert (response.status_code, "Retry-After" in response.headers) == (503, True)
+
+
+def test_a_run_whose_process_died_is_closed_by_the_next(sandbox: Sandbox) -> None:
+    dead = SyncRun.objects.create(kind=SyncRun.Kind.SYNC)
+    other = SyncRun.objects.create(kind=SyncRun.Kind.SWEEP)
+    make_groups(sandbox, 1)
+    run_pass()
+    dead.refresh_from_db()
+    other.refresh_from_db()
+    assert (dead.outcome, other.outcome) == (SyncRun.Outcome.FAILED, SyncRun.Outcome.RUNNING)
+    assert (dead.finished_at is not None, "killed" in dead.reason) == (True, True)

@@ -16,6 +16,7 @@ from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, SyncRun
 from ajo.soroban.nodes import KNOWN_PROTOCOL, nodes
 from ajo.soroban.sandbox.sandbox import Sandbox
 from contributions.models import Contribution
+from contributions.sweep import sweep_groups
 from contributions.sync import run_pass
 from groups.models import Group
 from groups.reads import group_answer
@@ -59,6 +60,43 @@ def test_a_network_that_began_again_halts_the_sync_and_nothing_is_written(sandbo
         group_answer(1, min_ledger=2000)
     assert rows() == before
     assert SyncRun.objects.latest("id").outcome == SyncRun.Outcome.FAILED
+
+
+def test_a_halted_chain_is_not_swept(sandbox: Sandbox) -> None:
+    """Breaks without the look at the refusal in `sweep`: what the new chain's groups are called would be written."""
+    make_groups(sandbox, 3)
+    run_pass()
+    before = rows()
+    sandbox.chain.reset()
+    sandbox.chain.close_ledger()
+    with pytest.raises(WrongChain):
+        run_pass()
+    make_groups(sandbox, 9)
+    sandbox.chain.close_ledger(300)
+    with pytest.raises(ChainError, match="reset_chain"):
+        list(sweep_groups(nodes().run))
+    assert rows() == before
+
+
+def test_a_node_of_another_network_is_left_for_the_next(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks without `Node.check_network`: only the very first contact asks which network it is."""
+    make_groups(sandbox, 1)
+    run_pass()
+    other = sandbox.chain.replica()
+    other.passphrase = "Another network"
+    with Sandbox(other) as elsewhere:
+        follow(settings, elsewhere, sandbox)
+        make_groups(sandbox, 1)
+        run_pass()
+        assert_equal(sandbox)
+        assert "another network" in RpcNode.objects.get(name__startswith="1:").last_error
+        follow(settings, elsewhere)
+        for _ in range(2):
+            with pytest.raises(RpcUnavailable, match="another network"):
+                run_pass()
+    run = SyncRun.objects.latest("id")  # though no pass could begin, what staff see last is not "ok"
+    assert (run.outcome, SyncRun.objects.count()) == (SyncRun.Outcome.FAILED, 3)
+    assert "another network" in run.reason
 
 
 def test_a_network_that_began_again_and_has_come_further_is_refused_too(sandbox: Sandbox) -> None:

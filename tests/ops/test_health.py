@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from ajo.checks import SANDBOX_PASSPHRASE
-from ajo.soroban.models import Checkpoint, RpcNode
+from ajo.soroban.models import Checkpoint, RpcNode, SyncRun
 from tests.services import CONTRACT
 
 
@@ -86,3 +86,22 @@ def test_a_service_whose_nodes_all_fail_says_so_and_names_none(client: Client, s
     RpcNode.objects.create(name="2: two.example", left_until=soon)
     answer = client.get("/health/ready")
     assert (answer.status_code, answer.json()["problems"]) == (200, ["chain: every RPC node fails"])
+
+
+@pytest.mark.django_db
+def test_a_broker_of_its_own_that_is_away_is_told(client: Client, settings: LazySettings) -> None:
+    """Breaks if the cache's Redis alone were asked: nothing new would be synced, and all be said to be well."""
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+    said = client.get("/health/ready").json()
+    assert said["status"] == "degraded"
+    assert "broker: does not answer" in said["problems"]
+
+
+@pytest.mark.django_db
+def test_a_pass_that_fails_is_told_while_the_chain_is_not_heard_from(client: Client, settings: LazySettings) -> None:
+    checkpoint(heard_at=timezone.now() - timedelta(seconds=settings.STALE_AFTER + 5))
+    SyncRun.objects.create(kind=SyncRun.Kind.SYNC, outcome=SyncRun.Outcome.FAILED)
+    SyncRun.objects.create(kind=SyncRun.Kind.SYNC)
+    assert "sync: the last pass failed; the admin's sync runs say why" in client.get("/health/ready").json()["problems"]
+    SyncRun.objects.update(outcome=SyncRun.Outcome.OK)
+    assert "the last pass failed" not in client.get("/health/ready").content.decode()

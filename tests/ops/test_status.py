@@ -21,7 +21,7 @@ def test_the_status_says_what_the_sync_knows(client: Client) -> None:
     closed_at = datetime.now(UTC) - timedelta(seconds=30)
     make_checkpoint(1000, chain_ledger=1004, chain_closed_at=closed_at, paused=True, drift_state=1, drift_metadata=2)
     HistoryGap.objects.create(
-        network_passphrase="Test", contract=contract(1), from_ledger=0, to_ledger=9, why="http://rpc"
+        network_passphrase="Test", contract=contract(1), from_ledger=0, to_ledger=9, why="the sync was away"
     )
     UndecodedEntry.objects.create(key="k", xdr="", error="", ledger=1)
     SyncRun.objects.create(kind="sync", started_at=START, finished_at=START, outcome="failed", reason="http://rpc")
@@ -43,5 +43,7 @@ def test_the_status_says_what_the_sync_knows(client: Client) -> None:
         "ledger": 7,
         "counts": {"drift": 1},
     }
-    assert [(gap["from_ledger"], gap["to_ledger"]) for gap in shown["gaps"]] == [(0, 9)]
+    assert [(gap["from_ledger"], gap["to_ledger"], gap["why"]) for gap in shown["gaps"]] == [
+        (0, 9, "the sync was away")
+    ]
     assert b"http" not in response.content

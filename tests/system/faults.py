@@ -134,5 +134,6 @@ TRANSPORT: dict[str, tuple[Fault, str]] = {
     "truncated": (half, "is not JSON"),
     "wrong id": (of_another, "belongs to another request"),
     "no result": (without_result, "has another form"),
+    "-32001": (error(-32001, "request exceeded processing limit threshold"), "processing limit"),
     "-32603": (error(-32603, "database is locked"), "database is locked"),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 import pytest
 from django.db import connection
@@ -56,13 +57,38 @@ def test_a_worker_killed_at_any_request_of_a_pass_leaves_nothing_half_done(up: R
 
 def test_a_worker_killed_inside_its_transaction_leaves_nothing_of_it(up: Running) -> None:
     """Breaks if the cursor were committed apart from the rows: the events of that page would never come again."""
-    with psycopg.connect(up.database_url) as own:
-        own.execute("LOCK TABLE contributions_contribution IN ACCESS EXCLUSIVE MODE")
-        until_history_is_written(up)
-        kill_children(up.worker)
-    up.expire_lease()
-    up.settle()
+    with up.reading("/api/v1/groups/1/") as seen:  # the locked table itself is what lists of history wait for
+        with psycopg.connect(up.database_url) as own:
+            own.execute("LOCK TABLE contributions_contribution IN ACCESS EXCLUSIVE MODE")
+            until_history_is_written(up)
+            kill_children(up.worker)
+        up.expire_lease()
+        up.settle()
+    assert seen.failures() == []
     assert up.events_lost() == set()
+
+
+def test_a_whole_worker_dies_and_another_one_takes_over(up: Running) -> None:
+    """SIGKILL of parent and children, as when a machine dies. Breaks without the lease's end (the test lets it run out)
+    and, for what is shown of it, if a run whose process died stayed "running" for good.
+    """
+    gate = Gate(1)
+    with up.reading() as seen:
+        with up.first.failing(gate):
+            up.history.walk(3)
+            wait_for(gate.reached.is_set, what="a pass")
+            assert up.worker.process is not None
+            worker = psutil.Process(up.worker.process.pid)
+            for each in (*worker.children(recursive=True), worker):
+                each.kill()
+        up.worker = up.start_worker("worker-again")
+        up.expire_lease()
+        with up.life():
+            up.advances()
+    assert seen.failures() == []
+    connection.close()
+    passes = SyncRun.objects.filter(kind=SyncRun.Kind.SYNC)
+    assert not passes.filter(outcome=SyncRun.Outcome.RUNNING, pk__lt=passes.latest("id").pk).exists()
 
 
 def until_history_is_written(up: Running) -> None:
@@ -162,11 +188,12 @@ def test_the_clock_steps_back_an_hour_and_beat_goes_on(up: Running, tmp_path: Pa
     """Breaks with Celery's own schedulers (`-S celery.beat.Scheduler`): they send nothing for an hour."""
     file = tmp_path / "clock"
     file.write_text("0")
-    with on_a_machine_with_a_clock(up, file), up.life():
+    with on_a_machine_with_a_clock(up, file), up.life(), up.reading() as seen:
         up.advances()
         file.write_text("-3600")
         for _ in range(4):
             up.advances(15)
+    assert seen.failures() == []
 
 
 def test_the_database_clock_steps_back_an_hour_while_a_dead_runner_holds_the_lease(up: Running) -> None:
