@@ -1,21 +1,25 @@
 """Two at once: one row, no error, the newer state."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from django.db import connection
 
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.lease import Superseded, lease
-from ajo.soroban.models import Checkpoint, ContractEvent
+from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
 from ajo.soroban.sandbox.sandbox import Sandbox
 from contributions.models import Contribution
-from contributions.sync import sync_pass
+from contributions.sync import run_pass, sync_pass
 from groups.models import Group, User
 from groups.readings import GroupReader
 from groups.sync import write_groups
+from tests.following import assert_equal, make_groups
 from tests.histories import History, contract_entries, wallets
 from tests.truth import differences
 
@@ -135,3 +139,38 @@ def test_a_rebuild_waits_for_the_lease_of_a_pass_that_is_running() -> None:
             pass
 
     assert at_once([a_pass, a_rebuild]) == []
+
+
+def test_a_pass_keeps_its_lease_however_long_it_reads(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if the lease were renewed only before the rows are written: another pass would begin meanwhile, the first
+    leave it what it has read, and so on, for as long as the chain is slow.
+    """
+    monkeypatch.setattr("ajo.soroban.lease.LASTS", timedelta(seconds=0.6))
+    monkeypatch.setattr("ajo.soroban.lease.RENEW_AFTER", 0.0)
+    answer, ended, others = sandbox.rpc.call, threading.Event(), []
+
+    def slow(method: str, params: Any) -> Any:
+        time.sleep(0.25)
+        return answer(method, params)
+
+    def first() -> None:
+        try:
+            run_pass()
+        finally:
+            ended.set()
+
+    def next_ones() -> None:
+        time.sleep(0.3)
+        while not ended.is_set():
+            try:
+                run_pass()
+            except Superseded as failure:
+                others.append(failure)
+            time.sleep(0.05)
+
+    make_groups(sandbox, 3)
+    monkeypatch.setattr(sandbox.rpc, "call", slow)
+    assert at_once([first, next_ones]) == []
+    assert len(others) > 5
+    assert list(SyncRun.objects.values_list("outcome", flat=True)) == [SyncRun.Outcome.OK]
+    assert_equal(sandbox)

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
+from psycopg.pq import DiagnosticField
+from psycopg.pq.abc import PGresult
 from pytest_django import Settings
 
 from ajo.database.prepared import Prepared
@@ -197,6 +200,39 @@ def test_a_statement_is_planned_once_and_taught_to_a_session_that_does_not_know_
         with ECHO.asked_ahead("b") as rows:
             assert rows() == [("b", None, 7)]
         assert Group.objects.count() == 0
+
+
+def test_a_session_is_taught_a_statement_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PgBouncer's `max_prepared_statements` ends a client that asks for what it has not prepared. Breaks if only the
+    server's complaint led to it.
+    """
+    connection.close()
+    complaints: list[bytes | None] = []
+    rows = Prepared._rows
+
+    def seen(self: Prepared, session: psycopg.Connection, parameter: str, found: PGresult) -> Any:
+        complaints.append(found.error_field(DiagnosticField.SQLSTATE))
+        return rows(self, session, parameter, found)
+
+    monkeypatch.setattr(Prepared, "_rows", seen)
+    for _ in range(2):
+        with ECHO.asked_ahead("a") as answer:
+            answer()
+    assert complaints == [None, None]
+
+
+def test_columns_that_have_other_types_since_are_planned_anew(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    """As after a migration. Breaks without the look at 0A000: no sweep of that session would succeed any more."""
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    list(sweep_groups(lambda read: read(client_of_chain)))
+    change = "ALTER TABLE groups_group ALTER COLUMN metadata_xdr TYPE"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{change} varchar(100000)")
+        try:
+            list(sweep_groups(lambda read: read(client_of_chain)))
+        finally:
+            cursor.execute(f"{change} text")
 
 
 def test_what_is_no_base64_is_drift_to_no_sweep(
