@@ -54,15 +54,17 @@ def database_problems() -> list[str]:
 
 def redis_problems() -> list[str]:
     """Without the cache answers come slower; without the broker, which may be another one, nothing new is synced."""
-    problems = []
+    parts = {"redis": settings.REDIS_URL, "broker": settings.CELERY_BROKER_URL}
+    return [f"{part}: does not answer" for part, address in parts.items() if not redis_answers(address)]
+
+
+def redis_answers(address: str) -> bool:
     timeout = settings.REDIS_TIMEOUT
-    for part, address in (("redis", settings.REDIS_URL), ("broker", settings.CELERY_BROKER_URL)):
-        try:
-            with Redis.from_url(address, socket_timeout=timeout, socket_connect_timeout=timeout) as client:
-                client.ping()
-        except RedisError:
-            problems.append(f"{part}: does not answer")
-    return problems
+    try:
+        with Redis.from_url(address, socket_timeout=timeout, socket_connect_timeout=timeout) as client:
+            return bool(client.ping())
+    except RedisError:
+        return False
 
 
 def chain_problems() -> list[str]:

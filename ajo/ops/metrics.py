@@ -24,7 +24,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis import Redis, RedisError
 
-from ajo.ops.health import redis_problems
+from ajo.ops.health import redis_answers
 from ajo.soroban.lives import archived, near_end
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
 from ajo.soroban.nodes import node_names
@@ -90,7 +90,7 @@ class _Stored(Collector):
             else:
                 up.add_metric([part], 1)
                 yield from found
-        up.add_metric(["cache"], not redis_problems())
+        up.add_metric(["cache"], redis_answers(settings.REDIS_URL))
         yield up
 
 
