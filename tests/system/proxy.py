@@ -203,6 +203,7 @@ class TcpProxy:
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+        source.close()  # the other direction's thread, which this has ended too, closes the other one
 
     def __enter__(self) -> Self:
         return self
