@@ -233,6 +233,8 @@ def test_columns_that_have_other_types_since_are_planned_anew(sandbox: Sandbox, 
             list(sweep_groups(lambda read: read(client_of_chain)))
         finally:
             cursor.execute(f"{change} text")
+    swept = SyncRun.objects.filter(kind=SyncRun.Kind.SWEEP).values_list("outcome", "counts__groups")
+    assert list(swept) == [(SyncRun.Outcome.OK, 1)] * 2
 
 
 def test_what_is_no_base64_is_drift_to_no_sweep(
