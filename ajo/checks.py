@@ -22,6 +22,7 @@ SANDBOX_PASSPHRASE = "Ajo Sandbox ; for development only"  # noqa: S105  (public
 PLACEHOLDER_KEY = "change-me"
 LEAST_KEY = 32  # characters
 LEAST_TOKEN = 16  # characters
+LEAST_PRELOAD = 31_536_000  # seconds: a year, which browsers' preload list asks for
 RATE = re.compile(r"^[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)$")
 
 Problem = tuple[str, str]
@@ -52,6 +53,9 @@ def _web() -> Iterator[Problem]:
             yield "SECRET_KEY", "still the example's; set a random text of 50 characters"
         elif len(key) < LEAST_KEY:
             yield "SECRET_KEY", f"shorter than {LEAST_KEY} characters"
+    if any(len(key) < LEAST_KEY for key in settings.SECRET_KEY_FALLBACKS):
+        yield "SECRET_KEY_FALLBACKS", f"a key is shorter than {LEAST_KEY} characters; earlier keys, comma separated"
+    yield from _hsts()
     if not _is_web_address(settings.PUBLIC_URL):
         yield "PUBLIC_URL", "expected an address that starts with http:// or https://"
     if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < LEAST_TOKEN:
@@ -66,6 +70,16 @@ def _web() -> Iterator[Problem]:
         if not _is_network(proxy):
             yield "TRUSTED_PROXIES", "expected IP addresses or networks like 10.0.0.0/8, comma separated"
             break
+
+
+def _hsts() -> Iterator[Problem]:
+    """Combinations that browsers or their preload list do not take."""
+    if not settings.HSTS_SECONDS:
+        for name in ("HSTS_INCLUDE_SUBDOMAINS", "HSTS_PRELOAD"):
+            if getattr(settings, name):
+                yield name, "has no effect without HSTS_SECONDS"
+    elif settings.HSTS_PRELOAD and not (settings.HSTS_INCLUDE_SUBDOMAINS and settings.HSTS_SECONDS >= LEAST_PRELOAD):
+        yield "HSTS_PRELOAD", f"the list takes HSTS_SECONDS of {LEAST_PRELOAD} or more with HSTS_INCLUDE_SUBDOMAINS"
 
 
 def _chain() -> Iterator[Problem]:

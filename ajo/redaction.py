@@ -33,6 +33,7 @@ class Secrets:
 def _secrets() -> Iterator[str]:
     """What must not be read anywhere: keys and passwords, and in RPC addresses whatever may be a provider's key."""
     yield settings.SECRET_KEY
+    yield from settings.SECRET_KEY_FALLBACKS
     yield settings.METRICS_TOKEN
     yield str(settings.DATABASES["default"].get("PASSWORD") or "")
     for value in settings.SOROBAN_RPC_HEADERS.values():

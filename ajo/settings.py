@@ -18,6 +18,8 @@ ENV = Reader()
 DEBUG = ENV.flag("DEBUG")
 # Without a key each process makes its own, so that the check's message is what a person sees, not Django's traceback.
 SECRET_KEY = ENV.text("SECRET_KEY") or secrets.token_urlsafe(48)
+# Earlier keys: what they signed (cursors, sessions, password reset links) is still accepted, nothing new is.
+SECRET_KEY_FALLBACKS = ENV.listed("SECRET_KEY_FALLBACKS")
 PORT = ENV.number("PORT", 8000, 1, 65_535)
 PUBLIC_URL = ENV.text("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 _HTTPS = PUBLIC_URL.startswith("https://")
@@ -185,8 +187,10 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff sign in once a day
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if "://" in PUBLIC_URL else []
-SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _HTTPS
+# Browsers keep this promise for its whole time, and a preload list for years: nobody gives it without asking.
+SECURE_HSTS_SECONDS = HSTS_SECONDS = ENV.number("HSTS_SECONDS", 0, 0, 63_072_000)  # at most two years
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HSTS_INCLUDE_SUBDOMAINS = ENV.flag("HSTS_INCLUDE_SUBDOMAINS")
+SECURE_HSTS_PRELOAD = HSTS_PRELOAD = ENV.flag("HSTS_PRELOAD")
 # TLS ends at a proxy: without one whose word is believed, a redirect to https would come back for ever.
 SECURE_SSL_REDIRECT = _HTTPS and bool(TRUSTED_PROXIES)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None

@@ -25,6 +25,10 @@ BAD = {
     "SOROBAN_RPC_URL": ["", "ftp://rpc.example", "rpc.example", "http://", "https://ok.example,nonsense", "http://a:x"],
     "SOROBAN_RPC_HEADERS": ["novalue", "{broken", '{"a": 1}', "[]"],
     "SECRET_KEY": ["", "change-me", "short", "django-insecure-" + "x" * 50],
+    "SECRET_KEY_FALLBACKS": ["short", "x" * 50 + ",short"],
+    "HSTS_SECONDS": ["-1", "for ever", "99999999"],
+    "HSTS_INCLUDE_SUBDOMAINS": ["on", "maybe"],  # without HSTS_SECONDS
+    "HSTS_PRELOAD": ["on", "maybe"],
     "DATABASE_URL": ["", "sqlite:///x", "postgres://", "postgres://host:port/name"],
     "REDIS_URL": ["", "http://host", "redis://", "redis://host:port/0"],
     "CELERY_BROKER_URL": ["amqp://host", "redis://"],
@@ -84,6 +88,28 @@ def test_no_message_repeats_a_value_that_may_hold_a_password(monkeypatch: pytest
     )
     assert len(found) == 3
     assert "hunter2" not in "".join(found)
+
+
+HSTS = ("SECURE_HSTS_SECONDS", "SECURE_HSTS_INCLUDE_SUBDOMAINS", "SECURE_HSTS_PRELOAD")
+
+
+def test_an_https_address_alone_promises_nothing_for_a_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if HSTS followed from PUBLIC_URL: every subdomain would be cut off, and preloaded for years."""
+    monkeypatch.setenv("PUBLIC_URL", "https://ajo.example")
+    values = runpy.run_path(str(BASE_DIR / "ajo" / "settings.py"))
+    assert [values[name] for name in HSTS] == [0, False, False]
+    assert (values["SESSION_COOKIE_SECURE"], values["CSRF_COOKIE_SECURE"]) == (True, True)
+    monkeypatch.setenv("HSTS_SECONDS", "3600")
+    values = runpy.run_path(str(BASE_DIR / "ajo" / "settings.py"))
+    assert [values[name] for name in HSTS] == [3600, False, False]
+
+
+def test_preloading_is_refused_where_the_list_would_refuse_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"HSTS_SECONDS": "31536000", "HSTS_INCLUDE_SUBDOMAINS": "on", "HSTS_PRELOAD": "on"}
+    assert problems(monkeypatch, **asked) == []
+    for name, value in (("HSTS_SECONDS", "3600"), ("HSTS_INCLUDE_SUBDOMAINS", "off")):
+        found = problems(monkeypatch, **asked | {name: value})
+        assert [message.split(":")[0] for message in found] == ["HSTS_PRELOAD"]
 
 
 def test_an_empty_rate_means_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ class Cursor:
 
     def sign(self, scope: str) -> str:
         payload = json.dumps([self.keys, self.backwards], separators=(",", ":")).encode()
-        return base64.urlsafe_b64encode(_mac(scope, payload) + payload).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(_mac(scope, payload, settings.SECRET_KEY) + payload).rstrip(b"=").decode()
 
     @classmethod
     def verify(cls, text: str, scope: str) -> Cursor:
@@ -51,14 +51,16 @@ class Cursor:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             raw = b""
-        if not hmac.compare_digest(raw[:MAC_SIZE], _mac(scope, raw[MAC_SIZE:])):
+        # SECRET_KEY_FALLBACKS: a client that pages while the key is changed goes on.
+        made = [_mac(scope, raw[MAC_SIZE:], key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+        if not any([hmac.compare_digest(raw[:MAC_SIZE], mac) for mac in made]):
             raise invalid(cursor="Not a cursor of this list with these filters and this ordering.")
         keys, backwards = json.loads(raw[MAC_SIZE:])
         return cls(keys, backwards)
 
 
-def _mac(scope: str, payload: bytes) -> bytes:
-    key = f"ajo.api.cursor:{settings.SECRET_KEY}".encode()
+def _mac(scope: str, payload: bytes, secret: str) -> bytes:
+    key = f"ajo.api.cursor:{secret}".encode()
     return hmac.digest(key, scope.encode() + b"\0" + payload, hashlib.sha256)[:MAC_SIZE]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.contrib.auth.models import User as Account
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -121,6 +122,21 @@ def test_a_cursor_that_was_changed_is_400(client: Client, settings: Settings) ->
         assert client.get(f"{API}groups/?cursor={changed}").status_code == 400
     settings.SECRET_KEY = "another"
     assert client.get(f"{API}groups/?cursor={cursor}").status_code == 400
+
+
+def test_a_cursor_and_a_session_outlive_a_change_of_the_secret_key(client: Client, settings: Settings) -> None:
+    """Breaks if only the newest key counted: whoever pages or is signed in while it is changed is thrown out."""
+    make_groups(5)
+    client.force_login(Account.objects.create_superuser("chief"))
+    first = get(client, f"{API}groups/?ordering=id&limit=2")
+    old, settings.SECRET_KEY = settings.SECRET_KEY, "a new key, of thirty-two characters or more"
+    settings.SECRET_KEY_FALLBACKS = ["one in between", old]
+    second = get(client, first["next"])
+    assert ids(second) == ["3", "4"]
+    assert client.get("/admin/").status_code == 200
+    settings.SECRET_KEY_FALLBACKS = []  # what is handed out now needs the old key no longer
+    assert ids(get(client, second["next"])) == ["5"]
+    assert client.get(first["next"]).status_code == 400
 
 
 def test_events_lead_on_for_ever(client: Client) -> None:
