@@ -16,6 +16,7 @@ from ajo.api.throttles import reads
 from ajo.cache import bodies, server, through
 from ajo.edge import Edge, application
 from ajo.edge.tables import Tables
+from ajo.metrics import REQUESTS, noted
 from ajo.soroban.models import Checkpoint
 from groups.models import Group
 from groups.reads import group_answer, refresh_cache, refresh_groups
@@ -230,6 +231,26 @@ def test_the_counts_of_several_processes_add_up_in_redis(front: Edge, settings: 
     assert ask(front)[0] == "200 OK"
     reads.add_up()
     assert ask(front)[0].startswith("429")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/groups/7/", "/api/v1/groups/8/", "/api/v1/groups/"])
+def test_edge_and_django_count_an_endpoint_under_one_label(front: Edge, django: Django, path: str) -> None:
+    """Breaks if the edge wrote a pattern of its own: the endpoint's rate would be the sum of two series."""
+
+    def counted() -> dict[str, float]:
+        noted.add_up()
+        samples = next(iter(REQUESTS.collect())).samples
+        return {f"{each.labels}": each.value for each in samples if each.name.endswith("_count")}
+
+    def grown(application: Any) -> set[str]:
+        before = counted()
+        ask(application, path=path)
+        return {labels for labels, value in counted().items() if value != before.get(labels)}
+
+    ask(front, path=path)  # a list is rendered once, and kept
+    asked = django.asked
+    assert grown(front) == grown(django)
+    assert django.asked == asked + 1
 
 
 def test_a_request_id_that_could_forge_log_lines_is_replaced(front: Edge) -> None:
