@@ -15,7 +15,10 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from ajo.metrics import REQUESTS
 
 HEADER: Final = "X-Request-ID"
-SANE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")  # a proxy's own; anything else could forge log lines
+# A client's or its proxy's; anything else could forge log lines. Whoever sends one can repeat another's, so the lines
+# say whose it is.
+SANE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+FROM_CLIENT: Final = {"request_id_from": "client"}
 
 
 class RequestMiddleware:
@@ -26,10 +29,11 @@ class RequestMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get(HEADER, "")
-        request_id = given if SANE.fullmatch(given) else uuid.uuid4().hex
+        is_given = bool(SANE.fullmatch(given))
+        request_id = given if is_given else uuid.uuid4().hex
         # Forgotten when the next begins: Django logs a refusal after the last middleware is left.
         clear_contextvars()
-        bind_contextvars(request_id=request_id)
+        bind_contextvars(request_id=request_id, **(FROM_CLIENT if is_given else {}))
         began = time.perf_counter()
         response = self.get_response(request)
         route = request.resolver_match.route if request.resolver_match else "none"

@@ -80,7 +80,10 @@ def test_a_request_has_an_id_in_its_answer_and_its_lines(client: Client, lines: 
     request_id = answer["X-Request-ID"]
     assert (request_id == given) == (given == "from-the-proxy.1")
     assert len(request_id) in (16, 32)
-    assert [(line["request_id"], line["status_code"]) for line in parsed(lines)] == [(request_id, 404)]
+    [line] = parsed(lines)
+    assert (line["request_id"], line["status_code"]) == (request_id, 404)
+    # whoever chooses an id may choose another's: the line says that it was chosen
+    assert line.get("request_id_from") == ("client" if request_id == given else None)
 
 
 def test_two_requests_have_two_ids(client: Client) -> None:
