@@ -50,7 +50,7 @@ class HistoryAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
     )
     list_filter = (Source,)
     ordering = ("-order_key", "-id")
-    ordering_within = WITHIN
+    ordering_within: ClassVar = dict.fromkeys(("group", "user", "tx_hash"), WITHIN)
     searches: ClassVar = (
         number("group id", "group_id", WITHIN),
         address("wallet address", of_wallet("user_id"), WITHIN),
@@ -58,6 +58,7 @@ class HistoryAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
         event_id("event id", "event_id"),
     )
     narrowed_by = frozenset({"group", "user", "tx_hash"})
+    narrowed_further_by = frozenset({"round"})
     fields: ClassVar[tuple[str, ...]] = (
         "its_group",
         "round",

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import F, QuerySet
+from django.db.models import F, QuerySet, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -23,6 +23,7 @@ from groups import computed
 from groups.models import Group, GroupMember, RefundRequest, Token, User, WalletLabel
 from groups.staff import OfWallet, of_wallet, token_amount, with_label
 
+PAYOUT_ORDER = ("position",)  # of one group's members
 NEWEST = 100  # groups of one wallet in a search; all of them are linked from its page
 ADDRESS_FORM = "An account (G…) or contract (C…) address of 56 characters is expected."
 
@@ -37,7 +38,10 @@ class LabelForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in t
 
 @admin.register(WalletLabel)
 class WalletLabelAdmin(TableAdmin):
-    """Any staff account may write labels: they are notes among colleagues, and the history says whose they are."""
+    """Labels are notes among colleagues, and exist nowhere else: who writes them has Django's permission for it.
+
+    The history says whose they are.
+    """
 
     form = LabelForm
     list_display = ("shown_label", "address", "shown_note")
@@ -53,15 +57,6 @@ class WalletLabelAdmin(TableAdmin):
     @admin.display(description="Note")
     def shown_note(self, row: WalletLabel) -> SafeString:
         return display.said(row.note, 120)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.admin_site.has_permission(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.admin_site.has_permission(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.admin_site.has_permission(request)
 
 
 class Solvency(Choice):
@@ -110,17 +105,20 @@ class UserAdmin(ReadOnlyAdmin):
     elsewhere: ClassVar = [("groups created", Group, "creator"), ("memberships", GroupMember, "user")]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return with_label(super().get_queryset(request), "wallet_address")
+        may_label = Value(request.user.has_perm("groups.add_walletlabel"))
+        return with_label(super().get_queryset(request), "wallet_address").annotate(may_label=may_label)
 
     @admin.display(description="Label")
     def label(self, row: Any) -> SafeString | str:
         return display.said(row.wallet_label) if row.wallet_label else ""
 
     @admin.display(description="Label")
-    def label_with_link(self, row: Any) -> SafeString:
+    def label_with_link(self, row: Any) -> SafeString | str:
         found = WalletLabel.objects.filter(address=row.wallet_address).first()
         if found is not None:
             return display.page_of(WalletLabel, found.pk, display.said(found.label))
+        if not row.may_label:
+            return "-"
         blank = reverse("admin:groups_walletlabel_add")
         return format_html('<a href="{}?address={}">Label this wallet</a>', blank, row.wallet_address)
 
@@ -195,7 +193,7 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
         address(f"address of a token, or of a member (its newest {NEWEST})", _with_member_or_token, ("-number",)),
         words("or at least three characters of a name", "name__icontains"),
     )
-    ordering_within = ("-number",)
+    ordering_within: ClassVar = dict.fromkeys(("creator", "token", "status"), ("-number",))
     narrowed_by = frozenset({"creator", "token", "status"})
     not_in_list = ("description", "rules", "entry_xdr", "metadata_xdr")
     inlines = (RefundRequestInline, MemberInline)
@@ -209,7 +207,7 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
         }),
         ("Rounds", {
             "fields": (
-                "members", "round", "payout_index", "cycle_duration", "grace_period",
+                "members", "round", "next_position", "cycle_duration", "grace_period",
                 "created_at", "round_started_at", "round_ends", "grace_ends",
             ),
         }),
@@ -270,8 +268,12 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
         return token_amount(computed.collected_amount(row), row.token)
 
     @admin.display(description="Next payout")
-    def payout(self, row: Group) -> SafeString:
-        return token_amount(computed.payout_amount(row), row.token)
+    def payout(self, row: Group) -> SafeString | str:
+        return token_amount(computed.payout_amount(row), row.token) if computed.pays_out(row) else "-"
+
+    @admin.display(description="Payout index")
+    def next_position(self, row: Group) -> str:
+        return str(row.payout_index) if computed.pays_out(row) else "-"
 
     @admin.display(description="Token")
     def token_link(self, row: Group) -> SafeString | str:
@@ -279,11 +281,11 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
 
     @admin.display(description="Round ends")
     def round_ends(self, row: Group) -> str:
-        return display.moment(computed.round_ends_at(row))
+        return display.moment(computed.round_ends_at(row)) if computed.pays_out(row) else "-"
 
     @admin.display(description="Grace ends")
     def grace_ends(self, row: Group) -> str:
-        return display.moment(computed.grace_ends_at(row))
+        return display.moment(computed.grace_ends_at(row)) if computed.pays_out(row) else "-"
 
     @admin.display(description="GROUP entry")
     def raw_entry(self, row: Group) -> SafeString:
@@ -301,7 +303,11 @@ OfGroup.group_model = Group
 class GroupMemberAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
     list_display = ("id", "its_group", "position", "wallet", "joined_at", "has_contributed")
     ordering = ("-group_id", "-position")
-    searches: ClassVar = (number("group id", "group_id"), address("wallet address", of_wallet("user_id")))
+    ordering_within: ClassVar = {"group": PAYOUT_ORDER}
+    searches: ClassVar = (
+        number("group id", "group_id", PAYOUT_ORDER),
+        address("wallet address", of_wallet("user_id")),
+    )
     narrowed_by = frozenset({"group", "user"})
     fields = ("its_group", "position", "whole_wallet", "joined_at", "has_contributed")
 

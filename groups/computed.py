@@ -37,6 +37,11 @@ def payout_amount(group: Group) -> int:
     return int(group.contribution_amount * group.member_count)
 
 
+def pays_out(group: Group) -> bool:
+    """Whether a payout is to come: a finished group has none, though the contract's fields stay as they last were."""
+    return group.status == Group.Status.ACTIVE and group.payout_index < group.member_count
+
+
 def known_token(group: Group) -> Token | None:
     """The group's token, if it could be read at all."""
     return known(group.token)

@@ -25,7 +25,9 @@ class MemberSerializer(serializers.Serializer[GroupMember]):
     address = AddressField(source="user.wallet_address")
     position = U32Field(help_text="0-based; join order is payout order.")
     joined_at = TimeField(allow_null=True)
-    has_contributed = serializers.BooleanField(read_only=True, help_text="This round.")
+    has_contributed = serializers.BooleanField(
+        read_only=True, help_text="This round. Of a completed or cancelled group: its last round."
+    )
     has_received_payout = serializers.SerializerMethodField()
 
     def get_has_received_payout(self, member: GroupMember) -> bool:
@@ -62,18 +64,36 @@ class GroupSerializer(serializers.Serializer[Group]):
     insurance_rate_bps = U32Field(allow_null=True)
     max_members = U32Field()
     member_count = U32Field()
-    current_round = U32Field()
-    payout_index = U32Field()
-    contributions_received = U32Field()
-    collected_amount = serializers.SerializerMethodField(help_text="Of this round so far.")
-    payout_amount = serializers.SerializerMethodField()
+    current_round = U32Field(help_text="From 1. Of a completed or cancelled group: its last round.")
+    payout_index = U32Field(
+        help_text="Position of the member who is paid next. Of a completed group: its number of members, so nobody's; "
+        "of a cancelled one: the member who would have been next."
+    )
+    contributions_received = U32Field(
+        help_text="Members who have paid this round. Of a completed or cancelled group: its last round."
+    )
+    collected_amount = serializers.SerializerMethodField(
+        help_text="Of this round so far. Of a completed or cancelled group: what its last round had collected, not "
+        "what is held."
+    )
+    payout_amount = serializers.SerializerMethodField(
+        help_text="What a payout pays with the members that there are. Of a completed or cancelled group: what one "
+        "would pay; no further one comes."
+    )
     next_recipient = serializers.SerializerMethodField(help_text="Null unless active.")
     status = serializers.ChoiceField(read_only=True, choices=Group.Status.choices)
     is_active = serializers.SerializerMethodField()
     created_at = TimeField(allow_null=True)
-    round_started_at = TimeField(allow_null=True)
-    round_ends_at = serializers.SerializerMethodField()
-    grace_ends_at = serializers.SerializerMethodField()
+    round_started_at = TimeField(
+        allow_null=True, help_text="Of a completed or cancelled group: when its last round began."
+    )
+    round_ends_at = serializers.SerializerMethodField(
+        help_text="From when on paying is late. Of a completed or cancelled group: of its last round; nothing is due."
+    )
+    grace_ends_at = serializers.SerializerMethodField(
+        help_text="From when on the round can be paid out; without a grace period `round_ends_at`. Of a completed or "
+        "cancelled group: of its last round; nothing is paid out any more."
+    )
     modified_ledger = U32Field()
 
     @extend_schema_field(TokenSerializer(allow_null=True))

@@ -52,8 +52,8 @@ class Cursor:
         except (binascii.Error, ValueError):
             raw = b""
         # SECRET_KEY_FALLBACKS: a client that pages while the key is changed goes on.
-        made = [_mac(scope, raw[MAC_SIZE:], key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
-        if not any([hmac.compare_digest(raw[:MAC_SIZE], mac) for mac in made]):
+        made = (_mac(scope, raw[MAC_SIZE:], key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+        if not any(hmac.compare_digest(raw[:MAC_SIZE], mac) for mac in made):
             raise invalid(cursor="Not a cursor of this list with these filters and this ordering.")
         keys, backwards = json.loads(raw[MAC_SIZE:])
         return cls(keys, backwards)

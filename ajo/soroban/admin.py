@@ -76,7 +76,7 @@ class TopicChoice(Choice):
 
 @admin.register(ContractEvent)
 class ContractEventAdmin(OfGroup, ReadOnlyAdmin):
-    list_display = ("id", "type", "its_group", "round", "short_data", "transaction", "ledger", "created_at")
+    list_display = ("id", "shown_type", "its_group", "round", "short_data", "transaction", "ledger", "created_at")
     list_filter = (TopicChoice,)
     searches: ClassVar = (
         number("group id", "group_id"),
@@ -84,12 +84,17 @@ class ContractEventAdmin(OfGroup, ReadOnlyAdmin):
         event_id("event id", "pk"),
     )
     narrowed_by = frozenset({"group_id", "tx_hash"})
+    narrowed_further_by = frozenset({"round"})
     not_in_list = ("topics", "value")
     fieldsets = (
-        (None, {"fields": ("id", "type", "is_system", "its_group", "round", "decoded")}),
+        (None, {"fields": ("id", "shown_type", "is_system", "its_group", "round", "decoded")}),
         ("Chain", {"fields": ("tx_hash", "ledger", "created_at")}),
         ("Raw event", {"fields": ("raw_topics", "raw_value"), "classes": ("collapse",)}),
     )
+
+    @admin.display(description="Type")
+    def shown_type(self, row: ContractEvent) -> SafeString:
+        return display.said(row.type)
 
     @admin.display(description="Data")
     def short_data(self, row: ContractEvent) -> SafeString | str:

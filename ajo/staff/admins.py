@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import ShowFacets
 from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
@@ -29,9 +30,11 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
     show_facets = ShowFacets.NEVER
     sortable_by = ()
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
-    ordering_within: ClassVar[tuple[str, ...]] = ()  # of rows narrowed by one of `narrowed_by`; empty: the same
+    # By the column of `narrowed_by` that rows are narrowed by: their order, where it is another one.
+    ordering_within: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     searches: ClassVar[Sequence[Search]] = ()
     narrowed_by: ClassVar[frozenset[str]] = frozenset()  # columns and filters that begin an index
+    narrowed_further_by: ClassVar[frozenset[str]] = frozenset()  # columns that only few rows are left for, beside those
     not_in_list: ClassVar[Sequence[str]] = ()  # large columns that the changelist does not show
     elsewhere: ClassVar[list[tuple[str, type[Model], str]]] = []  # title, table and column of what belongs to a row
 
@@ -63,8 +66,31 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Only what an index answers; Django would let staff filter by any column of the table."""
-        parameters = {getattr(choice, "parameter_name", None) for choice in self.get_list_filter(request)}
-        return lookup in self.narrowed_by or lookup in parameters
+        return lookup in self._parameters(request)
+
+    def _parameters(self, request: HttpRequest) -> set[str]:
+        """What narrows this table, given what it is narrowed by already."""
+        choices = {str(getattr(choice, "parameter_name", "")) for choice in self.get_list_filter(request)}
+        further = set() if self.narrowed_by.isdisjoint(request.GET) else self.narrowed_further_by
+        return choices | self.narrowed_by | further
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The table; parameters that it does not have are named and left out, none is passed over in silence."""
+        known = {*self._parameters(request), SEARCH_VAR, PAGE_VAR, ERROR_FLAG}
+        unknown = [name for name in request.GET if name not in known]
+        if unknown:
+            named = ", ".join(display.short(display.visible(name), 40) for name in unknown[:5])
+            messages.warning(request, f"This table takes no {named}. {self._narrowing_help(request)}")
+            left = [(name, value) for name, values in request.GET.lists() if name in known for value in values]
+            return HttpResponseRedirect(f"{request.path}?{urlencode(left)}" if left else request.path)
+        if ERROR_FLAG in request.GET:  # where Django leads from a value that it cannot use
+            messages.warning(request, "A value in that address cannot be used here: this is the whole table.")
+        return super().changelist_view(request, extra_context)
+
+    def _narrowing_help(self, request: HttpRequest) -> str:
+        columns = ", ".join(sorted(self._parameters(request)))
+        beside = f", beside these also {', '.join(sorted(self.narrowed_further_by))}" * bool(self.narrowed_further_by)
+        return (f"It is narrowed by {columns}{beside}; " if columns else "It is not narrowed; ") + "its order is fixed."
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Every staff account may look: all of it is public on the chain, or staff's own words."""
@@ -101,10 +127,14 @@ class ReadOnlyAdmin(TableAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [str(name) for name in flatten_fieldsets(self.get_fieldsets(request, obj))]
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             raise PermissionDenied
-        return super().changelist_view(request, extra_context)  # type: ignore[return-value]
+        return super().changelist_view(request, extra_context)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Nobody writes these rows, so they have no history; the stock page would show a row's name as it is."""
+        raise Http404
 
 
 class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]

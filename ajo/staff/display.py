@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,19 +21,41 @@ MAX_DECIMALS = 38  # no i128 has more digits to put behind a point
 MAX_SYMBOL = 12  # characters of an asset code; a hostile token may say anything
 _EXACT = Context(prec=2 * MAX_DECIMALS + 2)
 # Controls, invisible formatting (bidirectional overrides among them), private use, line and paragraph separators.
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-_JOINERS = {"\u200c", "\u200d"}  # Persian and emoji need them
+# Of the spaces only the plain one is itself: the others pass for it.
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"}
+# Letters, marks and unassigned places that show nothing: Unicode's Default_Ignorable_Code_Point (fillers, joiners,
+# variation selectors, tags), which unicodedata does not know, and characters whose glyph is blank. Scripts and emoji
+# that need some of them are spelled out too: two names that look alike cost staff more than one that looks odd.
+_BLANK = frozenset(
+    code
+    for first, last in (
+        (0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2065, 0x2065), (0x2800, 0x2800),
+        (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x13441, 0x13442),
+        (0x16FE4, 0x16FE4), (0x1D159, 0x1D159), (0xE0000, 0xE0FFF),
+    )
+    for code in range(first, last + 1)
+)  # fmt: skip
+_LOST_SPACES = re.compile("^ +| +$| {2,}")  # what a browser leaves out
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """The text with every character that hides or reorders others written out as its number.
+    """The text with every character that shows nothing, or hides or reorders others, written out as its number.
 
-    `lines`: keep line breaks and tabs.
+    `lines`: keep line breaks, tabs and all plain spaces.
     """
-    kept = _JOINERS | ({"\n", "\t"} if lines else set())
-    return "".join(
-        char if char in kept or unicodedata.category(char) not in _UNSEEN else f"⟨U+{ord(char):04X}⟩" for char in text
-    )
+    kept = {" ", "\n", "\t"} if lines else {" "}
+    seen = "".join(_number(char) if char not in kept and _is_unseen(char) else char for char in text)
+    return seen if lines else _LOST_SPACES.sub(lambda spaces: _number(" ") * len(spaces[0]), seen)
+
+
+def _is_unseen(char: str) -> bool:
+    code = ord(char)
+    is_noncharacter = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+    return is_noncharacter or code in _BLANK or unicodedata.category(char) in _UNSEEN
+
+
+def _number(char: str) -> str:
+    return f"⟨U+{ord(char):04X}⟩"
 
 
 def short(text: str, limit: int) -> str:

@@ -71,7 +71,7 @@ class KeysetChangeList(ChangeList):
     """A changelist with the API's keyset pages: the page parameter says where another page ended.
 
     The admin's `ordering` is the only order there is: unique, of one direction, and an index of its own. Narrowed by
-    one of `narrowed_by`, it is `ordering_within`, which only those columns' indexes have.
+    a column of `ordering_within`, it is that one, which only the column's index has.
     """
 
     previous_page: str | None
@@ -83,8 +83,8 @@ class KeysetChangeList(ChangeList):
 
     def get_ordering(self, request: HttpRequest, queryset: Rows) -> list[Any]:
         admin: Any = self.model_admin
-        within = admin.ordering_within and not admin.narrowed_by.isdisjoint(self.filter_params)
-        return list(admin.ordering_within if within else admin.ordering)
+        within = (order for column, order in admin.ordering_within.items() if column in self.filter_params)
+        return list(next(within, admin.ordering))
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Rows:
         rows = super().get_queryset(request, exclude_parameters)

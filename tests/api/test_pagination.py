@@ -98,6 +98,14 @@ def test_groups_that_arrive_while_the_oldest_are_walked_come_last(client: Client
     assert (ids(first), ids(second)) == (["1", "2", "3"], ["4", "5", "6"])
 
 
+def test_a_groups_members_are_walked_in_payout_order(client: Client) -> None:
+    make_group(1, members=(5, 3, 9, 1, 7))
+    walked = [row for page in pages(client, f"{API}groups/1/members/?limit=2") for row in page["results"]]
+    assert [(row["position"], row["address"]) for row in walked] == [
+        (place, account(number)) for place, number in enumerate((5, 3, 9, 1, 7))
+    ]
+
+
 def test_links_are_absolute_from_the_public_url_whatever_the_host_says(client: Client, settings: Settings) -> None:
     settings.PUBLIC_URL = "https://ajo.example"
     make_groups(5)

@@ -35,6 +35,18 @@ def test_the_description_is_made_without_warnings() -> None:
     assert len(schema["paths"]) >= 20
 
 
+LAST_STATE = (
+    "current_round", "payout_index", "contributions_received", "collected_amount", "payout_amount",
+    "round_started_at", "round_ends_at", "grace_ends_at",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["Group", "GroupDetail"])
+@pytest.mark.parametrize("name", LAST_STATE)
+def test_what_stays_when_a_group_is_over_is_described_as_such(form: str, name: str) -> None:
+    assert "Of a completed" in described()["components"]["schemas"][form]["properties"][name]["description"]
+
+
 def strict(schema: Any) -> Any:
     """OpenAPI 3.0 → JSON Schema: null where nullable, and no field that is not described."""
     if isinstance(schema, list):

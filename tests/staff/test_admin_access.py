@@ -7,6 +7,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.models import Permission
 from django.contrib.auth.models import User as Account
 from django.core import serializers
 from django.db.models import Model
@@ -92,7 +93,45 @@ def test_pages_of_the_chain_offer_no_way_to_write(chief: Client, model: type[Mod
             assert offer not in html
 
 
-def test_staff_write_labels_and_only_for_addresses_that_exist(staff: Client) -> None:
+def test_staff_status_alone_reads_labels_and_writes_none(staff: Client) -> None:
+    """Breaks if every staff account might write them: labels are the one thing that nothing can rebuild."""
+    fill(1)
+    label = WalletLabel.objects.get()
+    assert staff.get(pages.table(WalletLabel)).status_code == staff.get(pages.row(label)).status_code == 200
+    form = {"address": account(1), "label": "Eve", "note": "", "post": "yes"}
+    action = {"action": "delete_selected", "_selected_action": str(label.pk), "post": "yes"}
+    refused = [staff.post(pages.row(label), form), staff.post(pages.row(label, "delete"), form)]
+    refused += [staff.post(pages.add(WalletLabel), form), staff.get(pages.add(WalletLabel))]
+    assert [answer.status_code for answer in refused] == [403] * 4
+    staff.post(pages.table(WalletLabel), action)
+    assert [(row.label, row.address) for row in WalletLabel.objects.all()] == [(label.label, account(1))]
+    for address in (pages.table(WalletLabel), pages.row(label)):
+        html = staff.get(address).content.decode()
+        assert [offer for offer in ('name="_save"', "deletelink", 'value="delete_selected"') if offer in html] == []
+    WalletLabel.objects.all().delete()
+    assert "Label this wallet" not in staff.get(pages.row(User.objects.get())).content.decode()
+
+
+@pytest.mark.parametrize("may", ["add", "change", "delete"])
+def test_each_permission_for_labels_allows_its_own(client: Client, may: str) -> None:
+    fill(1)
+    label = WalletLabel.objects.get()
+    clerk = Account.objects.create(username="clerk", is_staff=True)
+    clerk.user_permissions.add(Permission.objects.get(codename=f"{may}_walletlabel"))
+    client.force_login(clerk)
+    form = {"address": account(2), "label": "Obi", "note": "", "post": "yes"}
+    tried = {
+        "add": client.post(pages.add(WalletLabel), form),
+        "change": client.post(pages.row(label), form | {"address": account(3)}),
+        "delete": client.post(pages.row(label, "delete"), form),
+    }
+    assert {action: answer.status_code for action, answer in tried.items()} == {
+        action: 302 if action == may else 403 for action in tried
+    }
+
+
+def test_labels_are_written_only_for_addresses_that_exist(chief: Client) -> None:
+    staff = chief
     wrong = staff.post(pages.add(WalletLabel), {"address": account(1)[:-1] + "A", "label": "Ada", "note": ""})
     assert "An account (G…) or contract (C…) address" in wrong.content.decode()
     made = staff.post(pages.add(WalletLabel), {"address": f" {account(1).lower()} ", "label": "Ada", "note": ""})

@@ -6,16 +6,17 @@ from html import unescape
 import pytest
 from django.db import connection
 from django.db.models import Model
+from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from ajo.checks import SANDBOX_PASSPHRASE
 from ajo.soroban.fields import I128_MAX, I128_MIN
 from ajo.soroban.lives import NEAR_END
-from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
+from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun, UndecodedEntry
 from ajo.staff.display import money, said, visible
-from contributions.models import Contribution
-from groups.models import Group, Token, WalletLabel
+from contributions.models import Contribution, Payout, Refund
+from groups.models import Group, GroupMember, Token, WalletLabel
 from tests.services import CONTRACT
 from tests.staff import pages
 from tests.staff.rows import HOSTILE, TABLES, account, contract, fill, members, tx
@@ -33,8 +34,11 @@ def queries(client: Client, address: str) -> list[str]:
 
 def text(client: Client, address: str) -> str:
     """What a reader of the page sees."""
-    html = client.get(address).content.decode()
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
+    return text_of(client.get(address))
+
+
+def text_of(answer: HttpResponse) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.content.decode())).split())
 
 
 @by_table
@@ -60,6 +64,7 @@ def test_a_table_takes_as_many_queries_for_fifty_rows_as_for_one_and_counts_none
 def test_a_group_takes_as_many_queries_with_a_hundred_members_as_with_one(staff: Client) -> None:
     fill(1)
     group = Group.objects.get()
+    staff.get(pages.row(group))  # the first page in a process asks for content types
     few = queries(staff, pages.row(group))
     members(group, 99)
     many = queries(staff, pages.row(group))
@@ -136,7 +141,43 @@ def test_hostile_words_are_escaped_and_made_visible_on_every_page(staff: Client,
 def test_words_of_any_length_stay_short_in_tables() -> None:
     assert len(re.sub(r"<[^>]*>", "", said("M" * 100_000))) == 60
     assert visible("a\u202eb\u2066\0\n") == "a⟨U+202E⟩b⟨U+2066⟩⟨U+0000⟩⟨U+000A⟩"
-    assert visible("خیریه\u200cی 👩\u200d👧") == "خیریه\u200cی 👩\u200d👧"
+
+
+# One of each kind that shows nothing: fillers, joiners, selectors, tags, blank glyphs, other spaces, noncharacters.
+NOTHING = (
+    0x00A0, 0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x1680, 0x17B4, 0x180B, 0x180E, 0x2003, 0x200B, 0x200C, 0x200D,
+    0x202F, 0x2060, 0x2065, 0x2800, 0x3000, 0x3164, 0xFE00, 0xFE0F, 0xFEFF, 0xFFA0, 0xFFF0, 0xFDD0, 0xFFFF, 0x13441,
+    0x16FE4, 0x1D159, 0x1D173, 0xE0001, 0xE0100, 0xE0FFF,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("code", NOTHING, ids=hex)
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_character_that_shows_nothing_is_shown_by_its_number(code: int, lines: bool) -> None:
+    """Breaks if general categories alone decided: U+3164 is a letter, U+2800 a symbol, U+034F a mark."""
+    assert visible(f"Ada{chr(code)}b", lines=lines) == f"Ada⟨U+{code:04X}⟩b"
+
+
+def test_spaces_that_a_browser_leaves_out_are_shown() -> None:
+    space = "⟨U+0020⟩"
+    assert visible(" Ada  Obi ") == f"{space}Ada{space}{space}Obi{space}"
+    assert visible("   ") == 3 * space
+    assert visible("Ada Obi") == "Ada Obi"
+    assert visible(" two\n  lines", lines=True) == " two\n  lines"  # a box keeps them
+
+
+def test_names_in_every_script_stay_as_they_are() -> None:
+    for text in ("Ẹgbẹ́ Àjọ", "خیریه محله", "दोस्त", "储蓄会", "ครอบครัว", "Kasse №1", "🎉 Ade"):
+        assert visible(text) == text
+
+
+def test_names_that_look_alike_differ_in_tables_and_on_pages(staff: Client) -> None:
+    fill(2)
+    Group.objects.filter(pk=1).update(name="Circle")
+    Group.objects.filter(pk=2).update(name="Circle\u3164")
+    for address in (pages.table(Group), pages.row(Group.objects.get(pk=2))):
+        assert "Circle⟨U+3164⟩" in text(staff, address)
+        assert "\u3164" not in staff.get(address).content.decode()
 
 
 def test_wallets_are_shown_with_what_staff_call_them(staff: Client) -> None:
@@ -167,10 +208,62 @@ def test_rows_link_to_what_belongs_to_them(staff: Client) -> None:
 
 def test_a_table_is_narrowed_only_by_columns_that_an_index_begins_with(staff: Client) -> None:
     fill(1)
-    for query in ({"amount__gte": 1}, {"group__name__icontains": "x"}, {"user__wallet_address__regex": "."}):
-        assert staff.get(pages.table(Contribution, **query)).status_code == 400
-    ordered = staff.get(pages.table(Contribution, o="-4.1", all=""))
-    assert ordered.context["cl"].queryset.query.order_by == ("-order_key", "-id")
+    unknown: tuple[dict[str, object], ...] = (
+        {"amount__gte": 1}, {"group__name__icontains": "x"}, {"user__wallet_address__regex": "."}, {"round": 5},
+        {"o": "-4.1"}, {"all": ""},
+    )  # fmt: skip
+    for query in unknown:
+        answer = staff.get(pages.table(Contribution, source="event", **query), follow=True)
+        assert answer.redirect_chain == [(pages.table(Contribution, source="event"), 302)]
+        (name,) = query
+        [told] = [str(message) for message in answer.context["messages"]]
+        assert told.startswith(f"This table takes no {name}. It is narrowed by group, source, tx_hash, user, beside")
+        assert answer.context["cl"].queryset.query.order_by == ("-order_key", "-id")
+
+
+def test_a_groups_rows_are_narrowed_to_a_round(staff: Client) -> None:
+    """Breaks as a bare 400 if only columns that begin an index were taken: a group's rows are few."""
+    fill(3)
+    group = Group.objects.get(pk=2)
+    Contribution.objects.create(group=group, user=group.creator, round=5, amount=7)
+    shown = staff.get(pages.table(Contribution, group=2, round=5)).context["cl"]
+    assert [(row.group_id, row.round, row.amount) for row in shown.result_list] == [(2, 5, 7)]
+    for model in (Payout, Refund):
+        assert not staff.get(pages.table(model, group=2, round=5)).context["cl"].result_list
+    assert len(staff.get(pages.table(ContractEvent, group_id=2, round=1)).context["cl"].result_list) == 1
+
+
+@pytest.mark.parametrize("query", [{"group": "x"}, {"group": "2", "round": "x"}, {"source": "nobody"}, {"p": "2"}])
+def test_a_value_that_cannot_be_used_is_told_in_words(staff: Client, query: dict[str, str]) -> None:
+    answer = staff.get(pages.table(Contribution, **query), follow=True)
+    assert [status for _, status in answer.redirect_chain] == [302]
+    assert "A value in that address cannot be used here: this is the whole table." in text_of(answer)
+
+
+def test_members_of_a_group_are_listed_in_payout_order(staff: Client) -> None:
+    fill(2)
+    members(Group.objects.get(pk=2), 60)
+    for query in ({"group": 2}, {"q": "2"}):
+        seen, address = [], pages.table(GroupMember, **query)
+        for _ in range(2):
+            shown = staff.get(address).context["cl"]
+            seen += [row.position for row in shown.result_list]
+            address = pages.table(GroupMember) + (shown.next_page or "")
+        assert seen == list(range(61))
+
+
+def test_a_finished_group_has_no_next_payout(staff: Client) -> None:
+    """Breaks if the contract's last state were shown as what comes: its index is past the last member."""
+    fill(3)
+    for number, status in enumerate(("active", "completed", "cancelled"), start=1):
+        index = int(status == "completed")
+        Group.objects.filter(pk=number).update(status=status, payout_index=index, cycle_duration=604_800)
+        page = text(staff, pages.row(Group.objects.get(pk=number)))
+        active = status == "active"
+        assert ("Next payout: - " in page) != active
+        assert ("Payout index: - " in page) != active
+        assert ("Grace ends: - " in page) != active
+        assert ("Payout index: 0 " in page) == active
 
 
 @by_table
