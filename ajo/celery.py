@@ -7,8 +7,9 @@ import os
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init
+from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init, worker_ready
 from django.conf import settings
+from django.utils.module_loading import import_string
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from ajo.checks import refuse_bad_settings
@@ -37,6 +38,17 @@ app.conf.beat_schedule = {
 def check(**_: object) -> None:
     """Celery runs no system checks that stop it."""
     refuse_bad_settings()
+
+
+@worker_ready.connect
+def start_heartbeat_of_worker(**_: object) -> None:
+    """In the parent, after its children were forked; sent again whenever the broker is back."""
+    import_string("ajo.ops.heartbeats.start")("worker")  # it cannot be imported before the apps are loaded
+
+
+@beat_init.connect
+def start_heartbeat_of_beat(**_: object) -> None:
+    import_string("ajo.ops.heartbeats.start")("beat")
 
 
 @setup_logging.connect

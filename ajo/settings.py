@@ -138,6 +138,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "ajo.soroban",
+    "ajo.ops",
     "groups",
     "contributions",
 ]

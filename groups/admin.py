@@ -106,7 +106,8 @@ class UserAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         may_label = Value(request.user.has_perm("groups.add_walletlabel"))
-        return with_label(super().get_queryset(request), "wallet_address").annotate(may_label=may_label)
+        rows: QuerySet[User] = with_label(super().get_queryset(request), "wallet_address")
+        return rows.annotate(may_label=may_label)
 
     @admin.display(description="Label")
     def label(self, row: Any) -> SafeString | str:

@@ -14,7 +14,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis import Redis, RedisError
 
-from ajo.soroban.models import Checkpoint, RpcNode, SyncRun
+from ajo.ops.heartbeats import processes, silences
+from ajo.soroban.models import Checkpoint, Lease, RpcNode, SyncRun
 from ajo.soroban.nodes import node_names
 
 
@@ -68,22 +69,40 @@ def redis_answers(address: str) -> bool:
 
 
 def chain_problems() -> list[str]:
-    """How long the chain has been silent, by the database's clock, whether anybody is left to ask, and our own lag."""
+    """How long the chain has been silent, by the database's clock, whether anybody is left to ask, and our own lag.
+
+    The chain is not blamed for what our own worker or beat does not do.
+    """
     silence = ExpressionWrapper(Now() - F("heard_at"), output_field=DurationField())
     try:
         known = Checkpoint.objects.order_by("id").annotate(silence=silence)
         row = known.values_list("silence", "ledger", "chain_ledger").first()
         left = RpcNode.objects.filter(name__in=node_names()).left().count()
         failed = SyncRun.objects.filter(kind=SyncRun.Kind.SYNC).ended().values_list("outcome", flat=True).first()
+        known_processes = processes()
+        idle = seconds_without_a_pass() if known_processes else None
     except DatabaseError:
         return ["database: does not answer"]
-    problems = ["chain: every RPC node fails"] * (left == len(settings.SOROBAN_RPC_URL))
+    ours = silences(known_processes)
+    problems = ours + ["chain: every RPC node fails"] * (left == len(settings.SOROBAN_RPC_URL))
     if row is None or row[0] is None:
-        return ["chain: not heard from yet", *problems]
+        return [*problems, "chain: not heard from yet"] if ours else ["chain: not heard from yet", *problems]
     seconds, behind = row[0].total_seconds(), row[2] - row[1]
     problems += [f"sync: {behind} ledgers behind the chain"] * (behind > settings.RPC_MAX_LAG)
-    if seconds <= settings.STALE_AFTER:
+    if seconds <= settings.STALE_AFTER or ours:
         return problems
+    if idle is not None and idle > settings.STALE_AFTER + settings.SYNC_INTERVAL:
+        return [f"worker: runs, and has begun no pass for {idle:.0f} s", *problems]
     if failed == SyncRun.Outcome.FAILED:
         problems.append("sync: the last pass failed; the admin's sync runs say why")
     return [f"chain: not heard from for {seconds:.0f} seconds", *problems]
+
+
+def seconds_without_a_pass() -> float | None:
+    """Since the newest pass of the sync began, by the database's clock; None before the first, or while one goes on."""
+    if Lease.objects.filter(name=SyncRun.Kind.SYNC, until__gt=Now()).exists():
+        return None
+    since = ExpressionWrapper(Now() - F("started_at"), output_field=DurationField())
+    passes = SyncRun.objects.filter(kind=SyncRun.Kind.SYNC).order_by("-id").annotate(since=since)
+    newest = passes.values_list("since", flat=True).first()
+    return None if newest is None else newest.total_seconds()

@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 from redis import Redis, RedisError
 
 from ajo.ops.health import redis_answers
+from ajo.ops.heartbeats import processes
 from ajo.soroban.lives import archived, near_end
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
 from ajo.soroban.nodes import node_names
@@ -102,6 +103,12 @@ def _from_database() -> Iterator[Metric]:
     unproven = Group.objects.unproven().count()
     yield GaugeMetricFamily("ajo_unproven_groups", "Groups with rows that no entry proves.", unproven)
     yield from _nodes()
+    age = GaugeMetricFamily(
+        "ajo_heartbeat_age_seconds", "Since it last said that it runs.", labels=["part", "name"]
+    )
+    for each in processes():
+        age.add_metric([each.part, each.name], each.age)
+    yield age
     checkpoint = Checkpoint.objects.current()
     if checkpoint is None:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db.models import DurationField, ExpressionWrapper, F, Max, QuerySet
 from django.db.models.functions import Now
 
+from ajo.ops.heartbeats import Process, processes, silences
+from ajo.ops.models import Heartbeat
 from ajo.soroban.lives import archived, near_end
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, SyncRun, UndecodedEntry
 from ajo.soroban.nodes import KNOWN_PROTOCOL
@@ -42,11 +44,14 @@ def panel() -> list[Fact]:
     behind = max(0, checkpoint.chain_ledger - checkpoint.ledger)
     heard = _silence()
     stale = heard is None or heard > settings.STALE_AFTER
+    known = processes()
+    why = [f"stopped: {checkpoint.refusal}"] if checkpoint.refusal else silences(known)
     return [
         Fact("Network", checkpoint.network_passphrase),
         Fact("Contract", checkpoint.contract + (" (paused)" if checkpoint.paused else "")),
         Fact("Groups made", str(checkpoint.group_count)),
-        Fact("Sync", f"stopped: {checkpoint.refusal}" if checkpoint.refusal else "goes on", bool(checkpoint.refusal)),
+        Fact("Sync", "; ".join(why) or "goes on", bool(why)),
+        *_processes(known),
         Fact("Tables at ledger", f"{checkpoint.ledger}{'' if checkpoint.is_loaded else ', still loading'}"),
         Fact("Chain at ledger", f"{checkpoint.chain_ledger}, {behind} ahead of the tables"),
         Fact("Chain heard", "never" if heard is None else f"{heard:.0f} s ago{', stale' if stale else ''}", stale),
@@ -64,6 +69,17 @@ def panel() -> list[Fact]:
         _some("Groups archived", archived(Group.objects.all(), checkpoint.chain_ledger), {"life": "archived"}),
         Fact("Drift that sweeps found", ", ".join(f"{kind} {found}" for kind, found in checkpoint.drift.items())),
     ]
+
+
+def _processes(known: Sequence[Process]) -> list[Fact]:
+    """One fact for each part that was ever heard of: how many run, and who fell silent."""
+    facts = []
+    for part in Heartbeat.Part:
+        ours = [each for each in known if each.part == part]
+        silent = [f"{each.name} silent for {abs(each.age):.0f} s" for each in ours if each.is_silent]
+        words = ", ".join([f"{len(ours) - len(silent)} run", *silent])
+        facts += [Fact(part.label, words, bool(silent), list_address(Heartbeat, {}))] * bool(ours)
+    return facts
 
 
 def _newer_protocol() -> list[Fact]:

@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Model
 from stellar_sdk import StrKey
 
+from ajo.ops.models import Heartbeat
 from ajo.soroban.fields import I128_MAX, I128_MIN
 from ajo.soroban.models import (
     ChainTransaction,
@@ -31,7 +32,7 @@ ZALGO = "Z" + "\u0301\u0489" * 12
 AMOUNTS = (100_000_000, I128_MAX, I128_MIN, 1, 0)
 READ_ONLY: tuple[type[Model], ...] = (
     Checkpoint, ContractEvent, HistoryGap, SyncRun, Lease, RpcNode, UndecodedEntry, ChainTransaction,
-    User, Token, Group, GroupMember, RefundRequest, Contribution, Payout, Refund,
+    User, Token, Group, GroupMember, RefundRequest, Contribution, Payout, Refund, Heartbeat,
 )  # fmt: skip
 TABLES: tuple[type[Model], ...] = (*READ_ONLY, WalletLabel)
 
@@ -156,6 +157,7 @@ def _chain(numbers: range) -> None:
             for i in numbers
         ]
     )
+    Heartbeat.objects.bulk_create([Heartbeat(name=f"worker@{i}:1", part="worker", seen_at=THEN) for i in numbers])
     Lease.objects.bulk_create([Lease(name=f"job-{i}", holder="someone", until=THEN + timedelta(i)) for i in numbers])
     RpcNode.objects.bulk_create([RpcNode(name=f"https://rpc{i}.example.org", last_error=HOSTILE) for i in numbers])
     UndecodedEntry.objects.bulk_create(

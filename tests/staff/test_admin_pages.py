@@ -2,11 +2,11 @@
 
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.db.models import Model
-from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -37,7 +37,7 @@ def text(client: Client, address: str) -> str:
     return text_of(client.get(address))
 
 
-def text_of(answer: HttpResponse) -> str:
+def text_of(answer: Any) -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.content.decode())).split())
 
 

@@ -1,0 +1,155 @@
+"""A worker or beat that stands still is named, by whoever asks: the chain is not blamed for it."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.db.models import F
+from django.test import Client
+from django.utils import timezone
+
+from ajo.devstack.process import Part
+from ajo.ops.heartbeats import TOLD_FOR, Pulse
+from ajo.ops.models import Heartbeat
+from ajo.soroban.models import Checkpoint, Lease, SyncRun
+from tests.ops.test_health import checkpoint
+
+CELERY = (sys.executable, "-m", "celery", "-q", "-A", "ajo.celery")
+
+
+def heard(part: str, seconds: float, host: str = "a") -> None:
+    Heartbeat.objects.create(name=f"{part}@{host}:1", part=part, seen_at=timezone.now() - timedelta(seconds=seconds))
+
+
+def problems(client: Client) -> list[str]:
+    answer = client.get("/health/ready")
+    assert answer.status_code == 200  # reads are answered
+    found: list[str] = answer.json()["problems"]
+    return found
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("silent", "alive"), [("worker", "beat"), ("beat", "worker")])
+def test_who_stands_still_is_named_everywhere(admin_client: Client, silent: str, alive: str) -> None:
+    checkpoint(heard_at=timezone.now() - timedelta(seconds=110))
+    heard(silent, 109)
+    heard(alive, 3)
+    assert problems(admin_client) == [f"{silent}: silent for 109 s"]
+    page = admin_client.get("/admin/").content.decode()
+    assert f"{silent}: silent for 109 s" in page
+    assert f"{silent}@a:1 silent for 109 s" in page
+    assert "goes on" not in page
+    metrics = admin_client.get("/metrics").content.decode()
+    assert f'ajo_heartbeat_age_seconds{{name="{silent}@a:1",part="{silent}"}} 109.' in metrics
+
+
+@pytest.mark.django_db
+def test_while_both_run_the_chain_is_what_is_silent(client: Client) -> None:
+    checkpoint(heard_at=timezone.now() - timedelta(seconds=500))
+    SyncRun.objects.create(kind=SyncRun.Kind.SYNC)
+    heard("worker", 3)
+    heard("beat", 3)
+    assert problems(client) == ["chain: not heard from for 500 seconds"]
+
+
+@pytest.mark.django_db
+def test_a_worker_that_runs_and_begins_nothing_is_named(client: Client) -> None:
+    """As when its children are frozen, or every task has expired by another host's clock."""
+    checkpoint(heard_at=timezone.now() - timedelta(seconds=500))
+    SyncRun.objects.create(kind=SyncRun.Kind.SYNC, started_at=timezone.now() - timedelta(seconds=499))
+    heard("worker", 3)
+    heard("beat", 3)
+    assert problems(client) == ["worker: runs, and has begun no pass for 499 s"]
+    Lease.objects.create(name=SyncRun.Kind.SYNC, until=timezone.now() + timedelta(seconds=20))  # a long pass goes on
+    assert problems(client) == ["chain: not heard from for 500 seconds"]
+
+
+@pytest.mark.django_db
+def test_one_of_several_that_is_silent_is_told_for_an_hour(client: Client) -> None:
+    checkpoint(heard_at=timezone.now())
+    heard("beat", 1)
+    heard("worker", 2)
+    heard("worker", 90, host="b")
+    assert problems(client) == ["worker: 1 of 2 silent for 90 s"]
+    Heartbeat.objects.filter(name="worker@b:1").update(seen_at=timezone.now() - timedelta(seconds=TOLD_FOR + 9))
+    assert problems(client) == []
+
+
+@pytest.mark.django_db
+def test_a_part_that_nobody_runs_is_told_where_the_other_one_runs(client: Client) -> None:
+    checkpoint(heard_at=timezone.now())
+    assert problems(client) == []  # `manage.py sync` by hand or by cron needs neither
+    heard("worker", 1)
+    assert problems(client) == ["beat: none runs"]
+
+
+def beat_once(pulse: Pulse) -> None:
+    pulse._ended.set()
+    pulse.run()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_rows_of_hosts_that_are_gone_are_deleted_and_the_last_of_a_part_is_not() -> None:
+    for host in ("b", "c"):
+        heard("worker", TOLD_FOR + 60, host=host)
+    heard("beat", 100 * TOLD_FOR)
+    pulse = Pulse(Heartbeat.Part.WORKER)
+    beat_once(pulse)
+    names = set(Heartbeat.objects.values_list("name", flat=True))
+    assert names == {"beat@a:1", pulse._row}
+    assert Heartbeat.objects.get(name=pulse._row).seen_at > timezone.now() - timedelta(seconds=30)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[dict[str, Part]]:
+    """A worker and beat in processes of their own, on the tests' servers."""
+    database = connection.settings_dict
+    env = os.environ | {
+        "DATABASE_URL": f"postgres://{database['USER']}:{database['PASSWORD']}@{database['HOST']}:{database['PORT']}"
+        f"/{database['NAME']}",
+        "SYNC_INTERVAL": "3600",  # nobody serves a chain here
+    }
+    arguments = {"worker": ("worker", "-c", "1"), "beat": ("beat", "--pidfile=")}
+    parts = {
+        name: Part(name, [*CELERY, *words], tmp_path / f"{name}.log", env=env) for name, words in arguments.items()
+    }
+    try:
+        for part in parts.values():
+            part.start()
+        yield parts
+    finally:
+        for part in parts.values():
+            part.stop()
+
+
+def age(name: str) -> None:
+    """As if the process had not written for two minutes: one that runs puts it right with its next write."""
+    Heartbeat.objects.filter(part=name).update(seen_at=F("seen_at") - timedelta(seconds=120))
+
+
+@pytest.mark.system
+@pytest.mark.django_db(transaction=True)
+def test_a_frozen_process_is_named_until_it_goes_on(client: Client, running: dict[str, Part]) -> None:
+    checkpoint(heard_at=timezone.now())
+    for part in running.values():
+        part.wait_until(lambda: problems(client) == [] and Heartbeat.objects.count() == 2)
+    for name, part in running.items():
+        assert part.process is not None
+        other = next(each for each in running if each != name)
+        part.process.send_signal(signal.SIGSTOP)
+        try:
+            age(name)
+            age(other)
+            part.wait_until(lambda name=name: [each.split(":")[0] for each in problems(client)] == [name])  # type: ignore[misc]
+        finally:
+            part.process.send_signal(signal.SIGCONT)
+        part.wait_until(lambda: problems(client) == [])
+    Checkpoint.objects.update(heard_at=timezone.now())
+    for part in running.values():
+        part.stop()
+    assert not Heartbeat.objects.exists()  # who ends in order is not missed
