@@ -103,9 +103,7 @@ def _from_database() -> Iterator[Metric]:
     unproven = Group.objects.unproven().count()
     yield GaugeMetricFamily("ajo_unproven_groups", "Groups with rows that no entry proves.", unproven)
     yield from _nodes()
-    age = GaugeMetricFamily(
-        "ajo_heartbeat_age_seconds", "Since it last said that it runs.", labels=["part", "name"]
-    )
+    age = GaugeMetricFamily("ajo_heartbeat_age_seconds", "Since it last said that it runs.", labels=["part", "name"])
     for each in processes():
         age.add_metric([each.part, each.name], each.age)
     yield age
