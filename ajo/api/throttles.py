@@ -23,6 +23,8 @@ from ajo.cache import PREFIX, with_redis
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 ADD_UP_AFTER = 0.5  # seconds
 MANY = 10_000  # clients whose counts one process remembers
+MOST_RESERVED = 50  # requests of one client
+EXHAUSTED = -1
 LONGEST = 1_000  # characters of the forwarding header, from its end: the nearest proxies' words
 IPV6_SITE = 64  # bits: what one subscriber has at least, and may change within at will
 
@@ -60,57 +62,72 @@ def exceeded(kind: str, rate: str, client: str) -> float | None:
 
 
 class Tally:
-    """READ_RATE's requests that this process has counted, and what Redis knew of all processes' when it was last told.
+    """READ_RATE where requests are answered without Django, by counts that all processes share in Redis.
 
-    A client's first request here is counted in Redis; those that follow are added up there every half second.
+    A process reserves a few requests of a client there before it admits them, and gives back within half a second what
+    it did not use: however many processes there are, they admit no more than the rate together.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pending: dict[str, int] = {}
-        self._known: dict[str, int] = {}
+        self._known: dict[str, int] = {}  # requests that are reserved and not yet used; EXHAUSTED: none was left
 
     def admits(self, environ: Mapping[str, Any]) -> bool:
-        """Count one request that is answered without Django; False if that is one too many, which Django counts."""
+        """Take one request of those reserved; False where none may be left, which Django counts exactly."""
         rate = settings.READ_RATE
         if not rate:
             return True
         limit, window = parse_rate(rate)
         key = f"{PREFIX}rate:read:{address_of_client(environ)}:{window}:{int(time.time() // window)}"
         with self._lock:
-            known = self._known.get(key)
-            if known is not None:
-                counted = known + self._pending.get(key, 0) + 1
-                if counted > limit:
+            reserved = self._known.get(key)
+            if reserved:
+                if reserved == EXHAUSTED:
                     return False
-                if not self._pending:
-                    timer = threading.Timer(ADD_UP_AFTER, self.add_up)
-                    timer.daemon = True
-                    timer.start()
-                self._pending[key] = counted - known
+                self._known[key] = reserved - 1
                 return True
-        return self.add_up({key: 1}).get(key, 0) <= limit
+        # most clients send one request and no more
+        wanted = 1 if reserved is None else _share(limit)
+        counted = self._count({key: wanted}).get(key)
+        if counted is None:
+            return True  # without Redis nobody is limited
+        granted = max(0, min(wanted, limit - (counted - wanted)))
+        if granted < wanted:
+            self._count({key: granted - wanted})
+        with self._lock:
+            before = max(0, self._known.get(key, 0))
+            self._known[key] = before + granted - 1 if granted else EXHAUSTED
+            if self._known[key] > 0:
+                timer = threading.Timer(ADD_UP_AFTER, self.add_up)
+                timer.daemon = True
+                timer.start()
+        return granted > 0
 
     def add_up(self, more: Mapping[str, int] | None = None) -> dict[str, int]:
-        """Tell Redis what was counted since the last time, and these; all processes' counts. Empty without Redis."""
+        """Give back what is reserved and not used, and count these; all processes' counts. Empty without Redis."""
         with self._lock:
-            told = Counter(self._pending)
-            self._pending = {}
-        told.update(more or {})
+            changes = Counter({key: -reserved for key, reserved in self._known.items() if reserved > 0})
+            self._known.update(dict.fromkeys(changes, 0))
+            if len(self._known) > MANY:
+                self._known.clear()
+        changes.update(more or {})
+        return self._count(changes)
 
+    @staticmethod
+    def _count(changes: Mapping[str, int]) -> dict[str, int]:
         def count(r: Redis) -> list[int]:
             pipe = r.pipeline(transaction=False)
-            for key, number in told.items():
+            for key, number in changes.items():
                 pipe.incrby(key, number)
                 pipe.expire(key, int(key.rsplit(":", 2)[1]))
             return list(pipe.execute()[::2])
 
-        counted = dict(zip(told, (with_redis(count) or []) if told else [], strict=False))
-        with self._lock:
-            if len(self._known) > MANY or len(counted) < len(told):
-                self._known.clear()  # without Redis nobody is limited
-            self._known.update(counted)
-        return counted
+        return dict(zip(changes, (with_redis(count) or []) if changes else [], strict=False))
+
+
+def _share(limit: int) -> int:
+    """What one process reserves at once: all processes together hold back an eighth of the rate at most."""
+    return max(1, min(limit // (8 * settings.WEB_WORKERS), MOST_RESERVED))
 
 
 reads = Tally()

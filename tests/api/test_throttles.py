@@ -1,15 +1,18 @@
 """Limits by client address: counted for all processes, and lifted where nobody can count."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.test import Client
 from django.test.client import RequestFactory
 from pytest_django import Settings
 
 from ajo import cache
-from ajo.api.throttles import client_address
+from ajo.api.throttles import Tally, client_address
 from ajo.cache import server
 from ajo.soroban.models import Checkpoint
 from tests.api.making import API, make_checkpoint
+from tests.system.running import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -32,6 +35,32 @@ def test_one_request_too_many_is_429_until_the_window_ends(client: Client, setti
 def test_no_rate_is_no_limit(client: Client, settings: Settings) -> None:
     settings.READ_RATE = ""
     assert {client.get(f"{API}users/").status_code for _ in range(20)} == {200}
+
+
+@pytest.mark.parametrize("processes", [1, 2, 8])
+def test_all_processes_together_admit_no_more_than_the_rate(settings: Settings, processes: int) -> None:
+    """Breaks if a process counted by itself what it admits between two looks at the others' counts: a burst over eight
+    of them passed eight times. Each has a Tally of its own; Redis is all that they share.
+    """
+    settings.READ_RATE, settings.WEB_WORKERS = "600/day", processes
+    tallies = [Tally() for _ in range(processes)]
+    environ = {"REMOTE_ADDR": "192.0.2.1"}
+    with ThreadPoolExecutor(4 * processes) as threads:
+        admitted = list(threads.map(lambda tally: tally.admits(environ), tallies * 700))
+    assert 600 - 600 // 8 <= sum(admitted) <= 600
+    for tally in tallies:
+        tally.add_up()  # what was reserved and not used is there for the next one
+    (key,) = cache.client().keys(f"{cache.PREFIX}rate:read:*")
+    assert int(cache.client().get(key) or 0) == sum(admitted)
+
+
+def test_a_process_gives_back_what_it_reserved_by_itself(settings: Settings) -> None:
+    settings.READ_RATE, settings.WEB_WORKERS = "800/day", 1
+    tally, environ = Tally(), {"REMOTE_ADDR": "192.0.2.1"}
+    assert all(tally.admits(environ) for _ in range(3))
+    (key,) = cache.client().keys(f"{cache.PREFIX}rate:read:*")
+    assert int(cache.client().get(key) or 0) == 51
+    wait_for(lambda: int(cache.client().get(key) or 0) == 3, 20)
 
 
 def test_without_redis_nobody_is_limited(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
