@@ -5,6 +5,7 @@ Nothing here raises: a bad value falls back to its default and is refused, by na
 
 import os
 import secrets
+from datetime import timedelta
 from pathlib import Path
 
 from ajo.addresses import broker_address, host_of
@@ -133,6 +134,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "axes",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -153,6 +155,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "ajo.urls"
 WSGI_APPLICATION = "ajo.wsgi.application"
@@ -184,6 +187,16 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+# Failed log-ins are counted in PostgreSQL (ajo/ops/logins.py): Redis may be away. By account, which may be tried from
+# many addresses, and by address. A success forgives nothing, or an account of one's own would reset the count.
+AUTHENTICATION_BACKENDS = ["ajo.ops.logins.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)  # 960 tries a day at most, and nobody is kept out for long
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_CLIENT_IP_CALLABLE = "ajo.ops.logins.address_of"
+AXES_LOCKOUT_CALLABLE = "ajo.ops.logins.locked"
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False  # ajo/ops/admin.py and our own log lines
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff sign in once a day
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
@@ -244,6 +257,7 @@ LOGGING = {
         "django.server": {"handlers": [], "propagate": True},
         # Who asks for another host gets a 400; a traceback for each would let anybody fill the log.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "axes": {"level": "ERROR"},  # ajo/ops/logins.py says it without masks
         "psycopg": {"level": _LEVEL},  # has a level of its own otherwise
         # The pool tells of every connection that it lends: three lines for each request.
         "psycopg.pool": {"level": "WARNING" if _LEVEL == "INFO" else _LEVEL},
