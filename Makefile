@@ -4,13 +4,13 @@ BIN := .venv/bin
 # No server is asked: the address in that file leads nowhere, which makemigrations would warn about.
 MANAGE := ENV_FILE=tests/data/production.env $(BIN)/python -W "ignore:Got an error checking a consistent" manage.py
 
-.PHONY: run test test-faults lint bench conformance browser pooler requirements
+.PHONY: run test test-faults lint bench conformance browser pooler nginx requirements
 
 run: .venv/run.stamp
 	@exec $(BIN)/python -m ajo.devstack
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest --ignore=tests/browser --ignore=tests/pooler -m "not system_long"
+	$(BIN)/python -m pytest --ignore=tests/browser --ignore=tests/pooler --ignore=tests/nginx -m "not system_long"
 
 # The service in real processes, with servers that are stopped, frozen and killed under it.
 test-faults: .venv/dev.stamp
@@ -25,6 +25,11 @@ browser: .venv/dev.stamp
 pooler: .venv/dev.stamp
 	@command -v pgbouncer >/dev/null || { echo "pgbouncer is missing: apt-get install pgbouncer" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/pooler
+
+# Needs Debian's nginx.
+nginx: .venv/dev.stamp
+	@command -v nginx >/dev/null || { echo "nginx is missing: apt-get install nginx-light" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/nginx
 
 conformance: .venv/dev.stamp
 	@test -n "$$LIVE_RPC_URL" || { echo "Set LIVE_RPC_URL to the address of a Stellar RPC (make test asks the sandbox)." >&2; exit 1; }

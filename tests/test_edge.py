@@ -12,6 +12,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from ajo import cache
+from ajo.api.freshness import last_modified
 from ajo.api.throttles import reads
 from ajo.cache import bodies, server, through
 from ajo.edge import Edge, application
@@ -43,6 +44,10 @@ AT_THE_EDGE: list[dict[str, str]] = [
     {"HTTP_IF_NONE_MATCH": '"another", TAG'},
     {"HTTP_IF_NONE_MATCH": '"another"'},
     {"HTTP_IF_NONE_MATCH": "*"},
+    {"HTTP_IF_NONE_MATCH": "TAG", "HTTP_IF_MODIFIED_SINCE": last_modified(1000, False)},
+    {"HTTP_IF_NONE_MATCH": "TAG", "HTTP_IF_MODIFIED_SINCE": last_modified(999, False)},
+    {"HTTP_IF_NONE_MATCH": "TAG", "HTTP_IF_MODIFIED_SINCE": last_modified(1000, True)},
+    {"HTTP_IF_MODIFIED_SINCE": last_modified(1000, False)},
     {"HTTP_IF_NONE_MATCH": "rubbish"},
     {"HTTP_IF_NONE_MATCH": "TAG", "method": "HEAD"},
     {"HTTP_ACCEPT": "application/json"},

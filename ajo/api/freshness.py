@@ -7,7 +7,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.http import parse_etags
+from django.utils.http import http_date, parse_etags
 
 from ajo.api.problems import invalid
 from ajo.cache import Answer, Freshness, Unavailable, etag, waiting_place
@@ -17,8 +17,9 @@ from ajo.soroban.models import Checkpoint
 AHEAD = 12  # ledgers, about a minute: further ahead of the chain nobody can have seen one
 WAIT = 5.0  # seconds that a list waits for the sync to pass a ledger; the sync runs about that often
 POLL = 0.1  # seconds between two looks at the checkpoint
-# Shared caches may keep an answer for less than a ledger, then ask again with its ETag.
-CACHE_CONTROL: Final = "public, max-age=1"
+# Shared caches may keep an answer for less than a ledger, then ask again with its ETag; none may pass it on after that
+# without asking, for it would show an old state as new.
+CACHE_CONTROL: Final = "public, max-age=1, must-revalidate"
 
 
 def parse_min_ledger(text: str) -> int:
@@ -59,13 +60,33 @@ def label(response: HttpResponseBase, fresh: Freshness | Answer) -> None:
 def conditional(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """The response with its strong ETag, or 304 with the same headers if the client has that body."""
     tag = etag(response.content)
+    if ledger := response.headers.get("Latest-Ledger"):
+        response.headers["Last-Modified"] = last_modified(int(ledger), "Ajo-Stale" in response.headers)
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = CACHE_CONTROL
-    if not is_known(tag, request.META.get("HTTP_IF_NONE_MATCH", "")):
+    known, since = request.META.get("HTTP_IF_NONE_MATCH", ""), request.META.get("HTTP_IF_MODIFIED_SINCE", "")
+    if not is_known(tag, known) or is_outdated(response.headers.get("Last-Modified", ""), since):
         return response
     unchanged = HttpResponse(status=304, headers=dict(response.headers))
     del unchanged.headers["Content-Type"]
     return unchanged
+
+
+def last_modified(ledger: int, stale: bool) -> str:
+    """A date that is another one whenever Latest-Ledger or Ajo-Stale is, and no time: it counts ledgers.
+
+    A cache that keeps a stored answer's headers over a 304 (nginx) sends it back beside the ETag, by which we know what
+    those headers say; what most clients send, the ETag alone, says nothing of them.
+    """
+    return http_date(2 * ledger + stale)
+
+
+def is_outdated(date: str, if_modified_since: str) -> bool:
+    """Whether the client has the headers of another reading than that of this date: a 304 would leave them in place.
+
+    RFC 9110 has If-Modified-Since ignored beside If-None-Match; to send the whole answer costs bytes and hides nothing.
+    """
+    return bool(date and if_modified_since) and date != if_modified_since
 
 
 def is_known(tag: str, if_none_match: str) -> bool:

@@ -19,7 +19,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 
 from ajo import cache
-from ajo.api.freshness import AHEAD, CACHE_CONTROL, is_known
+from ajo.api.freshness import AHEAD, CACHE_CONTROL, is_known, is_outdated, last_modified
 from ajo.api.middleware import ApiMiddleware
 from ajo.api.problems import exception_handler
 from ajo.api.rendering import JSONRenderer
@@ -32,6 +32,7 @@ Answer = tuple[str, Headers, bytes]
 LONGEST = 300  # characters of what is worth remembering
 GROUP: Final = "api/v1/groups/<str:group_id>/"  # the route of one group, in /metrics: as Django's resolver has it
 UNCHANGED: Final = "304 Not Modified"
+DATE: Final = "Last-Modified"
 
 
 class Held:
@@ -43,8 +44,8 @@ class Held:
         self.route, self.body, self.etag, self.mark, self.synced_ledger = route, body, etag, mark, synced_ledger
         self._ready: tuple[Headers, bool, Headers, Headers] | None = None
 
-    def answer(self, constant: Headers, known: str, min_ledger: int) -> Answer | None:
-        """To a client that has what `known` names; None where Django has to say something else."""
+    def answer(self, constant: Headers, known: str, since: str, min_ledger: int) -> Answer | None:
+        """To a client that has the body of `known` and the headers of `since`; None where Django has to answer."""
         ledger, stale = self.mark.ledger, self.mark.stale
         if not self.body:  # it cannot be read any more
             return None
@@ -58,13 +59,14 @@ class Held:
             if ready is None or ready[0] is not constant or ready[1] is not stale:
                 ready = self._ready = (constant, stale, *self._headers(constant, ledger, stale))
             _, _, whole, unchanged = ready
-        if known and is_known(self.etag, known):
+        if known and is_known(self.etag, known) and not (since and is_outdated(dict(unchanged)[DATE], since)):
             return UNCHANGED, unchanged, b""
         return "200 OK", whole, self.body
 
     def _headers(self, constant: Headers, ledger: int, stale: bool) -> tuple[Headers, Headers]:
         """Those of the body, and those of 304."""
-        fresh = [ALLOW, ("Latest-Ledger", str(ledger)), *[("Ajo-Stale", "true")] * stale, ("ETag", self.etag)]
+        fresh = [ALLOW, ("Latest-Ledger", str(ledger)), *[("Ajo-Stale", "true")] * stale]
+        fresh += [(DATE, last_modified(ledger, stale)), ("ETag", self.etag)]
         fresh += [("Cache-Control", CACHE_CONTROL), constant[0]]
         length = ("Content-Length", str(len(self.body)))
         whole = [("Content-Type", "application/json"), *fresh, length, *constant[1:]]
@@ -89,7 +91,7 @@ def _problem_of_absence() -> HttpResponse:
 class _Absence(Held):
     """That something is not on the chain."""
 
-    def answer(self, constant: Headers, known: str, min_ledger: int) -> Answer | None:
+    def answer(self, constant: Headers, known: str, since: str, min_ledger: int) -> Answer | None:
         headers = [*_problem_of_absence().items(), ALLOW, *constant]
         return None if min_ledger else ("404 Not Found", headers, self.body)
 

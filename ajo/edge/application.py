@@ -16,10 +16,11 @@ from typing import Any, Final
 from django.urls import Resolver404, resolve
 
 from ajo import cache
-from ajo.api.freshness import is_known
+from ajo.api.freshness import is_known, is_outdated
 from ajo.api.throttles import reads
 from ajo.edge.answers import (
     ABSENT,
+    DATE,
     GROUP,
     LONGEST,
     UNCHANGED,
@@ -98,7 +99,8 @@ class Edge:
         layer, found = self._find(path, name, min_ledger)
         if isinstance(found, Rendering):
             return self._render(found, environ, start_response)
-        answer = found.answer(constant, environ.get("HTTP_IF_NONE_MATCH", ""), min_ledger) if found else None
+        known, since = environ.get("HTTP_IF_NONE_MATCH", ""), environ.get("HTTP_IF_MODIFIED_SINCE", "")
+        answer = found.answer(constant, known, since, min_ledger) if found else None
         if found is None or answer is None or not reads.admits(environ):
             return self._django(environ, start_response)
         status, headers, body = answer
@@ -171,21 +173,22 @@ class Edge:
     def _render(self, page: Rendering, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Django's own answer, kept for who asks next."""
         known = environ.pop("HTTP_IF_NONE_MATCH", "")  # who asks next may not have that body
+        since = environ.pop("HTTP_IF_MODIFIED_SINCE", "")
         said: list[Any] = []
-        tag = ""
+        tag = date = ""
         try:
             with closing(self._django(environ, lambda *given: said.extend(given))) as response:
                 body = b"".join(response)
             status, headers = said
             if status == "200 OK":
                 told = dict(headers)
-                tag = told.get("ETag", "")
+                tag, date = told.get("ETag", ""), told.get(DATE, "")
                 cache.keep_page(page.name, body, tag, int(told.get("Latest-Ledger", 0)), page.mark)
                 CACHE_READS.labels("postgresql").inc()
         finally:
             del self._renderings[page.name]
             page.done.set()
-        if tag and known and is_known(tag, known):
+        if tag and known and is_known(tag, known) and not is_outdated(date, since):
             status, headers, body = UNCHANGED, of_unchanged(headers), b""
         start_response(status, headers)
         return [body]

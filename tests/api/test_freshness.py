@@ -58,6 +58,23 @@ def test_a_known_body_is_304_with_the_current_freshness(client: Client, path: st
     assert client.get(API + path, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
+@pytest.mark.parametrize("path", [*TABLES, "groups/1/"])
+@pytest.mark.parametrize("change", ["stale", "ledger"])
+def test_a_cache_that_keeps_its_headers_over_a_304_gets_the_whole_answer_once_they_changed(
+    client: Client, settings: Settings, path: str, change: str
+) -> None:
+    """What nginx sends, whose stored headers no 304 replaces: both validators of what it has."""
+    first = client.get(API + path)
+    both = {"If-None-Match": first["ETag"], "If-Modified-Since": first["Last-Modified"]}
+    assert client.get(API + path, headers=both).status_code == 304
+    long_ago = datetime.now(UTC) - timedelta(seconds=settings.STALE_AFTER + 1)
+    Checkpoint.objects.update(**({"heard_at": long_ago} if change == "stale" else {"ledger": 1001}))
+    again = client.get(API + path, headers=both)
+    assert (again.status_code, again["ETag"], again.content) == (200, first["ETag"], first.content)
+    assert (again["Latest-Ledger"], "Ajo-Stale" in again) == (("1000", True) if change == "stale" else ("1001", False))
+    assert client.get(API + path, headers={"If-None-Match": first["ETag"]}).status_code == 304
+
+
 def test_a_body_that_changed_has_another_etag(client: Client) -> None:
     tag = client.get(f"{API}groups/")["ETag"]
     Group.objects.update(name="Renamed")
