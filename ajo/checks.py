@@ -25,6 +25,8 @@ LEAST_TOKEN = 16  # characters
 LEAST_PRELOAD = 31_536_000  # seconds: a year, which browsers' preload list asks for
 RATE = re.compile(r"^[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)$")
 
+HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+
 Problem = tuple[str, str]
 
 
@@ -66,6 +68,8 @@ def _web() -> Iterator[Problem]:
             yield name, "expected a rate like 600/min (per s, min, hour or day), or nothing for no limit"
     if settings.LOG_LEVEL not in settings.LOG_LEVELS:
         yield "LOG_LEVEL", f"expected one of {', '.join(settings.LOG_LEVELS)}"
+    if not HEADER_NAME.fullmatch(settings.CLIENT_ADDRESS_HEADER):
+        yield "CLIENT_ADDRESS_HEADER", "expected a header's name: letters, digits and hyphens, no underscore"
     for proxy in settings.TRUSTED_PROXIES:
         if not _is_network(proxy):
             yield "TRUSTED_PROXIES", "expected IP addresses or networks like 10.0.0.0/8, comma separated"

@@ -28,6 +28,9 @@ _HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [*ENV.listed("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
 # Addresses or networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 TRUSTED_PROXIES = ENV.listed("TRUSTED_PROXIES")
+# Where they say whose request it is. WSGI knows X_Forwarded_For, which proxies in Go pass on, by the same name, and
+# granian takes the last: behind one of these only a name without a hyphen is certainly the proxy's.
+CLIENT_ADDRESS_HEADER = ENV.text("CLIENT_ADDRESS_HEADER", "X-Forwarded-For")
 
 # --- The chain --------------------------------------------------------------------------------------------------------
 SOROBAN_RPC_URL = ENV.listed("SOROBAN_RPC_URL")  # in order of preference

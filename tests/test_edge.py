@@ -122,6 +122,28 @@ def test_silence_of_the_chain_is_told_by_both(front: Edge, django: Django, setti
     assert answer == ask(django, **asked)
 
 
+@pytest.mark.parametrize(
+    ("remote", "said", "is_https"),
+    [
+        ("10.0.0.1", "https", True),
+        ("192.0.2.1", "https", False),  # not from a trusted proxy
+        ("10.0.0.1", "https,http", False),  # what a client sent, and the proxy's own word behind it
+        ("10.0.0.1", "http, https", True),
+        ("", "https", False),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/v1/groups/7/", "/api/v1/status/"])
+def test_only_a_trusted_proxy_says_that_a_request_came_over_tls(
+    front: Edge, settings: Settings, remote: str, said: str, is_https: bool, path: str
+) -> None:
+    """Breaks if whoever sends X-Forwarded-Proto were believed, by the edge or by Django."""
+    front.close()
+    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
+    settings.SECURE_PROXY_SSL_HEADER, settings.SECURE_SSL_REDIRECT = ("HTTP_X_FORWARDED_PROTO", "https"), True
+    asked = ask(Edge(Django()), path=path, REMOTE_ADDR=remote, HTTP_X_FORWARDED_PROTO=said)
+    assert asked[0] == ("200 OK" if is_https else "301 Moved Permanently")
+
+
 @pytest.mark.usefixtures("front")
 def test_behind_tls_both_give_the_same_headers_and_send_plain_requests_away(settings: Settings) -> None:
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

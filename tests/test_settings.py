@@ -34,6 +34,7 @@ BAD = {
     "CELERY_BROKER_URL": ["amqp://host", "redis://"],
     "PUBLIC_URL": ["ajo.example", "ftp://ajo.example"],
     "TRUSTED_PROXIES": ["nonsense", "10.0.0.0/99"],
+    "CLIENT_ADDRESS_HEADER": ["X_Forwarded_For", "two words", "Name:"],
     "READ_RATE": ["many", "10", "0/min", "10/month"],
     "CHAIN_RATE": ["-1/min"],
     "VERIFIED_TOKENS": ["CABC"],

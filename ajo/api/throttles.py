@@ -95,8 +95,8 @@ class Tally:
         if granted < wanted:
             self._count({key: granted - wanted})
         with self._lock:
-            before = max(0, self._known.get(key, 0))
-            self._known[key] = before + granted - 1 if granted else EXHAUSTED
+            before = max(0, self._known.get(key, 0))  # what another thread has reserved meanwhile
+            self._known[key] = before + granted - 1 if granted else before or EXHAUSTED
             if self._known[key] > 0:
                 timer = threading.Timer(ADD_UP_AFTER, self.add_up)
                 timer.daemon = True
@@ -148,8 +148,20 @@ def client_address(request: HttpRequest | Request) -> str:
 def address_of_client(meta: Mapping[str, Any]) -> str:
     """The same, from WSGI's environment."""
     proxies = tuple(settings.TRUSTED_PROXIES)
-    forwarded = meta.get("HTTP_X_FORWARDED_FOR", "")[-LONGEST:] if proxies else ""
+    forwarded = meta.get(_wsgi_name(settings.CLIENT_ADDRESS_HEADER), "")[-LONGEST:] if proxies else ""
     return _client(meta.get("REMOTE_ADDR", ""), forwarded, proxies)
+
+
+@lru_cache(maxsize=8)
+def _wsgi_name(header: str) -> str:
+    return f"HTTP_{header.upper().replace('-', '_')}"
+
+
+@lru_cache(maxsize=1024)
+def is_trusted_proxy(remote: str, proxies: tuple[str, ...]) -> bool:
+    """Whether this peer's forwarding headers are believed."""
+    peer = _address(remote)
+    return peer is not None and any(peer in network for network in _networks(proxies))
 
 
 @lru_cache(maxsize=1024)

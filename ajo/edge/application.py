@@ -17,6 +17,7 @@ from django.urls import Resolver404, resolve
 
 from ajo import cache
 from ajo.api.freshness import is_known, is_outdated
+from ajo.api.proxies import settle_scheme
 from ajo.api.throttles import reads
 from ajo.edge.answers import (
     ABSENT,
@@ -89,6 +90,7 @@ class Edge:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
+        settle_scheme(environ)
         path: str = environ["PATH_INFO"]
         query = environ.get("QUERY_STRING")
         constant = constant_headers(environ) if path.startswith(API) and is_plain(environ) else None

@@ -83,6 +83,13 @@ def test_requests_that_cost_an_rpc_call_have_a_limit_of_their_own(client: Client
     assert Checkpoint.objects.count() == 1
 
 
+def test_the_proxy_may_say_it_in_a_header_that_no_other_spelling_passes_for(settings: Settings) -> None:
+    settings.TRUSTED_PROXIES, settings.CLIENT_ADDRESS_HEADER = ["10.0.0.0/8"], "Clientaddress"
+    headers = {"X-Forwarded-For": "203.0.113.5", "Clientaddress": "198.51.100.7"}
+    for remote, client_is in (("10.0.0.1", "198.51.100.7"), ("192.0.2.1", "192.0.2.1")):
+        assert client_address(RequestFactory().get("/", REMOTE_ADDR=remote, headers=headers)) == client_is
+
+
 @pytest.mark.parametrize(
     ("remote", "forwarded", "client_is"),
     [
