@@ -54,6 +54,7 @@ WEB_HOST = ENV.text("WEB_HOST", "127.0.0.1")  # 0.0.0.0 in a container, where no
 # One process for each core that we may use; more than eight would take more connections than PostgreSQL allows.
 WEB_WORKERS = ENV.number("WEB_WORKERS", min(len(os.sched_getaffinity(0)), 8), 1, 64)
 WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
+WEB_HTTP2 = ENV.flag("WEB_HTTP2")  # without TLS; proxies ask us by HTTP/1.1
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_LEVEL = ENV.text("LOG_LEVEL", "INFO").upper()
 METRICS_TOKEN = ENV.text("METRICS_TOKEN")  # empty: /metrics answers loopback only
@@ -193,6 +194,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # asked from inside, without TLS
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes; a signed transaction is far below
+FILE_UPLOAD_HANDLERS = ["ajo.uploads.RefuseUploads"]
 
 # --- API --------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

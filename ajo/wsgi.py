@@ -1,9 +1,9 @@
 """The WSGI entry point that granian serves."""
 
 import os
+from importlib import import_module
 
 import django
-from django.utils.module_loading import import_string
 
 from ajo.api.wsgi import Handler
 from ajo.celery import app as celery_app
@@ -13,5 +13,6 @@ __all__ = ["application", "celery_app"]  # with the Celery application loaded, t
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
 django.setup(set_prefix=False)
-application = import_string("ajo.edge.Edge")(Handler())  # it cannot be imported before
+edge = import_module("ajo.edge")  # it cannot be imported before
+application = edge.Edge(edge.Bodies(Handler()))
 refuse_bad_settings()

@@ -17,6 +17,7 @@ from ajo.soroban.models import Checkpoint
 AHEAD = 12  # ledgers, about a minute: further ahead of the chain nobody can have seen one
 WAIT = 5.0  # seconds that a list waits for the sync to pass a ledger; the sync runs about that often
 POLL = 0.1  # seconds between two looks at the checkpoint
+LONGEST_LIST = 2_000  # characters of If-None-Match: some fifty ETags of ours; reading a list takes time
 # Shared caches may keep an answer for less than a ledger, then ask again with its ETag.
 CACHE_CONTROL: Final = "public, max-age=1"
 
@@ -69,8 +70,10 @@ def conditional(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 
 
 def is_known(tag: str, if_none_match: str) -> bool:
-    """Whether the client has the body of this ETag already."""
+    """Whether the client has the body of this ETag already. A list that is longer than LONGEST_LIST is passed over."""
     if tag == if_none_match:
         return True
+    if len(if_none_match) > LONGEST_LIST or not (tag in if_none_match or "*" in if_none_match):
+        return False
     known = parse_etags(if_none_match)
     return "*" in known or tag in (each.removeprefix("W/") for each in known)

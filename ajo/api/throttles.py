@@ -153,6 +153,12 @@ def _client(remote: str, forwarded: str, proxies: tuple[str, ...]) -> str:
     return str(nearest)
 
 
+def is_trusted_proxy(address: str) -> bool:
+    """Whether TRUSTED_PROXIES names this address."""
+    found = _address(address)
+    return found is not None and any(found in network for network in _networks(tuple(settings.TRUSTED_PROXIES)))
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """An address as proxies write it: perhaps with a port, in brackets, or an IPv4 address mapped into IPv6."""
     text = text.strip()
