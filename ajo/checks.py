@@ -23,6 +23,8 @@ PLACEHOLDER_KEY = "change-me"
 LEAST_KEY = 32  # characters
 LEAST_TOKEN = 16  # characters
 RATE = re.compile(r"^[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)$")
+PUBLIC = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/[!\"$->@-~]*)?", re.ASCII)
+HOST = re.compile(r"\*|\.?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 
 Problem = tuple[str, str]
 
@@ -54,6 +56,14 @@ def _web() -> Iterator[Problem]:
             yield "SECRET_KEY", f"shorter than {LEAST_KEY} characters"
     if not _is_web_address(settings.PUBLIC_URL):
         yield "PUBLIC_URL", "expected an address that starts with http:// or https://"
+    elif not PUBLIC.fullmatch(settings.PUBLIC_URL):
+        yield (
+            "PUBLIC_URL",
+            "expected an address as browsers write it: ASCII (xn--… for other names), no account, no query",
+        )
+    given = os.environ.get("ALLOWED_HOSTS", "").strip()  # by default PUBLIC_URL's: one mistake, one message
+    if given and not all(HOST.fullmatch(host) for host in settings.ALLOWED_HOSTS):
+        yield "ALLOWED_HOSTS", "expected host names without scheme, port or path, comma separated"
     if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < LEAST_TOKEN:
         yield "METRICS_TOKEN", f"shorter than {LEAST_TOKEN} characters"
     for name in ("READ_RATE", "CHAIN_RATE"):

@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from ajo.addresses import broker_address, host_of
+from ajo.addresses import broker_address, host_of, normal_address, origin_of
 from ajo.env import Reader, read_env_file
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -19,7 +19,7 @@ DEBUG = ENV.flag("DEBUG")
 # Without a key each process makes its own, so that the check's message is what a person sees, not Django's traceback.
 SECRET_KEY = ENV.text("SECRET_KEY") or secrets.token_urlsafe(48)
 PORT = ENV.number("PORT", 8000, 1, 65_535)
-PUBLIC_URL = ENV.text("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+PUBLIC_URL = normal_address(ENV.text("PUBLIC_URL", f"http://127.0.0.1:{PORT}"))
 _HTTPS = PUBLIC_URL.startswith("https://")
 # Loopback: health checks ask from inside.
 ALLOWED_HOSTS = [*ENV.listed("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
@@ -185,7 +185,7 @@ AUTH_PASSWORD_VALIDATORS = [
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff sign in once a day
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
-CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if "://" in PUBLIC_URL else []
+CSRF_TRUSTED_ORIGINS = [origin_of(PUBLIC_URL)] if "://" in PUBLIC_URL else []
 SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _HTTPS
 # TLS ends at a proxy: without one whose word is believed, a redirect to https would come back for ever.

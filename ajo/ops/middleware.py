@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from structlog.contextvars import bind_contextvars, clear_contextvars
@@ -15,6 +16,8 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from ajo.metrics import REQUESTS
 
 HEADER: Final = "X-Request-ID"
+HEALTH: Final = "/health/"
+METRICS: Final = "/metrics"
 SANE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")  # a proxy's own; anything else could forge log lines
 
 
@@ -25,6 +28,8 @@ class RequestMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if _is_probe(request.path_info):
+            request.META["HTTP_HOST"] = "localhost"
         given = request.headers.get(HEADER, "")
         request_id = given if SANE.fullmatch(given) else uuid.uuid4().hex
         # Forgotten when the next begins: Django logs a refusal after the last middleware is left.
@@ -37,3 +42,10 @@ class RequestMiddleware:
         REQUESTS.labels(route, status).observe(time.perf_counter() - began)
         response.headers[HEADER] = request_id
         return response
+
+
+def _is_probe(path: str) -> bool:
+    """Whether balancers, Kubernetes and Prometheus ask it, by whatever address they found us at. Without a token
+    /metrics keeps its host names: a page in a browser here could ask for it by a name of its own.
+    """
+    return path.startswith(HEALTH) or (path == METRICS and bool(settings.METRICS_TOKEN))
