@@ -27,7 +27,10 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 1.0  # seconds
 SILENT = 10.0  # seconds that a new connection may take to send its first byte
 REQUEST = 20.0  # seconds from a request's first byte to its answer's, and between two parts of an answer that are read
-PER_CLIENT = 100  # connections of one client address with one process; the longest idle are shut down first
+# Connections of one client address with one process. Beyond the first number those are shut down that have been idle or
+# waiting for a while, beyond the second any: many may come at once from behind one address, and go again.
+PER_CLIENT, PER_CLIENT_MOST = 100, 1_000
+SURPLUS = 5.0  # seconds
 # struct tcp_info (linux/tcp.h): tcpi_bytes_acked and tcpi_bytes_received, then tcpi_notsent_bytes
 _COUNTS: Final = struct.Struct("=120xQQ8xI")
 
@@ -90,9 +93,10 @@ class ConnectionLimits:
             if found.client:
                 of_clients[found.client].append(inode)
         for inodes in of_clients.values():
-            if len(inodes) > PER_CLIENT:
-                inodes.sort(key=lambda inode: (known[inode].is_waiting, known[inode].since))
-                beyond.update(inodes[: len(inodes) - PER_CLIENT])
+            inodes.sort(key=lambda inode: (known[inode].is_waiting, known[inode].since))
+            surplus = inodes[: max(0, len(inodes) - PER_CLIENT)]
+            beyond.update(inodes[: max(0, len(inodes) - PER_CLIENT_MOST)])
+            beyond.update(inode for inode in surplus if now - known[inode].since > SURPLUS)
         self._known = known
         if beyond:
             self._shut_down(beyond)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Final
 
@@ -15,6 +16,7 @@ from ajo.soroban.fields import U32_MAX
 from ajo.soroban.models import Checkpoint
 
 AHEAD = 12  # ledgers, about a minute: further ahead of the chain nobody can have seen one
+LEDGER_SECONDS = 4.0  # in which no network closes more than one ledger
 WAIT = 5.0  # seconds that a list waits for the sync to pass a ledger; the sync runs about that often
 POLL = 0.1  # seconds between two looks at the checkpoint
 LONGEST_LIST = 2_000  # characters of If-None-Match: some fifty ETags of ours; reading a list takes time
@@ -35,13 +37,25 @@ def parse_min_ledger(text: str) -> int:
     return wanted
 
 
-def tables_at_least(min_ledger: int) -> Freshness:
-    """The tables' freshness once the sync has passed `min_ledger`. Raises Unavailable after WAIT seconds."""
+def refuse_far_ahead(wanted: int) -> None:
+    """Raises Unavailable where the chain cannot come to that ledger while a request waits: nobody waits in vain."""
+    newest, silence = Checkpoint.objects.chain_heard()
+    soonest = newest + 1 + int((silence + WAIT) / LEDGER_SECONDS)
+    if wanted > soonest:
+        detail = f"The chain is at ledger {newest}, as last heard."
+        raise Unavailable(detail, retry_after=math.ceil((wanted - soonest) * LEDGER_SECONDS))
+
+
+def tables_at_least(min_ledger: int, client: str = "") -> Freshness:
+    """The tables' freshness once the sync has passed `min_ledger`. Raises Unavailable after WAIT seconds, or at once
+    where that would be in vain or the client waits already.
+    """
     fresh = Checkpoint.objects.freshness()
     if fresh.ledger >= min_ledger:
         return fresh
+    refuse_far_ahead(min_ledger)
     deadline = time.monotonic() + WAIT
-    with waiting_place("sync"):
+    with waiting_place("sync", client):
         while fresh.ledger < min_ledger:
             if time.monotonic() > deadline:
                 raise Unavailable(f"The tables are at ledger {fresh.ledger}.")

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,6 +21,7 @@ FLIGHT = 4  # seconds that one reader of the chain may take until another may tr
 WAIT = 5.0  # seconds that a caller waits for the chain, or for another caller's reading of it
 PATIENCE = 4.0  # seconds within which a reading of the chain ends, unless the chain is in trouble
 TROUBLE = 10.0  # seconds after a reading that failed, or took longer, in which the chain is taken to be in trouble
+LONGEST_PLACE = 15  # seconds after which the waiting place of a process that died is its client's again
 POLL = 0.05  # seconds between two looks
 RETRY_AFTER = 2  # seconds that a client is told to wait
 
@@ -58,12 +59,16 @@ def read_through(
     from_chain: Callable[[], int],
     exists: Callable[[], bool],
     min_ledger: int = 0,
+    refuse_far_ahead: Callable[[int], None] | None = None,
+    client: str = "",
 ) -> Answer:
     """The resource `key`, from the nearest place that has it fresh enough.
 
     `from_rows` builds it from the tables, `freshness` says how fresh those are (asked first: an older label on newer
     rows is right, the reverse is a lie), `from_chain` reads it from the chain into the tables and gives the ledger of
-    that reading, `exists` tells from the tables whether the chain can have it at all. Raises Absent or Unavailable.
+    that reading, `exists` tells from the tables whether the chain can have it at all, `refuse_far_ahead` raises
+    Unavailable where the chain cannot come to `min_ledger` in time. `client` is who asks, for `waiting_place`. Raises
+    Absent or Unavailable.
     """
     found = look(key)
     if hit := _from_redis(found, min_ledger):
@@ -74,7 +79,9 @@ def read_through(
     if document is None or document.synced_ledger < min_ledger:
         if document is None and (not exists() or (found[3] and not min_ledger)):
             raise Absent
-        fresh, document = _read_chain(key, freshness, from_rows, from_chain, min_ledger)
+        if min_ledger and refuse_far_ahead:
+            refuse_far_ahead(min_ledger)
+        fresh, document = _read_chain(key, freshness, from_rows, from_chain, min_ledger, client)
         CACHE_READS.labels("chain").inc()
     else:
         CACHE_READS.labels("postgresql").inc()
@@ -101,6 +108,7 @@ def _read_chain(
     from_rows: Callable[[], Document | None],
     from_chain: Callable[[], int],
     min_ledger: int,
+    client: str,
 ) -> tuple[Freshness, Document]:
     """One caller reads the chain, the others wait for what it finds; all give up after `WAIT` seconds.
 
@@ -110,7 +118,7 @@ def _read_chain(
     began, read_at = time.monotonic(), 0
     with ExitStack() as place:
         if has_place := bool(min_ledger):
-            place.enter_context(waiting_place("chain"))
+            place.enter_context(waiting_place("chain", client))
         while True:
             with _flight(key) as mine:
                 # another flight may have landed since the caller looked
@@ -119,7 +127,7 @@ def _read_chain(
                     raise Absent
                 is_wanted = document is None or document.synced_ledger < min_ledger
                 if mine and is_wanted:
-                    mine = has_place = has_place or _take(place)
+                    mine = has_place = has_place or _take(place, client)
                     if mine:
                         try:
                             read_at = from_chain()
@@ -139,7 +147,7 @@ def _read_chain(
             if waited > PATIENCE and not document:
                 _note_trouble()
             if not has_place and _is_in_trouble():
-                place.enter_context(waiting_place("chain"))
+                place.enter_context(waiting_place("chain", client))
                 has_place = True
             time.sleep(10 * POLL if mine else POLL)  # the node has not come to that ledger yet, or another reads
 
@@ -155,14 +163,14 @@ def _is_in_trouble() -> bool:
     """Whether a reading failed or took too long a moment ago, or one of this process does now."""
     now = time.monotonic()
     with _local_lock:
-        longest = min(_local_flights.values(), default=now)
+        longest = min((since for name, since in _local.items() if name.startswith("flight:")), default=now)
     return now < _trouble.get("until", 0.0) or now - longest > PATIENCE
 
 
-def _take(place: ExitStack) -> bool:
+def _take(place: ExitStack, client: str) -> bool:
     """Take a waiting place until the end of the stack, if there is one."""
     try:
-        place.enter_context(waiting_place("chain"))
+        place.enter_context(waiting_place("chain", client))
     except Unavailable:
         return False
     return True
@@ -170,44 +178,54 @@ def _take(place: ExitStack) -> bool:
 
 @lru_cache(maxsize=1)
 def _places() -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
+    """A quarter of the web threads, two at least: a client that holds the one that it may have leaves another."""
+    return threading.BoundedSemaphore(max(1, min(max(2, settings.WEB_THREADS // 4), settings.WEB_THREADS - 1)))
 
 
 @contextmanager
-def waiting_place(awaited: str) -> Iterator[None]:
-    """For whoever may wait for long, for the chain or the sync: at most a quarter of the web threads, the others go on
-    serving what is known. Raises Unavailable.
+def waiting_place(awaited: str, client: str = "") -> Iterator[None]:
+    """For whoever may wait for long, for the chain or the sync: the other web threads go on serving what is known.
+
+    A client holds one place at most, of all processes'; without a name there is no such limit. Raises Unavailable.
     """
     if not _places().acquire(blocking=False):
         raise Unavailable(f"Too many requests wait for the {awaited}.")
     try:
-        yield
+        with _lock(f"waiting:{client}", LONGEST_PLACE) if client else nullcontext(True) as is_only:
+            if not is_only:
+                raise Unavailable(f"Another request of yours waits for the {awaited}.")
+            yield
     finally:
         _places().release()
 
 
-_local_flights: dict[str, float] = {}  # when each began
+_local: dict[str, float] = {}  # the locks that this process holds, with when it took each
 _local_lock = threading.Lock()
 
 
 @contextmanager
-def _flight(key: str) -> Iterator[bool]:
-    """Whether this caller is the one that reads `key` from the chain: in this process, and across processes by Redis.
+def _lock(name: str, seconds: int) -> Iterator[bool]:
+    """Whether this caller has the lock: in this process, and across processes by Redis.
 
-    The lock in Redis expires, so a reader that died is followed by another. Without Redis each process has one reader.
+    There it expires after `seconds`, so a holder that died is followed by another. Without Redis each process has one.
     """
     with _local_lock:
-        mine = key not in _local_flights
+        mine = name not in _local
         if mine:
-            _local_flights[key] = time.monotonic()
+            _local[name] = time.monotonic()
     if not mine:
         yield False
         return
-    token = secrets.token_hex(8)
+    key, token = PREFIX + name, secrets.token_hex(8)
     try:
-        taken = with_redis(lambda r: (r.set(f"{PREFIX}flight:{key}", token, nx=True, ex=FLIGHT),))
+        taken = with_redis(lambda r: (r.set(key, token, nx=True, ex=seconds),))
         yield taken is None or bool(taken[0])
     finally:
-        with_redis(lambda r: r.eval(_UNLOCK, 1, f"{PREFIX}flight:{key}", token))
+        with_redis(lambda r: r.eval(_UNLOCK, 1, key, token))
         with _local_lock:
-            _local_flights.pop(key, None)
+            _local.pop(name, None)
+
+
+def _flight(key: str) -> AbstractContextManager[bool]:
+    """Whether this caller is the one that reads `key` from the chain."""
+    return _lock(f"flight:{key}", FLIGHT)
