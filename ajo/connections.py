@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 1.0  # seconds
 SILENT = 10.0  # seconds that a new connection may take to send its first byte
 REQUEST = 20.0  # seconds from a request's first byte to its answer's, and between two parts of an answer that are read
-# Connections of one client address with one process. Beyond the first number those are shut down that have been idle or
-# waiting for a while, beyond the second any: many may come at once from behind one address, and go again.
+# Connections of one client address with one process. Beyond the first number those are shut down that have been idle
+# for a while, beyond the second any: many may ask at once from behind one address, and go again.
 PER_CLIENT, PER_CLIENT_MOST = 100, 1_000
-SURPLUS = 5.0  # seconds
+IDLE_SURPLUS = 5.0  # seconds
 # struct tcp_info (linux/tcp.h): tcpi_bytes_acked and tcpi_bytes_received, then tcpi_notsent_bytes
 _COUNTS: Final = struct.Struct("=120xQQ8xI")
 
@@ -94,9 +94,10 @@ class ConnectionLimits:
                 of_clients[found.client].append(inode)
         for inodes in of_clients.values():
             inodes.sort(key=lambda inode: (known[inode].is_waiting, known[inode].since))
-            surplus = inodes[: max(0, len(inodes) - PER_CLIENT)]
             beyond.update(inodes[: max(0, len(inodes) - PER_CLIENT_MOST)])
-            beyond.update(inode for inode in surplus if now - known[inode].since > SURPLUS)
+            for inode in inodes[: max(0, len(inodes) - PER_CLIENT)]:
+                if not known[inode].is_waiting and now - known[inode].since > IDLE_SURPLUS:
+                    beyond.add(inode)
         self._known = known
         if beyond:
             self._shut_down(beyond)

@@ -8,11 +8,13 @@ import django
 from ajo.api.wsgi import Handler
 from ajo.celery import app as celery_app
 from ajo.checks import refuse_bad_settings
+from ajo.database.limits import WEB, sessions
 
 __all__ = ["application", "celery_app"]  # with the Celery application loaded, the admin can send tasks
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
 django.setup(set_prefix=False)
 edge = import_module("ajo.edge")  # it cannot be imported before
+sessions.limit(WEB)
 application = edge.Edge(edge.Bodies(Handler()))
 refuse_bad_settings()

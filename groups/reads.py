@@ -40,7 +40,7 @@ def group_answer(
     """The body of `groups/{id}/` for `client`. Raises cache.Absent or cache.Unavailable, and what `admit` raises before
     the chain is asked: that costs an RPC call. However many nodes and attempts that takes, they have one deadline.
     """
-    deadline = time.monotonic() + cache.PATIENCE
+    deadline = time.monotonic() + cache.DEADLINE
 
     def from_chain() -> int:
         admit()

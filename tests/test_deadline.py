@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from ajo.cache import PATIENCE
+from ajo.cache import DEADLINE
 from ajo.soroban.errors import RpcUnavailable
 from ajo.soroban.nodes import Nodes, nodes
 from ajo.soroban.sandbox.sandbox import Sandbox
@@ -23,7 +23,7 @@ from tests.system.faults import hangs
 from tests.system.proxy import Proxy
 
 pytestmark = pytest.mark.django_db(transaction=True)
-SOON = PATIENCE + 2.0  # seconds: the deadline, and what a slow machine needs besides
+SOON = DEADLINE + 2.0  # seconds: the deadline, and what a slow machine needs besides
 
 
 @pytest.fixture

@@ -19,9 +19,11 @@ from ajo.metrics import CACHE_READS
 ABSENT_FOR = 5  # seconds that "not on the chain" is believed: a ledger
 FLIGHT = 4  # seconds that one reader of the chain may take until another may try: it may have died
 WAIT = 5.0  # seconds that a caller waits for the chain, or for another caller's reading of it
+# Seconds in which a caller has its answer: after another's flight that died there is still time for a reading.
+DEADLINE = 6.0
 PATIENCE = 4.0  # seconds within which a reading of the chain ends, unless the chain is in trouble
 TROUBLE = 10.0  # seconds after a reading that failed, or took longer, in which the chain is taken to be in trouble
-LONGEST_PLACE = 15  # seconds after which the waiting place of a process that died is its client's again
+LONGEST_PLACE = 8  # seconds after which the waiting place of a process that died is its client's again
 POLL = 0.05  # seconds between two looks
 RETRY_AFTER = 2  # seconds that a client is told to wait
 
@@ -112,8 +114,8 @@ def _read_chain(
 ) -> tuple[Freshness, Document]:
     """One caller reads the chain, the others wait for what it finds; all give up after `WAIT` seconds.
 
-    Who reads needs a waiting place, and who waits for a ledger; who waits for another's reading needs one only while
-    the chain is in trouble.
+    Who reads needs a waiting place, and who waits for a ledger, as `client` can do once; who waits for another's reading
+    needs one only while the chain is in trouble.
     """
     began, read_at = time.monotonic(), 0
     with ExitStack() as place:
@@ -127,7 +129,7 @@ def _read_chain(
                     raise Absent
                 is_wanted = document is None or document.synced_ledger < min_ledger
                 if mine and is_wanted:
-                    mine = has_place = has_place or _take(place, client)
+                    mine = has_place = has_place or _take(place)
                     if mine:
                         try:
                             read_at = from_chain()
@@ -147,7 +149,7 @@ def _read_chain(
             if waited > PATIENCE and not document:
                 _note_trouble()
             if not has_place and _is_in_trouble():
-                place.enter_context(waiting_place("chain", client))
+                place.enter_context(waiting_place("chain"))
                 has_place = True
             time.sleep(10 * POLL if mine else POLL)  # the node has not come to that ledger yet, or another reads
 
@@ -167,10 +169,10 @@ def _is_in_trouble() -> bool:
     return now < _trouble.get("until", 0.0) or now - longest > PATIENCE
 
 
-def _take(place: ExitStack, client: str) -> bool:
+def _take(place: ExitStack) -> bool:
     """Take a waiting place until the end of the stack, if there is one."""
     try:
-        place.enter_context(waiting_place("chain", client))
+        place.enter_context(waiting_place("chain"))
     except Unavailable:
         return False
     return True
@@ -186,7 +188,7 @@ def _places() -> threading.BoundedSemaphore:
 def waiting_place(awaited: str, client: str = "") -> Iterator[None]:
     """For whoever may wait for long, for the chain or the sync: the other web threads go on serving what is known.
 
-    A client holds one place at most, of all processes'; without a name there is no such limit. Raises Unavailable.
+    A client that is named holds one place at most, in all processes together. Raises Unavailable.
     """
     if not _places().acquire(blocking=False):
         raise Unavailable(f"Too many requests wait for the {awaited}.")

@@ -1,4 +1,4 @@
-"""PostgreSQL that may be away: not every thread waits for it."""
+"""PostgreSQL that may be away or slow: not every thread waits for it, and no session for ever."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db.backends.postgresql import base
+
+from ajo.database.limits import sessions
 
 PATIENCE = 0.5  # seconds, more than a new connection takes
 
@@ -27,6 +29,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if not _places().acquire(timeout=PATIENCE):
             raise self.Database.OperationalError("The other threads wait for the database already.")
         try:
-            return super().get_new_connection(conn_params)
+            session = super().get_new_connection(conn_params)
         finally:
             _places().release()
+        # CONN_MAX_AGE is 0: each request has another session
+        self.execute_wrappers[:] = [sessions.execute_limited] * sessions.limits_transactions(session)
+        return session
+
+    def _configure_connection(self, connection: Any) -> Any:
+        """Each session that begins, in the pool or without one."""
+        commit = super()._configure_connection(connection)  # type: ignore[misc]  # not in the stubs
+        sessions.configure(connection)
+        return commit

@@ -8,9 +8,10 @@ that it does not know it.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from select import select
+from select import POLLIN, poll, select
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -18,11 +19,13 @@ import psycopg
 from django.db import connection
 from psycopg.adapt import Transformer
 from psycopg.pq import DiagnosticField, ExecStatus
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 
 # SQLSTATEs: the session does not know the statement, or since then its columns have other types
 NOT_PREPARED: Final = b"26000"
 OF_ANOTHER_SHAPE: Final = b"0A000"
+
+PATIENCE = 5.0  # seconds that one row by its key is waited for; a pooler's session has no limits of its own
 
 Rows = list[tuple[Any, ...]]
 
@@ -41,10 +44,18 @@ class Prepared:
         self._prepared.add(session)
 
     def rows(self, session: psycopg.Connection, parameter: str) -> Rows:
-        """Raises psycopg.Error."""
+        """Raises psycopg.Error, also where PostgreSQL has not answered after PATIENCE: the session has to be closed."""
         if session not in self._prepared:
             self._prepare(session)
-        return self._rows(session, parameter, session.pgconn.exec_prepared(self._name, [parameter.encode()]))
+        libpq = session.pgconn
+        libpq.send_query_prepared(self._name, [parameter.encode()])
+        _wait(libpq, time.monotonic() + PATIENCE)
+        found = libpq.get_result()
+        while libpq.get_result():
+            pass
+        if found is None:
+            raise psycopg.OperationalError("PostgreSQL gave no answer")
+        return self._rows(session, parameter, found)
 
     @contextmanager
     def asked_ahead(self, parameter: str) -> Iterator[Callable[[], Rows]]:
@@ -90,3 +101,13 @@ class Prepared:
         transformer = Transformer(session)
         transformer.set_pgresult(found)
         return transformer.load_rows(0, found.ntuples, tuple)
+
+
+def _wait(libpq: PGconn, deadline: float) -> None:
+    """Until a whole result is there. Raises psycopg.OperationalError after `deadline` (time.monotonic)."""
+    poller = poll()
+    poller.register(libpq.socket, POLLIN)
+    while libpq.is_busy():
+        if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise psycopg.OperationalError("PostgreSQL has not answered in time")
+        libpq.consume_input()

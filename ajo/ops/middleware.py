@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import uuid
@@ -9,11 +10,15 @@ from collections.abc import Callable
 from typing import Final
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from ajo.api.problems import DATABASE_RETRY_AFTER
 from ajo.metrics import REQUESTS
+
+log = logging.getLogger(__name__)
 
 HEADER: Final = "X-Request-ID"
 HEALTH: Final = "/health/"
@@ -42,6 +47,15 @@ class RequestMiddleware:
         REQUESTS.labels(route, status).observe(time.perf_counter() - began)
         response.headers[HEADER] = request_id
         return response
+
+    def process_exception(self, request: HttpRequest, failure: Exception) -> HttpResponse | None:
+        """Answer 503 where the database is away, or slower than its limits. (Views of the API say so themselves.)"""
+        if not isinstance(failure, OperationalError | InterfaceError):
+            return None
+        log.warning("the database does not answer: %s", type(failure.__cause__ or failure).__name__)
+        text = "The database does not answer in time. Try again in a moment.\n"
+        headers = {"Retry-After": str(DATABASE_RETRY_AFTER)}
+        return HttpResponse(text, status=503, content_type="text/plain; charset=utf-8", headers=headers)
 
 
 def _is_probe(path: str) -> bool:
