@@ -37,6 +37,9 @@ class Served:
         except requests.RequestException:
             return False
 
+    def get(self, path: str, cookies: dict[str, str] | None = None) -> requests.Response:
+        return requests.get(f"http://127.0.0.1:{self.port}{path}", timeout=40, cookies=cookies)
+
     def connect(self, *, source: str = "127.0.0.1") -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=40, source_address=(source, 0))
 

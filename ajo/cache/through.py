@@ -114,8 +114,8 @@ def _read_chain(
 ) -> tuple[Freshness, Document]:
     """One caller reads the chain, the others wait for what it finds; all give up after `WAIT` seconds.
 
-    Who reads needs a waiting place, and who waits for a ledger, as `client` can do once; who waits for another's reading
-    needs one only while the chain is in trouble.
+    Who reads needs a waiting place, and who waits for a ledger, for which `client` has one at most; who waits for
+    another's reading needs one only while the chain is in trouble.
     """
     began, read_at = time.monotonic(), 0
     with ExitStack() as place:
