@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0  # seconds
 SILENT = 10.0  # seconds that a new connection may take to send its first byte
+IDLE = 90.0  # seconds between an answer and the next request; HTTP/1.1's end earlier, by granian (ajo/web.py)
 REQUEST = 20.0  # seconds from a request's first byte to its answer's, and between two parts of an answer that are read
 # Connections of one client address with one process. Beyond the first number those are shut down that have been idle
 # for a while, beyond the second any: many may ask at once from behind one address, and go again.
@@ -47,8 +48,17 @@ class Progress:
     received: int
     since: float  # the last change: opened, a request began, an answer moved
     is_waiting: bool  # for the client's first byte or for our answer; else it is idle
+    has_sent: bool = False  # anything at all
+
+    @property
+    def patience(self) -> float:
+        """Seconds that it may stay as it is."""
+        if not self.is_waiting:
+            return IDLE
+        return REQUEST if self.has_sent else SILENT
 
     def move(self, acked: int, received: int, now: float) -> None:
+        self.has_sent = received > 0
         if acked != self.acked:
             self.acked, self.received, self.since, self.is_waiting = acked, received, now, False
         elif received > self.received and not self.is_waiting:
@@ -88,7 +98,7 @@ class ConnectionLimits:
             found.move(acked, received, now)
             known[inode] = found
             took = now - found.since
-            if (found.is_waiting and took > (REQUEST if received else SILENT)) or (unsent and took > REQUEST):
+            if took > (REQUEST if unsent else found.patience):
                 beyond.add(inode)
             if found.client:
                 of_clients[found.client].append(inode)

@@ -26,7 +26,7 @@ STOP_AFTER = 5  # seconds that a worker has to end its requests
 # theirs: closed by us first, one of their requests would meet a closed connection. ajo/connections.py ends earlier what
 # does not ask anything.
 KEEP_ALIVE = 75
-CONNECTIONS = 2_048  # of one process; beyond so many, others wait in the kernel's queue
+CONNECTIONS = 4_096  # of one process; beyond so many, others wait in the kernel's queue
 HEADER_BUFFER = 16 * 1024  # bytes: a request's header fits, or is answered 431
 STREAMS = 32  # requests at a time on one connection of HTTP/2
 
