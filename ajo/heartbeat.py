@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 BEAT_EVERY = 1.0  # seconds
 SILENT_BEATS = 10  # that a process may miss
-START_BEATS = 60  # that a process may take until its first one: it imports everything
+START_BEATS = 120  # that a process may take until its first one: it imports everything
 STUCK = 60.0  # seconds after which a request will not end any more: its waits all end earlier
 _PID: Final = struct.Struct("=i")
 

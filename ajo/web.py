@@ -6,6 +6,7 @@ import os
 import resource
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib import import_module
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
@@ -18,7 +19,6 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings, HTTP2Settings
 
 from ajo.checks import refuse_bad_settings
-from ajo.connections import ConnectionLimits
 from ajo.heartbeat import Requests, Watch, beat_always
 
 STOP_AFTER = 5  # seconds that a worker has to end its requests
@@ -77,7 +77,8 @@ def load(target: str, beats: Connection) -> Callable[..., Iterable[bytes]]:
     application: Callable[..., Any] = import_string(target)
     requests = Requests(application, settings.WEB_THREADS)
     beat_always(beats, requests)
-    ConnectionLimits(settings.PORT).start()
+    limits: Any = import_module("ajo.connections")  # it cannot be imported before Django has its settings
+    limits.ConnectionLimits(settings.PORT).start()
     return requests
 
 

@@ -69,7 +69,8 @@ def served(home: Path, **env: str) -> Iterator[Served]:
         "WEB_WORKERS": "1",
         "WEB_THREADS": "4",
     }
-    part = Part("web", [sys.executable, "-m", "ajo.web"], home / "web.log", env=os.environ | own | env)
+    own = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"} | own
+    part = Part("web", [sys.executable, "-m", "ajo.web"], home / "web.log", env=own | env)
     part.start()
     try:
         web = Served(port, part)
