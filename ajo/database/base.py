@@ -29,12 +29,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if not _places().acquire(timeout=PATIENCE):
             raise self.Database.OperationalError("The other threads wait for the database already.")
         try:
-            session = super().get_new_connection(conn_params)
+            return super().get_new_connection(conn_params)
         finally:
             _places().release()
-        # CONN_MAX_AGE is 0: each request has another session
-        self.execute_wrappers[:] = [sessions.execute_limited] * sessions.limits_transactions(session)
-        return session
+
+    def init_connection_state(self) -> None:
+        """A session that Django begins to use, which is another with each request."""
+        super().init_connection_state()
+        wrappers, own = self.execute_wrappers, sessions.execute_limited
+        if own in wrappers:
+            wrappers.remove(own)
+        if sessions.limits_transactions(self.connection):
+            wrappers.append(own)
 
     def _configure_connection(self, connection: Any) -> Any:
         """Each session that begins, in the pool or without one."""
