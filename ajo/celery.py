@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from ajo.checks import refuse_bad_settings
+from ajo.database.limits import WORKERS, sessions
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
 
@@ -38,6 +39,12 @@ app.conf.beat_schedule = {
 def check(**_: object) -> None:
     """Celery runs no system checks that stop it."""
     refuse_bad_settings()
+
+
+@worker_init.connect
+def limit_sessions(**_: object) -> None:
+    """In the worker, before it starts the processes that run its tasks."""
+    sessions.limit(WORKERS)
 
 
 @worker_ready.connect

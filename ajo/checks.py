@@ -24,6 +24,8 @@ LEAST_KEY = 32  # characters
 LEAST_TOKEN = 16  # characters
 LEAST_PRELOAD = 31_536_000  # seconds: a year, which browsers' preload list asks for
 RATE = re.compile(r"^[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)$")
+PUBLIC = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/[!\"$->@-~]*)?", re.ASCII)
+HOST = re.compile(r"\*|\.?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 
 HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
@@ -60,6 +62,14 @@ def _web() -> Iterator[Problem]:
     yield from _hsts()
     if not _is_web_address(settings.PUBLIC_URL):
         yield "PUBLIC_URL", "expected an address that starts with http:// or https://"
+    elif not PUBLIC.fullmatch(settings.PUBLIC_URL):
+        yield (
+            "PUBLIC_URL",
+            "expected an address as browsers write it: ASCII (xn--… for other names), no account, no query",
+        )
+    given = os.environ.get("ALLOWED_HOSTS", "").strip()  # by default PUBLIC_URL's: one mistake, one message
+    if given and not all(HOST.fullmatch(host) for host in settings.ALLOWED_HOSTS):
+        yield "ALLOWED_HOSTS", "expected host names without scheme, port or path, comma separated"
     if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < LEAST_TOKEN:
         yield "METRICS_TOKEN", f"shorter than {LEAST_TOKEN} characters"
     for name in ("READ_RATE", "CHAIN_RATE"):

@@ -8,7 +8,7 @@ import secrets
 from datetime import timedelta
 from pathlib import Path
 
-from ajo.addresses import broker_address, host_of
+from ajo.addresses import broker_address, host_of, normal_address, origin_of
 from ajo.env import Reader, read_env_file
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -22,7 +22,7 @@ SECRET_KEY = ENV.text("SECRET_KEY") or secrets.token_urlsafe(48)
 # Earlier keys: what they signed (cursors, sessions, password reset links) is still accepted, nothing new is.
 SECRET_KEY_FALLBACKS = ENV.listed("SECRET_KEY_FALLBACKS")
 PORT = ENV.number("PORT", 8000, 1, 65_535)
-PUBLIC_URL = ENV.text("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+PUBLIC_URL = normal_address(ENV.text("PUBLIC_URL", f"http://127.0.0.1:{PORT}"))
 _HTTPS = PUBLIC_URL.startswith("https://")
 # Loopback: health checks ask from inside.
 ALLOWED_HOSTS = [*ENV.listed("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
@@ -60,6 +60,7 @@ WEB_HOST = ENV.text("WEB_HOST", "127.0.0.1")  # 0.0.0.0 in a container, where no
 # One process for each core that we may use; more than eight would take more connections than PostgreSQL allows.
 WEB_WORKERS = ENV.number("WEB_WORKERS", min(len(os.sched_getaffinity(0)), 8), 1, 64)
 WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
+WEB_HTTP2 = ENV.flag("WEB_HTTP2")  # without TLS; proxies ask us by HTTP/1.1
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_LEVEL = ENV.text("LOG_LEVEL", "INFO").upper()
 METRICS_TOKEN = ENV.text("METRICS_TOKEN")  # empty: /metrics answers loopback only
@@ -203,7 +204,7 @@ AXES_ENABLE_ADMIN = AXES_VERBOSE = False  # ajo/ops/admin.py and our own log lin
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff sign in once a day
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
-CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if "://" in PUBLIC_URL else []
+CSRF_TRUSTED_ORIGINS = [origin_of(PUBLIC_URL)] if "://" in PUBLIC_URL else []
 # Browsers keep this promise for its whole time, and a preload list for years: nobody gives it without asking.
 SECURE_HSTS_SECONDS = HSTS_SECONDS = ENV.number("HSTS_SECONDS", 0, 0, 63_072_000)  # at most two years
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HSTS_INCLUDE_SUBDOMAINS = ENV.flag("HSTS_INCLUDE_SUBDOMAINS")
@@ -214,6 +215,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # asked from inside, without TLS
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes; a signed transaction is far below
+FILE_UPLOAD_HANDLERS = ["ajo.uploads.RefuseUploads"]
 
 # --- API --------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

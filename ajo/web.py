@@ -1,24 +1,43 @@
 """`python -m ajo.web`: granian serving the WSGI application as the settings say, in `make run` and in the image."""
 
+from __future__ import annotations
+
 import os
+import resource
+from collections.abc import Callable, Iterable
+from functools import partial
+from importlib import import_module
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any
 
 import django
 from django.conf import settings
+from django.utils.module_loading import import_string
 from granian import Granian
-from granian.constants import Interfaces
-from granian.http import HTTP1Settings
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings, HTTP2Settings
 
 from ajo.checks import refuse_bad_settings
+from ajo.heartbeat import Requests, Watch, beat_always
 
 STOP_AFTER = 5  # seconds that a worker has to end its requests
+# Seconds that a connection may stay open between two requests, longer than the 60 after which common balancers close
+# theirs: closed by us first, one of their requests would meet a closed connection. ajo/connections.py ends earlier what
+# does not ask anything.
+KEEP_ALIVE = 75
+CONNECTIONS = 4_096  # of one process; beyond so many, others wait in the kernel's queue
+HEADER_BUFFER = 16 * 1024  # bytes: a request's header fits, or is answered 431
+STREAMS = 32  # requests at a time on one connection of HTTP/2
 
 
-def serve(target: str = "ajo.wsgi:application") -> None:
+def serve(target: str = "ajo.wsgi.application") -> None:
     """Until SIGTERM or SIGINT."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
     django.setup()
     refuse_bad_settings()  # once here, instead of in each worker that would be started again and again
-    Granian(
+    heard, beats = Pipe(duplex=False)
+    server = Granian(
         target,
         address=settings.WEB_HOST,
         port=settings.PORT,
@@ -27,15 +46,40 @@ def serve(target: str = "ajo.wsgi:application") -> None:
         # Fewer answer more from the cache, but a request that waits for the chain needs one to itself.
         workers=settings.WEB_WORKERS,
         blocking_threads=settings.WEB_THREADS,
-        # Connections stay open between requests (a new one costs more than an answer); beyond so many at once in a
-        # worker, others wait in the kernel's queue.
-        http1_settings=HTTP1Settings(keep_alive=True),
+        http=HTTPModes.auto if settings.WEB_HTTP2 else HTTPModes.http1,
+        # Connections stay open between requests: a new one costs more than an answer.
+        http1_settings=HTTP1Settings(
+            keep_alive=True, header_read_timeout=KEEP_ALIVE * 1000, max_buffer_size=HEADER_BUFFER
+        ),
+        http2_settings=HTTP2Settings(max_headers_size=HEADER_BUFFER, max_concurrent_streams=STREAMS),
         backlog=1024,
-        backpressure=512,
+        backpressure=_most_connections(),
         workers_kill_timeout=STOP_AFTER,
         respawn_failed_workers=True,
         log_dictconfig=settings.LOGGING | {"loggers": {"_granian": {}}},
-    ).serve()
+    )
+    pids = lambda: [worker._id() for worker in list(server.wrks)]  # type: ignore[no-untyped-call]  # noqa: E731
+    server.on_startup(Watch(heard, pids).start)
+    server.serve(target_loader=partial(load, target, beats), wrap_loader=False)
+
+
+def _most_connections() -> int:
+    """CONNECTIONS, or what the limit of open files allows beside the files of our own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        soft = hard if hard != resource.RLIM_INFINITY else 2**20
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(CONNECTIONS, soft // 2)
+
+
+def load(target: str, beats: Connection) -> Callable[..., Iterable[bytes]]:
+    """In each web process, the application that it serves."""
+    application: Callable[..., Any] = import_string(target)
+    requests = Requests(application, settings.WEB_THREADS)
+    beat_always(beats, requests)
+    limits: Any = import_module("ajo.connections")  # it cannot be imported before Django has its settings
+    limits.ConnectionLimits(settings.PORT).start()
+    return requests
 
 
 if __name__ == "__main__":

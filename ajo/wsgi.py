@@ -1,17 +1,20 @@
 """The WSGI entry point that granian serves."""
 
 import os
+from importlib import import_module
 
 import django
-from django.utils.module_loading import import_string
 
 from ajo.api.wsgi import Handler
 from ajo.celery import app as celery_app
 from ajo.checks import refuse_bad_settings
+from ajo.database.limits import WEB, sessions
 
 __all__ = ["application", "celery_app"]  # with the Celery application loaded, the admin can send tasks
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
 django.setup(set_prefix=False)
-application = import_string("ajo.edge.Edge")(Handler())  # it cannot be imported before
+edge = import_module("ajo.edge")  # it cannot be imported before
+sessions.limit(WEB)
+application = edge.Edge(edge.Bodies(Handler()))
 refuse_bad_settings()

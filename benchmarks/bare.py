@@ -34,4 +34,4 @@ def application(environ: Mapping[str, Any], start_response: StartResponse) -> It
 
 
 if __name__ == "__main__":
-    serve("benchmarks.bare:application")
+    serve("benchmarks.bare.application")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -10,6 +11,7 @@ from functools import partial
 from django.conf import settings
 
 from ajo import cache
+from ajo.api.freshness import refuse_far_ahead
 from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError
 from ajo.soroban.models import Checkpoint
@@ -32,13 +34,17 @@ def nobody_asks() -> None:
     """For callers that are no client whose calls are counted."""
 
 
-def group_answer(group_id: int, min_ledger: int = 0, admit: Callable[[], None] = nobody_asks) -> cache.Answer:
-    """The body of `groups/{id}/`. Raises cache.Absent or cache.Unavailable, and what `admit` raises before the chain is
-    asked: that costs an RPC call."""
+def group_answer(
+    group_id: int, min_ledger: int = 0, admit: Callable[[], None] = nobody_asks, client: str = ""
+) -> cache.Answer:
+    """The body of `groups/{id}/` for `client`. Raises cache.Absent or cache.Unavailable, and what `admit` raises before
+    the chain is asked: that costs an RPC call. However many nodes and attempts that takes, they have one deadline.
+    """
+    deadline = time.monotonic() + cache.DEADLINE
 
     def from_chain() -> int:
         admit()
-        return read_group(group_id)
+        return read_group(group_id, deadline)
 
     answer = cache.read_through(
         _key(group_id),
@@ -47,6 +53,8 @@ def group_answer(group_id: int, min_ledger: int = 0, admit: Callable[[], None] =
         from_chain=from_chain,
         exists=partial(_can_exist, group_id, min_ledger),
         min_ledger=min_ledger,
+        refuse_far_ahead=refuse_far_ahead,
+        client=client,
     )
     if not answer.body:
         raise unreadable()
@@ -58,16 +66,16 @@ def unreadable() -> cache.Unavailable:
     return cache.Unavailable("The group's entries on the chain cannot be decoded by this version.", retry_after=300)
 
 
-def ensure_group(group_id: int, admit: Callable[[], None] = nobody_asks) -> None:
+def ensure_group(group_id: int, admit: Callable[[], None] = nobody_asks, client: str = "") -> None:
     """Make sure that the tables have the group, reading it if need be. Raises cache.Absent or cache.Unavailable."""
     if not Group.objects.filter(pk=group_id, unreadable_since=None).exists():
-        group_answer(group_id, admit=admit)
+        group_answer(group_id, admit=admit, client=client)
 
 
-def read_group(group_id: int) -> int:
+def read_group(group_id: int, deadline: float | None = None) -> int:
     """Read one group from the chain into the tables, and refresh its body; the ledger at which it was read.
 
-    Raises cache.Unavailable.
+    No node is asked after `deadline` (time.monotonic). Raises cache.Unavailable.
     """
     checkpoint = Checkpoint.objects.current()
     if checkpoint and checkpoint.refusal:
@@ -80,7 +88,7 @@ def read_group(group_id: int) -> int:
         return readings
 
     try:
-        readings = nodes().run(read)
+        readings = nodes().run(read, deadline)
     except ChainError as failure:
         log.warning("group %d cannot be read: %s", group_id, failure)
         raise cache.Unavailable(

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from ajo.api.events import SHOWN, EventSerializer
 from ajo.api.paths import address_of, group_id_of
 from ajo.api.schema import ADDRESS, GROUP_ID
-from ajo.api.throttles import admit_chain_call
+from ajo.api.throttles import admit_chain_call, client_address
 from ajo.api.views import ReadViewSet
 from ajo.soroban.models import ContractEvent
 from groups.filters import GroupFilter
@@ -53,7 +53,8 @@ class GroupDetailViewSet(ReadViewSet):
     @extend_schema(summary="One group with its members and its refund request", parameters=[GROUP_ID])
     def retrieve(self, request: Request, group_id: str) -> HttpResponse:
         admit = once(partial(admit_chain_call, request))
-        self.fresh = answer = group_answer(group_id_of(group_id), self.min_ledger, admit=admit)
+        client = client_address(request)
+        self.fresh = answer = group_answer(group_id_of(group_id), self.min_ledger, admit=admit, client=client)
         return HttpResponse(answer.body, content_type="application/json")
 
 
@@ -62,7 +63,8 @@ class InGroupViewSet(ReadViewSet):
 
     def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         group_id = group_id_of(self.kwargs["group_id"])
-        ensure_group(group_id, admit=once(partial(admit_chain_call, self.request)))
+        admit = once(partial(admit_chain_call, self.request))
+        ensure_group(group_id, admit=admit, client=client_address(self.request))
         return queryset.filter(group_id=group_id)
 
 

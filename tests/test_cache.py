@@ -252,8 +252,8 @@ def test_many_first_readers_make_one_reading_of_the_chain(settings: Settings, mo
     assert source.asked.count("chain") == 1
 
 
-def test_only_a_quarter_of_the_threads_wait_for_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.WEB_THREADS = 4
+def test_not_all_threads_wait_for_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.WEB_THREADS = 2
     through._places.cache_clear()
     source = Source(None)
     reading, release = threading.Event(), threading.Event()
@@ -331,7 +331,7 @@ def test_who_waits_for_a_ledger_takes_a_place_and_makes_no_trouble_of_a_chain_th
     """Breaks if all threads could wait for a ledger that is to come, and if that looked like a chain that hangs."""
     monkeypatch.setattr(through, "PATIENCE", 0.1)
     monkeypatch.setattr(through, "WAIT", 0.5)
-    settings.WEB_THREADS = 4
+    settings.WEB_THREADS = 2
     through._places.cache_clear()
     source, reading = Source(document(1)), threading.Event()
     failures: list[BaseException] = []
@@ -358,10 +358,10 @@ def test_who_waits_for_a_ledger_takes_a_place_and_makes_no_trouble_of_a_chain_th
     through._places.cache_clear()
 
 
-def test_a_reading_that_failed_lets_only_a_quarter_of_the_threads_wait(
+def test_a_reading_that_failed_leaves_threads_that_do_not_wait(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.WEB_THREADS = 4
+    settings.WEB_THREADS = 2
     through._places.cache_clear()
     source = Source(None)
 

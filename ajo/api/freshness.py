@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Final
 
@@ -15,8 +16,10 @@ from ajo.soroban.fields import U32_MAX
 from ajo.soroban.models import Checkpoint
 
 AHEAD = 12  # ledgers, about a minute: further ahead of the chain nobody can have seen one
+LEDGER_SECONDS = 4.0  # in which no network closes more than one ledger
 WAIT = 5.0  # seconds that a list waits for the sync to pass a ledger; the sync runs about that often
 POLL = 0.1  # seconds between two looks at the checkpoint
+LONGEST_LIST = 2_000  # characters of If-None-Match: some fifty ETags of ours; reading a list takes time
 # Shared caches may keep an answer for less than a ledger, then ask again with its ETag; none may pass it on after that
 # without asking, for it would show an old state as new.
 CACHE_CONTROL: Final = "public, max-age=1, must-revalidate"
@@ -35,13 +38,25 @@ def parse_min_ledger(text: str) -> int:
     return wanted
 
 
-def tables_at_least(min_ledger: int) -> Freshness:
-    """The tables' freshness once the sync has passed `min_ledger`. Raises Unavailable after WAIT seconds."""
+def refuse_far_ahead(wanted: int) -> None:
+    """Raises Unavailable where the chain cannot come to that ledger while a request waits: nobody waits in vain."""
+    newest, silence = Checkpoint.objects.chain_heard()
+    soonest = newest + 1 + int((silence + WAIT) / LEDGER_SECONDS)
+    if wanted > soonest:
+        detail = f"The chain is at ledger {newest}, as last heard."
+        raise Unavailable(detail, retry_after=math.ceil((wanted - soonest) * LEDGER_SECONDS))
+
+
+def tables_at_least(min_ledger: int, client: str = "") -> Freshness:
+    """The tables' freshness once the sync has passed `min_ledger`. Raises Unavailable after WAIT seconds, or at once
+    where that would be in vain or the client waits already.
+    """
     fresh = Checkpoint.objects.freshness()
     if fresh.ledger >= min_ledger:
         return fresh
+    refuse_far_ahead(min_ledger)
     deadline = time.monotonic() + WAIT
-    with waiting_place("sync"):
+    with waiting_place("sync", client):
         while fresh.ledger < min_ledger:
             if time.monotonic() > deadline:
                 raise Unavailable(f"The tables are at ledger {fresh.ledger}.")
@@ -90,8 +105,10 @@ def is_outdated(date: str, if_modified_since: str) -> bool:
 
 
 def is_known(tag: str, if_none_match: str) -> bool:
-    """Whether the client has the body of this ETag already."""
+    """Whether the client has the body of this ETag already. A list that is longer than LONGEST_LIST is passed over."""
     if tag == if_none_match:
         return True
+    if len(if_none_match) > LONGEST_LIST or not (tag in if_none_match or "*" in if_none_match):
+        return False
     known = parse_etags(if_none_match)
     return "*" in known or tag in (each.removeprefix("W/") for each in known)

@@ -54,6 +54,9 @@ def _early(request: HttpRequest) -> HttpResponse | None:
     path = request.path_info
     if path.endswith("/") or not is_valid_path(f"{path}/"):
         return None
+    if request.method == "OPTIONS":  # a browser follows no redirect of a preflight; the request itself gets one
+        request.path, request.path_info = f"{request.path}/", f"{path}/"
+        return None
     if request.method not in SAFE:
         return problem(404, "Paths end in a slash: a body would be lost in a redirect.")
     redirect = HttpResponse(status=308)

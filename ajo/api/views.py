@@ -18,7 +18,7 @@ from ajo.api import freshness
 from ajo.api.pagination import KeysetPagination
 from ajo.api.problems import invalid
 from ajo.api.rendering import JSONRenderer
-from ajo.api.throttles import ReadThrottle
+from ajo.api.throttles import ReadThrottle, client_address
 from ajo.cache import Answer, Freshness
 
 MAX_VALUE = 1000  # characters of one query parameter: far beyond any cursor of ours
@@ -52,7 +52,7 @@ class ReadViewSet(GenericViewSet[Any]):
         if text := request.query_params.get("min_ledger"):
             self.min_ledger = freshness.parse_min_ledger(text)
         if self.from_tables:
-            self.fresh = freshness.tables_at_least(self.min_ledger)
+            self.fresh = freshness.tables_at_least(self.min_ledger, client_address(request))
 
     @classmethod
     def lists(cls) -> Callable[..., HttpResponseBase]:

@@ -24,9 +24,10 @@ from ajo.cache.bodies import (
     refresh,
 )
 from ajo.cache.server import DOWN_FOR, PREFIX, breaker, client, with_redis
-from ajo.cache.through import Absent, Answer, Unavailable, read_through, waiting_place
+from ajo.cache.through import DEADLINE, Absent, Answer, Unavailable, read_through, waiting_place
 
 __all__ = [
+    "DEADLINE",
     "DOWN_FOR",
     "MARK",
     "PREFIX",

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,8 +19,11 @@ from ajo.metrics import CACHE_READS
 ABSENT_FOR = 5  # seconds that "not on the chain" is believed: a ledger
 FLIGHT = 4  # seconds that one reader of the chain may take until another may try: it may have died
 WAIT = 5.0  # seconds that a caller waits for the chain, or for another caller's reading of it
+# Seconds in which a caller has its answer: after another's flight that died there is still time for a reading.
+DEADLINE = 6.0
 PATIENCE = 4.0  # seconds within which a reading of the chain ends, unless the chain is in trouble
 TROUBLE = 10.0  # seconds after a reading that failed, or took longer, in which the chain is taken to be in trouble
+LONGEST_PLACE = 8  # seconds after which the waiting place of a process that died is its client's again
 POLL = 0.05  # seconds between two looks
 RETRY_AFTER = 2  # seconds that a client is told to wait
 
@@ -58,12 +61,16 @@ def read_through(
     from_chain: Callable[[], int],
     exists: Callable[[], bool],
     min_ledger: int = 0,
+    refuse_far_ahead: Callable[[int], None] | None = None,
+    client: str = "",
 ) -> Answer:
     """The resource `key`, from the nearest place that has it fresh enough.
 
     `from_rows` builds it from the tables, `freshness` says how fresh those are (asked first: an older label on newer
     rows is right, the reverse is a lie), `from_chain` reads it from the chain into the tables and gives the ledger of
-    that reading, `exists` tells from the tables whether the chain can have it at all. Raises Absent or Unavailable.
+    that reading, `exists` tells from the tables whether the chain can have it at all, `refuse_far_ahead` raises
+    Unavailable where the chain cannot come to `min_ledger` in time. `client` is who asks, for `waiting_place`. Raises
+    Absent or Unavailable.
     """
     found = look(key)
     if hit := _from_redis(found, min_ledger):
@@ -74,7 +81,9 @@ def read_through(
     if document is None or document.synced_ledger < min_ledger:
         if document is None and (not exists() or (found[3] and not min_ledger)):
             raise Absent
-        fresh, document = _read_chain(key, freshness, from_rows, from_chain, min_ledger)
+        if min_ledger and refuse_far_ahead:
+            refuse_far_ahead(min_ledger)
+        fresh, document = _read_chain(key, freshness, from_rows, from_chain, min_ledger, client)
         CACHE_READS.labels("chain").inc()
     else:
         CACHE_READS.labels("postgresql").inc()
@@ -101,16 +110,17 @@ def _read_chain(
     from_rows: Callable[[], Document | None],
     from_chain: Callable[[], int],
     min_ledger: int,
+    client: str,
 ) -> tuple[Freshness, Document]:
     """One caller reads the chain, the others wait for what it finds; all give up after `WAIT` seconds.
 
-    Who reads needs a waiting place, and who waits for a ledger; who waits for another's reading needs one only while
-    the chain is in trouble.
+    Who reads needs a waiting place, and who waits for a ledger, for which `client` has one at most; who waits for
+    another's reading needs one only while the chain is in trouble.
     """
     began, read_at = time.monotonic(), 0
     with ExitStack() as place:
         if has_place := bool(min_ledger):
-            place.enter_context(waiting_place("chain"))
+            place.enter_context(waiting_place("chain", client))
         while True:
             with _flight(key) as mine:
                 # another flight may have landed since the caller looked
@@ -155,7 +165,7 @@ def _is_in_trouble() -> bool:
     """Whether a reading failed or took too long a moment ago, or one of this process does now."""
     now = time.monotonic()
     with _local_lock:
-        longest = min(_local_flights.values(), default=now)
+        longest = min((since for name, since in _local.items() if name.startswith("flight:")), default=now)
     return now < _trouble.get("until", 0.0) or now - longest > PATIENCE
 
 
@@ -170,44 +180,54 @@ def _take(place: ExitStack) -> bool:
 
 @lru_cache(maxsize=1)
 def _places() -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 4))
+    """A quarter of the web threads, two at least: a client that holds the one that it may have leaves another."""
+    return threading.BoundedSemaphore(max(1, min(max(2, settings.WEB_THREADS // 4), settings.WEB_THREADS - 1)))
 
 
 @contextmanager
-def waiting_place(awaited: str) -> Iterator[None]:
-    """For whoever may wait for long, for the chain or the sync: at most a quarter of the web threads, the others go on
-    serving what is known. Raises Unavailable.
+def waiting_place(awaited: str, client: str = "") -> Iterator[None]:
+    """For whoever may wait for long, for the chain or the sync: the other web threads go on serving what is known.
+
+    A client that is named holds one place at most, in all processes together. Raises Unavailable.
     """
     if not _places().acquire(blocking=False):
         raise Unavailable(f"Too many requests wait for the {awaited}.")
     try:
-        yield
+        with _lock(f"waiting:{client}", LONGEST_PLACE) if client else nullcontext(True) as is_only:
+            if not is_only:
+                raise Unavailable(f"Another request of yours waits for the {awaited}.")
+            yield
     finally:
         _places().release()
 
 
-_local_flights: dict[str, float] = {}  # when each began
+_local: dict[str, float] = {}  # the locks that this process holds, with when it took each
 _local_lock = threading.Lock()
 
 
 @contextmanager
-def _flight(key: str) -> Iterator[bool]:
-    """Whether this caller is the one that reads `key` from the chain: in this process, and across processes by Redis.
+def _lock(name: str, seconds: int) -> Iterator[bool]:
+    """Whether this caller has the lock: in this process, and across processes by Redis.
 
-    The lock in Redis expires, so a reader that died is followed by another. Without Redis each process has one reader.
+    There it expires after `seconds`, so a holder that died is followed by another. Without Redis each process has one.
     """
     with _local_lock:
-        mine = key not in _local_flights
+        mine = name not in _local
         if mine:
-            _local_flights[key] = time.monotonic()
+            _local[name] = time.monotonic()
     if not mine:
         yield False
         return
-    token = secrets.token_hex(8)
+    key, token = PREFIX + name, secrets.token_hex(8)
     try:
-        taken = with_redis(lambda r: (r.set(f"{PREFIX}flight:{key}", token, nx=True, ex=FLIGHT),))
+        taken = with_redis(lambda r: (r.set(key, token, nx=True, ex=seconds),))
         yield taken is None or bool(taken[0])
     finally:
-        with_redis(lambda r: r.eval(_UNLOCK, 1, f"{PREFIX}flight:{key}", token))
+        with_redis(lambda r: r.eval(_UNLOCK, 1, key, token))
         with _local_lock:
-            _local_flights.pop(key, None)
+            _local.pop(name, None)
+
+
+def _flight(key: str) -> AbstractContextManager[bool]:
+    """Whether this caller is the one that reads `key` from the chain."""
+    return _lock(f"flight:{key}", FLIGHT)

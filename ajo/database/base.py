@@ -1,4 +1,4 @@
-"""PostgreSQL that may be away: not every thread waits for it."""
+"""PostgreSQL that may be away or slow: not every thread waits for it, and no session for ever."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db.backends.postgresql import base
+
+from ajo.database.limits import sessions
 
 PATIENCE = 0.5  # seconds, more than a new connection takes
 
@@ -30,3 +32,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return super().get_new_connection(conn_params)
         finally:
             _places().release()
+
+    def init_connection_state(self) -> None:
+        """A session that Django begins to use, which is another with each request."""
+        super().init_connection_state()
+        wrappers, own = self.execute_wrappers, sessions.execute_limited
+        if own in wrappers:
+            wrappers.remove(own)
+        if sessions.limits_transactions(self.connection):
+            wrappers.append(own)
+
+    def _configure_connection(self, connection: Any) -> Any:
+        """Each session that begins, in the pool or without one."""
+        commit = super()._configure_connection(connection)  # type: ignore[misc]  # not in the stubs
+        sessions.configure(connection)
+        return commit

@@ -6,5 +6,6 @@ in the tables, a client that asked too often.
 """
 
 from ajo.edge.application import Edge
+from ajo.edge.bodies import Bodies
 
-__all__ = ["Edge"]
+__all__ = ["Bodies", "Edge"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final
@@ -10,7 +10,6 @@ from typing import Any, Final
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
-from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.security import SecurityMiddleware
@@ -26,7 +25,7 @@ from ajo.api.rendering import JSONRenderer
 
 Headers = list[tuple[str, str]]
 StartResponse = Callable[[str, Headers], object]
-Django = Callable[[dict[str, Any], StartResponse], HttpResponseBase]
+Django = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 Answer = tuple[str, Headers, bytes]
 
 LONGEST = 300  # characters of what is worth remembering

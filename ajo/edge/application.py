@@ -7,7 +7,6 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
@@ -179,8 +178,7 @@ class Edge:
         said: list[Any] = []
         tag = date = ""
         try:
-            with closing(self._django(environ, lambda *given: said.extend(given))) as response:
-                body = b"".join(response)
+            body = b"".join(self._django(environ, lambda *given: said.extend(given)))
             status, headers = said
             if status == "200 OK":
                 told = dict(headers)

@@ -4,6 +4,12 @@ Ready means that reads are answered: a silent chain or a missing Redis makes ans
 are told and leave the service in its balancer.
 """
 
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -14,9 +20,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis import Redis, RedisError
 
+from ajo.ops.asker import has_token, is_inside
 from ajo.ops.heartbeats import processes, silences
 from ajo.soroban.models import Checkpoint, Lease, RpcNode, SyncRun
 from ajo.soroban.nodes import node_names
+
+KEPT_FOR, KEPT_AT_MOST = 1.0, 15.0  # seconds, the second for those who ask while it is being found out
 
 
 @never_cache
@@ -26,14 +35,60 @@ def live(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "live"})
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What was found out, at a time of time.monotonic."""
+
+    status: str
+    problems: list[str]
+    found_at: float
+
+
+class Probe:
+    """Readiness, found out once in KEPT_FOR at most, by one request: the others get what was known."""
+
+    def __init__(self) -> None:
+        self._known: Readiness | None = None
+        self._finding_out = threading.Lock()
+
+    def ask(self) -> Readiness:
+        known = self._known
+        if known and time.monotonic() < known.found_at + KEPT_FOR:
+            return known
+        is_kept = known is not None and time.monotonic() < known.found_at + KEPT_AT_MOST
+        if not self._finding_out.acquire(blocking=not is_kept):
+            return known  # type: ignore[return-value]  # it is kept
+        try:
+            if self._known is known:  # nobody found it out while this one waited
+                self._known = _find_out()
+            return self._known  # type: ignore[return-value]  # it has just been found out
+        finally:
+            self._finding_out.release()
+
+    def forget(self) -> None:
+        """Ask again at once."""
+        self._known = None
+
+
+probe = Probe()
+
+
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 with status `ready` or `degraded`, 503 with `unavailable`; `problems` says why."""
+    """200 with status `ready` or `degraded`, 503 with `unavailable`; `problems` says why, to operators alone."""
+    found = probe.ask()
+    said: dict[str, object] = {"status": found.status}
+    if is_inside(request) or (settings.METRICS_TOKEN and has_token(request)):
+        said["problems"] = found.problems
+    return JsonResponse(said, status=503 if found.status == "unavailable" else 200)
+
+
+def _find_out() -> Readiness:
     failing = database_problems()
     degraded = redis_problems() if failing else redis_problems() + chain_problems()
     status = "unavailable" if failing else "degraded" if degraded else "ready"
-    return JsonResponse({"status": status, "problems": failing + degraded}, status=503 if failing else 200)
+    return Readiness(status, failing + degraded, time.monotonic())
 
 
 def database_problems() -> list[str]:

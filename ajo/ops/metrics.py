@@ -5,8 +5,6 @@ Whatever is down is left out and told by `ajo_up`; the rest is still answered.
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 import logging
 import os
 import struct
@@ -24,6 +22,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis import Redis, RedisError
 
+from ajo.ops.asker import has_token, is_inside
 from ajo.ops.health import redis_answers
 from ajo.ops.heartbeats import processes
 from ajo.soroban.lives import archived, near_end
@@ -33,34 +32,18 @@ from groups.models import Group, Token
 
 log = logging.getLogger(__name__)
 
-FORWARDED = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_")  # the last: whatever follows
-
 
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """The text format of Prometheus; 401 without METRICS_TOKEN, or where none is set 403 unless asked from inside."""
     if not settings.METRICS_TOKEN:
-        if not _is_inside(request):
+        if not is_inside(request):
             return HttpResponse("Set METRICS_TOKEN to ask from elsewhere.\n", status=403, content_type="text/plain")
-    elif not _has_token(request):
+    elif not has_token(request):
         headers = {"WWW-Authenticate": "Bearer"}
         return HttpResponse("A token is needed.\n", status=401, content_type="text/plain", headers=headers)
     return HttpResponse(_counted() + generate_latest(_Stored()), content_type=CONTENT_TYPE_LATEST)
-
-
-def _has_token(request: HttpRequest) -> bool:
-    given = request.headers.get("Authorization", "")
-    return hmac.compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
-
-
-def _is_inside(request: HttpRequest) -> bool:
-    """From this machine, and not for somebody else: proxies that stand here are on loopback, too."""
-    try:
-        client = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
-    except ValueError:
-        return False
-    return client.is_loopback and not any(name.startswith(FORWARDED) for name in request.META)
 
 
 def _counted() -> bytes:

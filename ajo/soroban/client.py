@@ -156,6 +156,12 @@ class SorobanClient:
         other._transport = self._transport.ticking(tick)
         return other
 
+    def until(self, deadline: float | None) -> SorobanClient:
+        """The same, which gives up at `deadline` (time.monotonic), however many attempts are left."""
+        other = copy(self)
+        other._transport = self._transport.until(deadline)
+        return other
+
     def close(self) -> None:
         self._transport.http.close()
 

@@ -40,6 +40,13 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
         """The network's newest ledger, as last heard; 0: not yet."""
         return int(self.order_by("id").values_list("chain_ledger", flat=True).first() or 0)
 
+    def chain_heard(self) -> tuple[int, float]:
+        """The network's newest ledger, as last heard (0: not yet), and the seconds since, by the database's clock."""
+        row = self.order_by("id").values_list("chain_ledger", "heard_at", Now()).first()
+        if row is None or row[1] is None:
+            return 0, 0.0
+        return row[0], max(0.0, (row[2] - row[1]).total_seconds())
+
     def advance(self, checkpoint: Checkpoint, **values: object) -> bool:
         """Move the cursor by compare-and-set: False if another pass has moved it since `checkpoint` was read."""
         moved = self.filter(pk=checkpoint.pk, era=checkpoint.era, cursor=checkpoint.cursor, halted="").update(**values)

@@ -30,6 +30,7 @@ FIRST_LEAVE = 2  # seconds that a node is left after its first failure in a row;
 # A node that has not answered for so long, or so often from the beginning, has no say in what the others agree on.
 SILENT_FOR, SILENT_TIMES = timedelta(minutes=10), 20
 CHECK_AFTER = 3600.0  # seconds
+LEAST_SHARE = 1.0  # seconds: most answers of a public node come sooner
 KNOWN_PROTOCOL = 28  # whose XDR the pinned stellar-sdk carries
 T = TypeVar("T")
 
@@ -54,11 +55,11 @@ class Node:
         )
         self._checked_at = -CHECK_AFTER
 
-    def check_network(self) -> None:
+    def check_network(self, client: SorobanClient) -> None:
         """Once an hour in each process: a node of another network is as good as none."""
         if time.monotonic() - self._checked_at < CHECK_AFTER:
             return
-        network = self.client.get_network()
+        network = client.get_network()
         if network.passphrase != settings.STELLAR_NETWORK_PASSPHRASE:
             raise RpcUnavailable("it serves another network than STELLAR_NETWORK_PASSPHRASE names")
         self._checked_at = time.monotonic()
@@ -81,17 +82,21 @@ class Nodes:
     def __init__(self, urls: list[str]) -> None:
         self._nodes = [Node(place, url) for place, url in enumerate(urls, 1)]
 
-    def run(self, read: Callable[[SorobanClient], T]) -> T:
+    def run(self, read: Callable[[SorobanClient], T], deadline: float | None = None) -> T:
         """`read` with the first node that manages it. Raises the last one's failure if none does.
+
+        `deadline` (time.monotonic) is for all of them together: each gets its share of what is left.
 
         A node's own failure leads to the next, and so does a refusal: what is asked here any node of a release that
         we know would answer. A Verdict is raised only where every node says so: one may have been reset, or keep less.
         """
         failures: dict[str, ChainError] = {}
-        for node in self._in_order():
+        order = self._in_order()
+        for place, node in enumerate(order):
+            client = node.client.until(_share(deadline, len(order) - place))
             try:
-                node.check_network()
-                result = read(node.client)
+                node.check_network(client)
+                result = read(client)
             except (RpcUnavailable, RpcRejected, Verdict) as failure:
                 failures[node.name] = failure
                 self._leave(node, failure)
@@ -132,6 +137,16 @@ class Nodes:
     def _welcome(self, node: Node) -> None:
         if not RpcNode.objects.filter(name=node.name).update(failures=0, left_until=None, answered_at=Now()):
             RpcNode.objects.bulk_create([RpcNode(name=node.name, answered_at=Now())], ignore_conflicts=True)
+
+
+def _share(deadline: float | None, nodes: int) -> float | None:
+    """Until when the next of so many nodes may be asked. Raises RpcUnavailable when the time is over."""
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise RpcUnavailable("no node has answered in time")
+    return time.monotonic() + min(left, max(left / nodes, LEAST_SHARE))
 
 
 @lru_cache(maxsize=1)

@@ -16,8 +16,9 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
-from requests import RequestException, Session
+from requests import RequestException, Response, Session
 from stellar_sdk.client.requests_client import IDENTIFICATION_HEADERS
+from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
 from ajo.metrics import RPC_CALLS
@@ -78,17 +79,29 @@ class Http:
         self._timeout = timeout
         self.close = self._session.close
 
-    def post(self, url: str, request: Mapping[str, Any]) -> Reply:
-        """Raises RpcUnavailable, and what requests and urllib3 raise."""
-        deadline, body = time.monotonic() + self._timeout, bytearray()
-        with self._session.post(url, json=request, timeout=self._timeout, stream=True, allow_redirects=False) as answer:
-            while part := answer.raw.read1(CHUNK, decode_content=True):
+    def post(self, url: str, request: Mapping[str, Any], deadline: float | None = None) -> Reply:
+        """`deadline` is of time.monotonic. Raises RpcUnavailable, and what requests and urllib3 raise."""
+        began, body = time.monotonic(), bytearray()
+        end = began + self._timeout if deadline is None else min(began + self._timeout, deadline)
+        if end <= began:
+            raise RpcUnavailable("no time is left to ask")
+        timeout: Any = Timeout(total=end - began)  # requests takes it, its stubs do not say so
+        with self._session.post(url, json=request, timeout=timeout, stream=True, allow_redirects=False) as answer:
+            while part := self._read(answer, end):
                 body += part
                 if len(body) > MAX_ANSWER:
                     raise RpcUnavailable(f"the RPC answers more than {MAX_ANSWER} bytes")
-                if time.monotonic() > deadline:
-                    raise RpcUnavailable(f"the RPC's answer is not complete after {self._timeout} s")
+                if time.monotonic() > end:
+                    raise RpcUnavailable(f"the RPC's answer is not complete after {end - began:.1f} s")
         return Reply(answer.status_code, answer.headers, bytes(body))
+
+    @staticmethod
+    def _read(answer: Response, end: float) -> bytes:
+        """The next part, waited for until `end`: urllib3 alone would begin to count anew with each part."""
+        sock = getattr(answer.raw.connection, "sock", None)  # none where the answer closes the connection
+        if sock is not None:
+            sock.settimeout(max(0.001, end - time.monotonic()))
+        return bytes(answer.raw.read1(CHUNK, decode_content=True))
 
 
 class Transport:
@@ -102,10 +115,17 @@ class Transport:
         self._retries = retries
         self._sleep = sleep
         self._tick: Callable[[], None] | None = None
+        self._deadline: float | None = None
 
     def ticking(self, tick: Callable[[], None] | None) -> Self:
         other = copy(self)
         other._tick = tick
+        return other
+
+    def until(self, deadline: float | None) -> Self:
+        """The same, which gives up at `deadline` (time.monotonic), however many attempts are left."""
+        other = copy(self)
+        other._deadline = deadline
         return other
 
     def call(self, method: str, form: type[Answer[M]], read: Callable[[M], T], params: Any = None) -> T:
@@ -119,7 +139,8 @@ class Transport:
                 raise
             except RpcUnavailable as failure:
                 wait = failure.retry_after if isinstance(failure, RpcRateLimited) else BACKOFF * 2**attempt
-                if attempt == self._retries or wait > MAX_RETRY_AFTER:
+                is_late = self._deadline is not None and time.monotonic() + wait >= self._deadline
+                if attempt == self._retries or wait > MAX_RETRY_AFTER or is_late:
                     raise
                 self._sleep(wait)
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -127,7 +148,7 @@ class Transport:
     def _post(self, method: str, form: type[Answer[M]], params: Any) -> M:
         # a new id each time: an answer that comes late must not be taken for the next one's
         request = {"jsonrpc": "2.0", "id": uuid4().hex, "method": method}
-        reply = self.http.post(self._url, request if params is None else request | {"params": params})
+        reply = self.http.post(self._url, request if params is None else request | {"params": params}, self._deadline)
         if reply.status != 200:
             raise _http_failure(reply.status, reply.headers)
         answer = form.model_validate_json(reply.body)

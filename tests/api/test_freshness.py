@@ -9,7 +9,9 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from ajo import cache
 from ajo.api import freshness
+from ajo.cache import through
 from ajo.soroban.models import Checkpoint
 from groups.models import Group
 from tests.api.making import API, account, make_checkpoint, make_group
@@ -115,16 +117,68 @@ def test_a_list_that_waited_in_vain_is_503(client: Client, monkeypatch: pytest.M
     assert int(response["Retry-After"]) >= 1
 
 
-def test_only_a_quarter_of_the_threads_waits(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_waits_once_and_leaves_a_place_to_others(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if three connections of one client could take all waiting places: nobody else could read his write."""
     answers: list[Any] = []
 
     def ask_again(seconds: float) -> None:
+        if answers:  # the other client's, while the first one waits as well
+            Checkpoint.objects.update(ledger=1001)
+            return
         answers.append(client.get(f"{API}users/?min_ledger=1001"))
+        answers.append(client.get(f"{API}groups/1/?min_ledger=1001"))
+        answers.append(client.get(f"{API}users/?min_ledger=1001", REMOTE_ADDR="192.0.2.9"))
+
+    monkeypatch.setattr("ajo.api.freshness.time.sleep", ask_again)
+    assert client.get(f"{API}users/?min_ledger=1001").status_code == 200
+    assert [answer.status_code for answer in answers] == [503, 503, 200]
+    assert answers[0].json()["detail"] == "Another request of yours waits for the sync."
+    assert int(answers[0]["Retry-After"]) >= 1
+
+
+def test_a_client_that_waits_in_another_process_waits_there_alone(client: Client) -> None:
+    cache.client().set(f"{cache.PREFIX}waiting:127.0.0.1", "another process", ex=9)
+    assert client.get(f"{API}users/?min_ledger=1001").status_code == 503
+
+
+def test_places_are_never_all_threads(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.WEB_THREADS = 2
+    through._places.cache_clear()
+    answers: list[Any] = []
+
+    def ask_again(seconds: float) -> None:
+        answers.append(client.get(f"{API}users/?min_ledger=1001", REMOTE_ADDR="192.0.2.9"))
         Checkpoint.objects.update(ledger=1001)
 
     monkeypatch.setattr("ajo.api.freshness.time.sleep", ask_again)
     assert client.get(f"{API}users/?min_ledger=1001").status_code == 200
+    through._places.cache_clear()
     assert [answer.status_code for answer in answers] == [503]
+
+
+@pytest.mark.parametrize("path", [*TABLES, "groups/1/", "groups/77/"])
+def test_a_ledger_that_cannot_come_while_one_waits_is_refused_at_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A minute ahead of the chain. Breaks if it were waited for: each takes a place for five seconds, in vain."""
+    monkeypatch.setattr("ajo.api.freshness.time.sleep", pytest.fail)
+    for ahead in (12, 6):
+        response = client.get(f"{API}{path}?min_ledger={1003 + ahead}")
+        assert (response.status_code, response.json()["detail"]) == (503, "The chain is at ledger 1003, as last heard.")
+        assert 4 <= int(response["Retry-After"]) <= 60
+
+
+def test_a_ledger_that_the_chain_may_have_by_now_is_waited_for(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was heard half a minute ago: it has closed others since."""
+    Checkpoint.objects.update(heard_at=datetime.now(UTC) - timedelta(seconds=30))
+    monkeypatch.setattr("ajo.api.freshness.time.sleep", lambda _: Checkpoint.objects.update(ledger=1010))
+    assert client.get(f"{API}users/?min_ledger=1010").status_code == 200
+
+
+def test_a_group_that_was_read_at_such_a_ledger_is_answered(client: Client) -> None:
+    """By another reader, while the sync is behind."""
+    Group.objects.update(synced_ledger=1012)
+    assert client.get(f"{API}groups/1/?min_ledger=1012").status_code == 200
 
 
 @pytest.mark.parametrize("path", [*TABLES, "groups/1/", "status/"])

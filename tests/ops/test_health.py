@@ -1,16 +1,27 @@
 """What /health/live and /health/ready say."""
 
+import threading
+import time
 from datetime import timedelta
 
 import pytest
 from django.conf import LazySettings
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from ajo.checks import SANDBOX_PASSPHRASE
+from ajo.ops import health
 from ajo.soroban.models import Checkpoint, RpcNode, SyncRun
 from tests.services import CONTRACT
+
+
+@pytest.fixture(autouse=True)
+def _ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier request found out is not kept, but where a test says so."""
+    monkeypatch.setattr(health, "KEPT_FOR", 0.0)
+    health.probe.forget()
 
 
 def checkpoint(**values: object) -> Checkpoint:
@@ -105,3 +116,60 @@ def test_a_pass_that_fails_is_told_while_the_chain_is_not_heard_from(client: Cli
     assert "sync: the last pass failed; the admin's sync runs say why" in client.get("/health/ready").json()["problems"]
     SyncRun.objects.update(outcome=SyncRun.Outcome.OK)
     assert "the last pass failed" not in client.get("/health/ready").content.decode()
+
+
+@pytest.mark.django_db
+def test_many_who_ask_cost_what_one_costs(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks without `Probe`: each would have the migrations, two Redis and the tables asked."""
+    monkeypatch.setattr(health, "KEPT_FOR", 60.0)
+    client.get("/health/ready")
+    with CaptureQueriesContext(connection) as asked:
+        assert [client.get("/health/ready").status_code for _ in range(20)] == [200] * 20
+    assert len(asked) == 0
+
+
+def test_while_one_finds_out_the_others_get_what_was_known(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if all waited: a database that hangs would take a thread for each who asks."""
+    probe, entered, release = health.Probe(), threading.Event(), threading.Event()
+    answers = [health.Readiness("ready", [], time.monotonic())]
+    monkeypatch.setattr(health, "_find_out", lambda: answers[-1])
+    assert probe.ask().status == "ready"
+
+    def slowly() -> health.Readiness:
+        entered.set()
+        release.wait(10)
+        return health.Readiness("unavailable", [], time.monotonic())
+
+    monkeypatch.setattr(health, "_find_out", slowly)
+    slow = threading.Thread(target=probe.ask)
+    slow.start()
+    assert entered.wait(10)
+    assert probe.ask().status == "ready"
+    release.set()
+    slow.join()
+    monkeypatch.setattr(health, "KEPT_FOR", 60.0)
+    assert probe.ask().status == "unavailable"
+
+
+@pytest.mark.django_db
+def test_strangers_are_told_the_status_alone(client: Client, settings: LazySettings) -> None:
+    token = "0123456789abcdef"
+    asked = {"REMOTE_ADDR": "192.0.2.1"}
+    assert client.get("/health/ready", **asked).json() == {"status": "degraded"}  # type: ignore[arg-type]
+    assert client.get("/health/ready", headers={"X-Forwarded-For": "192.0.2.1"}).json() == {"status": "degraded"}
+    settings.METRICS_TOKEN = token
+    for given, is_told in ((f"Bearer {token}", True), ("Bearer x", False), ("", False)):
+        said = client.get("/health/ready", headers={"Authorization": given}, **asked).json()  # type: ignore[arg-type]
+        assert ("problems" in said) is is_told
+    assert "problems" in client.get("/health/ready").json()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("host", ["10.1.2.3:8000", "web-7f9.cluster.local", "[fd00::1]", "no host name"])
+def test_probes_are_answered_whatever_address_they_ask_by(client: Client, settings: LazySettings, host: str) -> None:
+    for path in ("/health/live", "/health/ready"):
+        assert client.get(path, headers={"Host": host}).status_code == 200
+    assert client.get("/metrics", headers={"Host": host}).status_code == 400
+    settings.METRICS_TOKEN = "0123456789abcdef"
+    assert client.get("/metrics", headers={"Host": host}).status_code == 401
+    assert client.get("/api/v1/groups/", headers={"Host": host}).status_code == 400

@@ -129,7 +129,7 @@ def test_what_staff_see_of_a_failure_holds_no_secret() -> None:
         raise RpcUnavailable(f"no such key: {ADDRESS}")
 
     nodes = Nodes([ADDRESS])
-    nodes._nodes[0].check_network = lambda: None  # type: ignore[method-assign]
+    nodes._nodes[0].check_network = lambda client: None  # type: ignore[method-assign]
     with pytest.raises(ChainError), recorded(SyncRun.Kind.SYNC):
         nodes.run(refuse)
     for text in (RpcNode.objects.get().last_error, SyncRun.objects.get().reason):

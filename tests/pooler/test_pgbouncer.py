@@ -18,6 +18,7 @@ from ajo.settings import BASE_DIR
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.sandbox.sandbox import Sandbox
 from tests.api.making import make_checkpoint, make_group
+from tests.database import holding
 from tests.histories import History, contract_entries
 from tests.truth import differences
 
@@ -126,3 +127,35 @@ def test_the_edge_answers_from_the_tables_behind_a_pooler_in_transaction_mode(po
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+
+
+ASK_UNDER_LIMITS = """
+import sys, time
+from ajo.wsgi import application
+from tests.edge import ask
+
+took = []
+for path in sys.argv[1:]:
+    began = time.monotonic()
+    status, headers, body = ask(application, path)
+    took.append(time.monotonic() - began)
+    assert (status, "Retry-After" in dict(headers)) == ("503 Service Unavailable", True), (path, status, body)
+    assert took[-1] < 8, (path, took)
+"""
+SETTINGS_NOW = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
+
+
+def test_web_processes_have_their_limits_behind_a_pooler_and_leave_none_to_others(pooled: str) -> None:
+    """Breaks with limits at the session's beginning (they would be whoever's asks next), and with none."""
+    make_checkpoint()
+    make_group(1)
+    paths = ("/api/v1/groups/", "/api/v1/groups/1/", "/api/v1/groups/1/members/")
+    with holding("LOCK TABLE groups_group IN ACCESS EXCLUSIVE MODE"):
+        done = subprocess.run(
+            [sys.executable, "-c", ASK_UNDER_LIMITS, *paths],
+            cwd=BASE_DIR, env=os.environ | {"DATABASE_URL": pooled}, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for _ in range(4):  # the server's sessions in turn
+        with psycopg.connect(pooled, autocommit=True) as other:
+            assert other.execute(SETTINGS_NOW).fetchone() == ("0", "0")
