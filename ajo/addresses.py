@@ -1,14 +1,14 @@
-"""Addresses of servers: what may be said about them, and how one is derived from another."""
+"""Addresses of servers, and the names under which several services share one."""
 
-from urllib.parse import urlsplit, urlunsplit
+import hashlib
 
 
-def broker_address(redis_url: str) -> str:
-    """The Redis database beside the cache's: flushing the cache must not empty the queue."""
-    parts = urlsplit(redis_url)
-    number = parts.path.strip("/")
-    beside = str(int(number) + 1) if number.isdigit() else "1"
-    return urlunsplit(parts._replace(path=f"/{beside}")) if parts.netloc else redis_url
+def redis_namespace(passphrase: str, contract: str) -> str:
+    """Return the prefix of every Redis key of the service that follows `contract` on the network of `passphrase`.
+
+    Services of different contracts may share one Redis: none reads, counts, locks or takes what is another's.
+    """
+    return f"ajo:{hashlib.blake2b(f'{passphrase}/{contract}'.encode(), digest_size=6).hexdigest()}:"
 
 
 def host_of(url: str) -> str:

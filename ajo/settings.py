@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from ajo.addresses import broker_address, host_of
+from ajo.addresses import host_of, redis_namespace
 from ajo.env import Reader, read_env_file
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -88,17 +88,21 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = ENV.text("REDIS_URL")
+REDIS_NAMESPACE = redis_namespace(STELLAR_NETWORK_PASSPHRASE, AJO_CONTRACT_ID)  # every key begins with it
 REDIS_TIMEOUT = 0.5  # seconds; a cache that is slower than the database behind it is no cache
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL or "redis://127.0.0.1:6379/0",
+        "KEY_PREFIX": REDIS_NAMESPACE,
         "OPTIONS": {"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT},
     }
 }
 
 # --- Celery (ajo/celery.py has the schedule) --------------------------------------------------------------------------
-CELERY_BROKER_URL = ENV.text("CELERY_BROKER_URL", broker_address(REDIS_URL))
+# The same database as the cache's: many managed servers have only one. Flushing it loses no task for longer than its
+# interval.
+CELERY_BROKER_URL = ENV.text("CELERY_BROKER_URL", REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # Redis may be away for any time; worker and beat wait for it
 CELERY_RESULT_EXPIRES = None  # no results, so nothing for beat to clean up
@@ -113,6 +117,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # redelivered anyway, as they are acknowledged late
 CELERY_BEAT_SCHEDULER = "ajo.beat:SteadyScheduler"
 CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": f"{REDIS_NAMESPACE}celery:",
     # Above the longest task, or Redis hands a running task to a second worker.
     "visibility_timeout": 2 * CELERY_TASK_TIME_LIMIT,
     "socket_timeout": 30,

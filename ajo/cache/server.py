@@ -27,7 +27,7 @@ def _release(*packages: str) -> str:
     return code.hexdigest()
 
 
-PREFIX: Final = f"ajo:{_release('ajo', 'groups', 'contributions')}:"
+PREFIX: Final = f"{settings.REDIS_NAMESPACE}{_release('ajo', 'groups', 'contributions')}:"
 DOWN_FOR = 1.0  # seconds that a Redis that failed is left alone, so that its timeouts are not paid by every request
 
 

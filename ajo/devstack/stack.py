@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 
-from ajo.addresses import broker_address
+from ajo.addresses import redis_namespace
 from ajo.checks import SANDBOX_PASSPHRASE
 from ajo.devstack.postgres_server import answers as postgres_answers
 from ajo.devstack.postgres_server import postgres
@@ -166,8 +166,9 @@ class Stack:
             ends, "Worker", *celery, "worker", "-c", "2", "-n", node, "--without-gossip", "--without-mingle"
         )
         beat = self._python(ends, "Beat", *celery, "beat", "--pidfile=")
-        broker = self.env.get("CELERY_BROKER_URL") or broker_address(self.env["REDIS_URL"])
-        with Celery(broker=broker) as caller:
+        broker = self.env.get("CELERY_BROKER_URL") or self.env["REDIS_URL"]
+        namespace = redis_namespace(self.env["STELLAR_NETWORK_PASSPHRASE"], self.env["AJO_CONTRACT_ID"])
+        with Celery(broker=broker, broker_transport_options={"global_keyprefix": f"{namespace}celery:"}) as caller:
             worker.wait_until(lambda: bool(caller.control.ping(destination=[node], timeout=0.5)))
         beat.wait_until(self.beat_file.exists)
         web.wait_until(lambda: serves(*health(self.choice.port)))

@@ -146,5 +146,6 @@ def _nodes() -> Iterator[Metric]:
 def _from_broker() -> Iterator[Metric]:
     timeout = settings.REDIS_TIMEOUT
     with Redis.from_url(settings.CELERY_BROKER_URL, socket_timeout=timeout, socket_connect_timeout=timeout) as broker:
-        length = broker.llen(settings.CELERY_TASK_DEFAULT_QUEUE)
+        prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+        length = broker.llen(f"{prefix}{settings.CELERY_TASK_DEFAULT_QUEUE}")
     yield GaugeMetricFamily("ajo_queue_length", "Tasks that wait for a worker.", length)
