@@ -52,11 +52,16 @@ class Form(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
 
-class Answer(Form, Generic[M]):
-    """A JSON-RPC response."""
+class Failure(Form):
+    """A JSON-RPC response that may tell of an error."""
 
     id: Any = None
     error: Any = None
+
+
+class Answer(Failure, Generic[M]):
+    """A JSON-RPC response."""
+
     result: M | None = None
 
 
@@ -129,9 +134,9 @@ class Transport:
         request = {"jsonrpc": "2.0", "id": uuid4().hex, "method": method}
         reply = self.http.post(self._url, request if params is None else request | {"params": params})
         if reply.status != 200:
-            raise _http_failure(reply.status, reply.headers)
+            raise _http_failure(reply, request["id"])
         answer = form.model_validate_json(reply.body)
-        if answer.id != request["id"]:
+        if answer.id != request["id"] and (answer.id is not None or answer.error is None):
             raise RpcInvalidAnswer(f"{method}: the answer belongs to another request")
         if answer.error is not None:
             raise _rpc_failure(answer.error)
@@ -145,10 +150,18 @@ def storable(text: str) -> str:
     return text.replace("\0", "?")
 
 
-def _http_failure(status: int, headers: Mapping[str, str]) -> Exception:
-    if status == 429 or (status == 503 and "Retry-After" in headers):
-        return RpcRateLimited(f"the RPC answered HTTP {status}", _seconds(headers.get("Retry-After", "")))
-    return RpcUnavailable(f"the RPC answered HTTP {status}")
+def _http_failure(reply: Reply, request_id: str) -> Exception:
+    """Gateways send JSON-RPC errors with statuses of their own, 400 most of all: what the error says counts then."""
+    if reply.status == 429 or (reply.status == 503 and "Retry-After" in reply.headers):
+        return RpcRateLimited(f"the RPC answered HTTP {reply.status}", _seconds(reply.headers.get("Retry-After", "")))
+    try:
+        said = Failure.model_validate_json(reply.body)
+    except ValidationError:
+        said = Failure()
+    is_ours = said.id in (request_id, None)  # None: the error came before the request's id was read
+    if is_ours and isinstance(said.error, dict) and isinstance(said.error.get("code"), int):
+        return _rpc_failure(said.error)
+    return RpcUnavailable(f"the RPC answered HTTP {reply.status}")
 
 
 def _seconds(retry_after: str) -> float:

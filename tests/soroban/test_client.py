@@ -6,7 +6,15 @@ from collections.abc import Iterator
 import pytest
 
 from ajo.soroban.client import SorobanClient
-from ajo.soroban.errors import RpcInvalidAnswer
+from ajo.soroban.errors import (
+    ChainError,
+    RpcInvalidAnswer,
+    RpcOutOfRange,
+    RpcRateLimited,
+    RpcRejected,
+    RpcTooMuch,
+    RpcUnavailable,
+)
 from ajo.soroban.sandbox.sandbox import Sandbox
 
 
@@ -54,3 +62,31 @@ def test_an_answer_is_refused_for_what_is_wrong_with_it(sandbox: Sandbox, client
         sandbox.answer_next(200, body)
         with pytest.raises(RpcInvalidAnswer, match=said):
             client.get_health()
+
+
+RANGE = b'{"id":"$id","error":{"code":-32600,"message":"startLedger must be within the ledger range: 5 - 9"}}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"),
+    [
+        *((status, RANGE, RpcOutOfRange, "ledger range: 5 - 9") for status in (400, 404, 422, 500)),
+        (400, b'{"id":"$id","error":{"code":-32602,"message":"invalid parameters"}}', RpcRejected, "invalid param"),
+        (400, b'{"id":null,"error":{"code":-32700,"message":"parse error"}}', RpcRejected, "parse error"),
+        (200, b'{"id":null,"error":{"code":-32700,"message":"parse error"}}', RpcRejected, "parse error"),
+        (504, b'{"id":"$id","error":{"code":-32001,"message":"took too long"}}', RpcTooMuch, "took too long"),
+        # what is none for this request counts by its status
+        (400, b'{"id":"another","error":{"code":-32602,"message":"x"}}', RpcUnavailable, "HTTP 400"),
+        (400, b'{"error":"no such key"}', RpcUnavailable, "HTTP 400"),
+        (400, b'{"id":"$id","result":{}}', RpcUnavailable, "HTTP 400"),
+        (502, b"<html>", RpcUnavailable, "HTTP 502"),
+        (429, b'{"id":"$id","error":{"code":-32005,"message":"limit exceeded"}}', RpcRateLimited, "HTTP 429"),
+    ],
+)
+def test_a_json_rpc_error_is_understood_whatever_status_a_gateway_sends_it_with(
+    sandbox: Sandbox, client: SorobanClient, status: int, body: bytes, kind: type[ChainError], said: str
+) -> None:
+    sandbox.answer_next(status, body)
+    with pytest.raises(ChainError, match=said) as failure:
+        client.get_events(sandbox.contract, start_ledger=2, limit=1)
+    assert type(failure.value) is kind
