@@ -1,6 +1,7 @@
 """Addresses of servers, and the names under which several services share one."""
 
 import hashlib
+import ipaddress
 
 
 def redis_namespace(passphrase: str, contract: str) -> str:
@@ -9,6 +10,26 @@ def redis_namespace(passphrase: str, contract: str) -> str:
     Services of different contracts may share one Redis: none reads, counts, locks or takes what is another's.
     """
     return f"ajo:{hashlib.blake2b(f'{passphrase}/{contract}'.encode(), digest_size=6).hexdigest()}:"
+
+
+def ip_address(text: str) -> str:
+    """Return the IP address that a server listens on, without brackets. Raises ValueError for anything else."""
+    if text == "localhost":
+        return "127.0.0.1"
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if "%" in inner:  # a scope: neither URLs nor the web server take it
+        raise ValueError(text)
+    return str(ipaddress.ip_address(inner))
+
+
+def local_address(listens_on: str) -> str:
+    """Return the IP address under which this machine reaches a server that listens there: loopback if everywhere."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listens_on, listens_on)  # noqa: S104  # nothing is bound
+
+
+def in_url(host: str) -> str:
+    """Return a host as a URL writes it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def host_of(url: str) -> str:

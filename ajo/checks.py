@@ -73,6 +73,8 @@ def _chain() -> Iterator[Problem]:
         yield "SOROBAN_RPC_URL", "missing; set the address of a Stellar RPC"
     if not all(_is_web_address(address) for address in settings.SOROBAN_RPC_URL):
         yield "SOROBAN_RPC_URL", "expected addresses that start with http:// or https://, comma separated"
+    if settings.RPC_PROXY and not _is_web_address(settings.RPC_PROXY):
+        yield "RPC_PROXY", "expected an address that starts with http:// or https://"
     if not settings.AJO_CONTRACT_ID:
         yield "AJO_CONTRACT_ID", "missing; set the savings contract's C… address"
     elif not StrKey.is_valid_contract(settings.AJO_CONTRACT_ID):

@@ -13,6 +13,8 @@ from typing import TypeVar
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from ajo.addresses import ip_address
+
 T = TypeVar("T")
 
 
@@ -62,6 +64,10 @@ class Reader:
             return value
 
         return self._read(name, default, f"a whole number from {least} to {most}", parse)
+
+    def address(self, name: str, default: str) -> str:
+        """The IP address of one of this machine's interfaces."""
+        return self._read(name, default, "an IP address: 127.0.0.1, ::1, 0.0.0.0 or ::, for example", ip_address)
 
     def folder(self, name: str) -> str:
         """A folder that is made if it is missing. One that cannot be used is as if unset, also for libraries."""

@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from ajo.addresses import host_of, redis_namespace
+from ajo.addresses import host_of, in_url, local_address, redis_namespace
 from ajo.env import Reader, read_env_file
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -19,7 +19,8 @@ DEBUG = ENV.flag("DEBUG")
 # Without a key each process makes its own, so that the check's message is what a person sees, not Django's traceback.
 SECRET_KEY = ENV.text("SECRET_KEY") or secrets.token_urlsafe(48)
 PORT = ENV.number("PORT", 8000, 1, 65_535)
-PUBLIC_URL = ENV.text("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+WEB_HOST = ENV.address("WEB_HOST", "127.0.0.1")  # 0.0.0.0 in a container, where nothing else listens
+PUBLIC_URL = ENV.text("PUBLIC_URL", f"http://{in_url(local_address(WEB_HOST))}:{PORT}").rstrip("/")
 _HTTPS = PUBLIC_URL.startswith("https://")
 # Loopback: health checks ask from inside.
 ALLOWED_HOSTS = [*ENV.listed("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
@@ -33,6 +34,7 @@ AJO_CONTRACT_ID = ENV.text("AJO_CONTRACT_ID")
 STELLAR_NETWORK_PASSPHRASE = ENV.text("STELLAR_NETWORK_PASSPHRASE")
 AJO_SANDBOX = ENV.flag("AJO_SANDBOX")
 VERIFIED_TOKENS = ENV.listed("VERIFIED_TOKENS")
+RPC_PROXY = ENV.text("RPC_PROXY")  # no other variable sends the RPC's calls, which carry a key, through a proxy
 # Public RPC nodes answer in well under a second; the SDK's 33 s would hold a web thread or a whole sync pass.
 RPC_TIMEOUT = ENV.number("RPC_TIMEOUT", 8, 1, 60)  # seconds for one attempt
 RPC_RETRIES = ENV.number("RPC_RETRIES", 2, 0, 10)
@@ -50,7 +52,6 @@ CACHE_TTL = ENV.number("CACHE_TTL", 600, 1, 86_400)  # seconds; a bound for bodi
 # --- Serving ----------------------------------------------------------------------------------------------------------
 READ_RATE = ENV.text("READ_RATE", "600/min", empty=True)  # requests of one client address; empty: no limit
 CHAIN_RATE = ENV.text("CHAIN_RATE", "60/min", empty=True)  # those among them that cost an RPC call
-WEB_HOST = ENV.text("WEB_HOST", "127.0.0.1")  # 0.0.0.0 in a container, where nothing else listens
 # One process for each core that we may use; more than eight would take more connections than PostgreSQL allows.
 WEB_WORKERS = ENV.number("WEB_WORKERS", min(len(os.sched_getaffinity(0)), 8), 1, 64)
 WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker

@@ -36,6 +36,8 @@ BAD = {
     "DEBUG": ["perhaps"],
     "AJO_SANDBOX": ["2", "off", ""],
     "LOG_LEVEL": ["LOUD"],
+    "WEB_HOST": ["nonsense", "ajo.example", "127.0.0.1:8000", "fe80::1%eth0"],
+    "RPC_PROXY": ["proxy:3128", "socks5://proxy"],
     "METRICS_TOKEN": ["guessable"],
     "PROMETHEUS_MULTIPROC_DIR": ["/dev/null/metrics", "/proc/metrics"],
     **{name: ["five", "-1", "1.5", "99999999"] for name in NUMBERS},

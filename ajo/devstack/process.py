@@ -137,13 +137,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def require_free(port: int, variable: str) -> None:
+def require_free(port: int, variable: str, host: str = "127.0.0.1") -> None:
     """Raises StackError that names the variable to change."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise StackError(f"WEB_HOST: {host} is no address of this machine") from error
             taken = error.errno == errno.EADDRINUSE
             what = "is in use: stop what uses it" if taken else f"cannot be had: {error.strerror}"
             raise StackError(f"port {port} {what}, or start with {variable}=<another port>") from error

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 
-from ajo.addresses import redis_namespace
+from ajo.addresses import in_url, ip_address, local_address, redis_namespace
 from ajo.checks import SANDBOX_PASSPHRASE
 from ajo.devstack.postgres_server import answers as postgres_answers
 from ajo.devstack.postgres_server import postgres
@@ -38,6 +38,7 @@ class Choice:
     """What `make run` was asked for; each address replaces the embedded part."""
 
     data: Path
+    host: str
     port: int
     sandbox_port: int
     database_url: str
@@ -49,6 +50,7 @@ class Choice:
         """Raises StackError that names the variable."""
         choice = cls(
             data=Path(env.get("DATA_DIR") or ".data").resolve(),
+            host=_host(env),
             port=_port(env, "PORT", 8000),
             sandbox_port=_port(env, "SANDBOX_PORT", 8001),
             database_url=env.get("DATABASE_URL", "").strip(),
@@ -58,6 +60,13 @@ class Choice:
         if not choice.rpc_url and env.get("AJO_CONTRACT_ID", "").strip():
             raise StackError("AJO_CONTRACT_ID is set and SOROBAN_RPC_URL is not: set both, or neither for the sandbox")
         return choice
+
+
+def _host(env: Mapping[str, str]) -> str:
+    try:
+        return ip_address(env.get("WEB_HOST", "").strip() or "127.0.0.1")
+    except ValueError as error:
+        raise StackError("WEB_HOST: expected an IP address: 127.0.0.1, ::1, 0.0.0.0 or ::, for example") from error
 
 
 def _port(env: Mapping[str, str], name: str, default: int) -> int:
@@ -75,14 +84,15 @@ class Stack:
         self.logs = choice.data / "logs"
         self.parts: list[Part] = []
         self.env = dict(env) | {"PYTHONUNBUFFERED": "1", "PORT": str(choice.port), "ENV_FILE": os.devnull}
-        self.env.setdefault("PUBLIC_URL", f"http://127.0.0.1:{choice.port}")
+        self.host = local_address(choice.host)
+        self.env.setdefault("PUBLIC_URL", f"http://{in_url(self.host)}:{choice.port}")
         self.beat_file = choice.data / "beat"
 
     def run(self) -> None:
         """Start, say so, and watch until a signal or the death of a part (StackError) ends it."""
         if not self.choice.rpc_url:
             require_free(self.choice.sandbox_port, "SANDBOX_PORT")
-        require_free(self.choice.port, "PORT")
+        require_free(self.choice.port, "PORT", self.choice.host)
         with locked(self.choice.data), ExitStack() as ends:
             self._servers(ends)
             self._prepare(ends)
@@ -171,19 +181,21 @@ class Stack:
         with Celery(broker=broker, broker_transport_options={"global_keyprefix": f"{namespace}celery:"}) as caller:
             worker.wait_until(lambda: bool(caller.control.ping(destination=[node], timeout=0.5)))
         beat.wait_until(self.beat_file.exists)
-        web.wait_until(lambda: serves(*health(self.choice.port)))
+        web.wait_until(lambda: serves(*health(self.host, self.choice.port)))
 
     def _greet(self) -> None:
         """Print where everything is, once the first pass is through or has had its time."""
         deadline = time.monotonic() + FIRST_SYNC
-        _, problems = health(self.choice.port)
+        _, problems = health(self.host, self.choice.port)
         while problems and not stopped(problems) and time.monotonic() < deadline:
             for part in self.parts:
                 part.check()
             time.sleep(0.2)
-            _, problems = health(self.choice.port)
+            _, problems = health(self.host, self.choice.port)
         site, rpc = self.env["PUBLIC_URL"].rstrip("/"), urlsplit(self.env["SOROBAN_RPC_URL"].split(",")[0])
-        chain = f"{rpc.scheme}://{rpc.hostname}{f':{rpc.port}' if rpc.port else ''}"  # a path may hold a key
+        chain = (
+            f"{rpc.scheme}://{in_url(rpc.hostname or '')}{f':{rpc.port}' if rpc.port else ''}"  # a path may hold a key
+        )
         python = os.path.relpath(sys.executable)
         lines = [
             "Ajo is up; Ctrl-C stops it.",
@@ -212,9 +224,9 @@ def locked(data: Path) -> Iterator[None]:
         yield
 
 
-def health(port: int) -> tuple[int, list[str]]:
+def health(host: str, port: int) -> tuple[int, list[str]]:
     """Status and problems of /health/ready; status 0 while nobody answers."""
-    return _ask(port, "GET", "/health/ready", "problems")
+    return _ask(host, port, "GET", "/health/ready", "problems")
 
 
 def stopped(problems: Iterable[str]) -> bool:
@@ -229,14 +241,17 @@ def serves(status: int, problems: Iterable[str]) -> bool:
 
 def healthy(port: int) -> bool:
     """Whether a Stellar RPC on this port says of itself that it is healthy."""
-    return _ask(port, "POST", "/", "result", {"jsonrpc": "2.0", "id": 1, "method": "getHealth"})[0] == http.client.OK
+    return (
+        _ask("127.0.0.1", port, "POST", "/", "result", {"jsonrpc": "2.0", "id": 1, "method": "getHealth"})[0]
+        == http.client.OK
+    )
 
 
-def _ask(port: int, method: str, path: str, field: str, body: object = None) -> tuple[int, list[str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+def _ask(host: str, port: int, method: str, path: str, field: str, body: object = None) -> tuple[int, list[str]]:
+    connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
         text = None if body is None else json.dumps(body)
-        connection.request(method, path, body=text, headers={"Content-Type": "application/json"})
+        connection.request(method, path, body=text, headers={"Content-Type": "application/json", "Host": "localhost"})
         answer = connection.getresponse()
         return answer.status, list(json.loads(answer.read())[field])
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):

@@ -6,6 +6,7 @@ itself and reads answers without an end; here a call gives what was asked for or
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 from uuid import uuid4
 
+from django.conf import settings
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 from requests import RequestException, Session
@@ -79,6 +81,11 @@ class Http:
 
     def __init__(self, headers: Mapping[str, str], timeout: float) -> None:
         self._session = Session()
+        # Neither .netrc, whose login would replace the provider's key, nor HTTP_PROXY, which is meant for others.
+        self._session.trust_env = False
+        self._session.verify = ca_bundle()
+        if settings.RPC_PROXY:
+            self._session.proxies = {"http": settings.RPC_PROXY, "https": settings.RPC_PROXY}
         self._session.headers.update(IDENTIFICATION_HEADERS | dict(headers))
         self._timeout = timeout
         self.close = self._session.close
@@ -94,6 +101,12 @@ class Http:
                 if time.monotonic() > deadline:
                     raise RpcUnavailable(f"the RPC's answer is not complete after {self._timeout} s")
         return Reply(answer.status_code, answer.headers, bytes(body))
+
+
+def ca_bundle() -> str | bool:
+    """Return the file or folder of certificate authorities that the environment names, or True for certifi's."""
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    return next((path for name in names if (path := os.environ.get(name))), True)
 
 
 class Transport:

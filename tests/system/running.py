@@ -140,7 +140,7 @@ class Running:
         """Tasks that wait for a worker."""
         namespace = redis_namespace(self.env["STELLAR_NETWORK_PASSPHRASE"], self.env["AJO_CONTRACT_ID"])
         with Redis.from_url(self.redis_url) as broker:
-            return int(broker.llen(f"{namespace}celery:ajo"))  # type: ignore[arg-type]  # the client is not async
+            return int(broker.llen(f"{namespace}celery:ajo"))
 
     # -- what readers see
 

@@ -112,6 +112,16 @@ def test_it_serves_says_where_and_ends_on_ctrl_c_with_nothing_left(tmp_path: Pat
         assert up.end(signal.SIGINT) == (0, [], "")
 
 
+def test_it_serves_on_ipv6_loopback(tmp_path: Path) -> None:
+    """Breaks if the stack asked 127.0.0.1 whether the web is up: it would end after a minute."""
+    with stack(tmp_path, WEB_HOST="::1") as up:
+        site = f"http://[::1]:{up.port}"
+        assert f"{site}/api/v1/" in up.greeting
+        assert requests.get(f"{site}/health/ready", timeout=10).json() == {"status": "ready", "problems": []}
+        code, lines = refusal(tmp_path / "two", up.port, free_port(), WEB_HOST="::1")
+        assert (code, lines[0].split(":")[1]) == (1, f" port {up.port} is in use")
+
+
 def test_a_second_start_finds_its_data_and_copies_run_side_by_side(tmp_path: Path) -> None:
     with stack(tmp_path / "one") as first:
         password = first.password
