@@ -9,12 +9,15 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from django.apps.config import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 from stellar_sdk import StrKey
+
+from ajo.env import READ_ELSEWHERE
 
 # The passphrase of the sandbox that `make run` starts. Real networks never carry it, so it tells the sandbox apart
 # before anything is asked of it.
@@ -23,6 +26,15 @@ PLACEHOLDER_KEY = "change-me"
 LEAST_KEY = 32  # characters
 LEAST_TOKEN = 16  # characters
 RATE = re.compile(r"^[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)$")
+
+WARNING = "Warning. "
+# How much of two names is the same, as difflib counts it.
+NEAR, A_SLIP = 0.6, 0.9
+# What libraries, libpq and the interpreter read.
+OF_LIBRARIES = re.compile(
+    "(https?|no|all)_proxy$|PG|PYTHON|LC_|LANG$|TZ$|SSL_CERT_|(REQUESTS|CURL)_CA_BUNDLE$|DJANGO_|COMPOSE_",
+    re.IGNORECASE,
+)
 
 Problem = tuple[str, str]
 
@@ -33,14 +45,38 @@ def check_settings(app_configs: Sequence[AppConfig] | None = None, **_: object) 
     unreadable = {name for name, _ in found}
     for part in (_web, _chain, _servers):
         found += [(name, what) for name, what in part() if name not in unreadable]
-    return [Error(f"{name}: {what}.", hint="See .env.example.", id=f"ajo.{name}") for name, what in found]
+    errors = [Error(f"{name}: {what}.", hint="See .env.example.", id=f"ajo.{name}") for name, what in found]
+    return errors + [
+        Warning(f"{name}: {what}.", hint="See .env.example.", id="ajo.unknown") for name, what in _unknown()
+    ]
 
 
 def refuse_bad_settings() -> None:
     """End the process with one line for each problem, before anything is served or worked on."""
-    errors = check_settings()
+    found = check_settings()
+    for message in found:
+        if not message.is_serious():
+            print(f"{WARNING}{message.msg}", file=sys.stderr)
+    errors = [f"Refused to start. {message.msg}" for message in found if message.is_serious()]
     if errors:
-        sys.exit("\n".join(f"Refused to start. {error.msg}" for error in errors))
+        sys.exit("\n".join(errors))
+
+
+def _unknown() -> Iterator[Problem]:
+    """Variables that nothing reads: all that the file sets, and those of the environment that are a slip away.
+
+    Containers have the file's variables in their environment, among those of others.
+    """
+    known = sorted(settings.ENV.names | READ_ELSEWHERE)
+    for name in sorted({*settings.ENV_FILE.names, *os.environ} - {*known, "ENV_FILE"}):
+        if OF_LIBRARIES.match(name):
+            continue
+        is_in_file = name in settings.ENV_FILE.names
+        nearest = get_close_matches(name, known, 1, NEAR if is_in_file else A_SLIP)
+        if nearest:
+            yield name, f"nothing reads it; the nearest setting is {nearest[0]}"
+        elif is_in_file:
+            yield name, "nothing reads it"
 
 
 def _web() -> Iterator[Problem]:

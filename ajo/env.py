@@ -1,12 +1,14 @@
-"""Environment variables, read by django-environ: a value that cannot be read is noted by name, not raised.
+"""Environment variables and the file of them: a value that cannot be read is noted by name, not raised.
 
 Settings are imported by everything, so an exception there reaches a person as a traceback. A `Reader` falls back to the
 default instead and keeps the problem; the system checks (ajo/checks.py) then refuse to start and name the variable.
 """
 
+import io
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,18 +19,22 @@ from ajo.addresses import ip_address
 
 T = TypeVar("T")
 
+# Read by ajo/devstack and the sandbox, which must not load Django's settings, and by docker-compose.yml.
+READ_ELSEWHERE = {"DATA_DIR", "SANDBOX_PORT", "SANDBOX_LEDGER_SECONDS", "SANDBOX_DEMO", "POSTGRES_PASSWORD"}
+_ASSIGNMENT = re.compile(r"(?:export )?([A-Za-z_0-9]+)=")  # as django-environ reads a line
+
 
 class Reader:
     """Reads variables; `problems` holds (name, what is wrong), `names` every variable that was asked for."""
 
-    def __init__(self) -> None:
-        self.env = environ.Env()
-        self.problems: list[tuple[str, str]] = []
+    def __init__(self, problems: Iterable[tuple[str, str]] = ()) -> None:
+        self.problems: list[tuple[str, str]] = list(problems)
         self.names: set[str] = set()
 
     def _read(self, name: str, default: T, wanted: str, parse: Callable[[str], T]) -> T:
         self.names.add(name)
-        raw = str(self.env.str(name, default="")).strip()
+        # Not by django-environ, which takes a value that begins with $ for the name of another variable.
+        raw = os.environ.get(name, "").strip()
         if not raw:
             return default
         try:
@@ -120,8 +126,32 @@ def _split(raw: str) -> list[str]:
     return [item.strip() for item in raw.split(",") if item.strip()]
 
 
-def read_env_file(root: Path) -> None:
-    """Load `ENV_FILE` (default: `.env` in the project) where it exists; real variables win over the file's."""
-    path = Path(os.environ.get("ENV_FILE") or root / ".env")
-    if path.is_file():
-        environ.Env.read_env(path)
+class EnvFile:
+    """The file of variables: `ENV_FILE`, by default `.env` in the project, where it exists.
+
+    `names` are the variables that it sets, `problems` what is wrong with it, as in `Reader`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        named = os.environ.get("ENV_FILE", "")
+        self.path = Path(named or root / ".env")
+        self.names: set[str] = set()
+        self.problems: list[tuple[str, str]] = []
+        self._lines: list[str] = []
+        try:
+            text = self.path.read_text() if named or self.path.exists() else ""
+        except (OSError, ValueError) as failure:
+            why = failure.strerror if isinstance(failure, OSError) else "it is not UTF-8"
+            self.problems.append(("ENV_FILE", f"{self.path} cannot be read: {why}"))
+            return
+        for number, line in enumerate(text.splitlines(), 1):
+            if found := _ASSIGNMENT.match(line):
+                self.names.add(found[1])
+                self._lines.append(line)
+            elif line.strip() and not line.lstrip().startswith("#"):
+                # The line may hold a password.
+                self.problems.append(("ENV_FILE", f"line {number} of {self.path} is not NAME=value"))
+
+    def load(self) -> None:
+        """Set the file's variables; real ones win."""
+        environ.Env.read_env(io.StringIO("\n".join(self._lines)))

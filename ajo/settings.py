@@ -8,11 +8,12 @@ import secrets
 from pathlib import Path
 
 from ajo.addresses import host_of, in_url, local_address, redis_namespace
-from ajo.env import Reader, read_env_file
+from ajo.env import EnvFile, Reader
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-read_env_file(BASE_DIR)
-ENV = Reader()
+ENV_FILE = EnvFile(BASE_DIR)
+ENV_FILE.load()
+ENV = Reader(ENV_FILE.problems)
 
 # --- Who we are -------------------------------------------------------------------------------------------------------
 DEBUG = ENV.flag("DEBUG")

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from celery import Celery
 
 from ajo.addresses import in_url, ip_address, local_address, redis_namespace
-from ajo.checks import SANDBOX_PASSPHRASE
+from ajo.checks import SANDBOX_PASSPHRASE, WARNING
 from ajo.devstack.postgres_server import answers as postgres_answers
 from ajo.devstack.postgres_server import postgres
 from ajo.devstack.process import Part, StackError, require_free
@@ -79,8 +79,10 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
 class Stack:
     """Everything that `make run` starts. Parts are stopped in the opposite order."""
 
-    def __init__(self, choice: Choice, env: Mapping[str, str]) -> None:
+    def __init__(self, choice: Choice, env: Mapping[str, str], env_file: Path) -> None:
+        """`env` holds what `env_file` sets already."""
         self.choice = choice
+        self.env_file = env_file
         self.logs = choice.data / "logs"
         self.parts: list[Part] = []
         self.env = dict(env) | {"PYTHONUNBUFFERED": "1", "PORT": str(choice.port), "ENV_FILE": os.devnull}
@@ -109,9 +111,9 @@ class Stack:
                 part.check()
             time.sleep(0.3)
 
-    def _python(self, ends: ExitStack, name: str, *args: str, stop_signal: signal.Signals = signal.SIGTERM) -> Part:
+    def _python(self, ends: ExitStack, name: str, *args: str, env: Mapping[str, str] | None = None) -> Part:
         log = self.logs / f"{name.lower().replace(' ', '-')}.log"
-        part = Part(name, [sys.executable, *args], log, env=self.env, stop_signal=stop_signal)
+        part = Part(name, [sys.executable, *args], log, env=env or self.env)
         ends.callback(part.stop)
         part.start()
         self.parts.append(part)
@@ -154,13 +156,17 @@ class Stack:
         names = ("DATABASE_URL", "REDIS_URL", "SOROBAN_RPC_URL", "AJO_CONTRACT_ID", "STELLAR_NETWORK_PASSPHRASE")
         kept = {name: self.env.get(name, "") for name in (*names, "AJO_SANDBOX", "SECRET_KEY", "PUBLIC_URL")}
         write_private(self.choice.data / "env", "".join(f"{name}='{value}'\n" for name, value in kept.items() if value))
-        part = self._python(ends, "Preparation", "-m", "ajo.devstack.prepare", STAFF, str(self.password_file))
+        # It alone is told of the file, to check the names in it.
+        checked = {"ENV_FILE": str(self.env_file)} if self.env_file.exists() else {}
+        prepare = ("-m", "ajo.devstack.prepare", STAFF, str(self.password_file))
+        part = self._python(ends, "Preparation", *prepare, env=self.env | checked)
         self.parts.remove(part)  # it ends by itself
         if part.process is not None and part.process.wait() != 0:
             refusals = [line for line in part.tail().splitlines() if "Refused to start" in line]
             if refusals:
                 raise StackError(refusals[0].split("Refused to start. ")[1] + " See .env.example")
             part.check()
+        sys.stderr.writelines(line for line in part.log.open() if line.startswith(WARNING))
 
     def _processes(self, ends: ExitStack) -> None:
         self.beat_file.unlink(missing_ok=True)
