@@ -11,7 +11,7 @@ from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, 
 from django.conf import settings
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from ajo.checks import refuse_bad_settings
+from ajo.checks import refuse_bad_settings, tell_what_cannot_be_reached
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
 
@@ -37,6 +37,7 @@ app.conf.beat_schedule = {
 def check(**_: object) -> None:
     """Celery runs no system checks that stop it."""
     refuse_bad_settings()
+    tell_what_cannot_be_reached()
 
 
 @setup_logging.connect

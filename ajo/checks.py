@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from django.apps.config import AppConfig
 from django.conf import settings
@@ -18,6 +18,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from stellar_sdk import StrKey
 
 from ajo.env import READ_ELSEWHERE
+from ajo.reach import why_not_postgresql, why_not_redis
 
 # The passphrase of the sandbox that `make run` starts. Real networks never carry it, so it tells the sandbox apart
 # before anything is asked of it.
@@ -35,6 +36,8 @@ OF_LIBRARIES = re.compile(
     "(https?|no|all)_proxy$|PG|PYTHON|LC_|LANG$|TZ$|SSL_CERT_|(REQUESTS|CURL)_CA_BUNDLE$|DJANGO_|COMPOSE_",
     re.IGNORECASE,
 )
+# Of the address of a Redis with TLS (rediss://); the first three are files.
+REDIS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 
 Problem = tuple[str, str]
 
@@ -60,6 +63,21 @@ def refuse_bad_settings() -> None:
     errors = [f"Refused to start. {message.msg}" for message in found if message.is_serious()]
     if errors:
         sys.exit("\n".join(errors))
+
+
+def tell_what_cannot_be_reached() -> None:
+    """Print a line for each server that cannot be used now, as it may be one of the settings that is wrong.
+
+    The process starts all the same: it waits for them.
+    """
+    unreachable = {"DATABASE_URL": why_not_postgresql(settings.DATABASES["default"])}
+    for name in ("REDIS_URL", "CELERY_BROKER_URL"):
+        unreachable[name] = why_not_redis(getattr(settings, name))
+    if settings.CELERY_BROKER_URL == settings.REDIS_URL:
+        del unreachable["CELERY_BROKER_URL"]
+    for name, why in unreachable.items():
+        if why:
+            print(f"{WARNING}{name}: {why}.", file=sys.stderr, flush=True)
 
 
 def _unknown() -> Iterator[Problem]:
@@ -131,8 +149,25 @@ def _servers() -> Iterator[Problem]:
         yield "REDIS_URL", "missing; set an address like redis://host:6379/0"
     # The queue's default address is made from REDIS_URL: one mistake, one message.
     for name in ("REDIS_URL", "CELERY_BROKER_URL"):
-        if os.environ.get(name, "").strip() and not _has_host(getattr(settings, name), ("redis", "rediss")):
-            yield name, "expected an address like redis://:password@host:6379/0"
+        if os.environ.get(name, "").strip() and (problem := redis_problem(getattr(settings, name))):
+            yield name, problem
+
+
+def redis_problem(address: str) -> str:
+    """What is wrong with an address, which redis-py and Celery read differently; nothing if both can use it."""
+    if not _has_host(address, ("redis", "rediss")):
+        return "expected an address like redis://:password@host:6379/0"
+    parts = urlsplit(address)
+    if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        return "expected a database's number behind the last slash"
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in REDIS_OPTIONS:
+            return f"there is no option {name}" if name.isidentifier() else "expected name=value behind the ?"
+        if name == "ssl_cert_reqs" and value not in ("required", "optional", "none"):
+            return "ssl_cert_reqs: expected required, optional or none"
+        if name in REDIS_OPTIONS[:3] and not os.access(value, os.R_OK):
+            return f"{name}: there is no such file, or it cannot be read"
+    return ""
 
 
 def _has_host(address: str, schemes: tuple[str, ...]) -> bool:

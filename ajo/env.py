@@ -11,17 +11,37 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from psycopg.pq import Conninfo
 
 from ajo.addresses import ip_address
 
 T = TypeVar("T")
 
+# Options behind the ? of DATABASE_URL that other libraries read and that ask for nothing which is not so here.
+_OF_OTHERS = {
+    *("pgbouncer", "pool_timeout", "statement_cache_size", "prepared_statements", "prepareThreshold", "supa"),
+}
+_SCHEMA = {"schema", "currentSchema", "search_path"}
+_PLACES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+_INSTEAD = {
+    "connection_limit": "set DATABASE_POOL_SIZE instead",
+    "pool_size": "set DATABASE_POOL_SIZE instead",
+    "ssl": "write sslmode=require or sslmode=verify-full instead",
+    "sslaccept": "write sslmode=require or sslmode=verify-full instead",
+}
+
 # Read by ajo/devstack and the sandbox, which must not load Django's settings, and by docker-compose.yml.
 READ_ELSEWHERE = {"DATA_DIR", "SANDBOX_PORT", "SANDBOX_LEDGER_SECONDS", "SANDBOX_DEMO", "POSTGRES_PASSWORD"}
+_NO_OPTIONS = "expected name=value&name=value behind the ?, with %3F for a ? in a password"
 _ASSIGNMENT = re.compile(r"(?:export )?([A-Za-z_0-9]+)=")  # as django-environ reads a line
+
+
+class Unusable(ValueError):
+    """A value whose problem can be said more exactly. The text repeats nothing that may be secret."""
 
 
 class Reader:
@@ -39,6 +59,9 @@ class Reader:
             return default
         try:
             return parse(raw)
+        except Unusable as failure:
+            self.problems.append((name, str(failure)))
+            return default
         except (ValueError, ImproperlyConfigured):
             # The value may hold a password: say what was expected, never what was found.
             self.problems.append((name, f"expected {wanted}"))
@@ -114,12 +137,32 @@ class Reader:
         def parse(raw: str) -> dict[str, object]:
             if not raw.startswith(("postgres://", "postgresql://")):
                 raise ValueError("not PostgreSQL")
-            found = dict(environ.Env.db_url_config(raw))
+            address, _, query = raw.partition("?")
+            found: dict[str, object] = dict(environ.Env.db_url_config(address))
+            options = _libpq_options(query)
+            found |= {key: options.pop(option) for option, key in _PLACES.items() if option in options}
             if not found.get("NAME"):
                 raise ValueError("no database name")
-            return found
+            return found | {"OPTIONS": options}
 
-        return self._read(name, {}, "an address like postgres://user:password@host:5432/name", parse)
+        wanted = "an address like postgres://user:password@host:5432/name, with %23 for a # and the like in a password"
+        return self._read(name, {}, wanted, parse)
+
+
+def _libpq_options(query: str) -> dict[str, str]:
+    """Return libpq's options of an address. Raises Unusable for one that is neither its nor of no consequence."""
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    options = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in known:
+            options[name] = value
+        elif name in _INSTEAD:
+            raise Unusable(f"PostgreSQL knows no option {name}; {_INSTEAD[name]}")
+        elif name in _SCHEMA and value != "public":
+            raise Unusable(f"{name}: the tables are in the schema public")
+        elif name not in _OF_OTHERS | _SCHEMA:
+            raise Unusable(f"PostgreSQL knows no option {name}; take it away" if name.isidentifier() else _NO_OPTIONS)
+    return options
 
 
 def _split(raw: str) -> list[str]:

@@ -5,6 +5,7 @@ Nothing here raises: a bad value falls back to its default and is refused, by na
 
 import os
 import secrets
+import ssl
 from pathlib import Path
 
 from ajo.addresses import host_of, in_url, local_address, redis_namespace
@@ -105,6 +106,8 @@ CACHES = {
 # The same database as the cache's: many managed servers have only one. Flushing it loses no task for longer than its
 # interval.
 CELERY_BROKER_URL = ENV.text("CELERY_BROKER_URL", REDIS_URL)
+# Celery would believe any certificate otherwise; ssl_ca_certs and the like of the address are read as well.
+CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if CELERY_BROKER_URL.startswith("rediss://") else False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # Redis may be away for any time; worker and beat wait for it
 CELERY_RESULT_EXPIRES = None  # no results, so nothing for beat to clean up

@@ -8,7 +8,7 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 
-from ajo.checks import refuse_bad_settings
+from ajo.checks import refuse_bad_settings, tell_what_cannot_be_reached
 
 STOP_AFTER = 5  # seconds that a worker has to end its requests
 
@@ -18,6 +18,7 @@ def serve(target: str = "ajo.wsgi:application") -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
     django.setup()
     refuse_bad_settings()  # once here, instead of in each worker that would be started again and again
+    tell_what_cannot_be_reached()
     Granian(
         target,
         address=settings.WEB_HOST,

@@ -3,12 +3,15 @@
 import os
 import re
 import runpy
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qs
 
 import pytest
+from celery import Celery
 
 from ajo.celery import app
 from ajo.checks import SANDBOX_PASSPHRASE, check_settings
@@ -18,14 +21,23 @@ from tests.services import CONTRACT
 
 SECONDS = ("RPC_TIMEOUT", "SYNC_INTERVAL", "SWEEP_INTERVAL", "STALE_AFTER", "CACHE_TTL")
 NUMBERS = (*SECONDS, "RPC_RETRIES", "RPC_EVENTS_LIMIT", "RUNS_KEPT_DAYS")
+# Of asyncpg, Prisma, SQLAlchemy, JDBC and Django.
+ODD_OPTIONS = [
+    f"postgres://u:p@h/n?{option}"
+    for option in ("connection_limit=5", "schema=other", "ssl=true", "pool=true", "conn_max_age=60", "x-y=1")
+]
+ODD_REDIS = [
+    *(f"redis://h/{rest}" for rest in ("name", "0?family=6", "0?socket_timeout=x")),
+    *(f"rediss://h?{rest}" for rest in ("ssl_ca_certs=/nowhere", "ssl_cert_reqs=perhaps")),
+]
 BAD = {
     "AJO_CONTRACT_ID": ["", "GABC", CONTRACT[:-1] + "B", CONTRACT.lower()],
     "STELLAR_NETWORK_PASSPHRASE": ["", "   "],
     "SOROBAN_RPC_URL": ["", "ftp://rpc.example", "rpc.example", "http://", "https://ok.example,nonsense", "http://a:x"],
     "SOROBAN_RPC_HEADERS": ["novalue", "{broken", '{"a": 1}', "[]"],
     "SECRET_KEY": ["", "change-me", "short", "django-insecure-" + "x" * 50],
-    "DATABASE_URL": ["", "sqlite:///x", "postgres://", "postgres://host:port/name"],
-    "REDIS_URL": ["", "http://host", "redis://", "redis://host:port/0"],
+    "DATABASE_URL": ["", "sqlite:///x", "postgres://", "postgres://host:port/name", *ODD_OPTIONS],
+    "REDIS_URL": ["", "http://host", "redis://", "redis://host:port/0", *ODD_REDIS],
     "CELERY_BROKER_URL": ["amqp://host", "redis://"],
     "PUBLIC_URL": ["ajo.example", "ftp://ajo.example"],
     "TRUSTED_PROXIES": ["nonsense", "10.0.0.0/99"],
@@ -223,3 +235,20 @@ def test_a_file_of_settings_that_cannot_be_read_is_refused_and_not_repeated(
     assert found[0].startswith("ENV_FILE: ")
     assert said in found[0]
     assert "hunter2" not in found[0]
+
+
+def test_options_that_other_libraries_add_to_a_database_s_address_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As hosts print them. Breaks if psycopg were given what it does not know, which is a traceback."""
+    added = "pgbouncer=true&schema=public&statement_cache_size=0&sslmode=require&target_session_attrs=read-write"
+    assert problems(monkeypatch, DATABASE_URL=f"postgres://u:p@h,i:6432/n?{added}") == []
+    database = runpy.run_path(str(BASE_DIR / "ajo" / "settings.py"))["DATABASES"]["default"]
+    kept = {name: value for name, value in database["OPTIONS"].items() if name in parse_qs(added)}
+    assert kept == {"sslmode": "require", "target_session_attrs": "read-write"}
+
+
+def test_the_queue_believes_a_certificate_no_sooner_than_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks with Celery's own default, which believes any."""
+    monkeypatch.setenv("REDIS_URL", "rediss://h/0")
+    values = runpy.run_path(str(BASE_DIR / "ajo" / "settings.py"))
+    broker = Celery(broker=values["CELERY_BROKER_URL"], broker_use_ssl=values["CELERY_BROKER_USE_SSL"])
+    assert broker.connection().ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}

@@ -20,13 +20,13 @@ from urllib.parse import urlsplit
 from celery import Celery
 
 from ajo.addresses import in_url, ip_address, local_address, redis_namespace
-from ajo.checks import SANDBOX_PASSPHRASE, WARNING
-from ajo.devstack.postgres_server import answers as postgres_answers
+from ajo.checks import SANDBOX_PASSPHRASE, WARNING, redis_problem
 from ajo.devstack.postgres_server import postgres
 from ajo.devstack.process import Part, StackError, require_free
-from ajo.devstack.redis_server import answers as redis_answers
 from ajo.devstack.redis_server import redis
 from ajo.devstack.secret import kept_secret, write_private
+from ajo.env import Reader
+from ajo.reach import why_not_postgresql, why_not_redis
 
 STAFF = "staff"
 STOPPED = "sync: stopped: "  # what /health/ready says of a sync that waits for a person; reads are answered
@@ -123,14 +123,18 @@ class Stack:
         data = self.choice.data
         self.env["SECRET_KEY"] = self.env.get("SECRET_KEY") or kept_secret(data / "secret-key", 48)
         if self.choice.database_url:
-            if not postgres_answers(self.choice.database_url):
-                raise StackError("DATABASE_URL: that server does not answer or refuses the login; check the address")
+            reader = Reader()
+            database = reader.database("DATABASE_URL")
+            wrong = [what for _, what in reader.problems] or [why_not_postgresql(database)]
+            if wrong[0]:
+                raise StackError(f"DATABASE_URL: {wrong[0]}")
         else:
             self.env["DATABASE_URL"], part = ends.enter_context(postgres(data / "postgres", self.logs / "postgres.log"))
             self.parts.append(part)
         if self.choice.redis_url:
-            if not redis_answers(self.choice.redis_url):
-                raise StackError("REDIS_URL: that server does not answer or refuses the login; check the address")
+            problem = redis_problem(self.choice.redis_url) or why_not_redis(self.choice.redis_url)
+            if problem:
+                raise StackError(f"REDIS_URL: {problem}")
         else:
             self.env["REDIS_URL"], part = ends.enter_context(redis(data / "redis", self.logs / "redis.log"))
             self.parts.append(part)

@@ -22,6 +22,7 @@ from tests.services import SETTINGS
 from tests.system.running import wait_for
 
 pytestmark = pytest.mark.system
+SERVER, REDIS = os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
 OURS = {*SETTINGS, "DATABASE_URL", "REDIS_URL"}
 
 
@@ -186,6 +187,10 @@ def test_a_busy_port_is_one_line_that_names_the_variable(tmp_path: Path, variabl
     [
         ("PORT", "web", "PORT: expected a port number from 1 to 65535"),
         ("DATABASE_URL", "postgres://a:b@127.0.0.1:1/c", "DATABASE_URL: that server does not answer"),
+        ("DATABASE_URL", f"{SERVER}?pgbouncer=1&connection_limit=5", "connection_limit; set DATABASE_POOL_SIZE"),
+        ("DATABASE_URL", SERVER.replace("ajo:", "ajo:x"), "DATABASE_URL: the user or the password is wrong"),
+        ("REDIS_URL", REDIS.replace("redis://:", "redis://:x"), "REDIS_URL: the user or the password is wrong"),
+        ("REDIS_URL", f"{REDIS}?family=6", "REDIS_URL: there is no option family"),
         ("REDIS_URL", "redis://127.0.0.1:1/0", "REDIS_URL: that server does not answer"),
         ("AJO_CONTRACT_ID", "CABC", "AJO_CONTRACT_ID is set and SOROBAN_RPC_URL is not"),
         ("SYNC_INTERVAL", "soon", "SYNC_INTERVAL: expected a whole number from 1 to 3600"),
