@@ -20,10 +20,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis import Redis, RedisError
 
+from ajo.counts import CountFiles
 from ajo.ops.health import redis_answers
 from ajo.soroban.lives import archived, near_end
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
@@ -68,7 +68,7 @@ def _counted() -> bytes:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     try:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # as the library has it
+        CountFiles(registry)  # type: ignore[no-untyped-call]  # as the library has it
         return generate_latest(registry)
     except (OSError, ValueError, RuntimeError, struct.error) as failure:
         # a file that a starting process has made and not yet filled; the next scrape reads it
