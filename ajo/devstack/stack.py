@@ -22,7 +22,7 @@ from celery import Celery
 from ajo.addresses import in_url, ip_address, local_address, redis_namespace
 from ajo.checks import SANDBOX_PASSPHRASE, WARNING, redis_problem
 from ajo.devstack.postgres_server import postgres
-from ajo.devstack.process import Part, StackError, require_free
+from ajo.devstack.process import Part, StackError, has_room, require_free
 from ajo.devstack.redis_server import redis
 from ajo.devstack.secret import kept_secret, write_private
 from ajo.env import Reader
@@ -106,9 +106,18 @@ class Stack:
                 print("Stopping.", flush=True)
 
     def _watch(self) -> None:
+        """Parts that a full disk ended are started again when it has room; any other that ends is the end of all."""
+        waiting: set[Part] = set()
         while True:
             for part in self.parts:
-                part.check()
+                if part not in waiting and part.lacks_room:
+                    print(f"The disk is full: {part.name} starts again when there is room.", file=sys.stderr)
+                    waiting.add(part)
+                elif part not in waiting:
+                    part.check()
+                elif has_room(self.choice.data):
+                    waiting.remove(part)
+                    part.start()
             time.sleep(0.3)
 
     def _python(self, ends: ExitStack, name: str, *args: str, env: Mapping[str, str] | None = None) -> Part:
