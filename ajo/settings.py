@@ -5,8 +5,11 @@ Nothing here raises: a bad value falls back to its default and is refused, by na
 
 import os
 import secrets
+import socket
 import ssl
 from pathlib import Path
+
+from psycopg import IsolationLevel
 
 from ajo.addresses import host_of, in_url, local_address, redis_namespace
 from ajo.env import EnvFile, Reader
@@ -69,6 +72,8 @@ BEAT_FILE = ENV.text("BEAT_FILE")  # touched whenever beat sends a task: what he
 # to one more for each thread, so a machine's web processes take WEB_WORKERS * (DATABASE_POOL_SIZE + WEB_THREADS): 16 on
 # two cores, 64 on eight and more, of the 100 that PostgreSQL allows.
 DATABASE_POOL_SIZE = ENV.number("DATABASE_POOL_SIZE", max(WEB_THREADS, 4), 1, 200)  # connections of one process
+KEEPALIVE = (10, 5, 3)  # seconds without a word until TCP probes, between two probes, and how many go unanswered
+SILENT_FOR = 20  # seconds that what was sent may stay unacknowledged
 _DATABASE = ENV.database("DATABASE_URL")
 _OPTIONS = _DATABASE.get("OPTIONS")
 DATABASES = {
@@ -81,9 +86,23 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": True,
         "OPTIONS": {
             "connect_timeout": 5,
+            # A connection that fell silent, as a NAT or balancer leaves it, is found out in seconds, not in hours.
+            "keepalives_idle": KEEPALIVE[0],
+            "keepalives_interval": KEEPALIVE[1],
+            "keepalives_count": KEEPALIVE[2],
+            "tcp_user_timeout": SILENT_FOR * 1000,
+            # Said by each transaction, as behind a pooler no session can be relied on.
+            "isolation_level": IsolationLevel.READ_COMMITTED,
             # A pool doubles the pause between its attempts for so long, then tries again when it is next asked: with
             # its own 300 seconds it might sleep for two minutes after PostgreSQL is back.
-            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5, "reconnect_timeout": 5},
+            "pool": {
+                "min_size": 1,
+                "max_size": DATABASE_POOL_SIZE,
+                "timeout": 5,
+                "reconnect_timeout": 5,
+                # seconds: a server that another took over from is asked no longer than that
+                "max_lifetime": 60,
+            },
             **(_OPTIONS if isinstance(_OPTIONS, dict) else {}),
         },
     }
@@ -127,6 +146,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 2 * CELERY_TASK_TIME_LIMIT,
     "socket_timeout": 30,
     "socket_connect_timeout": 5,
+    # Workers wait for tasks without a time limit: the connection must be found out when it falls silent.
+    "socket_keepalive": True,
+    "socket_keepalive_options": {
+        **dict(zip((socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), KEEPALIVE, strict=True)),
+        socket.TCP_USER_TIMEOUT: SILENT_FOR * 1000,
+    },
     "health_check_interval": 10,
 }
 

@@ -10,6 +10,7 @@ import psycopg
 from django.db import connection
 
 from ajo import cache
+from ajo.database.sessions import begin_session
 from groups.documents import fresh_document
 
 LIFE = 60.0  # seconds of a session: a server that another took over from is asked no longer than that
@@ -60,7 +61,9 @@ class Tables:
         if not self._opening.acquire(blocking=False):
             return None
         try:
-            return psycopg.connect(**_parameters(), autocommit=True), time.monotonic() + LIFE
+            connected = psycopg.connect(**_parameters(), autocommit=True)
+            begin_session(connected)
+            return connected, time.monotonic() + LIFE
         finally:
             self._opening.release()
 

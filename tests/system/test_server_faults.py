@@ -176,3 +176,19 @@ def test_redis_is_full(up: Running) -> None:
             cached.config_set("maxmemory", "0")
         comes_back(up, 60)
     assert seen.failures() == []
+
+
+def test_redis_takes_no_writes(up: Running) -> None:
+    """As after a failover, from the server that was the primary. Breaks if the worker ended with it: READONLY is no
+    connection error for Celery, and connections to such a server would be used for ever.
+    """
+    with up.reading(KNOWN) as seen, Redis.from_url(up.redis_url) as server:
+        server.replicaof("127.0.0.1", 1)
+        try:
+            until_stale(up, seen)
+        finally:
+            server.replicaof("NO", "ONE")
+        comes_back(up, 60)
+    assert seen.failures() == []
+    for part in (up.web, up.worker, up.beat):
+        part.check()
