@@ -10,6 +10,9 @@ from granian.http import HTTP1Settings
 
 from ajo.checks import refuse_bad_settings, tell_what_cannot_be_reached
 
+# Seconds that a connection may be idle, or take for a request's header. Balancers keep theirs for 60: the server that
+# closes first answers their next request with a reset, which clients see as 502.
+IDLE_FOR = 75
 STOP_AFTER = 5  # seconds that a worker has to end its requests
 
 
@@ -30,7 +33,7 @@ def serve(target: str = "ajo.wsgi:application") -> None:
         blocking_threads=settings.WEB_THREADS,
         # Connections stay open between requests (a new one costs more than an answer); beyond so many at once in a
         # worker, others wait in the kernel's queue.
-        http1_settings=HTTP1Settings(keep_alive=True),
+        http1_settings=HTTP1Settings(keep_alive=True, header_read_timeout=IDLE_FOR * 1000),
         backlog=1024,
         backpressure=512,
         workers_kill_timeout=STOP_AFTER,

@@ -2,7 +2,9 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from select import select
 from threading import Thread
 
 import psycopg
@@ -192,3 +194,15 @@ def test_redis_takes_no_writes(up: Running) -> None:
     assert seen.failures() == []
     for part in (up.web, up.worker, up.beat):
         part.check()
+
+
+def test_an_idle_connection_outlasts_the_balancer_that_keeps_it(up: Running) -> None:
+    """Most balancers keep theirs for 60 seconds. Breaks if the server closed first: the next request on it is a 502."""
+    with closing(HTTPConnection("127.0.0.1", up.port, timeout=10)) as balancer:
+        for idle in (62, 0):
+            balancer.request("GET", "/health/live", headers={"Host": "localhost"})
+            answer = balancer.getresponse()
+            assert (answer.status, answer.read()) == (200, b'{"status": "live"}')
+            held = balancer.sock
+            assert select([held], [], [], idle)[0] == [], "the server closed the connection"
+        assert balancer.sock is held
