@@ -93,8 +93,8 @@ def test_a_session_that_takes_no_writes_any_more_is_not_used_again() -> None:
     connection.ensure_connection()
     connection.close()
     with ExitStack() as all_of_them:
-        for _ in range(connection.pool.max_size):
-            session = all_of_them.enter_context(connection.pool.connection())
+        for _ in range(connection.pool.max_size):  # type: ignore[attr-defined]  # the stubs know of no pools
+            session = all_of_them.enter_context(connection.pool.connection())  # type: ignore[attr-defined]
             session.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
     with pytest.raises(InternalError, match="read-only"):
         RpcNode.objects.create(name="1: a.example")
