@@ -1,16 +1,37 @@
-"""Addresses of servers: what may be said about them, and how one is derived from another."""
+"""Addresses of servers, and the names under which several services share one."""
 
-from urllib.parse import urlsplit, urlunsplit
+import hashlib
+import ipaddress
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def broker_address(redis_url: str) -> str:
-    """The Redis database beside the cache's: flushing the cache must not empty the queue."""
-    parts = urlsplit(redis_url)
-    number = parts.path.strip("/")
-    beside = str(int(number) + 1) if number.isdigit() else "1"
-    return urlunsplit(parts._replace(path=f"/{beside}")) if parts.netloc else redis_url
+def redis_namespace(passphrase: str, contract: str) -> str:
+    """Return the prefix of every Redis key of the service that follows `contract` on the network of `passphrase`.
+
+    Services of different contracts may share one Redis: none reads, counts, locks or takes what is another's.
+    """
+    return f"ajo:{hashlib.blake2b(f'{passphrase}/{contract}'.encode(), digest_size=6).hexdigest()}:"
+
+
+def ip_address(text: str) -> str:
+    """Return the IP address that a server listens on, without brackets. Raises ValueError for anything else."""
+    if text == "localhost":
+        return "127.0.0.1"
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if "%" in inner:  # a scope: neither URLs nor the web server take it
+        raise ValueError(text)
+    return str(ipaddress.ip_address(inner))
+
+
+def local_address(listens_on: str) -> str:
+    """Return the IP address under which this machine reaches a server that listens there: loopback if everywhere."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listens_on, listens_on)  # noqa: S104  # nothing is bound
+
+
+def in_url(host: str) -> str:
+    """Return a host as a URL writes it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def normal_address(url: str) -> str:

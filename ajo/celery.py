@@ -10,12 +10,18 @@ from celery import Celery, Task
 from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init, worker_ready
 from django.conf import settings
 from django.utils.module_loading import import_string
+from kombu.transport.redis import Transport
+from redis import ResponseError
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from ajo.checks import refuse_bad_settings
+from ajo.checks import refuse_bad_settings, tell_what_cannot_be_reached
 from ajo.database.limits import WORKERS, sessions
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
+
+# What Redis says after a failover (READONLY, UNBLOCKED) and while it is full is a reason to connect anew. For Celery it
+# would be the worker's end, and beat would keep its connection to the server that was the primary.
+Transport.connection_errors += (ResponseError,)
 
 app = Celery("ajo")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -39,6 +45,7 @@ app.conf.beat_schedule = {
 def check(**_: object) -> None:
     """Celery runs no system checks that stop it."""
     refuse_bad_settings()
+    tell_what_cannot_be_reached()
 
 
 @worker_init.connect

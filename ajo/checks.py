@@ -9,12 +9,16 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
+from difflib import get_close_matches
+from urllib.parse import parse_qsl, urlsplit
 
 from django.apps.config import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 from stellar_sdk import StrKey
+
+from ajo.env import READ_ELSEWHERE
+from ajo.reach import why_not_postgresql, why_not_redis
 
 # The passphrase of the sandbox that `make run` starts. Real networks never carry it, so it tells the sandbox apart
 # before anything is asked of it.
@@ -29,6 +33,17 @@ HOST = re.compile(r"\*|\.?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 
 HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
+WARNING = "Warning. "
+# How much of two names is the same, as difflib counts it.
+NEAR, A_SLIP = 0.6, 0.9
+# What libraries, libpq and the interpreter read.
+OF_LIBRARIES = re.compile(
+    "(https?|no|all)_proxy$|PG|PYTHON|LC_|LANG$|TZ$|SSL_CERT_|(REQUESTS|CURL)_CA_BUNDLE$|DJANGO_|COMPOSE_",
+    re.IGNORECASE,
+)
+# Of the address of a Redis with TLS (rediss://); the first three are files.
+REDIS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
+
 Problem = tuple[str, str]
 
 
@@ -38,14 +53,53 @@ def check_settings(app_configs: Sequence[AppConfig] | None = None, **_: object) 
     unreadable = {name for name, _ in found}
     for part in (_web, _chain, _servers):
         found += [(name, what) for name, what in part() if name not in unreadable]
-    return [Error(f"{name}: {what}.", hint="See .env.example.", id=f"ajo.{name}") for name, what in found]
+    errors = [Error(f"{name}: {what}.", hint="See .env.example.", id=f"ajo.{name}") for name, what in found]
+    return errors + [
+        Warning(f"{name}: {what}.", hint="See .env.example.", id="ajo.unknown") for name, what in _unknown()
+    ]
 
 
 def refuse_bad_settings() -> None:
     """End the process with one line for each problem, before anything is served or worked on."""
-    errors = check_settings()
+    found = check_settings()
+    for message in found:
+        if not message.is_serious():
+            print(f"{WARNING}{message.msg}", file=sys.stderr)
+    errors = [f"Refused to start. {message.msg}" for message in found if message.is_serious()]
     if errors:
-        sys.exit("\n".join(f"Refused to start. {error.msg}" for error in errors))
+        sys.exit("\n".join(errors))
+
+
+def tell_what_cannot_be_reached() -> None:
+    """Print a line for each server that cannot be used now, as it may be one of the settings that is wrong.
+
+    The process starts all the same: it waits for them.
+    """
+    unreachable = {"DATABASE_URL": why_not_postgresql(settings.DATABASES["default"])}
+    for name in ("REDIS_URL", "CELERY_BROKER_URL"):
+        unreachable[name] = why_not_redis(getattr(settings, name))
+    if settings.CELERY_BROKER_URL == settings.REDIS_URL:
+        del unreachable["CELERY_BROKER_URL"]
+    for name, why in unreachable.items():
+        if why:
+            print(f"{WARNING}{name}: {why}.", file=sys.stderr, flush=True)
+
+
+def _unknown() -> Iterator[Problem]:
+    """Variables that nothing reads: all that the file sets, and those of the environment that are a slip away.
+
+    Containers have the file's variables in their environment, among those of others.
+    """
+    known = sorted(settings.ENV.names | READ_ELSEWHERE)
+    for name in sorted({*settings.ENV_FILE.names, *os.environ} - {*known, "ENV_FILE"}):
+        if OF_LIBRARIES.match(name):
+            continue
+        is_in_file = name in settings.ENV_FILE.names
+        nearest = get_close_matches(name, known, 1, NEAR if is_in_file else A_SLIP)
+        if nearest:
+            yield name, f"nothing reads it; the nearest setting is {nearest[0]}"
+        elif is_in_file:
+            yield name, "nothing reads it"
 
 
 def _web() -> Iterator[Problem]:
@@ -101,6 +155,8 @@ def _chain() -> Iterator[Problem]:
         yield "SOROBAN_RPC_URL", "missing; set the address of a Stellar RPC"
     if not all(_is_web_address(address) for address in settings.SOROBAN_RPC_URL):
         yield "SOROBAN_RPC_URL", "expected addresses that start with http:// or https://, comma separated"
+    if settings.RPC_PROXY and not _is_web_address(settings.RPC_PROXY):
+        yield "RPC_PROXY", "expected an address that starts with http:// or https://"
     if not settings.AJO_CONTRACT_ID:
         yield "AJO_CONTRACT_ID", "missing; set the savings contract's C… address"
     elif not StrKey.is_valid_contract(settings.AJO_CONTRACT_ID):
@@ -121,8 +177,25 @@ def _servers() -> Iterator[Problem]:
         yield "REDIS_URL", "missing; set an address like redis://host:6379/0"
     # The queue's default address is made from REDIS_URL: one mistake, one message.
     for name in ("REDIS_URL", "CELERY_BROKER_URL"):
-        if os.environ.get(name, "").strip() and not _has_host(getattr(settings, name), ("redis", "rediss")):
-            yield name, "expected an address like redis://:password@host:6379/0"
+        if os.environ.get(name, "").strip() and (problem := redis_problem(getattr(settings, name))):
+            yield name, problem
+
+
+def redis_problem(address: str) -> str:
+    """What is wrong with an address, which redis-py and Celery read differently; nothing if both can use it."""
+    if not _has_host(address, ("redis", "rediss")):
+        return "expected an address like redis://:password@host:6379/0"
+    parts = urlsplit(address)
+    if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        return "expected a database's number behind the last slash"
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in REDIS_OPTIONS:
+            return f"there is no option {name}" if name.isidentifier() else "expected name=value behind the ?"
+        if name == "ssl_cert_reqs" and value not in ("required", "optional", "none"):
+            return "ssl_cert_reqs: expected required, optional or none"
+        if name in REDIS_OPTIONS[:3] and not os.access(value, os.R_OK):
+            return f"{name}: there is no such file, or it cannot be read"
+    return ""
 
 
 def _has_host(address: str, schemes: tuple[str, ...]) -> bool:

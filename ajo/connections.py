@@ -147,5 +147,9 @@ class ConnectionLimits:
 def _opened(connection: socket.socket, acked: int, received: int, now: float) -> Progress:
     """Of a connection that is seen for the first time. Raises OSError where its client is gone."""
     address = connection.getpeername()[0]
-    client = "" if is_trusted_proxy(address, tuple(settings.TRUSTED_PROXIES)) else address_of_client({"REMOTE_ADDR": address})
+    client = (
+        ""
+        if is_trusted_proxy(address, tuple(settings.TRUSTED_PROXIES))
+        else address_of_client({"REMOTE_ADDR": address})
+    )
     return Progress(client, acked, received if acked else 0, now, is_waiting=not acked)

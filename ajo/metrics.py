@@ -13,6 +13,8 @@ from collections import defaultdict
 
 from prometheus_client import Counter, Histogram, values
 
+from ajo.counts import CountFile
+
 _HOST = socket.gethostname()
 
 
@@ -22,6 +24,7 @@ def _process() -> str:
 
 
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    values.MmapedDict = CountFile  # type: ignore[attr-defined]  # where the library looks for it
     values.ValueClass = values.MultiProcessValue(_process)  # type: ignore[no-untyped-call]  # as the library has it
 
 RPC_CALLS = Counter("ajo_rpc_calls", "Attempts to call the Stellar RPC.", ["method", "outcome"])

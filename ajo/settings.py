@@ -5,15 +5,20 @@ Nothing here raises: a bad value falls back to its default and is refused, by na
 
 import os
 import secrets
+import socket
+import ssl
 from datetime import timedelta
 from pathlib import Path
 
-from ajo.addresses import broker_address, host_of, normal_address, origin_of
-from ajo.env import Reader, read_env_file
+from psycopg import IsolationLevel
+
+from ajo.addresses import host_of, in_url, local_address, normal_address, origin_of, redis_namespace
+from ajo.env import EnvFile, Reader
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-read_env_file(BASE_DIR)
-ENV = Reader()
+ENV_FILE = EnvFile(BASE_DIR)
+ENV_FILE.load()
+ENV = Reader(ENV_FILE.problems)
 
 # --- Who we are -------------------------------------------------------------------------------------------------------
 DEBUG = ENV.flag("DEBUG")
@@ -22,7 +27,8 @@ SECRET_KEY = ENV.text("SECRET_KEY") or secrets.token_urlsafe(48)
 # Earlier keys: what they signed (cursors, sessions, password reset links) is still accepted, nothing new is.
 SECRET_KEY_FALLBACKS = ENV.listed("SECRET_KEY_FALLBACKS")
 PORT = ENV.number("PORT", 8000, 1, 65_535)
-PUBLIC_URL = normal_address(ENV.text("PUBLIC_URL", f"http://127.0.0.1:{PORT}"))
+WEB_HOST = ENV.address("WEB_HOST", "127.0.0.1")  # 0.0.0.0 in a container, where nothing else listens
+PUBLIC_URL = normal_address(ENV.text("PUBLIC_URL", f"http://{in_url(local_address(WEB_HOST))}:{PORT}"))
 _HTTPS = PUBLIC_URL.startswith("https://")
 # Loopback: health checks ask from inside.
 ALLOWED_HOSTS = [*ENV.listed("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
@@ -39,6 +45,7 @@ AJO_CONTRACT_ID = ENV.text("AJO_CONTRACT_ID")
 STELLAR_NETWORK_PASSPHRASE = ENV.text("STELLAR_NETWORK_PASSPHRASE")
 AJO_SANDBOX = ENV.flag("AJO_SANDBOX")
 VERIFIED_TOKENS = ENV.listed("VERIFIED_TOKENS")
+RPC_PROXY = ENV.text("RPC_PROXY")  # no other variable sends the RPC's calls, which carry a key, through a proxy
 # Public RPC nodes answer in well under a second; the SDK's 33 s would hold a web thread or a whole sync pass.
 RPC_TIMEOUT = ENV.number("RPC_TIMEOUT", 8, 1, 60)  # seconds for one attempt
 RPC_RETRIES = ENV.number("RPC_RETRIES", 2, 0, 10)
@@ -56,7 +63,6 @@ CACHE_TTL = ENV.number("CACHE_TTL", 600, 1, 86_400)  # seconds; a bound for bodi
 # --- Serving ----------------------------------------------------------------------------------------------------------
 READ_RATE = ENV.text("READ_RATE", "600/min", empty=True)  # requests of one client address; empty: no limit
 CHAIN_RATE = ENV.text("CHAIN_RATE", "60/min", empty=True)  # those among them that cost an RPC call
-WEB_HOST = ENV.text("WEB_HOST", "127.0.0.1")  # 0.0.0.0 in a container, where nothing else listens
 # One process for each core that we may use; more than eight would take more connections than PostgreSQL allows.
 WEB_WORKERS = ENV.number("WEB_WORKERS", min(len(os.sched_getaffinity(0)), 8), 1, 64)
 WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
@@ -73,6 +79,8 @@ BEAT_FILE = ENV.text("BEAT_FILE")  # touched whenever beat sends a task: what he
 # to one more for each thread, so a machine's web processes take WEB_WORKERS * (DATABASE_POOL_SIZE + WEB_THREADS): 16 on
 # two cores, 64 on eight and more, of the 100 that PostgreSQL allows.
 DATABASE_POOL_SIZE = ENV.number("DATABASE_POOL_SIZE", max(WEB_THREADS, 4), 1, 200)  # connections of one process
+KEEPALIVE = (10, 5, 3)  # seconds without a word until TCP probes, between two probes, and how many go unanswered
+SILENT_FOR = 20  # seconds that what was sent may stay unacknowledged
 _DATABASE = ENV.database("DATABASE_URL")
 _OPTIONS = _DATABASE.get("OPTIONS")
 DATABASES = {
@@ -85,9 +93,23 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": True,
         "OPTIONS": {
             "connect_timeout": 5,
+            # A connection that fell silent, as a NAT or balancer leaves it, is found out in seconds, not in hours.
+            "keepalives_idle": KEEPALIVE[0],
+            "keepalives_interval": KEEPALIVE[1],
+            "keepalives_count": KEEPALIVE[2],
+            "tcp_user_timeout": SILENT_FOR * 1000,
+            # Said by each transaction, as behind a pooler no session can be relied on.
+            "isolation_level": IsolationLevel.READ_COMMITTED,
             # A pool doubles the pause between its attempts for so long, then tries again when it is next asked: with
             # its own 300 seconds it might sleep for two minutes after PostgreSQL is back.
-            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5, "reconnect_timeout": 5},
+            "pool": {
+                "min_size": 1,
+                "max_size": DATABASE_POOL_SIZE,
+                "timeout": 5,
+                "reconnect_timeout": 5,
+                # seconds: a server that another took over from is asked no longer than that
+                "max_lifetime": 60,
+            },
             **(_OPTIONS if isinstance(_OPTIONS, dict) else {}),
         },
     }
@@ -95,17 +117,23 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = ENV.text("REDIS_URL")
+REDIS_NAMESPACE = redis_namespace(STELLAR_NETWORK_PASSPHRASE, AJO_CONTRACT_ID)  # every key begins with it
 REDIS_TIMEOUT = 0.5  # seconds; a cache that is slower than the database behind it is no cache
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL or "redis://127.0.0.1:6379/0",
+        "KEY_PREFIX": REDIS_NAMESPACE,
         "OPTIONS": {"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT},
     }
 }
 
 # --- Celery (ajo/celery.py has the schedule) --------------------------------------------------------------------------
-CELERY_BROKER_URL = ENV.text("CELERY_BROKER_URL", broker_address(REDIS_URL))
+# The same database as the cache's: many managed servers have only one. Flushing it loses no task for longer than its
+# interval.
+CELERY_BROKER_URL = ENV.text("CELERY_BROKER_URL", REDIS_URL)
+# Celery would believe any certificate otherwise; ssl_ca_certs and the like of the address are read as well.
+CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if CELERY_BROKER_URL.startswith("rediss://") else False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # Redis may be away for any time; worker and beat wait for it
 CELERY_RESULT_EXPIRES = None  # no results, so nothing for beat to clean up
@@ -120,10 +148,17 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # redelivered anyway, as they are acknowledged late
 CELERY_BEAT_SCHEDULER = "ajo.beat:SteadyScheduler"
 CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": f"{REDIS_NAMESPACE}celery:",
     # Above the longest task, or Redis hands a running task to a second worker.
     "visibility_timeout": 2 * CELERY_TASK_TIME_LIMIT,
     "socket_timeout": 30,
     "socket_connect_timeout": 5,
+    # Workers wait for tasks without a time limit: the connection must be found out when it falls silent.
+    "socket_keepalive": True,
+    "socket_keepalive_options": {
+        **dict(zip((socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), KEEPALIVE, strict=True)),
+        socket.TCP_USER_TIMEOUT: SILENT_FOR * 1000,
+    },
     "health_check_interval": 10,
 }
 

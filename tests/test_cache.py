@@ -388,8 +388,8 @@ def test_a_pass_that_ends_after_everything_was_forgotten_brings_nothing_back() -
     assert current_mark().freshness.ledger == 1
 
 
-def test_the_marks_of_other_releases_are_forgotten_too() -> None:
-    cache.with_redis(lambda r: r.set("ajo:another:mark", "x"))
+def test_the_marks_of_other_releases_are_forgotten_too(settings: Settings) -> None:
+    cache.with_redis(lambda r: r.set(f"{settings.REDIS_NAMESPACE}another:mark", "x"))
     cache.forget_all()
     assert cache.client().keys("ajo:*:mark") == []
 

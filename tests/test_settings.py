@@ -3,22 +3,33 @@
 import os
 import re
 import runpy
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qs
 
 import pytest
+from celery import Celery
 
 from ajo.celery import app
 from ajo.checks import SANDBOX_PASSPHRASE, check_settings
+from ajo.env import READ_ELSEWHERE
 from ajo.settings import BASE_DIR, ENV
 from tests.services import CONTRACT
 
-# Read by ajo/devstack and the sandbox, which must not load Django's settings, and by docker-compose.yml.
-ELSEWHERE = {"DATA_DIR", "SANDBOX_PORT", "SANDBOX_LEDGER_SECONDS", "SANDBOX_DEMO", "POSTGRES_PASSWORD"}
 SECONDS = ("RPC_TIMEOUT", "SYNC_INTERVAL", "SWEEP_INTERVAL", "STALE_AFTER", "CACHE_TTL")
 NUMBERS = (*SECONDS, "RPC_RETRIES", "RPC_EVENTS_LIMIT", "RUNS_KEPT_DAYS")
+# Of asyncpg, Prisma, SQLAlchemy, JDBC and Django.
+ODD_OPTIONS = [
+    f"postgres://u:p@h/n?{option}"
+    for option in ("connection_limit=5", "schema=other", "ssl=true", "pool=true", "conn_max_age=60", "x-y=1")
+]
+ODD_REDIS = [
+    *(f"redis://h/{rest}" for rest in ("name", "0?family=6", "0?socket_timeout=x")),
+    *(f"rediss://h?{rest}" for rest in ("ssl_ca_certs=/nowhere", "ssl_cert_reqs=perhaps")),
+]
 BAD = {
     "AJO_CONTRACT_ID": ["", "GABC", CONTRACT[:-1] + "B", CONTRACT.lower()],
     "STELLAR_NETWORK_PASSPHRASE": ["", "   "],
@@ -29,8 +40,8 @@ BAD = {
     "HSTS_SECONDS": ["-1", "for ever", "99999999"],
     "HSTS_INCLUDE_SUBDOMAINS": ["on", "maybe"],  # without HSTS_SECONDS
     "HSTS_PRELOAD": ["on", "maybe"],
-    "DATABASE_URL": ["", "sqlite:///x", "postgres://", "postgres://host:port/name"],
-    "REDIS_URL": ["", "http://host", "redis://", "redis://host:port/0"],
+    "DATABASE_URL": ["", "sqlite:///x", "postgres://", "postgres://host:port/name", *ODD_OPTIONS],
+    "REDIS_URL": ["", "http://host", "redis://", "redis://host:port/0", *ODD_REDIS],
     "CELERY_BROKER_URL": ["amqp://host", "redis://"],
     "PUBLIC_URL": [
         "ajo.example",
@@ -49,6 +60,8 @@ BAD = {
     "DEBUG": ["perhaps"],
     "AJO_SANDBOX": ["2", "off", ""],
     "LOG_LEVEL": ["LOUD"],
+    "WEB_HOST": ["nonsense", "ajo.example", "127.0.0.1:8000", "fe80::1%eth0"],
+    "RPC_PROXY": ["proxy:3128", "socks5://proxy"],
     "METRICS_TOKEN": ["guessable"],
     "PROMETHEUS_MULTIPROC_DIR": ["/dev/null/metrics", "/proc/metrics"],
     **{name: ["five", "-1", "1.5", "99999999"] for name in NUMBERS},
@@ -66,7 +79,7 @@ def problems(monkeypatch: pytest.MonkeyPatch, **env: str) -> list[str]:
 
 def test_the_example_names_exactly_the_settings_that_are_read() -> None:
     text = (BASE_DIR / ".env.example").read_text()
-    assert set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE)) == ENV.names | ELSEWHERE
+    assert set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE)) == ENV.names | READ_ELSEWHERE
 
 
 def test_the_example_gives_the_defaults_that_the_code_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +87,7 @@ def test_the_example_gives_the_defaults_that_the_code_has(monkeypatch: pytest.Mo
     for name in given:
         monkeypatch.delenv(name, raising=False)
     values = runpy.run_path(str(BASE_DIR / "ajo" / "settings.py"))
-    shown = {name: {"off": "False"}.get(text, text) for name, text in given.items() if name not in ELSEWHERE}
+    shown = {name: {"off": "False"}.get(text, text) for name, text in given.items() if name not in READ_ELSEWHERE}
     assert {name: str(values[name]) for name in shown} == shown
 
 
@@ -137,10 +150,11 @@ def test_headers_are_read_as_pairs_and_as_json(monkeypatch: pytest.MonkeyPatch, 
     assert values["SOROBAN_RPC_HEADERS"] == {"X-Key": "abc", "X-Other": "d=e"}
 
 
-def test_the_queue_has_a_database_number_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queue_needs_no_second_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if it were beside the cache's: many managed servers refuse SELECT of any other than the first."""
     monkeypatch.setenv("REDIS_URL", "rediss://:p@host:7000/4?ssl_cert_reqs=required")
     values = runpy.run_path(str(BASE_DIR / "ajo" / "settings.py"))
-    assert values["CELERY_BROKER_URL"] == "rediss://:p@host:7000/5?ssl_cert_reqs=required"
+    assert values["CELERY_BROKER_URL"] == "rediss://:p@host:7000/4?ssl_cert_reqs=required"
 
 
 def test_a_file_of_settings_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -181,3 +195,95 @@ def test_tasks_are_acknowledged_late_and_end_before_redis_gives_them_to_another(
     assert 0 < conf.task_soft_time_limit < conf.task_time_limit < conf.broker_transport_options["visibility_timeout"]
     for entry in conf.beat_schedule.values():
         assert entry["options"]["expires"] == entry["schedule"]
+
+
+DOLLARS = "$ecret-$PATH-${HOME}-\\$0123456789abcdef"
+
+
+@pytest.mark.parametrize("quotes", ["", "'"])
+def test_a_secret_that_begins_with_a_dollar_is_taken_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quotes: str
+) -> None:
+    """Breaks if $ecret were taken for the name of a variable, which is unset: /metrics would be open."""
+    file = tmp_path / "settings.env"
+    names = ("METRICS_TOKEN", "SECRET_KEY", "REDIS_URL", "DATABASE_URL", "SOROBAN_RPC_HEADERS", "AJO_CONTRACT_ID")
+    values = dict.fromkeys(names, DOLLARS)
+    values["DATABASE_URL"] = f"postgres://ajo:{DOLLARS.replace('{', '%7B').replace('}', '%7D')}@h/n"
+    values["SOROBAN_RPC_HEADERS"] = f"X-Key={DOLLARS}"
+    file.write_text("".join(f"{name}={quotes}{value}{quotes}\n" for name, value in values.items()))
+    monkeypatch.setenv("ENV_FILE", str(file))
+    for name in names:
+        monkeypatch.setenv(name, "")  # so that what the file sets is taken back after the test
+        monkeypatch.delenv(name)
+    found = runpy.run_path(str(BASE_DIR / "ajo" / "settings.py"))
+    for name in ("METRICS_TOKEN", "SECRET_KEY", "REDIS_URL", "AJO_CONTRACT_ID"):
+        assert found[name] == DOLLARS
+    assert found["DATABASES"]["default"]["PASSWORD"] == DOLLARS
+    assert found["SOROBAN_RPC_HEADERS"] == {"X-Key": DOLLARS}
+
+
+def test_a_variable_that_nothing_reads_is_named_with_its_nearest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text("METRICS_TOKN=0123456789abcdef\nFOO=1\nHTTPS_PROXY=http://proxy\nexport LOG_LEVEL=INFO\n")
+    for name in ("METRICS_TOKN", "FOO", "HTTPS_PROXY", "LOG_LEVEL"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    assert problems(monkeypatch, ENV_FILE=str(file), REDIS_URI="redis://h", SECRET_KEYS="x", HOSTNAME="web-1") == [
+        "FOO: nothing reads it.",
+        "METRICS_TOKN: nothing reads it; the nearest setting is METRICS_TOKEN.",
+        "SECRET_KEYS: nothing reads it; the nearest setting is SECRET_KEY.",
+    ]
+
+
+def test_a_variable_that_nothing_reads_is_told_and_keeps_nothing_from_starting(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text("METRICS_TOKN=0123456789abcdef\n")
+    env = os.environ | {"ENV_FILE": str(file)}
+    code = "import django; django.setup(); from ajo.checks import refuse_bad_settings; refuse_bad_settings()"
+    for command in (["-c", code], ["manage.py", "check"]):
+        done = subprocess.run([sys.executable, *command], cwd=BASE_DIR, env=env, capture_output=True, text=True)
+        assert done.returncode == 0
+        assert "METRICS_TOKN: nothing reads it; the nearest setting is METRICS_TOKEN." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"DEBUG=off\nMETRICS_TOKEN: hunter2\n", "line 2"),
+        (b"  METRICS_TOKEN=hunter2\n", "line 1"),
+        (b"METRICS_TOKEN = hunter2\n", "line 1"),
+        (b"METRICS_TOKEN=hunter2\xff\n", "not UTF-8"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_of_settings_that_cannot_be_read_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    """Breaks if a line with spaces were dropped in silence, as django-environ does."""
+    file = tmp_path / "settings.env"
+    if content is not None:
+        file.write_bytes(content)
+    found = problems(monkeypatch, ENV_FILE=str(file))
+    assert len(found) == 1
+    assert found[0].startswith("ENV_FILE: ")
+    assert said in found[0]
+    assert "hunter2" not in found[0]
+
+
+def test_options_that_other_libraries_add_to_a_database_s_address_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As hosts print them. Breaks if psycopg were given what it does not know, which is a traceback."""
+    added = "pgbouncer=true&schema=public&statement_cache_size=0&sslmode=require&target_session_attrs=read-write"
+    assert problems(monkeypatch, DATABASE_URL=f"postgres://u:p@h,i:6432/n?{added}") == []
+    database = runpy.run_path(str(BASE_DIR / "ajo" / "settings.py"))["DATABASES"]["default"]
+    kept = {name: value for name, value in database["OPTIONS"].items() if name in parse_qs(added)}
+    assert kept == {"sslmode": "require", "target_session_attrs": "read-write"}
+
+
+def test_the_queue_believes_a_certificate_no_sooner_than_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks with Celery's own default, which believes any."""
+    monkeypatch.setenv("REDIS_URL", "rediss://h/0")
+    values = runpy.run_path(str(BASE_DIR / "ajo" / "settings.py"))
+    broker = Celery(broker=values["CELERY_BROKER_URL"], broker_use_ssl=values["CELERY_BROKER_USE_SSL"])
+    assert broker.connection().ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}

@@ -246,8 +246,8 @@ def _or_forget(action: Callable[[redis.Redis], T]) -> Callable[[redis.Redis], T]
 
 
 def forget_all() -> bool:
-    """Drop the marks of all releases, and with them every body. False if Redis cannot be asked."""
-    return with_redis(lambda r: r.delete(MARK, *r.scan_iter("ajo:*:mark"))) is not None
+    """Drop the marks of all releases of this service, and with them every body. False if Redis cannot be asked."""
+    return with_redis(lambda r: r.delete(MARK, *r.scan_iter(f"{settings.REDIS_NAMESPACE}*:mark"))) is not None
 
 
 def _values(document: Document, epoch: str, ledger: int) -> tuple[str | bytes | int, ...]:

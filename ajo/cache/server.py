@@ -27,7 +27,8 @@ def _release(*packages: str) -> str:
     return code.hexdigest()
 
 
-PREFIX: Final = f"ajo:{_release('ajo', 'groups', 'contributions')}:"
+PREFIX: Final = f"{settings.REDIS_NAMESPACE}{_release('ajo', 'groups', 'contributions')}:"
+LIFE = 60.0  # seconds of a pool: a server that another took over from is asked no longer than that
 DOWN_FOR = 1.0  # seconds that a Redis that failed is left alone, so that its timeouts are not paid by every request
 
 
@@ -44,6 +45,10 @@ def client() -> redis.Redis:
     )
 
 
+# After a failover, from connections that stayed with the server that was the primary.
+OF_A_REPLICA = (redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)
+
+
 class _Breaker:
     """Leaves a Redis that failed alone for a moment; then one request finds out whether it is back, and no other waits.
 
@@ -54,6 +59,7 @@ class _Breaker:
         self._is_down = False
         self._until = 0.0
         self._finding_out = threading.Lock()
+        self._leave_at = time.monotonic() + LIFE
 
     def close(self) -> None:
         """Ask again at once."""
@@ -71,15 +77,24 @@ class _Breaker:
             self._finding_out.release()
 
     def _try(self, action: Callable[[redis.Redis], Any]) -> Any:
+        if time.monotonic() > self._leave_at:
+            self._leave_server()
         try:
             found = action(client())
-        except redis.RedisError as failure:
+        except (redis.RedisError, OSError) as failure:
+            if isinstance(failure, OF_A_REPLICA):
+                self._leave_server()
             self._until = time.monotonic() + DOWN_FOR
             self._is_down = True
             log.warning("Redis cannot be asked (%s): going on without it", type(failure).__name__)
             return None
         self._is_down = False
         return found
+
+    def _leave_server(self) -> None:
+        """Let new connections find out which server it is; those that are in use end by themselves."""
+        client.cache_clear()
+        self._leave_at = time.monotonic() + LIFE
 
 
 breaker = _Breaker()

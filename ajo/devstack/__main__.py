@@ -6,15 +6,18 @@ from pathlib import Path
 
 from ajo.devstack.process import StackError
 from ajo.devstack.stack import Choice, Stack, stop_on_signals
-from ajo.env import read_env_file
+from ajo.env import EnvFile
 
 
 def main() -> int:
     """0 after a signal, 1 with one line on stderr when something keeps the stack from running."""
-    read_env_file(Path(__file__).resolve().parents[2])
+    file = EnvFile(Path(__file__).resolve().parents[2])
+    file.load()
     stop_on_signals()
     try:
-        Stack(Choice.read(os.environ), os.environ).run()
+        for name, what in file.problems:
+            raise StackError(f"{name}: {what}")
+        Stack(Choice.read(os.environ), os.environ, file.path).run()
     except StackError as error:
         print(f"make run: {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,8 @@
 import ctypes
 import errno
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +16,10 @@ from pathlib import Path
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 POLL = 0.05  # seconds between two looks at a condition
+
+
+ROOM = 2 * 2**24  # bytes: two segments of PostgreSQL's log, without which it does not start
+NO_ROOM = re.compile(f"{os.strerror(errno.ENOSPC)}|disk is full")
 
 
 class StackError(Exception):
@@ -88,6 +94,13 @@ class Part:
                 f"{self.name} stopped ({_ended(self.process.returncode)}): see {self.log}, then start again"
             )
 
+    @property
+    def lacks_room(self) -> bool:
+        """Whether the process is gone, and a full disk is why, by what it said or by how things are."""
+        if self.process is None or self.process.poll() is None:
+            return False
+        return NO_ROOM.search(self.tail(40)) is not None or not has_room(self.log.parent)
+
     def wait_until(self, ready: Callable[[], bool], seconds: float = 60) -> None:
         """Raises StackError when the process dies, or is not ready in time."""
         deadline = time.monotonic() + seconds
@@ -118,6 +131,11 @@ class Part:
         return "".join(f"  {self.name}| {line}\n" for line in text)
 
 
+def has_room(folder: Path) -> bool:
+    """Whether the disk has room for a part to start."""
+    return shutil.disk_usage(folder).free > ROOM
+
+
 def _kill_group(group: int) -> None:
     """A session's children keep its group id; when none is left there is nobody to kill."""
     try:
@@ -137,13 +155,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def require_free(port: int, variable: str) -> None:
+def require_free(port: int, variable: str, host: str = "127.0.0.1") -> None:
     """Raises StackError that names the variable to change."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise StackError(f"WEB_HOST: {host} is no address of this machine") from error
             taken = error.errno == errno.EADDRINUSE
             what = "is in use: stop what uses it" if taken else f"cannot be had: {error.strerror}"
             raise StackError(f"port {port} {what}, or start with {variable}=<another port>") from error

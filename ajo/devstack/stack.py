@@ -19,14 +19,14 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 
-from ajo.addresses import broker_address
-from ajo.checks import SANDBOX_PASSPHRASE
-from ajo.devstack.postgres_server import answers as postgres_answers
+from ajo.addresses import in_url, ip_address, local_address, redis_namespace
+from ajo.checks import SANDBOX_PASSPHRASE, WARNING, redis_problem
 from ajo.devstack.postgres_server import postgres
-from ajo.devstack.process import Part, StackError, require_free
-from ajo.devstack.redis_server import answers as redis_answers
+from ajo.devstack.process import Part, StackError, has_room, require_free
 from ajo.devstack.redis_server import redis
 from ajo.devstack.secret import kept_secret, write_private
+from ajo.env import Reader
+from ajo.reach import why_not_postgresql, why_not_redis
 
 STAFF = "staff"
 STOPPED = "sync: stopped: "  # what /health/ready says of a sync that waits for a person; reads are answered
@@ -38,6 +38,7 @@ class Choice:
     """What `make run` was asked for; each address replaces the embedded part."""
 
     data: Path
+    host: str
     port: int
     sandbox_port: int
     database_url: str
@@ -49,6 +50,7 @@ class Choice:
         """Raises StackError that names the variable."""
         choice = cls(
             data=Path(env.get("DATA_DIR") or ".data").resolve(),
+            host=_host(env),
             port=_port(env, "PORT", 8000),
             sandbox_port=_port(env, "SANDBOX_PORT", 8001),
             database_url=env.get("DATABASE_URL", "").strip(),
@@ -58,6 +60,13 @@ class Choice:
         if not choice.rpc_url and env.get("AJO_CONTRACT_ID", "").strip():
             raise StackError("AJO_CONTRACT_ID is set and SOROBAN_RPC_URL is not: set both, or neither for the sandbox")
         return choice
+
+
+def _host(env: Mapping[str, str]) -> str:
+    try:
+        return ip_address(env.get("WEB_HOST", "").strip() or "127.0.0.1")
+    except ValueError as error:
+        raise StackError("WEB_HOST: expected an IP address: 127.0.0.1, ::1, 0.0.0.0 or ::, for example") from error
 
 
 def _port(env: Mapping[str, str], name: str, default: int) -> int:
@@ -70,19 +79,22 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
 class Stack:
     """Everything that `make run` starts. Parts are stopped in the opposite order."""
 
-    def __init__(self, choice: Choice, env: Mapping[str, str]) -> None:
+    def __init__(self, choice: Choice, env: Mapping[str, str], env_file: Path) -> None:
+        """`env` holds what `env_file` sets already."""
         self.choice = choice
+        self.env_file = env_file
         self.logs = choice.data / "logs"
         self.parts: list[Part] = []
         self.env = dict(env) | {"PYTHONUNBUFFERED": "1", "PORT": str(choice.port), "ENV_FILE": os.devnull}
-        self.env.setdefault("PUBLIC_URL", f"http://127.0.0.1:{choice.port}")
+        self.host = local_address(choice.host)
+        self.env.setdefault("PUBLIC_URL", f"http://{in_url(self.host)}:{choice.port}")
         self.beat_file = choice.data / "beat"
 
     def run(self) -> None:
         """Start, say so, and watch until a signal or the death of a part (StackError) ends it."""
         if not self.choice.rpc_url:
             require_free(self.choice.sandbox_port, "SANDBOX_PORT")
-        require_free(self.choice.port, "PORT")
+        require_free(self.choice.port, "PORT", self.choice.host)
         with locked(self.choice.data), ExitStack() as ends:
             self._servers(ends)
             self._prepare(ends)
@@ -94,14 +106,23 @@ class Stack:
                 print("Stopping.", flush=True)
 
     def _watch(self) -> None:
+        """Parts that a full disk ended are started again when it has room; any other that ends is the end of all."""
+        waiting: set[Part] = set()
         while True:
             for part in self.parts:
-                part.check()
+                if part not in waiting and part.lacks_room:
+                    print(f"The disk is full: {part.name} starts again when there is room.", file=sys.stderr)
+                    waiting.add(part)
+                elif part not in waiting:
+                    part.check()
+                elif has_room(self.choice.data):
+                    waiting.remove(part)
+                    part.start()
             time.sleep(0.3)
 
-    def _python(self, ends: ExitStack, name: str, *args: str, stop_signal: signal.Signals = signal.SIGTERM) -> Part:
+    def _python(self, ends: ExitStack, name: str, *args: str, env: Mapping[str, str] | None = None) -> Part:
         log = self.logs / f"{name.lower().replace(' ', '-')}.log"
-        part = Part(name, [sys.executable, *args], log, env=self.env, stop_signal=stop_signal)
+        part = Part(name, [sys.executable, *args], log, env=env or self.env)
         ends.callback(part.stop)
         part.start()
         self.parts.append(part)
@@ -111,14 +132,18 @@ class Stack:
         data = self.choice.data
         self.env["SECRET_KEY"] = self.env.get("SECRET_KEY") or kept_secret(data / "secret-key", 48)
         if self.choice.database_url:
-            if not postgres_answers(self.choice.database_url):
-                raise StackError("DATABASE_URL: that server does not answer or refuses the login; check the address")
+            reader = Reader()
+            database = reader.database("DATABASE_URL")
+            wrong = [what for _, what in reader.problems] or [why_not_postgresql(database)]
+            if wrong[0]:
+                raise StackError(f"DATABASE_URL: {wrong[0]}")
         else:
             self.env["DATABASE_URL"], part = ends.enter_context(postgres(data / "postgres", self.logs / "postgres.log"))
             self.parts.append(part)
         if self.choice.redis_url:
-            if not redis_answers(self.choice.redis_url):
-                raise StackError("REDIS_URL: that server does not answer or refuses the login; check the address")
+            problem = redis_problem(self.choice.redis_url) or why_not_redis(self.choice.redis_url)
+            if problem:
+                raise StackError(f"REDIS_URL: {problem}")
         else:
             self.env["REDIS_URL"], part = ends.enter_context(redis(data / "redis", self.logs / "redis.log"))
             self.parts.append(part)
@@ -144,13 +169,17 @@ class Stack:
         names = ("DATABASE_URL", "REDIS_URL", "SOROBAN_RPC_URL", "AJO_CONTRACT_ID", "STELLAR_NETWORK_PASSPHRASE")
         kept = {name: self.env.get(name, "") for name in (*names, "AJO_SANDBOX", "SECRET_KEY", "PUBLIC_URL")}
         write_private(self.choice.data / "env", "".join(f"{name}='{value}'\n" for name, value in kept.items() if value))
-        part = self._python(ends, "Preparation", "-m", "ajo.devstack.prepare", STAFF, str(self.password_file))
+        # It alone is told of the file, to check the names in it.
+        checked = {"ENV_FILE": str(self.env_file)} if self.env_file.exists() else {}
+        prepare = ("-m", "ajo.devstack.prepare", STAFF, str(self.password_file))
+        part = self._python(ends, "Preparation", *prepare, env=self.env | checked)
         self.parts.remove(part)  # it ends by itself
         if part.process is not None and part.process.wait() != 0:
             refusals = [line for line in part.tail().splitlines() if "Refused to start" in line]
             if refusals:
                 raise StackError(refusals[0].split("Refused to start. ")[1] + " See .env.example")
             part.check()
+        sys.stderr.writelines(line for line in part.log.open() if line.startswith(WARNING))
 
     def _processes(self, ends: ExitStack) -> None:
         self.beat_file.unlink(missing_ok=True)
@@ -166,23 +195,26 @@ class Stack:
             ends, "Worker", *celery, "worker", "-c", "2", "-n", node, "--without-gossip", "--without-mingle"
         )
         beat = self._python(ends, "Beat", *celery, "beat", "--pidfile=")
-        broker = self.env.get("CELERY_BROKER_URL") or broker_address(self.env["REDIS_URL"])
-        with Celery(broker=broker) as caller:
+        broker = self.env.get("CELERY_BROKER_URL") or self.env["REDIS_URL"]
+        namespace = redis_namespace(self.env["STELLAR_NETWORK_PASSPHRASE"], self.env["AJO_CONTRACT_ID"])
+        with Celery(broker=broker, broker_transport_options={"global_keyprefix": f"{namespace}celery:"}) as caller:
             worker.wait_until(lambda: bool(caller.control.ping(destination=[node], timeout=0.5)))
         beat.wait_until(self.beat_file.exists)
-        web.wait_until(lambda: serves(*health(self.choice.port)))
+        web.wait_until(lambda: serves(*health(self.host, self.choice.port)))
 
     def _greet(self) -> None:
         """Print where everything is, once the first pass is through or has had its time."""
         deadline = time.monotonic() + FIRST_SYNC
-        _, problems = health(self.choice.port)
+        _, problems = health(self.host, self.choice.port)
         while problems and not stopped(problems) and time.monotonic() < deadline:
             for part in self.parts:
                 part.check()
             time.sleep(0.2)
-            _, problems = health(self.choice.port)
+            _, problems = health(self.host, self.choice.port)
         site, rpc = self.env["PUBLIC_URL"].rstrip("/"), urlsplit(self.env["SOROBAN_RPC_URL"].split(",")[0])
-        chain = f"{rpc.scheme}://{rpc.hostname}{f':{rpc.port}' if rpc.port else ''}"  # a path may hold a key
+        chain = (
+            f"{rpc.scheme}://{in_url(rpc.hostname or '')}{f':{rpc.port}' if rpc.port else ''}"  # a path may hold a key
+        )
         python = os.path.relpath(sys.executable)
         lines = [
             "Ajo is up; Ctrl-C stops it.",
@@ -211,9 +243,9 @@ def locked(data: Path) -> Iterator[None]:
         yield
 
 
-def health(port: int) -> tuple[int, list[str]]:
+def health(host: str, port: int) -> tuple[int, list[str]]:
     """Status and problems of /health/ready; status 0 while nobody answers."""
-    return _ask(port, "GET", "/health/ready", "problems")
+    return _ask(host, port, "GET", "/health/ready", "problems")
 
 
 def stopped(problems: Iterable[str]) -> bool:
@@ -228,14 +260,17 @@ def serves(status: int, problems: Iterable[str]) -> bool:
 
 def healthy(port: int) -> bool:
     """Whether a Stellar RPC on this port says of itself that it is healthy."""
-    return _ask(port, "POST", "/", "result", {"jsonrpc": "2.0", "id": 1, "method": "getHealth"})[0] == http.client.OK
+    return (
+        _ask("127.0.0.1", port, "POST", "/", "result", {"jsonrpc": "2.0", "id": 1, "method": "getHealth"})[0]
+        == http.client.OK
+    )
 
 
-def _ask(port: int, method: str, path: str, field: str, body: object = None) -> tuple[int, list[str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+def _ask(host: str, port: int, method: str, path: str, field: str, body: object = None) -> tuple[int, list[str]]:
+    connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
         text = None if body is None else json.dumps(body)
-        connection.request(method, path, body=text, headers={"Content-Type": "application/json"})
+        connection.request(method, path, body=text, headers={"Content-Type": "application/json", "Host": "localhost"})
         answer = connection.getresponse()
         return answer.status, list(json.loads(answer.read())[field])
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):

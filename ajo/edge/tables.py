@@ -11,6 +11,7 @@ from django.db import connection
 
 from ajo import cache
 from ajo.database.limits import sessions
+from ajo.database.sessions import begin_session
 from groups.documents import fresh_document
 
 LIFE = 60.0  # seconds of a session: a server that another took over from is asked no longer than that
@@ -62,6 +63,7 @@ class Tables:
             return None
         try:
             opened = psycopg.connect(**_parameters(), autocommit=True)
+            begin_session(opened)
             sessions.configure(opened)
             return opened, time.monotonic() + LIFE
         finally:

@@ -18,10 +18,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis import Redis, RedisError
 
+from ajo.counts import CountFiles
 from ajo.ops.asker import has_token, is_inside
 from ajo.ops.health import redis_answers
 from ajo.ops.heartbeats import processes
@@ -52,7 +52,7 @@ def _counted() -> bytes:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     try:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # as the library has it
+        CountFiles(registry)  # type: ignore[no-untyped-call]  # as the library has it
         return generate_latest(registry)
     except (OSError, ValueError, RuntimeError, struct.error) as failure:
         # a file that a starting process has made and not yet filled; the next scrape reads it
@@ -134,5 +134,6 @@ def _nodes() -> Iterator[Metric]:
 def _from_broker() -> Iterator[Metric]:
     timeout = settings.REDIS_TIMEOUT
     with Redis.from_url(settings.CELERY_BROKER_URL, socket_timeout=timeout, socket_connect_timeout=timeout) as broker:
-        length = broker.llen(settings.CELERY_TASK_DEFAULT_QUEUE)
+        prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+        length = broker.llen(f"{prefix}{settings.CELERY_TASK_DEFAULT_QUEUE}")
     yield GaugeMetricFamily("ajo_queue_length", "Tasks that wait for a worker.", length)

@@ -6,6 +6,7 @@ itself and reads answers without an end; here a call gives what was asked for or
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 from uuid import uuid4
 
+from django.conf import settings
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 from requests import RequestException, Response, Session
@@ -53,11 +55,16 @@ class Form(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
 
-class Answer(Form, Generic[M]):
-    """A JSON-RPC response."""
+class Failure(Form):
+    """A JSON-RPC response that may tell of an error."""
 
     id: Any = None
     error: Any = None
+
+
+class Answer(Failure, Generic[M]):
+    """A JSON-RPC response."""
+
     result: M | None = None
 
 
@@ -75,6 +82,11 @@ class Http:
 
     def __init__(self, headers: Mapping[str, str], timeout: float) -> None:
         self._session = Session()
+        # Neither .netrc, whose login would replace the provider's key, nor HTTP_PROXY, which is meant for others.
+        self._session.trust_env = False
+        self._session.verify = ca_bundle()
+        if settings.RPC_PROXY:
+            self._session.proxies = {"http": settings.RPC_PROXY, "https": settings.RPC_PROXY}
         self._session.headers.update(IDENTIFICATION_HEADERS | dict(headers))
         self._timeout = timeout
         self.close = self._session.close
@@ -102,6 +114,12 @@ class Http:
         if sock is not None:
             sock.settimeout(max(0.001, end - time.monotonic()))
         return bytes(answer.raw.read1(CHUNK, decode_content=True))
+
+
+def ca_bundle() -> str | bool:
+    """Return the file or folder of certificate authorities that the environment names, or True for certifi's."""
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    return next((path for name in names if (path := os.environ.get(name))), True)
 
 
 class Transport:
@@ -150,9 +168,9 @@ class Transport:
         request = {"jsonrpc": "2.0", "id": uuid4().hex, "method": method}
         reply = self.http.post(self._url, request if params is None else request | {"params": params}, self._deadline)
         if reply.status != 200:
-            raise _http_failure(reply.status, reply.headers)
+            raise _http_failure(reply, request["id"])
         answer = form.model_validate_json(reply.body)
-        if answer.id != request["id"]:
+        if answer.id != request["id"] and (answer.id is not None or answer.error is None):
             raise RpcInvalidAnswer(f"{method}: the answer belongs to another request")
         if answer.error is not None:
             raise _rpc_failure(answer.error)
@@ -166,10 +184,18 @@ def storable(text: str) -> str:
     return text.replace("\0", "?")
 
 
-def _http_failure(status: int, headers: Mapping[str, str]) -> Exception:
-    if status == 429 or (status == 503 and "Retry-After" in headers):
-        return RpcRateLimited(f"the RPC answered HTTP {status}", _seconds(headers.get("Retry-After", "")))
-    return RpcUnavailable(f"the RPC answered HTTP {status}")
+def _http_failure(reply: Reply, request_id: str) -> Exception:
+    """Gateways send JSON-RPC errors with statuses of their own, 400 most of all: what the error says counts then."""
+    if reply.status == 429 or (reply.status == 503 and "Retry-After" in reply.headers):
+        return RpcRateLimited(f"the RPC answered HTTP {reply.status}", _seconds(reply.headers.get("Retry-After", "")))
+    try:
+        said = Failure.model_validate_json(reply.body)
+    except ValidationError:
+        said = Failure()
+    is_ours = said.id in (request_id, None)  # None: the error came before the request's id was read
+    if is_ours and isinstance(said.error, dict) and isinstance(said.error.get("code"), int):
+        return _rpc_failure(said.error)
+    return RpcUnavailable(f"the RPC answered HTTP {reply.status}")
 
 
 def _seconds(retry_after: str) -> float:

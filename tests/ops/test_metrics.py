@@ -1,6 +1,7 @@
 """/metrics: who may ask, what it says, and what it still says when something is down."""
 
 import os
+import struct
 import subprocess
 import sys
 from datetime import timedelta
@@ -16,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ajo.cache import Document, Freshness, begin, read_through
 from ajo.celery import app
 from ajo.checks import SANDBOX_PASSPHRASE
+from ajo.counts import ROOM, CountFile
 from ajo.metrics import REQUESTS, noted
 from ajo.settings import BASE_DIR
 from ajo.soroban.client import SorobanClient
@@ -136,11 +138,71 @@ def test_processes_are_added_up_forked_and_ended_ones_too(tmp_path: Path) -> Non
     assert found["ajo_runs_total", "sync", "ok"] == 1 + 2 + 2
 
 
-def test_a_file_that_is_not_filled_yet_costs_the_counts_and_not_the_answer(tmp_path: Path) -> None:
-    (tmp_path / "counter_other-1.db").touch()
+KEY = b'["ajo_runs", "ajo_runs_total", {"kind": "sync", "outcome": "ok"}, ""]'
+HALF = {
+    "nothing": b"",
+    "a byte": b"\x08",
+    "zeros": bytes(2**16),
+    "a used part that is longer than the file": struct.pack("<ii", 4096, 0) + bytes(64),
+    "a key that is no key": struct.pack("<iii", 64, 0, 28) + bytes(52),
+    "a key that is cut off": struct.pack("<iii", 40, 0, 12) + KEY[:12] + bytes(16),
+}
+
+
+@pytest.mark.parametrize("what", HALF)
+def test_a_file_that_is_half_written_costs_its_own_counts_and_not_the_others(tmp_path: Path, what: str) -> None:
+    (tmp_path / "counter_other-1.db").write_bytes(HALF[what])
     found = samples(in_another_process(ASK, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)))
     assert found["ajo_up", "cache"] == 1
-    assert ("ajo_rpc_calls_total", "getHealth", "ok") not in found
+    assert found["ajo_rpc_calls_total", "getHealth", "ok"] == 1
+
+
+@pytest.mark.parametrize("what", HALF)
+def test_a_process_begins_anew_what_one_of_its_name_left_half_written(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "counter_1.db"
+    path.write_bytes(HALF[what])
+    counts = CountFile(str(path))
+    counts.write_value(KEY.decode(), 3.0, 0.0)
+    counts.close()  # type: ignore[no-untyped-call]
+    assert [value[1] for value in CountFile.read_all_values_from_file(path)] == [3.0]  # type: ignore[no-untyped-call]
+
+
+def test_counts_have_their_room_on_the_disk_before_they_are_mapped(tmp_path: Path) -> None:
+    """Breaks if the file had holes: on a full disk the first write into one is SIGBUS, the end of the process."""
+    counts = CountFile(str(tmp_path / "counter_1.db"))
+    for number in range(1000):
+        counts.write_value(f"{number:0100}", 1.0, 0.0)
+        found = (tmp_path / "counter_1.db").stat()
+        assert found.st_blocks * 512 >= found.st_size
+    counts.close()  # type: ignore[no-untyped-call]
+    assert found.st_size > ROOM
+
+
+# A limit of the process's file sizes, in pages, stands for a disk that is full.
+ON_A_FULL_DISK = """
+import resource, sys, time
+from ajo import counts
+path, pages = sys.argv[1], int(sys.argv[2])
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (pages * 65536, hard))
+file = counts.CountFile(path)
+for number in range(1000):
+    file.write_value(f"{number:0100}", number, 0.0)
+on_disk = list(counts.CountFile.read_all_values_from_file(path)) if pages else []
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+file._retry_at = time.monotonic()
+file.write_value("last", 7.0, 0.0)
+found = {key.strip(): value for key, value, *_ in counts.CountFile.read_all_values_from_file(path)}
+assert found == {**{f"{number:0100}": number for number in range(1000)}, "last": 7.0}
+print(len(on_disk))
+"""
+
+
+@pytest.mark.parametrize(("pages", "kept"), [(0, 0), (1, 511)])
+def test_counts_go_on_in_memory_while_the_disk_is_full_and_come_back(tmp_path: Path, pages: int, kept: int) -> None:
+    argv = [sys.executable, "-c", ON_A_FULL_DISK, str(tmp_path / "counter_1.db"), str(pages)]
+    done = subprocess.run(argv, cwd=BASE_DIR, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"{kept}\n"), done.stderr
 
 
 @pytest.mark.django_db

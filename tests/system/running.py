@@ -24,7 +24,7 @@ import requests
 from django.db import connection
 from redis import Redis
 
-from ajo.addresses import broker_address
+from ajo.addresses import redis_namespace
 from ajo.devstack import postgres, redis
 from ajo.devstack.process import Part, free_port
 from ajo.soroban.models import Checkpoint, ContractEvent, Lease, RpcNode, SyncRun
@@ -136,8 +136,11 @@ class Running:
         self.settle()
 
     @property
-    def broker(self) -> Redis:
-        return Redis.from_url(broker_address(self.redis_url))
+    def queued(self) -> int:
+        """Tasks that wait for a worker."""
+        namespace = redis_namespace(self.env["STELLAR_NETWORK_PASSPHRASE"], self.env["AJO_CONTRACT_ID"])
+        with Redis.from_url(self.redis_url) as broker:
+            return int(broker.llen(f"{namespace}celery:ajo"))
 
     # -- what readers see
 

@@ -22,6 +22,7 @@ from tests.services import SETTINGS
 from tests.system.running import wait_for
 
 pytestmark = pytest.mark.system
+SERVER, REDIS = os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
 OURS = {*SETTINGS, "DATABASE_URL", "REDIS_URL"}
 
 
@@ -112,6 +113,16 @@ def test_it_serves_says_where_and_ends_on_ctrl_c_with_nothing_left(tmp_path: Pat
         assert up.end(signal.SIGINT) == (0, [], "")
 
 
+def test_it_serves_on_ipv6_loopback(tmp_path: Path) -> None:
+    """Breaks if the stack asked 127.0.0.1 whether the web is up: it would end after a minute."""
+    with stack(tmp_path, WEB_HOST="::1") as up:
+        site = f"http://[::1]:{up.port}"
+        assert f"{site}/api/v1/" in up.greeting
+        assert requests.get(f"{site}/health/ready", timeout=10).json() == {"status": "ready", "problems": []}
+        code, lines = refusal(tmp_path / "two", up.port, free_port(), WEB_HOST="::1")
+        assert (code, lines[0].split(":")[1]) == (1, f" port {up.port} is in use")
+
+
 def test_a_second_start_finds_its_data_and_copies_run_side_by_side(tmp_path: Path) -> None:
     with stack(tmp_path / "one") as first:
         password = first.password
@@ -176,6 +187,10 @@ def test_a_busy_port_is_one_line_that_names_the_variable(tmp_path: Path, variabl
     [
         ("PORT", "web", "PORT: expected a port number from 1 to 65535"),
         ("DATABASE_URL", "postgres://a:b@127.0.0.1:1/c", "DATABASE_URL: that server does not answer"),
+        ("DATABASE_URL", f"{SERVER}?pgbouncer=1&connection_limit=5", "connection_limit; set DATABASE_POOL_SIZE"),
+        ("DATABASE_URL", SERVER.replace("ajo:", "ajo:x"), "DATABASE_URL: the user or the password is wrong"),
+        ("REDIS_URL", REDIS.replace("redis://:", "redis://:x"), "REDIS_URL: the user or the password is wrong"),
+        ("REDIS_URL", f"{REDIS}?family=6", "REDIS_URL: there is no option family"),
         ("REDIS_URL", "redis://127.0.0.1:1/0", "REDIS_URL: that server does not answer"),
         ("AJO_CONTRACT_ID", "CABC", "AJO_CONTRACT_ID is set and SOROBAN_RPC_URL is not"),
         ("SYNC_INTERVAL", "soon", "SYNC_INTERVAL: expected a whole number from 1 to 3600"),

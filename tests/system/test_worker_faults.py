@@ -15,7 +15,6 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from ajo.addresses import broker_address
 from ajo.soroban.models import Lease, SyncRun
 from tests.histories import DAY, wallets
 from tests.system.faults import Gate
@@ -107,7 +106,7 @@ def test_a_worker_killed_between_its_commit_and_the_cache_is_made_good_by_the_ne
     chain, (creator, friend) = up.sandbox.chain, wallets(2)
     group = chain.call(creator, "create_group", creator, chain.token, 50, DAY, 3, 0, 0, 0).result
     up.worker.stop()
-    slow = up.start_worker("gated", REDIS_URL=address, CELERY_BROKER_URL=broker_address(up.redis_url))
+    slow = up.start_worker("gated", REDIS_URL=address, CELERY_BROKER_URL=up.redis_url)
     try:
         up.settle()
         assert len(up.get(f"/api/v1/groups/{group}/").json()["members"]) == 1

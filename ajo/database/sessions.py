@@ -1,0 +1,33 @@
+"""What every session with PostgreSQL begins with, whatever role and database have for theirs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+
+# Roles, databases and servers may begin sessions with other values (ALTER ROLE … SET, ALTER DATABASE … SET): psycopg
+# reads neither times nor intervals of another style, and our statements count on each seeing what was committed before.
+_WANTED: Final = {
+    "datestyle": "ISO, MDY",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+}
+_SET: Final = "SELECT set_config(name, value, false) FROM (VALUES {}) wanted (name, value)".format(  # noqa: S608  # ours
+    ", ".join(f"('{name}', '{value}')" for name, value in _WANTED.items())
+)
+
+
+def begin_session(session: psycopg.Connection) -> None:
+    """Set what differs, in one exchange. Raises psycopg.Error.
+
+    A pooler in transaction mode carries on what PostgreSQL reports, as the styles and the time zone; what it does not
+    carry, each transaction says itself (isolation), or no statement depends on.
+    """
+    session.execute(f"{_SET} WHERE current_setting(name) <> value")
