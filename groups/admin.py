@@ -43,7 +43,7 @@ class WalletLabelAdmin(TableAdmin):
     list_display = ("shown_label", "address", "shown_note")
     searches: ClassVar = (
         address("address", "address"),
-        words("or part of a label", "label__icontains"),
+        words("or part of a label", "search_key__finds"),
     )
 
     @admin.display(description="Label")
@@ -193,7 +193,7 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
     searches: ClassVar = (
         number("group id", "pk"),
         address(f"address of a token, or of a member (its newest {NEWEST})", _with_member_or_token, ("-number",)),
-        words("or at least three characters of a name", "name__icontains"),
+        words("or at least three characters of a name", "search_key__finds"),
     )
     ordering_within = ("-number",)
     narrowed_by = frozenset({"creator", "token", "status"})
