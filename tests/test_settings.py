@@ -16,7 +16,14 @@ from ajo.settings import BASE_DIR, ENV
 from tests.services import CONTRACT
 
 # Read by ajo/devstack and the sandbox, which must not load Django's settings, and by docker-compose.yml.
-ELSEWHERE = {"DATA_DIR", "SANDBOX_PORT", "SANDBOX_LEDGER_SECONDS", "SANDBOX_DEMO", "POSTGRES_PASSWORD"}
+ELSEWHERE = {
+    "DATA_DIR",
+    "SANDBOX_PORT",
+    "SANDBOX_LEDGER_SECONDS",
+    "SANDBOX_DEMO",
+    "POSTGRES_PASSWORD",
+    "PUBLISH_ADDRESS",
+}
 SECONDS = ("RPC_TIMEOUT", "SYNC_INTERVAL", "SWEEP_INTERVAL", "STALE_AFTER", "CACHE_TTL")
 NUMBERS = (*SECONDS, "RPC_RETRIES", "RPC_EVENTS_LIMIT", "RUNS_KEPT_DAYS")
 BAD = {
