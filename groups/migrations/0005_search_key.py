@@ -1,3 +1,4 @@
+import json
 import unicodedata
 
 import django.contrib.postgres.indexes
@@ -6,7 +7,7 @@ from django.db import migrations
 import groups.search
 
 SYMBOLS = '0123456789abcdefghijklmnopqrstuvwxyz'
-# From here on scripts have more characters than an alphabet, and shorter words: two symbols for each.
+# From here on scripts have more characters than an alphabet, and shorter words.
 IDEOGRAPHS = 0x2E80
 # Letters with a stroke have no decomposition; people who miss them on their keyboard type these.
 WITHOUT_STROKE = dict(zip('łøđħŧı', 'lodhti'))
@@ -28,35 +29,32 @@ def folded(char):
 def comparable():
     """The body of ajo_comparable(text): compatibility forms by PostgreSQL, the rest from Python's Unicode tables."""
     whole = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
-    changed = {c: folded(c) for c in whole if unicodedata.normalize('NFKD', c) == c and folded(c) != c}
-    letters = {c: to for c, to in changed.items() if len(to) == 1}
-    removed = [c for c, to in changed.items() if not to]
-    text = 'normalize(given, NFKD)'
-    for char, to in changed.items():
-        if len(to) > 1:
-            text = f"replace({text}, '{char}', '{to}')"
-    text = f"translate({text}, '{''.join([*letters, *removed])}', '{''.join(letters.values())}')"
-    ascii_only = 'octet_length(given) = length(given)'
-    return f'SELECT CASE WHEN {ascii_only} THEN lower(given COLLATE "C") ELSE normalize({text}, NFC) END'
+    fold = {c: folded(c) for c in whole if unicodedata.normalize('NFKD', c) == c and folded(c) != c}
+    return f"""IF octet_length(given) = length(given) THEN RETURN lower(given COLLATE "C"); END IF;
+        RETURN (SELECT coalesce(normalize(string_agg(coalesce(fold ->> c, c), '' ORDER BY place), NFC), '')
+          FROM (SELECT '{json.dumps(fold, ensure_ascii=False)}'::jsonb AS fold) AS folds,
+            unnest(string_to_array(normalize(given, NFKD), NULL)) WITH ORDINALITY AS each (c, place));"""
 
 
-def digest():
-    """The body of ajo_digest(comparable): ASCII letters and digits are themselves, other characters share symbols."""
-    others = [chr(code) for code in range(1, 128) if chr(code) not in SYMBOLS]
-    quoted = ''.join(others).replace("'", "''")
-    plain = f"translate(given, '{quoted}', '{''.join(SYMBOLS[ord(c) % len(SYMBOLS)] for c in others)}')"
-    last, first = (f"substr('{SYMBOLS}', {part} % 36 + 1, 1)" for part in ('ascii(c)', 'ascii(c) / 36'))
-    symbols = f"CASE WHEN strpos('{SYMBOLS}', c) > 0 THEN c WHEN ascii(c) < {IDEOGRAPHS} THEN {last} ELSE {first} || {last} END"
-    return f"""SELECT CASE WHEN octet_length(given) = length(given) THEN {plain} ELSE (
-        SELECT string_agg({symbols}, '' ORDER BY place)
-        FROM unnest(string_to_array(given, NULL)) WITH ORDINALITY AS each (c, place)) END"""
+# The body of ajo_digest(comparable): ASCII letters and digits are themselves, other characters share symbols. One of an
+# alphabet has one, others two, so that any two ideographs have trigrams.
+DIGEST = f"""IF octet_length(given) = length(given) THEN RETURN regexp_replace(given, '[^0-9a-z]', 'w', 'g'); END IF;
+    RETURN (SELECT string_agg(CASE WHEN ascii(c) < 128 THEN regexp_replace(c, '[^0-9a-z]', 'w')
+        WHEN ascii(c) < {IDEOGRAPHS} THEN substr('{SYMBOLS}', ascii(c) % 36 + 1, 1)
+        ELSE substr('{SYMBOLS}', ascii(c) / 36 % 36 + 1, 1) || substr('{SYMBOLS}', ascii(c) % 36 + 1, 1) END,
+        '' ORDER BY place)
+      FROM unnest(string_to_array(given, NULL)) WITH ORDINALITY AS each (c, place));"""
 
 
-def function(name, body):
+def function(name, body, declared=''):
+    kind = 'RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE'
     return migrations.RunSQL(
-        f'CREATE FUNCTION {name}(given text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $ajo$ {body} $ajo$',
+        f'CREATE FUNCTION {name}(given text) {kind} AS $ajo$ {declared} BEGIN {body} END $ajo$',
         f'DROP FUNCTION {name}(text)',
     )
+
+
+PLAIN = 'DECLARE plain text := ajo_comparable(given);'
 
 
 def keep_key(table, source):
@@ -85,13 +83,14 @@ class Migration(migrations.Migration):
 
     operations = [
         function('ajo_comparable', comparable()),
-        function('ajo_digest', digest()),
-        function('ajo_search_key', "SELECT ajo_digest(ajo_comparable(given)) || '=' || ajo_comparable(given)"),
+        function('ajo_digest', DIGEST),
+        function('ajo_search_key', "RETURN ajo_digest(plain) || '=' || plain;", PLAIN),
         # what LIKE finds a text by; null, which finds nothing, where it has no trigram and the whole table would be read
         function('ajo_search_pattern', r"""
-            SELECT '%' || ajo_digest(ajo_comparable(given)) || '%=%'
-              || regexp_replace(ajo_comparable(given), '([\\%_])', '\\\1', 'g') || '%'
-            WHERE length(ajo_digest(ajo_comparable(given))) >= 3"""),
+            IF length(ajo_digest(plain)) >= 3 THEN
+              RETURN '%' || ajo_digest(plain) || '%=%' || regexp_replace(plain, '([\\%_])', '\\\1', 'g') || '%';
+            END IF;
+            RETURN NULL;""", PLAIN),
         migrations.AddField(
             model_name='group',
             name='search_key',
