@@ -101,3 +101,31 @@ def test_a_release_becomes_what_a_new_database_is_and_keeps_its_rows(
             ]
             keys = "SELECT name, search_key FROM groups_group"
             assert session.execute(keys.encode()).fetchall() == [("Ọjọ́ circle", "ojowcircle=ojo circle")]
+
+
+def test_filling_goes_on_where_it_was_interrupted_and_reaches_every_row(
+    fresh: dict[str, set[tuple[object, ...]]],
+) -> None:
+    with database("ajo_release") as address:
+        load(address, RELEASES / "8d92b22.sql.gz")
+        with psycopg.connect(address) as session:
+            columns = session.execute(
+                "SELECT string_agg(column_name, ', ') FROM information_schema.columns WHERE table_name = 'groups_group'"
+                " AND is_generated = 'NEVER' AND column_name NOT IN ('id', 'name')"
+            ).fetchall()[0][0]
+            copies = f"""INSERT INTO groups_group (id, name, {columns})
+                SELECT n, 'Ομάδα ' || n, {columns} FROM groups_group, generate_series(2, 1300) n"""
+            session.execute(copies.encode())
+        assert manage(address, "migrate", "groups", "0005_search_key", "-v", "0").returncode == 0
+        with psycopg.connect(address) as session:
+            # as if the process had been killed in the second batch, and another while it made the index
+            session.execute("UPDATE groups_group SET search_key = ajo_search_key(name) WHERE id < 700")
+            session.execute("CREATE INDEX grp_search_key ON groups_group (id)")
+        done = manage(address, "migrate", "-v", "0")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert schema(address)["indexes"] == fresh["indexes"]
+        with psycopg.connect(address) as session:
+            wrong = "SELECT count(*) FROM groups_group WHERE search_key IS DISTINCT FROM ajo_search_key(name)"
+            found = "SELECT count(*) FROM groups_group WHERE search_key LIKE ajo_search_pattern('ΟΜΑΔΑ')"
+            assert session.execute(wrong.encode()).fetchall() == [(0,)]
+            assert session.execute(found.encode()).fetchall() == [(1299,)]
