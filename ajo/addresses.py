@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+from urllib.parse import urlsplit, urlunsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 

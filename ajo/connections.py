@@ -20,6 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from django.conf import settings
+
 from ajo.api.throttles import address_of_client, is_trusted_proxy
 
 log = logging.getLogger(__name__)

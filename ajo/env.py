@@ -35,7 +35,14 @@ _INSTEAD = {
 }
 
 # Read by ajo/devstack and the sandbox, which must not load Django's settings, and by docker-compose.yml.
-READ_ELSEWHERE = {"DATA_DIR", "SANDBOX_PORT", "SANDBOX_LEDGER_SECONDS", "SANDBOX_DEMO", "POSTGRES_PASSWORD"}
+READ_ELSEWHERE = {
+    "DATA_DIR",
+    "SANDBOX_PORT",
+    "SANDBOX_LEDGER_SECONDS",
+    "SANDBOX_DEMO",
+    "POSTGRES_PASSWORD",
+    "PUBLISH_ADDRESS",
+}
 _NO_OPTIONS = "expected name=value&name=value behind the ?, with %3F for a ? in a password"
 _ASSIGNMENT = re.compile(r"(?:export )?([A-Za-z_0-9]+)=")  # as django-environ reads a line
 

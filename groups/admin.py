@@ -47,7 +47,7 @@ class WalletLabelAdmin(TableAdmin):
     list_display = ("shown_label", "address", "shown_note")
     searches: ClassVar = (
         address("address", "address"),
-        words("or part of a label", "label__icontains"),
+        words("or part of a label", "search_key__finds"),
     )
 
     @admin.display(description="Label")
@@ -192,7 +192,7 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
     searches: ClassVar = (
         number("group id", "pk"),
         address(f"address of a token, or of a member (its newest {NEWEST})", _with_member_or_token, ("-number",)),
-        words("or at least three characters of a name", "name__icontains"),
+        words("or at least three characters of a name", "search_key__finds"),
     )
     ordering_within: ClassVar = dict.fromkeys(("creator", "token", "status"), ("-number",))
     narrowed_by = frozenset({"creator", "token", "status"})

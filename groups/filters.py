@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any, Final
 
 import django_filters
@@ -16,7 +17,7 @@ from groups.queries import memberships
 
 ORDERINGS: Final = ("id", "contribution_amount", "member_count")
 KINDS: Final = ("status", "creator", "token", "joinable")  # filters that name a kind of group
-MIN_SEARCH, MAX_SEARCH = 3, 50  # characters: a trigram; a name's bytes on the chain
+MIN_SEARCH, MAX_SEARCH = 3, 50  # characters, a letter and its accents being one; a name's bytes on the chain
 
 
 class _SearchField(forms.CharField):
@@ -25,7 +26,7 @@ class _SearchField(forms.CharField):
         super().__init__(strip=False, **kwargs)
 
     def clean(self, value: Any) -> str:
-        text = str(value or "")
+        text = unicodedata.normalize("NFC", str(value or ""))
         if text and not MIN_SEARCH <= len(text) <= MAX_SEARCH:
             raise ValidationError(f"From {MIN_SEARCH} to {MAX_SEARCH} characters are expected.")
         return text
@@ -44,7 +45,11 @@ class GroupFilter(django_filters.FilterSet):
     joinable = FlagFilter(field_name="is_joinable", help_text="Active and not full.")
     amount_min = AmountFilter(field_name="contribution_amount", lookup_expr="gte")
     amount_max = AmountFilter(field_name="contribution_amount", lookup_expr="lte")
-    search = _SearchFilter(field_name="name", lookup_expr="icontains", help_text="In names; three characters or more.")
+    search = _SearchFilter(
+        field_name="search_key",
+        lookup_expr="finds",
+        help_text="In names, whatever case and accents; three characters or more.",
+    )
     ordering = django_filters.ChoiceFilter(
         choices=[(f"{sign}{name}", f"{sign}{name}") for name in ORDERINGS for sign in ("", "-")],
         method="by_ordering",

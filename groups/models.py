@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, Self
 
-from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models.functions import Least, Now, Upper
+from django.db.models.functions import Least, Now
 
 from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, U64_MAX, AddressField, I128Field, U64Field, in_range
+from groups.search import SearchKeyField
 
 
 class WalletLabel(models.Model):
@@ -18,6 +19,10 @@ class WalletLabel(models.Model):
     address = AddressField(unique=True)
     label = models.CharField(max_length=100)
     note = models.TextField(blank=True)
+    search_key = SearchKeyField()
+
+    class Meta:
+        indexes: ClassVar = [GinIndex(fields=["search_key"], opclasses=["gin_trgm_ops"], name="label_search_key")]
 
     def __str__(self) -> str:
         return self.label
@@ -130,6 +135,7 @@ class Group(models.Model):
     name = models.TextField(
         blank=True, default="", help_text="At most 50 bytes on the chain; what is no text there is replaced."
     )
+    search_key = SearchKeyField()
     description = models.TextField(blank=True, default="")
     rules = models.TextField(blank=True, default="")
     creator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="created_groups", db_index=False)
@@ -237,7 +243,7 @@ class Group(models.Model):
             models.Index(fields=["changed_at"], name="grp_changed_at"),
             models.Index(FIRST_END, name="grp_first_end"),
             models.Index(fields=["id"], condition=models.Q(unproven_rows__gt=0), name="grp_unproven"),
-            GinIndex(OpClass(Upper("name"), name="gin_trgm_ops"), name="grp_name_trgm"),
+            GinIndex(fields=["search_key"], opclasses=["gin_trgm_ops"], name="grp_search_key"),
         ]
 
     def __str__(self) -> str:

@@ -1,10 +1,15 @@
 """docker-compose.yml: no engine is at hand, so its form is checked against the compose specification's schema."""
 
+import os
+import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from ajo.settings import BASE_DIR
@@ -23,6 +28,75 @@ def test_the_compose_file_follows_the_specification() -> None:
         [checker, "--builtin-schema", "vendor.compose-spec", COMPOSE], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout.strip()) == (0, "ok -- validation done")
+
+
+def interpolated(**env: str) -> dict[str, Any]:
+    """The file as compose reads it: `${NAME:-default}` and `${NAME:?message}`."""
+
+    def value(match: re.Match[str]) -> str:
+        return env.get(match["name"]) or match["default"] or ""
+
+    text = re.sub(r"\$\{(?P<name>[A-Z_]+)(?::-(?P<default>[^}]*)|:\?[^}]*)?\}", value, COMPOSE.read_text())
+    return dict(yaml.safe_load(text)["services"])
+
+
+@pytest.mark.parametrize(
+    ("env", "published"),
+    [
+        ({}, "127.0.0.1:8000:8000"),
+        ({"PORT": "8010"}, "127.0.0.1:8010:8010"),
+        ({"PORT": "8010", "PUBLISH_ADDRESS": "192.0.2.7"}, "192.0.2.7:8010:8010"),
+    ],
+)
+def test_what_is_published_is_what_links_say_and_on_loopback_unless_asked(env: dict[str, str], published: str) -> None:
+    web = interpolated(**env)["web"]
+    assert web["ports"] == [published]
+    port = str(web["environment"]["PORT"])
+    assert port == published.split(":")[-1]
+    command = [sys.executable, "-c", "from ajo import settings; print(settings.PUBLIC_URL)"]
+    own = {name: text for name, text in os.environ.items() if name != "PUBLIC_URL"}
+    said = subprocess.run(command, cwd=BASE_DIR, env=own | {"PORT": port}, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == f"http://127.0.0.1:{port}"
+
+
+def test_the_health_check_of_the_web_asks_its_own_port() -> None:
+    check = interpolated()["web"]["healthcheck"]["test"]
+
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/health/ready" else 404)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ready) as server:
+        threading.Thread(target=server.serve_forever).start()
+        codes = []
+        for port in (server.server_port, 1):
+            command = [sys.executable, *check[2:]]
+            done = subprocess.run(command, env=os.environ | {"PORT": str(port)}, capture_output=True, timeout=30)
+            codes.append(done.returncode)
+        server.shutdown()
+    assert codes == [0, 1]
+
+
+def test_images_of_others_are_named_by_digest() -> None:
+    used = {service["image"] for service in services().values() if "build" not in service}
+    used |= {words.split()[1] for words in (BASE_DIR / "Dockerfile").read_text().splitlines() if words[:5] == "FROM "}
+    assert len(used) == 3
+    for image in used:
+        assert re.fullmatch(r"[a-z]+:[0-9.]+(-[a-z]+)?@sha256:[0-9a-f]{64}", image), image
+
+
+def test_every_service_is_bounded_in_memory_processes_and_logs() -> None:
+    for name, service in services().items():
+        assert re.fullmatch(r"\d+[mg]", service["mem_limit"]), name
+        assert 0 < service["pids_limit"] <= 256, name
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
+    redis = services()["redis"]
+    holds = redis["command"][redis["command"].index("--maxmemory") + 1]
+    assert int(holds.removesuffix("mb")) < int(redis["mem_limit"].removesuffix("m"))
 
 
 def test_nothing_but_the_web_is_published() -> None:

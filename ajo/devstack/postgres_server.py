@@ -7,6 +7,7 @@ files; where namespaces are forbidden, as the user `nobody` in a folder that thi
 
 import hashlib
 import importlib.util
+import locale
 import os
 import pwd
 import shutil
@@ -20,12 +21,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from ajo.devstack.process import POLL, Part, StackError, free_port
 from ajo.devstack.secret import kept_secret, write_private
 
 NAME = "ajo"  # of the role and of the database
+SUPERUSER = "postgres"
 REACHABLE = Path("/var/tmp")  # noqa: S108  (the folder made there belongs to one user and is closed to others)
+# What our role has to own: databases, and in ours tables and functions that belong to no extension.
+OWNED = """
+SELECT 'DATABASE', quote_ident(datname) FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'
+UNION ALL
+SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END,
+  c.oid::regclass::text
+FROM pg_class c WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND relnamespace = 'public'::regnamespace
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('e', 'a', 'i'))
+UNION ALL
+SELECT 'ROUTINE', p.oid::regprocedure::text FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+"""
 ADVICE = "set DATABASE_URL to a PostgreSQL server of yours"
 
 
@@ -88,6 +103,7 @@ def postgres(
         part.start()
         part.wait_until(lambda: answers(f"{address}/postgres"))
         _make_database(f"{address}/postgres")
+        _give_up_rights(f"{address}/{NAME}", password)
         yield f"{address}/{NAME}", part
     finally:
         part.stop()
@@ -159,6 +175,17 @@ def _has_name(user: int) -> bool:
     return True
 
 
+def _has_locale(name: str) -> bool:
+    now = locale.setlocale(locale.LC_CTYPE)
+    try:
+        locale.setlocale(locale.LC_CTYPE, name)
+    except locale.Error:
+        return False
+    finally:
+        locale.setlocale(locale.LC_CTYPE, now)
+    return True
+
+
 def _succeeds(argv: list[str]) -> bool:
     try:
         return subprocess.run(argv, capture_output=True).returncode == 0
@@ -171,8 +198,11 @@ def _make_cluster(runner: Runner, data: Path, password: str) -> None:
     draft = data.with_name("data.draft")
     shutil.rmtree(draft, ignore_errors=True)
     options = ["--username", NAME, "--auth", "scram-sha-256", "--encoding", "UTF8"]
-    # PostgreSQL's own locale: the same order and case rules on every machine, and no system locale needed.
+    # PostgreSQL's own locale: the same order and case rules on every machine. What extensions take for letters is the
+    # system's, which not every system has in UTF-8.
     options += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C", "--no-sync"]
+    if _has_locale("C.UTF-8"):
+        options += ["--lc-ctype", "C.UTF-8"]
     file = data.with_name("password.draft")
     write_private(file, password + "\n")
     if runner.user is not None:
@@ -204,3 +234,29 @@ def _make_database(address: str) -> None:
     with psycopg.connect(address, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME]).fetchone() is None:
             connection.execute(f'CREATE DATABASE "{NAME}"')
+
+
+def _give_up_rights(address: str, password: str) -> None:
+    """Leave the cluster's superuser to nobody: what we log in as from now on owns our database and no more.
+
+    initdb makes a superuser who cannot be less, and so it was our own role in a cluster of an earlier version. It gets
+    another name and no password, without which nobody is let in; single-user mode (`postgres --single`) still is.
+    """
+    new = sql.Identifier(f"{NAME}_new")
+    ours, superuser = sql.Identifier(NAME), sql.Identifier(SUPERUSER)
+    with psycopg.connect(address) as connection:
+        if connection.execute("SELECT NOT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (True,):
+            return
+        # CREATEDB: tests make a database of their own
+        made = "CREATE ROLE {} LOGIN CREATEDB PASSWORD {}"
+        connection.execute(sql.SQL(made).format(new, sql.Literal(password)))
+        for kind, name in connection.execute(OWNED).fetchall():
+            connection.execute(sql.SQL(f"ALTER {kind} {name} OWNER TO {{}}").format(new))
+        # No session may rename its own role: for the while it is another one's.
+        connection.execute("CREATE ROLE ajo_rename SUPERUSER")
+        connection.execute("SET LOCAL SESSION AUTHORIZATION ajo_rename")
+        connection.execute(sql.SQL("ALTER ROLE {} RENAME TO {}").format(ours, superuser))
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD NULL").format(superuser))
+        connection.execute(sql.SQL("ALTER ROLE {} RENAME TO {}").format(new, ours))
+        connection.execute("SET LOCAL SESSION AUTHORIZATION DEFAULT")
+        connection.execute("DROP ROLE ajo_rename")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
+KEPT_LOGS = 5  # of earlier starts, beside the newest
 POLL = 0.05  # seconds between two looks at a condition
 
 
@@ -24,6 +25,15 @@ NO_ROOM = re.compile(f"{os.strerror(errno.ENOSPC)}|disk is full")
 
 class StackError(Exception):
     """What went wrong and what to do, in one line for a person."""
+
+
+def keep_earlier(log: Path) -> None:
+    """Move a log of an earlier start to `.1`, that one to `.2` and so on; the oldest makes room."""
+    if log.is_file() and log.stat().st_size > 0:
+        names = [log, *(log.with_name(f"{log.name}.{number}") for number in range(1, KEPT_LOGS + 1))]
+        for older, newer in zip(reversed(names[1:]), reversed(names[:-1]), strict=True):
+            if newer.is_file():
+                newer.replace(older)
 
 
 class Part:
@@ -58,6 +68,7 @@ class Part:
     def start(self) -> None:
         """Raises StackError when the program cannot be started."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        keep_earlier(self.log)
         parent, stop_signal = os.getpid(), int(self.stop_signal)
 
         def die_with_parent() -> None:

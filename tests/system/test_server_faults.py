@@ -130,7 +130,7 @@ def test_connections_to_postgresql_are_killed_again_and_again(up: Running) -> No
     """Breaks without CONN_HEALTH_CHECKS (the next request gets a dead connection: 503), and without the one transaction
     of rows and cursor (`settle`: something would be lost or doubled).
     """
-    others = "FROM pg_stat_activity WHERE datname = 'ajo' AND pid <> pg_backend_pid()"
+    others = "FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid()"
     with up.life(), up.reading(KNOWN) as seen:
         for _ in range(4):
             assert up.get("/api/v1/groups/").status_code == 200
@@ -146,19 +146,21 @@ def test_postgresql_takes_no_writes(up: Running) -> None:
     """As after a failover to a standby. Breaks if a read wrote anything: known rows would be answered with an error."""
     with psycopg.connect(up.database_url, autocommit=True) as own, up.reading() as seen:
         try:
-            _make_read_only(own, "on")
+            _make_read_only(up, own, "on")
             until_stale(up, seen)
         finally:
-            _make_read_only(own, "off")
+            _make_read_only(up, own, "off")
         comes_back(up, 60)
     assert seen.failures() == []
 
 
-def _make_read_only(own: psycopg.Connection, switch: str) -> None:
-    """The server, for everybody; its own connection must be able to take it back."""
-    own.execute("SET default_transaction_read_only = off")
-    own.execute(f"ALTER SYSTEM SET default_transaction_read_only = {switch}")
-    own.execute("SELECT pg_reload_conf()")
+def _make_read_only(up: Running, own: psycopg.Connection, switch: str) -> None:
+    """The server, for everybody, by its file of settings: our role may not."""
+    assert up.postgres.process is not None
+    with (up.home / "postgres" / "data" / "postgresql.conf").open("a") as settings:
+        settings.write(f"\ndefault_transaction_read_only = {switch}\n")
+    up.postgres.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: own.execute("SHOW default_transaction_read_only").fetchone() == (switch,), what="it is read")
 
 
 def test_redis_is_full(up: Running) -> None:
