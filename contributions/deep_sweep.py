@@ -13,12 +13,13 @@ from django.conf import settings
 from ajo.soroban.binding.keys import code_key
 from ajo.soroban.client import Run, SorobanClient
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
+from ajo.soroban.plausibility import read_entries
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from contributions.recovery import Proof, read_history, write_missing
 from contributions.solvency import check_solvency
 from contributions.sweep import Counts, Progress, note_drift, sweep
+from groups.creation import read_groups
 from groups.models import Group
-from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import write_readings
 
@@ -59,7 +60,7 @@ def _at_the_end(checkpoint: Checkpoint, counts: Counts, client: SorobanClient) -
     check_solvency(checkpoint, counts, client)
     if wasm_hash := Checkpoint.objects.get(pk=checkpoint.pk).wasm_hash:
         counts["calls"] += 1
-        entry = client.get_entries([key := code_key(wasm_hash)]).found.get(key)
+        entry = read_entries(client, [key := code_key(wasm_hash)]).found.get(key)
         end = entry.get("liveUntilLedgerSeq") if entry else None
         Checkpoint.objects.filter(pk=checkpoint.pk).update(code_live_until_ledger=end)
 
@@ -76,7 +77,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
         "pk", "metadata_xdr", "entry_xdr", "contributions_received", "refund_request__entry_xdr"
     )
     before = {pk: (text, state) for pk, text, *state in rows}
-    readings = GroupReader(client, checkpoint.contract, reached).read(ids)
+    readings = read_groups(client, checkpoint.contract, reached, ids)
     counts["calls"] += readings.calls
     changed = write_readings(readings)
     for group_id in changed & readings.groups.keys():

@@ -21,6 +21,7 @@ from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, Key, PayoutKey, RefundKey, RefundRequestKey
 from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, first_end, in_halves
 from ajo.soroban.models import Checkpoint, HistoryGap
+from ajo.soroban.plausibility import read_entries
 from ajo.soroban.times import moment
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from groups.models import Group, GroupMember
@@ -116,10 +117,11 @@ def read_history(
     """What these groups' entries prove of each round not verified since it closed, or of all rounds `again`."""
     proofs = [Proof(group, members, 1 if again else group.verified_round + 1) for group, members in _members(groups)]
     wanted = [(proof, key, key.to_xdr(contract)) for proof in proofs for key in _keys(proof)]
-    at_least = max((group.synced_ledger for group in groups), default=0)
+    newest = Checkpoint.objects.newest_possible()  # a row that names a later ledger was read from a liar
+    at_least = max((group.synced_ledger for group in groups if group.synced_ledger <= newest), default=0)
 
     def ask(part: Sequence[tuple[Proof, Key, str]]) -> Entries:
-        answer = client.get_entries([name for *_, name in part], at_least=at_least)
+        answer = read_entries(client, [name for *_, name in part], at_least=at_least)
         counts["calls"] = counts.get("calls", 0) + 1
         return answer
 

@@ -22,17 +22,19 @@ from ajo.soroban.client import MAX_KEYS, Run, SorobanClient, first_end, in_halve
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
+from ajo.soroban.plausibility import refuse_ahead
 from ajo.soroban.runs import recorded
+from groups.creation import read_groups
 from groups.models import Group
-from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import write_readings
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
 STORED = Prepared(
-    "SELECT id, live_until_ledger, entry_xdr, metadata_xdr FROM groups_group WHERE id = ANY($1::bigint[])"
+    "SELECT id, live_until_ledger, synced_ledger, entry_xdr, metadata_xdr FROM groups_group"
+    " WHERE id = ANY($1::bigint[])"
 )
-NOTHING = (None, None, None, "")  # of a group without a row
+NOTHING = (None, None, 0, None, "")  # of a group without a row
 SAVE_AFTER = 1.0  # seconds; what a sweep that was killed did since is done again
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
@@ -127,6 +129,8 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
         # no tick: what renews the lease would ask PostgreSQL, too
         answer = client.ticking(None).get_entries(entry_keys + text_keys, at_least=at_least, only_compared=True)
         stored = {row[0]: row for row in rows()}
+    refuse_ahead(client, answer.ledger)
+    newest = Checkpoint.objects.newest_possible()
     counts["calls"] += 1
     entry_of = answer.found.get
     differing: list[int] = []
@@ -135,8 +139,8 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
         if (entry := entry_of(entry_key)) is None:
             continue
         text = entry_of(text_key)
-        _, live_until, old_entry, old_text = stored.get(group_id, NOTHING)
-        if old_entry != entry["xdr"] or old_text != (text["xdr"] if text else ""):
+        _, live_until, synced_ledger, old_entry, old_text = stored.get(group_id, NOTHING)
+        if old_entry != entry["xdr"] or old_text != (text["xdr"] if text else "") or synced_ledger > newest:
             differing.append(group_id)
             continue
         end = entry.get("liveUntilLedgerSeq")  # anybody can extend a life, no more
@@ -148,7 +152,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
         _write_ends(extended, answer.ledger)
     if not differing:
         return
-    readings = GroupReader(client, checkpoint.contract, answer.ledger).read(differing)
+    readings = read_groups(client, checkpoint.contract, answer.ledger, differing)
     counts["calls"] += readings.calls
     changed = write_readings(readings)
     refresh_groups(changed)

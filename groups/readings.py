@@ -17,6 +17,7 @@ from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey, Key, MetadataKey, RefundRequestKey
 from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, first_end, in_halves
 from ajo.soroban.errors import NodeLagging
+from ajo.soroban.plausibility import read_entries
 
 T = TypeVar("T")
 
@@ -53,11 +54,15 @@ class Undecoded:
 
 @dataclass(slots=True)
 class Readings:
-    """What one reading of several groups found. `ledger` is the oldest ledger among its answers, `calls` RPC calls."""
+    """What one reading of several groups found. `ledger` is the oldest ledger among its answers, `calls` RPC calls.
+
+    `recreated`: groups whose stored creation a second asking has shown to be wrong.
+    """
 
     groups: dict[int, GroupReading] = field(default_factory=dict)
     absent: set[int] = field(default_factory=set)
     undecoded: list[Undecoded] = field(default_factory=list)
+    recreated: set[int] = field(default_factory=set)
     instance: on_chain.Instance | None = None
     instance_entry: LedgerEntry | None = None
     instance_ledger: int = 0
@@ -165,7 +170,7 @@ class GroupReader:
                 yield part, answer
 
     def _call(self, keys: Sequence[str]) -> Entries:
-        answer = self._client.get_entries(keys, at_least=self._at_least)
+        answer = read_entries(self._client, keys, at_least=self._at_least)
         self._result.calls += 1
         self._result.ledger = min(self._result.ledger or answer.ledger, answer.ledger)
         return answer

@@ -134,6 +134,21 @@ def cursor_ledger(cursor: str) -> int:
     return int(cursor.split("-", 1)[0]) >> 32
 
 
+class Confirmed:
+    """The newest ledger that a second asking has confirmed, and when; 0: none has been."""
+
+    def __init__(self) -> None:
+        self._known = (0, 0.0)
+
+    def note(self, ledger: int) -> None:
+        self._known = (ledger, time.monotonic())
+
+    def reaches(self, ledger: int, shortest_close: float, slack: int) -> bool:
+        """Whether the network can have come from there to `ledger`, a ledger each `shortest_close` seconds."""
+        known, at = self._known
+        return known > 0 and ledger <= known + (time.monotonic() - at) / shortest_close + slack
+
+
 class SorobanClient:
     """One Stellar RPC address. Every method raises only `ajo.soroban.errors.ChainError`s.
 
@@ -149,12 +164,18 @@ class SorobanClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._transport = Transport(url, headers or {}, timeout, retries, sleep)
+        self.url = url
+        self.confirmed = Confirmed()
 
     def ticking(self, tick: Callable[[], None] | None) -> SorobanClient:
         """The same, which calls `tick` before each attempt."""
         other = copy(self)
         other._transport = self._transport.ticking(tick)
         return other
+
+    def like(self, other: SorobanClient) -> SorobanClient:
+        """The same, which calls what `other` calls before each attempt."""
+        return self.ticking(other._transport.tick)
 
     def close(self) -> None:
         self._transport.http.close()
