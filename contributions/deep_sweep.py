@@ -14,6 +14,7 @@ from ajo.soroban.binding.keys import code_key
 from ajo.soroban.client import Run, SorobanClient
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
 from ajo.soroban.plausibility import read_entries
+from contributions.doubts import refuse_all_absent
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from contributions.recovery import Proof, read_history, write_missing
 from contributions.solvency import check_solvency
@@ -79,6 +80,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     before = {pk: (text, state) for pk, text, *state in rows}
     readings = read_groups(client, checkpoint.contract, reached, ids)
     counts["calls"] += readings.calls
+    refuse_all_absent(checkpoint, ids, readings.absent)
     changed = write_readings(readings)
     for group_id in changed & readings.groups.keys():
         reading = readings.groups[group_id]

@@ -6,7 +6,7 @@ A node may lag, be of another chain, or slip; what was once believed makes hones
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -17,7 +17,7 @@ from ajo.soroban.errors import NodeLagging, NodeStandsStill, WrongChain
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.nodes import SILENT_FOR, nodes
 from ajo.soroban.plausibility import fits, newest_page
-from contributions.history import remove_groups
+from contributions.history import MAX_BIGINT, remove_groups
 from groups.creation import is_our_chain
 from groups.models import Group
 from groups.readings import GroupReader, Readings
@@ -77,6 +77,8 @@ def confirm_more_groups(
     refuse_absence(readings.absent, last)
     if last <= checkpoint.group_count:
         return
+    if last > MAX_BIGINT:
+        raise NodeLagging(f"the node counts {last} groups")
     at_least = checkpoint.ledger
     again = nodes().second_opinion(client, lambda other: _counted(other, checkpoint, at_least, [last]))
     if again.ledger < readings.instance_ledger:  # a node from before it was counted knows nothing of it
@@ -98,6 +100,12 @@ def refuse_absence(absent: Iterable[int], counted: int) -> None:
     """Ids run from 1 to the contract's count without a gap, and no group is ever deleted."""
     if missing := sorted(group_id for group_id in absent if group_id <= counted):
         raise NodeLagging(f"the node counts {counted} groups and does not have group {missing[0]}")
+
+
+def refuse_all_absent(checkpoint: Checkpoint, ids: Sequence[int], absent: Collection[int]) -> None:
+    """A stretch of counted groups of which a node has none is beyond what there is: no sweep goes on to its end."""
+    if ids and ids[-1] <= checkpoint.group_count and len(absent) == len(ids):
+        raise NodeLagging(f"the node has none of groups {ids[0]} to {ids[-1]}, which the contract counts")
 
 
 def refuse_known_group(failure: WrongChain) -> None:

@@ -99,6 +99,8 @@ def _remove_surplus(client: SorobanClient, progress: Rebuilt, *, dry_run: bool) 
 def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuilt, *, dry_run: bool) -> None:
     checkpoint = Checkpoint.objects.get()  # of now: what is read must be as new as what passes have written since
     readings = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(ids)
+    if readings.absent.issuperset(ids):
+        raise NodeLagging(f"the node has none of groups {ids[0]} to {ids[-1]}, which the contract counts")
     held.renew()  # else a pass may have written newer rows
     # No transaction waits for the chain; but a dry run's, which writes nothing in the end.
     with transaction.atomic() if dry_run else nullcontext():

@@ -24,6 +24,7 @@ from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.plausibility import refuse_ahead
 from ajo.soroban.runs import recorded
+from contributions.doubts import refuse_all_absent
 from groups.creation import read_groups
 from groups.models import Group
 from groups.reads import refresh_groups
@@ -88,14 +89,14 @@ def sweep(
         counts = run.counts = dict.fromkeys(names, 0)
         run.ledger = checkpoint.ledger
         begin = 0 if only else getattr(checkpoint, position)
-        ids: Sequence[int] = sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)[:most]
-        if from_start and not only:
-            ids, begin = [*ids, *range(1, begin + 1)], 0
-        total = len(ids) + begin
+        parts: list[Sequence[int]] = [sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)[:most]]
+        if from_start and not only:  # no list of all: the count is the chain's
+            parts, begin = [*parts, range(1, begin + 1)], 0
+        done, total = begin, sum(map(len, parts)) + begin
         saved = -SAVE_AFTER
-        for start in range(0, len(ids), size):
+        for batch in (part[start : start + size] for part in parts for start in range(0, len(part), size)):
             held.renew()
-            batch, before = ids[start : start + size], dict(counts)
+            before = dict(counts)
             try:
                 run_read(partial(_compared, compare, checkpoint, counts, batch, held))
             finally:  # what was healed before a node failed was drift all the same
@@ -106,7 +107,8 @@ def sweep(
             if not only and time.monotonic() - saved >= SAVE_AFTER:
                 here.update(**{position: batch[-1]})
                 saved = time.monotonic()
-            yield Progress(min(begin + start + size, total), total)
+            done += len(batch)
+            yield Progress(done, total)
         if not only:
             here.update(**{position: total if total < checkpoint.group_count else 0})
         if at_the_end:
@@ -133,6 +135,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     newest = Checkpoint.objects.newest_possible()
     counts["calls"] += 1
     entry_of = answer.found.get
+    refuse_all_absent(checkpoint, ids, [pk for pk, key in zip(ids, entry_keys, strict=True) if not entry_of(key)])
     differing: list[int] = []
     extended: dict[int, int | None] = {}
     for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):

@@ -21,6 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_KEYS = 200  # getLedgerEntries refuses more
+MAX_XDR = 2**19  # characters in base64; the network keeps no contract of more than 128 KiB, nor data of more than 64
 XDR: Final = re.compile("[A-Za-z0-9+/]+={0,2}", re.ASCII)  # in base64
 
 U32 = Annotated[int, Field(ge=0, le=MAX_U32)]
@@ -206,6 +207,8 @@ class SorobanClient:
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that was not asked for, or one twice")
             if max(map(_WRITTEN, found.values()), default=0) > answer.latest_ledger:
                 raise RpcInvalidAnswer("getLedgerEntries: an entry from after its own ledger")
+            if any(len(entry["xdr"]) > MAX_XDR for entry in found.values()):
+                raise RpcInvalidAnswer(f"getLedgerEntries: an entry of more than {MAX_XDR} characters")
             if not (only_compared or all(XDR.fullmatch(entry["xdr"]) for entry in found.values())):
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that is not base64")
             return Entries(answer.latest_ledger, found)

@@ -29,7 +29,7 @@ from tests.system.proxy import Proxy
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OTHER = {"creator": {"creator": wallets(9)[8]}, "time": {"created_at": 7}}
+OTHER: dict[str, dict[str, Any]] = {"creator": {"creator": wallets(9)[8]}, "time": {"created_at": 7}}
 
 
 def told(group_id: int, **values: Any) -> Callable[[dict[str, Any]], None]:
@@ -119,13 +119,13 @@ def test_one_false_answer_about_a_known_group_changes_nothing(
         sandbox.chain.call(second, "join_group", second, group_id)
     sandbox.chain.close_ledger()
     lie(sandbox, "getLedgerEntries", told(2, **OTHER["creator"]), times=2)
-    run = {
+    runs: dict[str, Callable[[], Any]] = {
         "pass": lambda: sync_pass(client_of_chain),
         "sweep": lambda: list(sweep_groups(lambda read: read(client_of_chain))),
         "deep sweep": lambda: list(sweep_deep(lambda read: read(client_of_chain))),
         "read-through": lambda: [read_group(group_id) for group_id in (2, 1)],
-    }[reader]
-    run()
+    }
+    runs[reader]()
     assert models.Group.objects.get(pk=1).member_count == 2
     assert models.Group.objects.get(pk=2).creator.wallet_address == wallets(1)[0]
     sandbox.rpc.__dict__.pop("call")
