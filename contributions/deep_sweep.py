@@ -1,4 +1,4 @@
-"""The deep sweep: every group's history entries too, and whether the contract is solvent.
+"""The deep sweep: history entries and the events since the last one too, and whether the contract is solvent.
 
 A shallow sweep cannot see a contribution that no event told, for it leaves the GROUP entry untouched. Once a day every
 group is looked at: a share of them beside each shallow sweep, so that no hour bears the RPC calls of all.
@@ -15,6 +15,7 @@ from ajo.soroban.client import Run, SorobanClient
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
 from ajo.soroban.plausibility import read_entries
 from contributions.doubts import refuse_all_absent
+from contributions.event_check import check_events
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from contributions.recovery import Proof, read_history, write_missing
 from contributions.solvency import check_solvency
@@ -32,7 +33,8 @@ HISTORY: tuple[tuple[type[HistoryRow], str], ...] = (
     (Refund, "refunds"),
 )
 COUNTS = (
-    "calls", "groups", "drift_state", "drift_metadata", "drift_history", "unproven", "insolvent_tokens",
+    "calls", "groups", "drift_state", "drift_metadata", "drift_history", "unproven", "events_corrected",
+    "events_disputed", "insolvent_tokens",
 )  # fmt: skip
 
 
@@ -53,6 +55,7 @@ def sweep_deep(
         position="deep_swept_to",
         most=most,
         from_start=from_start,
+        at_the_start=check_events,
         at_the_end=_at_the_end,
     )
 

@@ -138,6 +138,7 @@ def _put_right_position(checkpoint: Checkpoint, page: EventPage) -> None:
     values: dict[str, object] = {"chain_ledger": page.latest_ledger, "chain_closed_at": page.latest_closed_at}
     if checkpoint.cursor and cursor_ledger(checkpoint.cursor) > page.latest_ledger:
         values |= {"cursor": "", "start_ledger": min(page.oldest_ledger + 2, page.latest_ledger)}
+    values["events_checked_to"] = min(int(checkpoint.events_checked_to), page.latest_ledger - 1)
     if checkpoint.ledger > page.latest_ledger:
         values["ledger"] = page.latest_ledger
     Checkpoint.objects.filter(pk=checkpoint.pk).update(**values)

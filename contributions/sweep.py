@@ -71,6 +71,7 @@ def sweep(
     position: str,
     most: int | None = None,
     from_start: bool = False,
+    at_the_start: Callable[[Checkpoint, Counts, SorobanClient], None] | None = None,
     at_the_end: Callable[[Checkpoint, Counts, SorobanClient], None] | None = None,
 ) -> Iterator[Progress]:
     """Run `compare` over groups in batches, recorded as one SyncRun with these counts; what is drift is added up.
@@ -88,6 +89,8 @@ def sweep(
         here = Checkpoint.objects.filter(pk=checkpoint.pk)
         counts = run.counts = dict.fromkeys(names, 0)
         run.ledger = checkpoint.ledger
+        if at_the_start:
+            run_read(lambda client: at_the_start(checkpoint, counts, client.ticking(held.renew)))
         begin = 0 if only else getattr(checkpoint, position)
         parts: list[Sequence[int]] = [sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)[:most]]
         if from_start and not only:  # no list of all: the count is the chain's

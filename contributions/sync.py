@@ -138,7 +138,7 @@ def restart_history(client: SorobanClient) -> None:
     """
     start = _first_ledger(client)
     if _wanted(Checkpoint.objects.get()) >= start:
-        Checkpoint.objects.update(cursor="", start_ledger=start)
+        Checkpoint.objects.update(cursor="", start_ledger=start, events_checked_to=0)
 
 
 def _wanted(checkpoint: Checkpoint) -> int:
