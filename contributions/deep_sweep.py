@@ -1,4 +1,4 @@
-"""The deep sweep: every group's history entries too, and whether the contract is solvent.
+"""The deep sweep: history entries and the events since the last one too, and whether the contract is solvent.
 
 A shallow sweep cannot see a contribution that no event told, for it leaves the GROUP entry untouched. Once a day every
 group is looked at: a share of them beside each shallow sweep, so that no hour bears the RPC calls of all.
@@ -13,12 +13,15 @@ from django.conf import settings
 from ajo.soroban.binding.keys import code_key
 from ajo.soroban.client import Run, SorobanClient
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
+from ajo.soroban.plausibility import read_entries
+from contributions.doubts import refuse_all_absent
+from contributions.event_check import check_events
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from contributions.recovery import Proof, read_history, write_missing
 from contributions.solvency import check_solvency
 from contributions.sweep import Counts, Progress, note_drift, sweep
+from groups.creation import read_groups
 from groups.models import Group
-from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import write_readings
 
@@ -30,7 +33,8 @@ HISTORY: tuple[tuple[type[HistoryRow], str], ...] = (
     (Refund, "refunds"),
 )
 COUNTS = (
-    "calls", "groups", "drift_state", "drift_metadata", "drift_history", "unproven", "insolvent_tokens",
+    "calls", "groups", "drift_state", "drift_metadata", "drift_history", "unproven", "events_corrected",
+    "events_disputed", "insolvent_tokens",
 )  # fmt: skip
 
 
@@ -51,6 +55,7 @@ def sweep_deep(
         position="deep_swept_to",
         most=most,
         from_start=from_start,
+        at_the_start=check_events,
         at_the_end=_at_the_end,
     )
 
@@ -59,7 +64,7 @@ def _at_the_end(checkpoint: Checkpoint, counts: Counts, client: SorobanClient) -
     check_solvency(checkpoint, counts, client)
     if wasm_hash := Checkpoint.objects.get(pk=checkpoint.pk).wasm_hash:
         counts["calls"] += 1
-        entry = client.get_entries([key := code_key(wasm_hash)]).found.get(key)
+        entry = read_entries(client, [key := code_key(wasm_hash)]).found.get(key)
         end = entry.get("liveUntilLedgerSeq") if entry else None
         Checkpoint.objects.filter(pk=checkpoint.pk).update(code_live_until_ledger=end)
 
@@ -76,8 +81,9 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
         "pk", "metadata_xdr", "entry_xdr", "contributions_received", "refund_request__entry_xdr"
     )
     before = {pk: (text, state) for pk, text, *state in rows}
-    readings = GroupReader(client, checkpoint.contract, reached).read(ids)
+    readings = read_groups(client, checkpoint.contract, reached, ids)
     counts["calls"] += readings.calls
+    refuse_all_absent(checkpoint, ids, readings.absent)
     changed = write_readings(readings)
     for group_id in changed & readings.groups.keys():
         reading = readings.groups[group_id]

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from pydantic_core import to_json
 
+from ajo import cache
 from ajo.soroban.binding import events as announced
 from ajo.soroban.binding.codec import U64, DecodeError
 from ajo.soroban.binding.events import Event, decode_event
@@ -95,6 +96,17 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
         model.objects.record(list(by_identity.values()))
     _write_joining_times(told, users)
     return {"events": len(log), **{f"{model.__name__.lower()}s": len(of_kind) for model, of_kind in rows.items()}}
+
+
+def remove_groups(group_ids: Iterable[int]) -> None:
+    """Delete groups that the chain does not have, their history, and every body that was cached."""
+    if not (ids := list(group_ids)):
+        return
+    with transaction.atomic():
+        for model in (Contribution, Payout, Refund):
+            model.objects.filter(group_id__in=ids).delete()
+        Group.objects.filter(id__in=ids).delete()
+    cache.forget_all()  # nobody can say of a body that its group is none
 
 
 def replay(rows: Iterable[ContractEvent]) -> None:

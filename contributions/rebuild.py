@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from ajo import cache
 from ajo.soroban.client import Run, SorobanClient
 from ajo.soroban.errors import ChainError, NodeLagging
 from ajo.soroban.lease import Held, lease
 from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
+from ajo.soroban.plausibility import refuse_turned_back
 from contributions.deep_sweep import HISTORY, unproven
-from contributions.doubts import refuse_turned_back
-from contributions.history import replay
+from contributions.history import remove_groups, replay
 from contributions.recovery import Proof, read_history, write_missing
 from groups.models import Group
 from groups.readings import GroupReader
@@ -93,18 +92,15 @@ def _remove_surplus(client: SorobanClient, progress: Rebuilt, *, dry_run: bool) 
     progress.add(groups_removed=len(surplus))
     if dry_run:
         return
-    with transaction.atomic():
-        for model, _ in HISTORY:
-            model.objects.filter(group_id__in=surplus).delete()
-        Group.objects.filter(id__in=surplus).delete()
-        Checkpoint.objects.update(rebuilt_to=0, group_count=progress.total, instance_ledger=progress.counted_at)
-    if surplus:
-        cache.forget_all()  # nobody can say of a body that its group is none
+    remove_groups(surplus)
+    Checkpoint.objects.update(rebuilt_to=0, group_count=progress.total, instance_ledger=progress.counted_at)
 
 
 def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuilt, *, dry_run: bool) -> None:
     checkpoint = Checkpoint.objects.get()  # of now: what is read must be as new as what passes have written since
     readings = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(ids)
+    if readings.absent.issuperset(ids):
+        raise NodeLagging(f"the node has none of groups {ids[0]} to {ids[-1]}, which the contract counts")
     held.renew()  # else a pass may have written newer rows
     # No transaction waits for the chain; but a dry run's, which writes nothing in the end.
     with transaction.atomic() if dry_run else nullcontext():

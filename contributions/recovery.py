@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from django.db import transaction
@@ -21,10 +22,11 @@ from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, Key, PayoutKey, RefundKey, RefundRequestKey
 from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, first_end, in_halves
 from ajo.soroban.models import Checkpoint, HistoryGap
+from ajo.soroban.plausibility import read_entries
 from ajo.soroban.times import moment
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from groups.models import Group, GroupMember
-from groups.readings import Undecoded
+from groups.readings import MAX_CONTRIBUTIONS, Undecoded
 from groups.sync import set_aside
 
 GROUPS_AT_A_TIME = 50  # groups whose recovery commits together
@@ -113,18 +115,23 @@ def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str
 def read_history(
     client: SorobanClient, contract: str, groups: Sequence[Group], counts: dict[str, int], *, again: bool = False
 ) -> list[Proof]:
-    """What these groups' entries prove of each round not verified since it closed, or of all rounds `again`."""
+    """What these groups' entries prove of each round not verified since it closed, or of all rounds `again`.
+
+    Without groups that cannot have come so far: what a row says of its round may be a liar's.
+    """
+    groups = [group for group in groups if group.current_round * group.member_count <= MAX_CONTRIBUTIONS]
     proofs = [Proof(group, members, 1 if again else group.verified_round + 1) for group, members in _members(groups)]
-    wanted = [(proof, key, key.to_xdr(contract)) for proof in proofs for key in _keys(proof)]
-    at_least = max((group.synced_ledger for group in groups), default=0)
+    wanted = ((proof, key, key.to_xdr(contract)) for proof in proofs for key in _keys(proof))
+    newest = Checkpoint.objects.newest_possible()  # a row that names a later ledger was read from a liar
+    at_least = max((group.synced_ledger for group in groups if group.synced_ledger <= newest), default=0)
 
     def ask(part: Sequence[tuple[Proof, Key, str]]) -> Entries:
-        answer = client.get_entries([name for *_, name in part], at_least=at_least)
+        answer = read_entries(client, [name for *_, name in part], at_least=at_least)
         counts["calls"] = counts.get("calls", 0) + 1
         return answer
 
-    for start in range(0, len(wanted), MAX_KEYS):
-        for part, answer in in_halves(ask, wanted[start : start + MAX_KEYS]):
+    while some := list(islice(wanted, MAX_KEYS)):
+        for part, answer in in_halves(ask, some):
             for proof, key, name in part:
                 proof.ledger = min(proof.ledger or answer.ledger, answer.ledger)
                 if entry := answer.found.get(name):

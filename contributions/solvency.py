@@ -13,6 +13,7 @@ from ajo.soroban.binding.entries import Balance, Instance, decode_entry
 from ajo.soroban.binding.keys import BalanceKey, InstanceKey
 from ajo.soroban.client import MAX_KEYS, Entries, SorobanClient, in_halves
 from ajo.soroban.models import Checkpoint, ContractEvent
+from ajo.soroban.plausibility import read_entries
 from contributions.sweep import Counts
 from groups.models import Group, Token
 
@@ -34,7 +35,7 @@ def check_solvency(checkpoint: Checkpoint, counts: Counts, client: SorobanClient
 
     def ask(part: Sequence[tuple[Token, str]]) -> Entries:
         counts["calls"] += 1
-        return client.get_entries([own, *(key for _, key in part)], at_least=checkpoint.ledger)
+        return read_entries(client, [own, *(key for _, key in part)], at_least=checkpoint.ledger)
 
     for start in range(0, len(kept), MAX_KEYS - 1):
         for part, answer in in_halves(ask, kept[start : start + MAX_KEYS - 1]):

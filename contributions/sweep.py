@@ -22,17 +22,20 @@ from ajo.soroban.client import MAX_KEYS, Run, SorobanClient, first_end, in_halve
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
+from ajo.soroban.plausibility import refuse_ahead
 from ajo.soroban.runs import recorded
+from contributions.doubts import refuse_all_absent
+from groups.creation import read_groups
 from groups.models import Group
-from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import write_readings
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
 STORED = Prepared(
-    "SELECT id, live_until_ledger, entry_xdr, metadata_xdr FROM groups_group WHERE id = ANY($1::bigint[])"
+    "SELECT id, live_until_ledger, synced_ledger, entry_xdr, metadata_xdr FROM groups_group"
+    " WHERE id = ANY($1::bigint[])"
 )
-NOTHING = (None, None, None, "")  # of a group without a row
+NOTHING = (None, None, 0, None, "")  # of a group without a row
 SAVE_AFTER = 1.0  # seconds; what a sweep that was killed did since is done again
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
@@ -68,6 +71,7 @@ def sweep(
     position: str,
     most: int | None = None,
     from_start: bool = False,
+    at_the_start: Callable[[Checkpoint, Counts, SorobanClient], None] | None = None,
     at_the_end: Callable[[Checkpoint, Counts, SorobanClient], None] | None = None,
 ) -> Iterator[Progress]:
     """Run `compare` over groups in batches, recorded as one SyncRun with these counts; what is drift is added up.
@@ -85,15 +89,17 @@ def sweep(
         here = Checkpoint.objects.filter(pk=checkpoint.pk)
         counts = run.counts = dict.fromkeys(names, 0)
         run.ledger = checkpoint.ledger
+        if at_the_start:
+            run_read(lambda client: at_the_start(checkpoint, counts, client.ticking(held.renew)))
         begin = 0 if only else getattr(checkpoint, position)
-        ids: Sequence[int] = sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)[:most]
-        if from_start and not only:
-            ids, begin = [*ids, *range(1, begin + 1)], 0
-        total = len(ids) + begin
+        parts: list[Sequence[int]] = [sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)[:most]]
+        if from_start and not only:  # no list of all: the count is the chain's
+            parts, begin = [*parts, range(1, begin + 1)], 0
+        done, total = begin, sum(map(len, parts)) + begin
         saved = -SAVE_AFTER
-        for start in range(0, len(ids), size):
+        for batch in (part[start : start + size] for part in parts for start in range(0, len(part), size)):
             held.renew()
-            batch, before = ids[start : start + size], dict(counts)
+            before = dict(counts)
             try:
                 run_read(partial(_compared, compare, checkpoint, counts, batch, held))
             finally:  # what was healed before a node failed was drift all the same
@@ -104,7 +110,8 @@ def sweep(
             if not only and time.monotonic() - saved >= SAVE_AFTER:
                 here.update(**{position: batch[-1]})
                 saved = time.monotonic()
-            yield Progress(min(begin + start + size, total), total)
+            done += len(batch)
+            yield Progress(done, total)
         if not only:
             here.update(**{position: total if total < checkpoint.group_count else 0})
         if at_the_end:
@@ -127,16 +134,19 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
         # no tick: what renews the lease would ask PostgreSQL, too
         answer = client.ticking(None).get_entries(entry_keys + text_keys, at_least=at_least, only_compared=True)
         stored = {row[0]: row for row in rows()}
+    refuse_ahead(client, answer.ledger)
+    newest = Checkpoint.objects.newest_possible()
     counts["calls"] += 1
     entry_of = answer.found.get
+    refuse_all_absent(checkpoint, ids, [pk for pk, key in zip(ids, entry_keys, strict=True) if not entry_of(key)])
     differing: list[int] = []
     extended: dict[int, int | None] = {}
     for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
         if (entry := entry_of(entry_key)) is None:
             continue
         text = entry_of(text_key)
-        _, live_until, old_entry, old_text = stored.get(group_id, NOTHING)
-        if old_entry != entry["xdr"] or old_text != (text["xdr"] if text else ""):
+        _, live_until, synced_ledger, old_entry, old_text = stored.get(group_id, NOTHING)
+        if old_entry != entry["xdr"] or old_text != (text["xdr"] if text else "") or synced_ledger > newest:
             differing.append(group_id)
             continue
         end = entry.get("liveUntilLedgerSeq")  # anybody can extend a life, no more
@@ -148,7 +158,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
         _write_ends(extended, answer.ledger)
     if not differing:
         return
-    readings = GroupReader(client, checkpoint.contract, answer.ledger).read(differing)
+    readings = read_groups(client, checkpoint.contract, answer.ledger, differing)
     counts["calls"] += readings.calls
     changed = write_readings(readings)
     refresh_groups(changed)

@@ -31,21 +31,20 @@ from ajo.soroban.errors import (
 from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
 from ajo.soroban.nodes import nodes
+from ajo.soroban.plausibility import LEAP_LEDGERS, confirm_leap, refuse_turned_back
 from ajo.soroban.runs import note_failure, recorded
 from ajo.soroban.transport import MAX_U32
 from contributions.doubts import (
-    LEAP_LEDGERS,
-    confirm_leap,
+    confirm_more_groups,
     refuse_absence,
     refuse_fewer_groups,
     refuse_known_group,
     refuse_standstill,
-    refuse_turned_back,
-    refuse_uncounted_groups,
 )
 from contributions.history import LoggedEvent, decode_events, undecoded, write_history
 from contributions.recovery import recover_gaps
 from contributions.redecode import take_up
+from groups.creation import read_groups
 from groups.models import Group
 from groups.readings import GroupReader, Readings
 from groups.reads import refresh_cache
@@ -139,7 +138,7 @@ def restart_history(client: SorobanClient) -> None:
     """
     start = _first_ledger(client)
     if _wanted(Checkpoint.objects.get()) >= start:
-        Checkpoint.objects.update(cursor="", start_ledger=start)
+        Checkpoint.objects.update(cursor="", start_ledger=start, events_checked_to=0)
 
 
 def _wanted(checkpoint: Checkpoint) -> int:
@@ -183,12 +182,14 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun, held: H
     refuse_standstill(checkpoint, page)
     log = decode_events(page.events)
     newest = max((entry.raw.ledger for entry in log), default=0)
-    readings = _read(client, checkpoint, _outdated(log), counts, at_least=max(newest, checkpoint.ledger))
-    refuse_fewer_groups(checkpoint, readings)
-    refuse_uncounted_groups(client, checkpoint, readings, counts)
+    possible = max(Checkpoint.objects.newest_possible(), page.latest_ledger)
+    outdated = _outdated(log, possible)
+    readings = _read(client, checkpoint, outdated, counts, at_least=max(newest, checkpoint.ledger))
+    refuse_fewer_groups(client, checkpoint, readings, possible, counts)
+    confirm_more_groups(client, checkpoint, readings, counts)
     held.renew()  # a pass that took so long that another began leaves it the rows, and the cache
     with transaction.atomic():
-        if not Checkpoint.objects.advance(checkpoint, **_progress(checkpoint, page, readings)):
+        if not Checkpoint.objects.advance(checkpoint, **_progress(checkpoint, page, readings, possible)):
             raise Superseded("another pass was first")
         changed = write_readings(readings)
         set_aside(undecoded(log, page.latest_ledger))
@@ -248,23 +249,26 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
     return Pass(caught_up=False, ledger=checkpoint.ledger)
 
 
-def _outdated(log: Sequence[LoggedEvent]) -> set[int]:
-    """The groups that an event speaks of and that were last read before it."""
-    newest = {entry.points_at: entry.raw.ledger for entry in log if entry.points_at}
-    synced = dict(Group.objects.filter(id__in=newest).values_list("id", "synced_ledger"))
-    return {group_id for group_id, ledger in newest.items() if group_id and synced.get(group_id, 0) < ledger}
+def _outdated(log: Sequence[LoggedEvent], newest: int) -> set[int]:
+    """The groups that an event speaks of and that were last read before it; after `newest` none can have been."""
+    told = {entry.points_at: entry.raw.ledger for entry in log if entry.points_at}
+    synced = dict(Group.objects.filter(id__in=told).values_list("id", "synced_ledger"))
+    return {pk for pk, ledger in told.items() if pk and not ledger <= synced.get(pk, 0) <= newest}
 
 
 def _read(
     client: SorobanClient, checkpoint: Checkpoint, ids: Iterable[int], counts: dict[str, int], *, at_least: int
 ) -> Readings:
-    readings = GroupReader(client, checkpoint.contract, at_least).read(ids, with_instance=True)
+    readings = read_groups(client, checkpoint.contract, at_least, ids, with_instance=True)
     counts["calls"] = counts.get("calls", 0) + readings.calls
     return readings
 
 
-def _progress(checkpoint: Checkpoint, page: EventPage, readings: Readings) -> dict[str, object]:
-    """What the page and the instance entry move. `heard_at` moves with the chain: a node that stands still is mute."""
+def _progress(checkpoint: Checkpoint, page: EventPage, readings: Readings, newest: int) -> dict[str, object]:
+    """What the page and the instance entry move. `heard_at` moves with the chain: a node that stands still is mute.
+
+    `newest`: the ledger that the network can have reached; an entry of a later one is no newer than this one.
+    """
     values: dict[str, object] = {
         "cursor": page.cursor,
         "ledger": Greatest("ledger", page.complete_to),
@@ -273,7 +277,7 @@ def _progress(checkpoint: Checkpoint, page: EventPage, readings: Readings) -> di
         "heard_at": Case(When(chain_ledger__lt=page.latest_ledger, then=Now()), default="heard_at"),
     }
     instance, entry = readings.instance, readings.instance_entry
-    if instance and entry and readings.instance_ledger >= checkpoint.instance_ledger:
+    if instance and entry and not readings.instance_ledger < checkpoint.instance_ledger <= newest:
         values |= {
             "admin": instance.admin,
             "paused": instance.paused,

@@ -17,10 +17,13 @@ from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey, Key, MetadataKey, RefundRequestKey
 from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, first_end, in_halves
 from ajo.soroban.errors import NodeLagging
+from ajo.soroban.plausibility import read_entries
 
 T = TypeVar("T")
 
 MAX_MEMBERS = MAX_KEYS - 3  # of a group that fits one call; the contract allows 100
+# Twice what the contract allows: 100 members, each of whom is paid once. What one group costs is bounded by it.
+MAX_CONTRIBUTIONS = 20_000
 MAX_ATTEMPTS = 5  # how often a group may move between two calls before the pass gives up
 
 
@@ -53,11 +56,15 @@ class Undecoded:
 
 @dataclass(slots=True)
 class Readings:
-    """What one reading of several groups found. `ledger` is the oldest ledger among its answers, `calls` RPC calls."""
+    """What one reading of several groups found. `ledger` is the oldest ledger among its answers, `calls` RPC calls.
+
+    `recreated`: groups whose stored creation a second asking has shown to be wrong.
+    """
 
     groups: dict[int, GroupReading] = field(default_factory=dict)
     absent: set[int] = field(default_factory=set)
     undecoded: list[Undecoded] = field(default_factory=list)
+    recreated: set[int] = field(default_factory=set)
     instance: on_chain.Instance | None = None
     instance_entry: LedgerEntry | None = None
     instance_ledger: int = 0
@@ -133,8 +140,9 @@ class GroupReader:
             self._result.absent.add(group_id)
             return None
         group = self._decoded(key, group_id, answer, on_chain.Group)
-        if group and (group.id != group_id or len(set(group.members)) > MAX_MEMBERS):
-            reason = f"the entry of group {group_id} says it is group {group.id} with {len(group.members)} members"
+        if group and not _is_possible(group, group_id):
+            said = f"group {group.id} with {len(group.members)} members in round {group.current_cycle}"
+            reason = f"the entry of group {group_id} says it is {said}"
             self._result.undecoded.append(Undecoded(key, group_id, answer.found[key]["xdr"], reason, answer.ledger))
             return None
         return group
@@ -165,7 +173,7 @@ class GroupReader:
                 yield part, answer
 
     def _call(self, keys: Sequence[str]) -> Entries:
-        answer = self._client.get_entries(keys, at_least=self._at_least)
+        answer = read_entries(self._client, keys, at_least=self._at_least)
         self._result.calls += 1
         self._result.ledger = min(self._result.ledger or answer.ledger, answer.ledger)
         return answer
@@ -183,6 +191,12 @@ class _GroupKeys:
     @property
     def all(self) -> list[str]:
         return [self.group, self.metadata, self.refund_request, *(key for _, key in self.contributions)]
+
+
+def _is_possible(group: on_chain.Group, group_id: int) -> bool:
+    """Whether the contract can have come to this, as far as our work depends on it."""
+    is_bounded = group.current_cycle * len(group.members) <= MAX_CONTRIBUTIONS
+    return group.id == group_id and len(set(group.members)) <= MAX_MEMBERS and is_bounded
 
 
 def _keys(group: on_chain.Group, contract: str) -> _GroupKeys:

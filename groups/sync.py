@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from django.db import transaction
 from django.db.models.functions import Now
 
 from ajo.soroban.binding.entries import printable
-from ajo.soroban.errors import WrongChain
-from ajo.soroban.models import UndecodedEntry
+from ajo.soroban.models import Checkpoint, UndecodedEntry
 from ajo.soroban.times import moment
 from groups.models import Group, GroupMember, RefundRequest, User
 from groups.readings import GroupReading, Readings, Undecoded
@@ -36,14 +35,15 @@ def write_readings(readings: Readings, *, force: bool = False) -> set[int]:
     A group of which a part cannot be read keeps its row, but nobody is shown it until a later reading: it is old.
     """
     with transaction.atomic():
-        changed = write_groups(readings.groups, force=force)
+        changed = write_groups(readings.groups, force=force, recreated=readings.recreated)
+        newest = Checkpoint.objects.newest_possible()
         unreadable: dict[int, list[int]] = {}
         for entry in readings.undecoded:
             if entry.group_id is not None and entry.group_id not in readings.groups:
                 unreadable.setdefault(entry.ledger, []).append(entry.group_id)
         for ledger, ids in unreadable.items():
             known = Group.objects.filter(id__in=ids).order_by("id").only("synced_ledger", "unreadable_since")
-            older = [old for old in known.select_for_update() if force or old.synced_ledger <= ledger]
+            older = [old for old in known.select_for_update() if force or not ledger < old.synced_ledger <= newest]
             Group.objects.filter(id__in=[old.pk for old in older]).update(synced_ledger=ledger)
             hidden = {old.pk for old in older if old.unreadable_since is None}
             Group.objects.filter(id__in=hidden).update(unreadable_since=Now(), entry_xdr="")
@@ -53,12 +53,15 @@ def write_readings(readings: Readings, *, force: bool = False) -> set[int]:
     return changed
 
 
-def write_groups(readings: Mapping[int, GroupReading], *, force: bool = False) -> set[int]:
+def write_groups(
+    readings: Mapping[int, GroupReading], *, force: bool = False, recreated: Container[int] = ()
+) -> set[int]:
     """Write these snapshots; returns the ids of the groups that changed.
 
     In one transaction, with the rows locked in id order: of two writers the one with the newer ledger wins, whoever
-    comes first. Raises WrongChain for a group whose creation differs from the stored one: another chain. With `force`
-    what is stored counts for nothing: a rebuild overwrites it.
+    comes first; a row of a ledger that the network cannot have reached is older than any. One whose creation differs
+    from the stored one is left out unless it is among `recreated`. With `force` what is stored counts for nothing: a
+    rebuild overwrites it.
     """
     with transaction.atomic():
         users = User.objects.ensure(_addresses(readings.values()))
@@ -69,14 +72,16 @@ def write_groups(readings: Mapping[int, GroupReading], *, force: bool = False) -
         Group.objects.bulk_create(new, ignore_conflicts=True)
         # OF self: the rows alone, not what they point to
         stored = Group.objects.filter(id__in=rows).select_related("refund_request").order_by("id")
+        newest = Checkpoint.objects.newest_possible()
         changed: dict[int, GroupReading] = {}
         unchanged: dict[int, list[int]] = {}
         for old in stored.select_for_update(of=("self",)):
             reading, row = readings[old.pk], rows[old.pk]
-            if old.synced_ledger > row.synced_ledger and not force:
+            if row.synced_ledger < old.synced_ledger <= newest and not force:
                 continue
-            if not force and (old.created_at, old.creator_id) != (row.created_at, row.creator_id):
-                raise WrongChain(f"group {old.pk} was created by another wallet or at another time than the stored one")
+            is_same = (old.created_at, old.creator_id) == (row.created_at, row.creator_id)
+            if not (force or is_same or old.pk in recreated):
+                continue  # made by another writer a moment ago: the next reading asks twice
             row.revision = max(old.revision + 1, row.revision)
             if old.pk in known and not force and not _differs(old, row, reading):
                 unchanged.setdefault(row.synced_ledger, []).append(old.pk)
@@ -99,11 +104,12 @@ def set_aside(undecoded: Sequence[Undecoded]) -> None:
     """Keep what could not be decoded, once for each key; the newest content wins."""
     stored = UndecodedEntry.objects.filter(key__in=[u.key for u in undecoded]).values_list("key", "ledger")
     ledgers = dict(stored) if undecoded else {}
+    newest = Checkpoint.objects.newest_possible() if undecoded else 0
     UndecodedEntry.objects.bulk_create(
         [
             UndecodedEntry(key=u.key, group_id=u.group_id, xdr=u.xdr, error=u.error, ledger=u.ledger, found_at=Now())
             for u in undecoded
-            if u.ledger >= ledgers.get(u.key, 0)
+            if not u.ledger < ledgers.get(u.key, 0) <= newest
         ],
         update_conflicts=True,
         update_fields=["xdr", "error", "ledger"],

@@ -13,6 +13,7 @@ from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.keys import InstanceKey
 from ajo.soroban.binding.tokens import token_metadata
 from ajo.soroban.client import MAX_KEYS, SorobanClient, in_halves
+from ajo.soroban.plausibility import read_entries
 from groups.models import Group, Token
 
 # u32 allows more, but no amount of an i128 has more digits to put behind a point
@@ -36,7 +37,7 @@ def read_tokens(client: SorobanClient, at_least: int) -> list[Token]:
     if not unread:
         return []
     kept = [(InstanceKey().to_xdr(token.address), token) for token in unread]
-    ask = partial(client.get_entries, at_least=at_least)
+    ask = partial(read_entries, client, at_least=at_least)
     for part, answer in in_halves(lambda some: ask([key for key, _ in some]), kept):
         for key, token in part:
             token.read_ledger = answer.ledger

@@ -18,6 +18,9 @@ from ajo.soroban.fields import U32_MAX, U64_MAX, AddressField, U64Field, in_rang
 
 EVENT_ID_LENGTH = 30  # %019d-%010d
 LONGEST_LEAVE = timedelta(minutes=5)  # that an RPC node which goes on failing is left alone
+# Each ledger closes in a later second than the one before; on the public networks it takes about five.
+SHORTEST_CLOSE = 1  # seconds
+LEDGER_SLACK = 5  # ledgers that one node may be ahead of another
 
 
 class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
@@ -39,6 +42,17 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
     def chain_ledger(self) -> int:
         """The network's newest ledger, as last heard; 0: not yet."""
         return int(self.order_by("id").values_list("chain_ledger", flat=True).first() or 0)
+
+    def newest_possible(self) -> int:
+        """The newest ledger that the network can have reached since it was last heard, by the database's clock.
+
+        U32_MAX before it was first heard.
+        """
+        row = self.order_by("id").values_list("chain_ledger", "heard_at", Now()).first()
+        if row is None or row[1] is None:
+            return U32_MAX
+        seconds = max((row[2] - row[1]).total_seconds(), 0)  # a clock may have stepped back
+        return min(int(row[0]) + int(seconds) // SHORTEST_CLOSE + LEDGER_SLACK, U32_MAX)
 
     def advance(self, checkpoint: Checkpoint, **values: object) -> bool:
         """Move the cursor by compare-and-set: False if another pass has moved it since `checkpoint` was read."""
@@ -68,6 +82,11 @@ class Checkpoint(models.Model):
     heard_at = models.DateTimeField(null=True, help_text="When the chain was last heard from, by the database's clock.")
     swept_to = models.BigIntegerField(default=0, help_text="A sweep has done the groups up to this id; 0: none is on.")
     deep_swept_to = models.BigIntegerField(default=0, help_text="Likewise, a deep one.")
+    events_checked_to = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="The event log was compared with a second asking up to this ledger.",
+    )
     admin = AddressField(null=True, help_text="The contract's admin.")
     paused = models.BooleanField(default=False, help_text="Whether the contract refuses new business.")
     group_count = U64Field(default=0, help_text="GCOUNTER: group ids run from 1 to this.")

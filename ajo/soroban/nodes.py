@@ -100,6 +100,19 @@ class Nodes:
                 return result
         raise self._agreed(failures)
 
+    def second_opinion(self, client: SorobanClient, read: Callable[[SorobanClient], T]) -> T:
+        """`read` with another node than `client`'s that is not left alone and manages it, else with `client` again."""
+        left = set(RpcNode.objects.left().values_list("name", flat=True))
+        for node in self._nodes:
+            if node.client.url == client.url or node.name in left:
+                continue
+            try:
+                node.check_network()
+                return read(node.client.like(client))
+            except RpcUnavailable as failure:
+                self._leave(node, failure)
+        return read(client)
+
     def _agreed(self, failures: dict[str, ChainError]) -> ChainError:
         """The nodes' verdict, unless one of them that is alive said something else."""
         verdicts = [failure for failure in failures.values() if isinstance(failure, Verdict)]

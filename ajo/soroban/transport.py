@@ -101,18 +101,18 @@ class Transport:
         self._url = url
         self._retries = retries
         self._sleep = sleep
-        self._tick: Callable[[], None] | None = None
+        self.tick: Callable[[], None] | None = None
 
     def ticking(self, tick: Callable[[], None] | None) -> Self:
         other = copy(self)
-        other._tick = tick
+        other.tick = tick
         return other
 
     def call(self, method: str, form: type[Answer[M]], read: Callable[[M], T], params: Any = None) -> T:
         """What `read` makes of the result, with capped retries; only what another attempt can mend is tried again."""
         for attempt in range(self._retries + 1):
-            if self._tick:
-                self._tick()
+            if self.tick:
+                self.tick()
             try:
                 return _counted(method, lambda: read(self._post(method, form, params)))
             except RpcTooMuch:
