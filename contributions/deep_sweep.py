@@ -14,7 +14,7 @@ from ajo.soroban.binding.keys import code_key
 from ajo.soroban.client import Run, SorobanClient
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
 from ajo.soroban.plausibility import read_entries
-from contributions.doubts import refuse_all_absent
+from contributions.doubts import refuse_all_absent, remove_invented
 from contributions.event_check import check_events
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from contributions.recovery import Proof, read_history, write_missing
@@ -62,7 +62,9 @@ def sweep_deep(
 
 def _at_the_end(checkpoint: Checkpoint, counts: Counts, client: SorobanClient) -> None:
     check_solvency(checkpoint, counts, client)
-    if wasm_hash := Checkpoint.objects.get(pk=checkpoint.pk).wasm_hash:
+    now = Checkpoint.objects.get(pk=checkpoint.pk)
+    remove_invented(client, now, int(now.group_count), counts)
+    if wasm_hash := now.wasm_hash:
         counts["calls"] += 1
         entry = read_entries(client, [key := code_key(wasm_hash)]).found.get(key)
         end = entry.get("liveUntilLedgerSeq") if entry else None

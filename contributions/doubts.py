@@ -6,15 +6,17 @@ A node may lag, be of another chain, or slip; what was once believed makes hones
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from ajo.soroban.client import EventPage, SorobanClient, cursor_ledger
 from ajo.soroban.errors import NodeLagging, NodeStandsStill, WrongChain
-from ajo.soroban.models import Checkpoint
+from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.nodes import SILENT_FOR, nodes
 from ajo.soroban.plausibility import fits, newest_page
 from contributions.history import MAX_BIGINT, remove_groups
@@ -24,7 +26,7 @@ from groups.readings import GroupReader, Readings
 
 logger = logging.getLogger(__name__)
 
-MOST_REMOVED = 100  # groups that one pass removes
+MOST_REMOVED = 100  # groups at a time
 
 
 def refuse_standstill(checkpoint: Checkpoint, page: EventPage) -> None:
@@ -42,8 +44,8 @@ def refuse_fewer_groups(
 ) -> None:
     """No group is ever deleted: a count below ours is another chain's, or from before ours was read, or ours is wrong.
 
-    It is, where a second asking counts fewer too and our groups are on that chain: those beyond the count never were,
-    and are removed. `newest`: the ledger that the network can have reached.
+    It is, where a second asking counts fewer too and our groups are on that chain: groups that were invented are
+    removed. `newest`: the ledger that the network can have reached.
     """
     if readings.instance_entry is None:
         raise NodeLagging("the node does not have the contract, which was there before")
@@ -53,15 +55,38 @@ def refuse_fewer_groups(
     said = f"the contract counts {counted} groups, it had {checkpoint.group_count} before"
     if checkpoint.instance_ledger == 0 or readings.instance_ledger < checkpoint.instance_ledger <= newest:
         raise NodeLagging(f"{said}: the node is behind the one that said so")
-    beyond = list(Group.objects.filter(pk__gt=counted).order_by("pk").values_list("pk", flat=True)[:MOST_REMOVED])
-    if not is_our_chain(client, checkpoint.contract, beyond):
+    if not is_our_chain(client, checkpoint.contract):
         raise WrongChain(said)
-    again = nodes().second_opinion(client, lambda other: _counted(other, checkpoint, readings.instance_ledger, beyond))
+    again = nodes().second_opinion(client, lambda other: _counted(other, checkpoint, readings.instance_ledger, []))
     counts["calls"] = counts.get("calls", 0) + again.calls
     if again.instance is None or again.instance.group_counter >= checkpoint.group_count:
         raise NodeLagging(f"{said}; a second asking differs")
-    logger.warning("%s: what was counted before was wrong; groups %s never were", said, sorted(again.absent))
-    remove_groups(again.absent)
+    logger.warning("%s, and a second asking says so too: that was wrong", said)
+    remove_invented(client, checkpoint, counted, counts)
+
+
+def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int, counts: dict[str, int]) -> None:
+    """Remove groups beyond the count that two askings do not have, and that no event in the log has announced."""
+    announced = ContractEvent.objects.filter(type="created", group_id=OuterRef("pk"))
+    beyond = Group.objects.filter(~Exists(announced), pk__gt=counted).order_by("pk")
+    synced = dict(beyond.values_list("pk", "synced_ledger")[:MOST_REMOVED])
+    synced = _absent(checkpoint, synced, counts, client)
+    synced = nodes().second_opinion(client, partial(_absent, checkpoint, synced, counts))
+    if synced:
+        logger.warning("groups %s never were: removed", sorted(synced))
+        remove_groups(synced)
+
+
+def _absent(
+    checkpoint: Checkpoint, synced: Mapping[int, int], counts: dict[str, int], client: SorobanClient
+) -> dict[int, int]:
+    """Those of these groups that the node does not have; a node from before one was read knows nothing of it."""
+    if not synced:
+        return {}
+    newest = Checkpoint.objects.newest_possible()
+    found = _counted(client, checkpoint, checkpoint.ledger, synced)
+    counts["calls"] = counts.get("calls", 0) + found.calls
+    return {pk: synced[pk] for pk in found.absent if not found.ledger < synced[pk] <= newest}
 
 
 def confirm_more_groups(

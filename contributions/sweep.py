@@ -26,14 +26,15 @@ from ajo.soroban.plausibility import refuse_ahead
 from ajo.soroban.runs import recorded
 from contributions.doubts import refuse_all_absent
 from groups.creation import read_groups
+from groups.documents import SYNCED
 from groups.models import Group
 from groups.reads import refresh_groups
 from groups.sync import write_readings
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
 STORED = Prepared(
-    "SELECT id, live_until_ledger, synced_ledger, entry_xdr, metadata_xdr FROM groups_group"
-    " WHERE id = ANY($1::bigint[])"
+    f"SELECT g.id, g.live_until_ledger, {SYNCED}, g.entry_xdr, g.metadata_xdr FROM groups_group g"  # noqa: S608  # our own words
+    " WHERE g.id = ANY($1::bigint[])"
 )
 NOTHING = (None, None, 0, None, "")  # of a group without a row
 SAVE_AFTER = 1.0  # seconds; what a sweep that was killed did since is done again
@@ -135,7 +136,6 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
         answer = client.ticking(None).get_entries(entry_keys + text_keys, at_least=at_least, only_compared=True)
         stored = {row[0]: row for row in rows()}
     refuse_ahead(client, answer.ledger)
-    newest = Checkpoint.objects.newest_possible()
     counts["calls"] += 1
     entry_of = answer.found.get
     refuse_all_absent(checkpoint, ids, [pk for pk, key in zip(ids, entry_keys, strict=True) if not entry_of(key)])
@@ -146,7 +146,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
             continue
         text = entry_of(text_key)
         _, live_until, synced_ledger, old_entry, old_text = stored.get(group_id, NOTHING)
-        if old_entry != entry["xdr"] or old_text != (text["xdr"] if text else "") or synced_ledger > newest:
+        if old_entry != entry["xdr"] or old_text != (text["xdr"] if text else "") or synced_ledger == 0:
             differing.append(group_id)
             continue
         end = entry.get("liveUntilLedgerSeq")  # anybody can extend a life, no more
