@@ -59,14 +59,16 @@ class Proof:
 
     @property
     def is_whole(self) -> bool:
-        """Whether these entries of all rounds agree: who comes before `payout_index` was paid out, and had paid in.
+        """Whether these entries of all rounds agree with each other and with the group's row.
 
-        If not, the node has left entries out, and what is not among them may exist.
+        Who comes before `payout_index` was paid out and had paid in; who has paid this round, or was refunded, has an
+        entry that says so. If not, the node has left entries out, and what is not among them may exist.
         """
-        places = [
-            (m.position + 1, wallet) for wallet, m in self.members.items() if m.position < self.group.payout_index
-        ]
-        return all(place in self.payouts and place in self.contributions for place in places)
+        group, members = self.group, self.members.items()
+        paid_out = {(m.position + 1, wallet) for wallet, m in members if m.position < group.payout_index}
+        paying = {(group.current_round, wallet) for wallet, m in members if m.has_contributed}
+        has_paid = paid_out | paying | self.refunds.keys()
+        return paid_out <= self.payouts.keys() and has_paid <= self.contributions.keys()
 
     def add(self, other: Proof) -> None:
         """Take what another reading of the same group has found: no entry of history ever goes away."""
