@@ -163,6 +163,10 @@ class Refund(HistoryRow):
             models.UniqueConstraint(fields=["group", "round", "user", "ordinal"], name="refund_ordinal_once"),
             *HistoryRow.Meta.constraints[1:],
         ]
+        indexes: ClassVar = [
+            *HistoryRow.Meta.indexes,
+            models.Index(fields=["created_at"], condition=models.Q(event_id=None), name="refund_recovered"),
+        ]
 
     def __str__(self) -> str:
         return super().__str__() if self.ordinal == 1 else f"{super().__str__()}-{self.ordinal}"
