@@ -93,7 +93,7 @@ class _Known:
 
     @classmethod
     def of(cls, reached: int) -> _Known:
-        gaps = HistoryGap.objects.values_list("from_ledger", "recovered_at", "recovered_to")
+        gaps = HistoryGap.objects.missing().values_list("from_ledger", "recovered_at", "recovered_to")
         return cls(
             reached,
             Checkpoint.objects.chain_ledger() + settings.RPC_MAX_LAG,
