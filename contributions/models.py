@@ -46,17 +46,17 @@ class HistoryQuerySet(models.QuerySet[Any]):
 
         Of two events about the same thing the later one stands. Returns how many rows were inserted or changed.
         """
-        return self._insert(rows, newest_by="event_id", completes=True)
+        return self._write(rows, newest_by="event_id", completes=True)
 
     def recover(self, rows: Sequence[Row]) -> int:
         """Insert what entries prove; what an event has announced meanwhile stays. Returns how many were inserted."""
-        return self._insert(rows, completes=False)
+        return self._write(rows, completes=False)
 
     def correct(self, rows: Sequence[Row]) -> int:
         """Insert these rows, or make those that are there say the same. Returns how many were inserted or changed."""
-        return self._insert(rows, completes=True)
+        return self._write(rows, completes=True)
 
-    def _insert(self, rows: Sequence[Row], *, completes: bool, newest_by: str = "") -> int:
+    def _write(self, rows: Sequence[Row], *, completes: bool, newest_by: str = "") -> int:
         if not rows:
             return 0
         identity = self.model.identity
