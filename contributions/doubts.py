@@ -65,8 +65,11 @@ def refuse_fewer_groups(
     remove_invented(client, checkpoint, counted, counts)
 
 
-def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int, counts: dict[str, int]) -> None:
-    """Remove groups beyond the count that two askings do not have, and that no event in the log has announced."""
+def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int, counts: dict[str, int]) -> set[int]:
+    """Remove groups beyond the count that two askings do not have, and that no event in the log has announced.
+
+    Returns their ids.
+    """
     announced = ContractEvent.objects.filter(type="created", group_id=OuterRef("pk"))
     beyond = Group.objects.filter(~Exists(announced), pk__gt=counted).order_by("pk")
     synced = dict(beyond.values_list("pk", "synced_ledger")[:MOST_REMOVED])
@@ -75,6 +78,7 @@ def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int,
     if synced:
         logger.warning("groups %s never were: removed", sorted(synced))
         remove_groups(synced)
+    return set(synced)
 
 
 def _absent(
@@ -127,9 +131,9 @@ def refuse_absence(absent: Iterable[int], counted: int) -> None:
         raise NodeLagging(f"the node counts {counted} groups and does not have group {missing[0]}")
 
 
-def refuse_all_absent(checkpoint: Checkpoint, ids: Sequence[int], absent: Collection[int]) -> None:
+def refuse_all_absent(counted: int, ids: Sequence[int], absent: Collection[int]) -> None:
     """A stretch of counted groups of which a node has none is beyond what there is: no sweep goes on to its end."""
-    if ids and ids[-1] <= checkpoint.group_count and len(absent) == len(ids):
+    if ids and ids[-1] <= counted and len(absent) == len(ids):
         raise NodeLagging(f"the node has none of groups {ids[0]} to {ids[-1]}, which the contract counts")
 
 

@@ -14,7 +14,7 @@ from ajo.soroban.binding.keys import BalanceKey, InstanceKey
 from ajo.soroban.client import MAX_KEYS, Entries, SorobanClient, in_halves
 from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.plausibility import read_entries
-from contributions.sweep import Counts
+from contributions.healing import Counts
 from groups.models import Group, Token
 
 PATIENCE = 15.0  # seconds; a lease lasts longer

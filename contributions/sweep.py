@@ -1,7 +1,7 @@
 """The sweep: every group's GROUP and METADATA entries, 200 keys a call, compared with what is stored.
 
 What equals the stored XDR is not decoded. What differs is read whole and written, never over a newer row; if no event
-has announced it, or will, it is drift, and counted.
+has announced it, or will, it is drift, and counted. Of groups that are named everything is proved: see `healing`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.plausibility import refuse_ahead
 from ajo.soroban.runs import recorded
 from contributions.doubts import refuse_all_absent
+from contributions.healing import Counts, heal, note_drift
 from groups.creation import read_groups
 from groups.documents import SYNCED
 from groups.models import Group
@@ -32,6 +33,7 @@ from groups.reads import refresh_groups
 from groups.sync import write_readings
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
+HEALED_AT_ONCE = 50  # groups that are proved together
 STORED = Prepared(
     f"SELECT g.id, g.live_until_ledger, {SYNCED}, g.entry_xdr, g.metadata_xdr FROM groups_group g"  # noqa: S608  # our own words
     " WHERE g.id = ANY($1::bigint[])"
@@ -40,25 +42,28 @@ NOTHING = (None, None, 0, None, "")  # of a group without a row
 SAVE_AFTER = 1.0  # seconds; what a sweep that was killed did since is done again
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
-Counts = dict[str, int]
-Compare = Callable[[Checkpoint, Sequence[int], Counts, SorobanClient], None]
+HEALED = (*COUNTS, "drift_history", "unproven")
+
+Compare = Callable[[Checkpoint, Sequence[int], Counts, SorobanClient], set[int]]  # gives those that are not there
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Groups that were compared, of how many."""
+    """Groups that were compared, of how many. `absent`: those of the last batch that the chain does not have."""
 
     done: int
     total: int
+    absent: frozenset[int] = frozenset()
 
 
 def sweep_groups(run_read: Run, only: Sequence[int] = (), *, from_start: bool = False) -> Iterator[Progress]:
-    """Compare all groups, or `only` some, with the chain, yielding after each call.
+    """Compare all groups with the chain, or prove all that the tables have of `only` some, yielding after each batch.
 
     Killed, the next one goes on; `from_start`, and then does those before them too.
     """
-    kind = SyncRun.Kind.SWEEP
-    return sweep(run_read, _compare, COUNTS, kind, only=only, size=BATCH, position="swept_to", from_start=from_start)
+    compare, names = (_heal, HEALED) if only else (_compare, COUNTS)
+    kind, size = SyncRun.Kind.SWEEP, HEALED_AT_ONCE if only else BATCH
+    return sweep(run_read, compare, names, kind, only=only, size=size, position="swept_to", from_start=from_start)
 
 
 def sweep(
@@ -101,18 +106,19 @@ def sweep(
         for batch in (part[start : start + size] for part in parts for start in range(0, len(part), size)):
             held.renew()
             before = dict(counts)
+            absent: set[int] = set()
             try:
-                run_read(partial(_compared, compare, checkpoint, counts, batch, held))
+                run_read(partial(_compared, compare, checkpoint, counts, batch, held, absent))
             finally:  # what was healed before a node failed was drift all the same
                 more = {name: number - before[name] for name, number in counts.items() if name.startswith("drift")}
                 if any(more.values()):
                     here.update(**{name: F(name) + number for name, number in more.items()})
-            counts["groups"] += len(batch)
+            counts["groups"] += len(batch) - len(absent)
             if not only and time.monotonic() - saved >= SAVE_AFTER:
                 here.update(**{position: batch[-1]})
                 saved = time.monotonic()
             done += len(batch)
-            yield Progress(done, total)
+            yield Progress(done, total, frozenset(absent))
         if not only:
             here.update(**{position: total if total < checkpoint.group_count else 0})
         if at_the_end:
@@ -120,14 +126,28 @@ def sweep(
 
 
 def _compared(
-    compare: Compare, checkpoint: Checkpoint, counts: Counts, ids: Sequence[int], held: Held, client: SorobanClient
+    compare: Compare,
+    checkpoint: Checkpoint,
+    counts: Counts,
+    ids: Sequence[int],
+    held: Held,
+    absent: set[int],
+    client: SorobanClient,
 ) -> None:
     ours = client.ticking(held.renew)
-    for _ in in_halves(lambda some: compare(checkpoint, some, counts, ours), ids):
-        pass
+    absent.clear()
+    for _, missing in in_halves(lambda some: compare(checkpoint, some, counts, ours), ids):
+        absent |= missing
 
 
-def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> None:
+def _heal(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> set[int]:
+    healed = heal(client, checkpoint, ids, counts)
+    healed.show()
+    counts["groups_changed"] += len(healed.changed)
+    return healed.absent
+
+
+def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> set[int]:
     # A row that is written meanwhile is read again below, and not written over.
     with STORED.asked_ahead(f"{{{','.join(map(str, ids))}}}") as rows:
         entry_keys, text_keys = (numbered_keys(kind, checkpoint.contract, ids) for kind in (GroupKey, MetadataKey))
@@ -138,7 +158,9 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     refuse_ahead(client, answer.ledger)
     counts["calls"] += 1
     entry_of = answer.found.get
-    refuse_all_absent(checkpoint, ids, [pk for pk, key in zip(ids, entry_keys, strict=True) if not entry_of(key)])
+    refuse_all_absent(
+        int(checkpoint.group_count), ids, [pk for pk, key in zip(ids, entry_keys, strict=True) if not entry_of(key)]
+    )
     differing: list[int] = []
     extended: dict[int, int | None] = {}
     for group_id, entry_key, text_key in zip(ids, entry_keys, text_keys, strict=True):
@@ -157,7 +179,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     if extended:
         _write_ends(extended, answer.ledger)
     if not differing:
-        return
+        return set()
     readings = read_groups(client, checkpoint.contract, answer.ledger, differing)
     counts["calls"] += readings.calls
     changed = write_readings(readings)
@@ -170,16 +192,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
             is_due = entry["lastModifiedLedgerSeq"] <= checkpoint.ledger
             is_renamed = old_text != (text["xdr"] if text else "")
             note_drift(counts, state=entry["xdr"] != old_entry and is_due, text=is_renamed)
-
-
-def note_drift(counts: Counts, *, state: bool, text: bool) -> None:
-    """Count a group that is healed. What changed after the events that the tables had, at the latest when its row was
-    read, is news, not drift: its event was still to come. A name has none.
-    """
-    if state:
-        counts["drift_state"] += 1
-    elif text:
-        counts["drift_metadata"] += 1
+    return set()
 
 
 def _write_ends(ends: Mapping[int, int | None], ledger: int) -> None:

@@ -41,6 +41,7 @@ from contributions.doubts import (
     refuse_known_group,
     refuse_standstill,
 )
+from contributions.gaps import fill_gaps, first_event_is_known, first_ledger
 from contributions.history import LoggedEvent, decode_events, undecoded, write_history
 from contributions.recovery import recover_gaps
 from contributions.redecode import take_up
@@ -58,10 +59,14 @@ LOAD_BATCH = 500  # groups read and committed at a time while the tables are fir
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a pass did. `caught_up`: no event is left that the node knows, and no gap whose history is not recovered."""
+    """What a pass did. `caught_up`: no event is left that the node knows, and no gap whose history is not recovered.
+
+    `oldest_ledger`: the first one whose events the node has, if it said so.
+    """
 
     caught_up: bool
     ledger: int
+    oldest_ledger: int = MAX_U32
 
 
 def run_pass() -> Pass:
@@ -104,7 +109,10 @@ def sync_pass(client: SorobanClient, *, gap_to: int = MAX_U32) -> Pass:
             _load_state(client, checkpoint, run.counts)
         result = _follow(client, checkpoint, run, held, gap_to)
         run.ledger = result.ledger
-        if result.caught_up and not recover_gaps(client, checkpoint, run.counts):
+        if result.caught_up and not (
+            recover_gaps(client, checkpoint, run.counts)
+            and fill_gaps(client, checkpoint, result.oldest_ledger, run.counts)
+        ):
             result = Pass(caught_up=False, ledger=result.ledger)
     return result
 
@@ -114,7 +122,7 @@ def _begin(client: SorobanClient) -> Checkpoint:
     network = client.get_network()
     if network.passphrase != settings.STELLAR_NETWORK_PASSPHRASE:
         raise WrongChain(f"the RPC serves “{network.passphrase}”, STELLAR_NETWORK_PASSPHRASE names another network")
-    contract, start = settings.AJO_CONTRACT_ID, _first_ledger(client)
+    contract, start = settings.AJO_CONTRACT_ID, first_ledger(client)
     # Before anything is kept: a start ahead of the chain would be waited for, and a wrong contract followed, for ever.
     if GroupReader(client, contract, start).read([], with_instance=True).instance_entry is None:
         raise NodeLagging(f"AJO_CONTRACT_ID: there is no contract {contract} on this network, as far as the node knows")
@@ -124,19 +132,12 @@ def _begin(client: SorobanClient) -> Checkpoint:
     return checkpoint
 
 
-def _first_ledger(client: SorobanClient) -> int:
-    """From where on events can be had. A node whose window is full prunes while we read: a little above its oldest."""
-    health = client.get_health()
-    is_pruning = health.latest_ledger - health.oldest_ledger + 1 >= health.retention
-    return min(health.oldest_ledger + (2 if is_pruning else 0), health.latest_ledger)
-
-
 def restart_history(client: SorobanClient) -> None:
     """Have the next passes apply every event again that can still be had.
 
     Where some cannot that were never read, the next pass finds that out, and begins as early by itself.
     """
-    start = _first_ledger(client)
+    start = first_ledger(client)
     if _wanted(Checkpoint.objects.get()) >= start:
         Checkpoint.objects.update(cursor="", start_ledger=start, events_checked_to=0)
 
@@ -203,7 +204,7 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun, held: H
         # A group's creator chooses its token: what is wrong with one must not hold up what is committed already.
         logger.warning("tokens: %s", failure)
     refresh_cache(since=run.started_at)
-    return Pass(page.caught_up, page.complete_to)
+    return Pass(page.caught_up, page.complete_to, page.oldest_ledger)
 
 
 def _next_page(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> EventPage:
@@ -295,9 +296,9 @@ def _note_first_gap(checkpoint: Checkpoint, page: EventPage) -> None:
 
     The contract's story begins with the creation of group 1; until an event is known, the group's own time tells.
     """
-    told = ContractEvent.objects.exclude(group_id=None).order_by("id").values_list("type", "group_id").first()
     first = Group.objects.order_by("id").values_list("created_at", flat=True).first()
-    begins_later = told != ("created", 1) if told else first is not None and first < page.oldest_closed_at
+    is_told = ContractEvent.objects.exclude(group_id=None).exists()
+    begins_later = not first_event_is_known() if is_told else first is not None and first < page.oldest_closed_at
     if begins_later and not HistoryGap.objects.exists():
         _note_gap(checkpoint, 0, checkpoint.start_ledger - 1, "the contract is older than what the RPC retained")
 

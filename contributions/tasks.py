@@ -12,6 +12,7 @@ from ajo.soroban.lease import Superseded
 from ajo.soroban.nodes import nodes
 from ajo.soroban.runs import prune
 from contributions.deep_sweep import share, sweep_deep
+from contributions.longer_memory import ask_longest_memory
 from contributions.sweep import sweep_groups
 from contributions.sync import run_pass
 
@@ -30,12 +31,13 @@ def sync() -> None:
 
 @shared_task
 def sweep() -> None:
-    """Compare every group with the chain, and some with all that it has of them."""
+    """Compare every group with the chain, and some with all that it has of them; ask for what gaps are missing."""
     try:
         for _ in sweep_groups(nodes().run):
             pass
         for _ in sweep_deep(nodes().run, most=share()):
             pass
+        ask_longest_memory()
     except (ChainError, Superseded) as failure:
         log.warning("sweep: %s", failure)
 

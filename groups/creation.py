@@ -18,7 +18,7 @@ from ajo.soroban.nodes import nodes
 from ajo.soroban.times import moment
 from groups.models import Group
 from groups.readings import GroupReader, Readings, Undecoded
-from groups.sync import set_aside
+from groups.sync import is_entry_of, set_aside
 
 WITNESSES = 5  # groups by which a chain is recognised
 
@@ -35,10 +35,13 @@ def read_groups(
     """
     readings = GroupReader(client, contract, at_least).read(group_ids, with_instance=with_instance)
     stored = _stored(readings.groups)
-    doubted = {pk: readings.groups[pk] for pk, made in stored.items() if _creation(readings.groups[pk].group) != made}
+    other = {pk: readings.groups[pk] for pk, made in stored.items() if _creation(readings.groups[pk].group) != made}
+    entries = dict(Group.objects.filter(pk__in=other).values_list("pk", "entry_xdr")) if other else {}
+    # of a creation the stored entry knows better than the columns made from it
+    doubted = {pk: first for pk, first in other.items() if not is_entry_of(entries[pk], first.group)}
     if not doubted:
         return readings
-    again = nodes().second_opinion(client, lambda other: GroupReader(other, contract, at_least).read(doubted))
+    again = nodes().second_opinion(client, lambda second: GroupReader(second, contract, at_least).read(doubted))
     readings.calls += again.calls
     for group_id, first in doubted.items():
         second = again.groups.get(group_id)

@@ -95,7 +95,7 @@ class _Stored(Collector):
 
 
 def _from_database() -> Iterator[Metric]:
-    yield GaugeMetricFamily("ajo_gaps", "Stretches of history that are missing.", HistoryGap.objects.count())
+    yield GaugeMetricFamily("ajo_gaps", "Stretches of history that are missing.", HistoryGap.objects.missing().count())
     yield GaugeMetricFamily("ajo_undecoded_entries", "Entries set aside.", UndecodedEntry.objects.count())
     short = Token.objects.short().count()
     yield GaugeMetricFamily("ajo_short_tokens", "Tokens of which the contract owes more than it holds.", short)

@@ -55,7 +55,7 @@ def panel() -> list[Fact]:
         _run(SyncRun.Kind.DEEP_SWEEP),
         *_newer_protocol(),
         _some("Tokens of which less is held than owed", Token.objects.short(), {"solvency": "short"}),
-        _some("Gaps in history", HistoryGap.objects.all()),
+        _some("Gaps in history", HistoryGap.objects.missing(), {"events": "missing"}),
         _some("Groups with rows that no entry proves", Group.objects.unproven(), {"history": "unproven"}),
         _some("Undecoded entries", UndecodedEntry.objects.all()),
         _some(

@@ -28,7 +28,7 @@ class RunSerializer(serializers.Serializer[SyncRun]):
 
 
 class GapSerializer(serializers.Serializer[HistoryGap]):
-    """Ledgers whose events can no longer be had."""
+    """Ledgers whose events are missing: no node that was asked had them."""
 
     from_ledger = U32Field()
     to_ledger = U32Field()
@@ -88,7 +88,7 @@ class StatusViewSet(ReadViewSet):
             "last_sync": _last(SyncRun.Kind.SYNC),
             "last_sweep": _last(SyncRun.Kind.SWEEP),
             "last_deep_sweep": _last(SyncRun.Kind.DEEP_SWEEP),
-            "gaps": list(HistoryGap.objects.order_by("-id")[:MAX_GAPS]),
+            "gaps": list(HistoryGap.objects.missing().order_by("-id")[:MAX_GAPS]),
             "drift_total": checkpoint.drift_total,
             "drift": checkpoint.drift,
             "undecoded": UndecodedEntry.objects.count(),

@@ -17,6 +17,7 @@ from ajo.cache import Freshness
 from ajo.soroban.fields import U32_MAX, U64_MAX, AddressField, U64Field, in_range
 
 EVENT_ID_LENGTH = 30  # %019d-%010d
+ASK_AGAIN = timedelta(hours=1)
 LONGEST_LEAVE = timedelta(minutes=5)  # that an RPC node which goes on failing is left alone
 # Each ledger closes in a later second than the one before; on the public networks it takes about five.
 SHORTEST_CLOSE = 1  # seconds
@@ -179,13 +180,24 @@ class ContractEvent(models.Model):
         return f"{self.type} {self.id}"
 
 
+class HistoryGapQuerySet(models.QuerySet["HistoryGap"]):
+    def missing(self) -> Self:
+        """Those whose events nobody has read since."""
+        return self.filter(filled_at=None)
+
+    def to_ask_for(self) -> Self:
+        """Of these the ones that no node has left events out of within the hour, newest first."""
+        return self.missing().exclude(asked_at__gt=Now() - ASK_AGAIN).order_by("-to_ledger")
+
+
 class HistoryGap(models.Model):
     """A stretch of ledgers whose events can no longer be had from the RPC. Recorded and shown, never hidden."""
 
     network_passphrase = models.CharField(max_length=255)
     contract = AddressField()
     from_ledger = models.BigIntegerField(
-        help_text="The first ledger whose events are missing; 0: from the contract's beginning."
+        help_text="The first ledger whose events are missing; 0: from the contract's beginning. Moves up as a node "
+        "with a longer memory tells them."
     )
     to_ledger = models.BigIntegerField(help_text="The last ledger whose events are missing.")
     found_at = models.DateTimeField(db_default=Now())
@@ -194,6 +206,16 @@ class HistoryGap(models.Model):
         default=0, help_text="Contributions, payouts and refunds inside the gap are recovered for groups up to this id."
     )
     recovered_at = models.DateTimeField(null=True, help_text="When that was done for all groups.")
+    filled_at = models.DateTimeField(
+        null=True,
+        help_text="When a node with a longer memory had told all its events after all; null: they are missing.",
+    )
+
+    asked_at = models.DateTimeField(
+        null=True, help_text="When a node that said it had these events left some out; it is asked again an hour later."
+    )
+
+    objects = HistoryGapQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [

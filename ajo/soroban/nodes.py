@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import TypeVar
@@ -75,6 +76,14 @@ class Node:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A node, and the first ledger whose events it has."""
+
+    client: SorobanClient
+    oldest_ledger: int
+
+
 class Nodes:
     """The configured addresses."""
 
@@ -112,6 +121,17 @@ class Nodes:
             except RpcUnavailable as failure:
                 self._leave(node, failure)
         return read(client)
+
+    def longest_memory(self) -> Memory | None:
+        """The node that keeps the oldest events; None if none answers."""
+        memories = []
+        for node in self._in_order():
+            try:
+                node.check_network()
+                memories.append(Memory(node.client, node.client.get_health().oldest_ledger))
+            except (RpcUnavailable, RpcRejected) as failure:
+                self._leave(node, failure)
+        return min(memories, key=lambda memory: memory.oldest_ledger, default=None)
 
     def _agreed(self, failures: dict[str, ChainError]) -> ChainError:
         """The nodes' verdict, unless one of them that is alive said something else."""
