@@ -7,7 +7,7 @@ are named, the deep sweep and the rebuild share it. Passes of the sync may run m
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ajo.soroban.client import SorobanClient
@@ -21,6 +21,7 @@ from groups.readings import GroupReader, Readings
 from groups.reads import refresh_groups
 from groups.sync import Found, set_aside, write_readings
 
+CONTRIBUTIONS_AT_ONCE = 20_000
 Counts = dict[str, int]
 TEXTS = {"name", "description", "rules", "metadata_xdr"}  # no event announces them
 # Anybody can extend an entry's life or restore it from the archive, and no event announces that.
@@ -68,7 +69,8 @@ def heal(
     _note_drift(readings, found, reached, counts)
     # a group that the node does not have proves nothing, neither does one that cannot be read
     groups = list(Group.objects.filter(id__in=readings.groups, unreadable_since=None).order_by("id"))
-    _heal_history(client, checkpoint, groups, reached, counts, result, before_write)
+    for portion in _portions(groups):
+        _heal_history(client, checkpoint, portion, reached, counts, result, before_write)
     if not force and Group.objects.filter(id__in=result.absent).exists():
         removed = remove_invented(client, checkpoint, int(checkpoint.group_count), counts)
         _add(counts, drift_state=len(removed))
@@ -102,6 +104,21 @@ def _note_drift(readings: Readings, found: Found, reached: int, counts: Counts) 
         if "unreadable_since" not in wrong:  # what could not be read is not wrong
             is_due = readings.groups[group_id].modified_ledger <= reached
             note_drift(counts, state=bool(wrong - UNANNOUNCED) and is_due, text=bool(wrong & TEXTS))
+
+
+def _portions(groups: Sequence[Group]) -> Iterator[list[Group]]:
+    """These groups in parts, by how many contributions each may have: all of a part is held in memory."""
+    portion: list[Group] = []
+    size = 0
+    for group in groups:
+        contributions = group.member_count * group.current_round
+        if portion and size + contributions > CONTRIBUTIONS_AT_ONCE:
+            yield portion
+            portion, size = [], 0
+        portion.append(group)
+        size += contributions
+    if portion:
+        yield portion
 
 
 def _heal_history(

@@ -100,29 +100,34 @@ def write_groups(
             if not (force or old.pk in recreated or _is_same_group(old, row, reading)):
                 continue  # made by another writer a moment ago: the next reading asks twice
             row.revision = max(old.revision + 1, row.revision)
-            is_known = old.pk in known
-            if found is not None:
-                wrong = _differences(old, row, reading, members.get(old.pk, []), users) if is_known else set(STATED)
-                if wrong:
-                    found[old.pk] = wrong
-                is_same = not wrong
+            if old.pk not in known:
+                wrong = set(STATED)
+            elif found is not None:
+                wrong = _differences(old, row, reading, members.get(old.pk, []), users)
             else:
-                is_same = is_known and not force and not _differs(old, row, reading)
-            if is_same:
+                wrong = set(STATED) if force or _differs(old, row, reading) else set()
+            if not wrong:
                 unchanged.setdefault(row.synced_ledger, []).append(old.pk)
-            else:
-                changed[old.pk] = reading
+                continue
+            changed[old.pk] = reading
+            if found is not None:
+                found[old.pk] = wrong
         Group.objects.bulk_create(
             [rows[group_id] for group_id in changed],
             update_conflicts=True,
             update_fields=FROM_CHAIN,
             unique_fields=["id"],
         )
-        for ledger, ids in unchanged.items():
-            Group.objects.filter(id__in=ids).update(synced_ledger=ledger, synced_at=Now())
+        _note_reading(unchanged)
         _write_members(changed, users)
         _write_refund_requests(changed, users)
     return set(changed)
+
+
+def _note_reading(unchanged: Mapping[int, Sequence[int]]) -> None:
+    """Note by ledger when groups were read that say the same as before."""
+    for ledger, ids in unchanged.items():
+        Group.objects.filter(id__in=ids).update(synced_ledger=ledger, synced_at=Now())
 
 
 def set_aside(undecoded: Sequence[Undecoded]) -> None:

@@ -110,7 +110,8 @@ class Checkpoint(models.Model):
     )
     drift_metadata = models.BigIntegerField(default=0, help_text="Likewise of their names, which no event announces.")
     drift_history = models.BigIntegerField(
-        default=0, help_text="Contributions, payouts and refunds that deep sweeps found and no event had announced."
+        default=0,
+        help_text="Contributions, payouts, refunds and events whose rows sweeps found missing, invented or wrong.",
     )
     halted = models.TextField(
         blank=True, default="", help_text="Why the sync refuses to go on; empty while it goes on."

@@ -293,6 +293,38 @@ def test_a_node_whose_entries_contradict_each_other_removes_nothing_and_staff_ar
     assert not Group.objects.unproven().exists()
 
 
+def test_what_the_contract_says_of_itself_is_right_after_the_next_pass(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    settle(sandbox, client_of_chain)
+    names = ("admin", "paused", "group_count", "wasm_hash", "instance_xdr", "live_until_ledger")
+    right = Checkpoint.objects.values(*names).get()
+    Checkpoint.objects.update(
+        admin=wallets(1)[0], paused=True, group_count=1, wasm_hash="", instance_xdr="AAAA", live_until_ledger=1
+    )
+    catch_up(client_of_chain)
+    assert Checkpoint.objects.values(*names).get() == right
+
+
+def test_groups_with_much_history_are_proved_in_parts(
+    sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(sandbox, client_of_chain)
+    right = shown()
+    Contribution.objects.all().delete()
+    parts, read = [], recovery.read_history
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        parts.append([group.pk for group in args[2]])
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(healing, "read_history", counted)
+    monkeypatch.setattr(healing, "CONTRIBUTIONS_AT_ONCE", 1)
+    by_the_daily_share(RUNNING)
+    assert parts == [[RUNNING], [CANCELLED]]
+    assert shown() == right
+
+
 def test_what_an_unchanged_group_costs_is_no_write(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     """Breaks if healing wrote rows that are right already: each would be a dead row, and a body sent anew."""
     settle(sandbox, client_of_chain)
