@@ -23,7 +23,6 @@ from ajo.soroban.errors import (
     HistoryPruned,
     NodeLagging,
     RpcOutOfRange,
-    RpcTooMuch,
     RpcUnavailable,
     Verdict,
     WrongChain,
@@ -44,6 +43,7 @@ from contributions.doubts import (
     refuse_uncounted_groups,
 )
 from contributions.history import LoggedEvent, decode_events, undecoded, write_history
+from contributions.pages import next_page
 from contributions.recovery import recover_gaps
 from contributions.redecode import take_up
 from groups.models import Group
@@ -173,12 +173,12 @@ def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str,
 def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun, held: Held, gap_to: int) -> Pass:
     counts: dict[str, int] = run.counts
     try:
-        page = _next_page(client, checkpoint, counts)
+        page = next_page(client, checkpoint, counts)
     except RpcOutOfRange as failure:
         return _out_of_range(client, checkpoint, failure, gap_to)
     refuse_turned_back(checkpoint, page)
     confirm_leap(client, checkpoint, page)
-    if page.latest_ledger < checkpoint.chain_ledger - settings.RPC_MAX_LAG:
+    if page.latest_ledger < max(checkpoint.chain_ledger - settings.RPC_MAX_LAG, cursor_ledger(page.cursor)):
         raise NodeLagging(f"the node is at ledger {page.latest_ledger}, {checkpoint.chain_ledger} is known to exist")
     refuse_standstill(checkpoint, page)
     log = decode_events(page.events)
@@ -203,22 +203,6 @@ def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun, held: H
         logger.warning("tokens: %s", failure)
     refresh_cache(since=run.started_at)
     return Pass(page.caught_up, page.complete_to)
-
-
-def _next_page(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> EventPage:
-    """The events after the cursor. A node that gives up on so many at once is asked for half of them, down to one."""
-    limit = settings.RPC_EVENTS_LIMIT
-    start = None if checkpoint.cursor else checkpoint.start_ledger
-    while True:
-        counts["calls"] = counts.get("calls", 0) + 1
-        try:
-            return client.get_events(
-                checkpoint.contract, limit=limit, cursor=checkpoint.cursor or None, start_ledger=start
-            )
-        except RpcTooMuch:
-            if limit == 1:
-                raise
-            limit = counts["events_limit"] = limit // 2
 
 
 def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOutOfRange, gap_to: int) -> Pass:

@@ -1,0 +1,59 @@
+"""Pages of events: those after the cursor, and those of the last ledgers once more.
+
+A node may call a ledger its newest before it shows that ledger's events, and behind one address there may be several
+nodes. So a page begins some ledgers before the cursor; what the log has already is left out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from django.conf import settings
+
+from ajo.soroban.client import EventPage, SorobanClient, cursor_ledger, last_cursor
+from ajo.soroban.errors import RpcInvalidAnswer, RpcOutOfRange, RpcTooMuch
+from ajo.soroban.models import Checkpoint, ContractEvent
+
+OVERLAP = 60  # ledgers, about five minutes: what comes later is found by the sweeps
+
+
+def next_page(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> EventPage:
+    """Return the events that come next, late ones first. A node that gives up on so many is asked for half of them.
+
+    The page's cursor is never before the checkpoint's. Raises RpcOutOfRange for the checkpoint's cursor alone.
+    """
+    limit, overlap = settings.RPC_EVENTS_LIMIT, OVERLAP
+    while True:
+        after, known = _begin(checkpoint, overlap, limit // 2)
+        counts["calls"] = counts.get("calls", 0) + 1
+        start = None if after else checkpoint.start_ledger
+        try:
+            page = client.get_events(checkpoint.contract, limit=limit, cursor=after or None, start_ledger=start)
+        except RpcTooMuch:
+            if limit == 1:
+                raise
+            limit = counts["events_limit"] = limit // 2
+        except RpcOutOfRange as failure:
+            if after == checkpoint.cursor or not failure.oldest <= cursor_ledger(checkpoint.cursor) <= failure.latest:
+                raise
+            overlap = 0  # the node keeps less than that
+        else:
+            new = [event for event in page.events if event.id not in known]
+            if not new and page.cursor <= checkpoint.cursor and cursor_ledger(checkpoint.cursor) < page.latest_ledger:
+                raise RpcInvalidAnswer("getEvents: a cursor that leads back, or nowhere")
+            return replace(page, events=new, cursor=max(page.cursor, checkpoint.cursor))
+
+
+def _begin(checkpoint: Checkpoint, overlap: int, most: int) -> tuple[str, Collection[str]]:
+    """Return the cursor to begin at, and the events between it and the checkpoint's that the log has.
+
+    Those are `most` at most, so that the rest of the page leads on. Only of ledgers that were the newest ones not long
+    before can events be late: while the sync is far behind, a page begins at its cursor.
+    """
+    first = last_cursor(max(checkpoint.chain_ledger - overlap, checkpoint.start_ledger))
+    if not overlap or checkpoint.cursor <= first:
+        return checkpoint.cursor, ()
+    logged = ContractEvent.objects.filter(id__gt=first, id__lte=checkpoint.cursor).order_by("-id")
+    newest = list(logged.values_list("id", flat=True)[: most + 1])
+    return (newest[most] if len(newest) > most else first), set(newest)
