@@ -7,11 +7,13 @@ group is looked at: a share of them beside each shallow sweep, so that no hour b
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from django.conf import settings
 
 from ajo.soroban.binding.keys import code_key
 from ajo.soroban.client import Run, SorobanClient
+from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from contributions.recovery import Proof, read_history, write_missing
@@ -35,7 +37,12 @@ COUNTS = (
 
 
 def sweep_deep(
-    run_read: Run, only: Sequence[int] = (), *, most: int | None = None, from_start: bool = False
+    run_read: Run,
+    only: Sequence[int] = (),
+    *,
+    most: int | None = None,
+    from_start: bool = False,
+    deadline: Deadline = NEVER,
 ) -> Iterator[Progress]:
     """Compare all entries of `only` some groups, or of the next `most`, or of all that are left, with the tables.
 
@@ -51,6 +58,7 @@ def sweep_deep(
         position="deep_swept_to",
         most=most,
         from_start=from_start,
+        deadline=deadline,
         at_the_end=_at_the_end,
     )
 
@@ -70,13 +78,14 @@ def share() -> int:
     return max(BATCH, -(-int(checkpoint.group_count if checkpoint else 0) * settings.SWEEP_INTERVAL // DAY))
 
 
-def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> None:
+def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> int:
     reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
     rows = Group.objects.filter(id__in=ids).values_list(
         "pk", "metadata_xdr", "entry_xdr", "contributions_received", "refund_request__entry_xdr"
     )
     before = {pk: (text, state) for pk, text, *state in rows}
-    readings = GroupReader(client, checkpoint.contract, reached).read(ids)
+    deadline = Deadline()
+    readings = GroupReader(client, checkpoint.contract, reached, deadline=deadline).read(ids)
     counts["calls"] += readings.calls
     changed = write_readings(readings)
     for group_id in changed & readings.groups.keys():
@@ -87,8 +96,15 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
             is_due = reading.modified_ledger <= reached
             note_drift(counts, state=new != old and is_due, text=reading.metadata_xdr != text)
     refresh_groups(changed)
-    groups = list(Group.objects.filter(id__in=ids, unreadable_since=None).order_by("id"))
-    proofs = read_history(client, checkpoint.contract, groups, counts)
+    done = list(takewhile(readings.settled.__contains__, ids))
+    groups = list(Group.objects.filter(id__in=done, unreadable_since=None).order_by("id"))
+    proofs = read_history(client, checkpoint.contract, groups, counts, deadline=deadline)
+    _compare_history(proofs, reached, counts)
+    return done.index(groups[len(proofs)].pk) if len(proofs) < len(groups) else len(done)
+
+
+def _compare_history(proofs: Sequence[Proof], reached: int, counts: Counts) -> None:
+    """Write what the entries prove and no row shows, and count the rows that they do not prove."""
     # what a gap swallowed and nobody has recovered yet is none
     gap = HistoryGap.objects.filter(recovered_at=None).order_by("recovered_to").first()
     swallowed = [proof for proof in proofs if gap and proof.group.pk > gap.recovered_to]

@@ -1,19 +1,23 @@
 """Pages of events: those after the cursor, and those of the last ledgers once more.
 
 A node may call a ledger its newest before it shows that ledger's events, and behind one address there may be several
-nodes. So a page begins some ledgers before the cursor; what the log has already is left out of it.
+nodes. So a page begins some ledgers before the cursor; what the log has already is left out of it. And it ends where a
+slow node has not told in time how the groups are that its events speak of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from django.conf import settings
 
 from ajo.soroban.client import EventPage, SorobanClient, cursor_ledger, last_cursor
-from ajo.soroban.errors import RpcInvalidAnswer, RpcOutOfRange, RpcTooMuch
+from ajo.soroban.errors import NodeLagging, RpcInvalidAnswer, RpcOutOfRange, RpcTooMuch
 from ajo.soroban.models import Checkpoint, ContractEvent
+from contributions.history import LoggedEvent
+from groups.models import Group
 
 OVERLAP = 60  # ledgers, about five minutes: what comes later is found by the sweeps
 
@@ -57,3 +61,22 @@ def _begin(checkpoint: Checkpoint, overlap: int, most: int) -> tuple[str, Collec
     logged = ContractEvent.objects.filter(id__gt=first, id__lte=checkpoint.cursor).order_by("-id")
     newest = list(logged.values_list("id", flat=True)[: most + 1])
     return (newest[most] if len(newest) > most else first), set(newest)
+
+
+def outdated(log: Sequence[LoggedEvent]) -> list[int]:
+    """The groups that an event speaks of and that were last read before it, in the order of their first events."""
+    newest = {entry.points_at: entry.raw.ledger for entry in log if entry.points_at}
+    synced = dict(Group.objects.filter(id__in=newest).values_list("id", "synced_ledger"))
+    return [group_id for group_id, ledger in newest.items() if group_id and synced.get(group_id, 0) < ledger]
+
+
+def as_far_as_read(
+    page: EventPage, log: list[LoggedEvent], unread: set[int], checkpoint: Checkpoint
+) -> tuple[EventPage, list[LoggedEvent]]:
+    """The page up to the first event of a group that was not read in time: the next pass begins there."""
+    if not unread:
+        return page, log
+    done = list(takewhile(lambda entry: entry.points_at not in unread, log))
+    if not done:
+        raise NodeLagging("the first group of the page could not be read in time")
+    return replace(page, cursor=max(done[-1].raw.id, checkpoint.cursor), full=True), done

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from ajo import cache
 from ajo.soroban.client import Run, SorobanClient
+from ajo.soroban.deadline import Deadline
 from ajo.soroban.errors import ChainError, NodeLagging
 from ajo.soroban.lease import Held, lease
 from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
@@ -40,6 +42,7 @@ class Rebuilt:
     counted_at: int = 0  # the ledger at which the contract said `total`
     counts: dict[str, int] = field(default_factory=dict)
     is_finished: bool = False
+    size: int = field(default_factory=lambda: BATCH)  # of the next batch
 
     def add(self, **numbers: int) -> None:
         for name, number in numbers.items():
@@ -67,9 +70,10 @@ def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]
     def batch(client: SorobanClient) -> None:
         # no pass of the sync writes newer rows in between; those that are running end soon
         with lease(SyncRun.Kind.SYNC, patience=PATIENCE) as held:
-            ids = range(progress.done + 1, min(progress.done + BATCH, progress.total) + 1)
-            _rebuild(client.ticking(held.renew), held, list(ids), progress, dry_run=dry_run)
-            progress.done = ids[-1]
+            ids = range(progress.done + 1, min(progress.done + progress.size, progress.total) + 1)
+            done = _rebuild(client.ticking(held.renew), held, list(ids), progress, dry_run=dry_run)
+            progress.size = min(2 * len(done), BATCH)  # of a slow node no more is asked than it answers in time
+            progress.done = done[-1]
 
     def finish(client: SorobanClient) -> None:
         """Groups that were made while the rebuild was on are no surplus: counted again, with no pass in between."""
@@ -102,9 +106,14 @@ def _remove_surplus(client: SorobanClient, progress: Rebuilt, *, dry_run: bool) 
         cache.forget_all()  # nobody can say of a body that its group is none
 
 
-def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuilt, *, dry_run: bool) -> None:
+def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuilt, *, dry_run: bool) -> list[int]:
+    """Rebuild these groups, or as many of them as can be read in time. Returns those that are done."""
     checkpoint = Checkpoint.objects.get()  # of now: what is read must be as new as what passes have written since
-    readings = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(ids)
+    deadline = Deadline()
+    readings = GroupReader(client, checkpoint.contract, checkpoint.ledger, deadline=deadline).read(ids)
+    ids = list(takewhile(readings.settled.__contains__, ids))
+    if not ids:
+        raise NodeLagging("the first group of the batch could not be read in time")
     held.renew()  # else a pass may have written newer rows
     # No transaction waits for the chain; but a dry run's, which writes nothing in the end.
     with transaction.atomic() if dry_run else nullcontext():
@@ -114,16 +123,19 @@ def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuil
             changed = [group_id for group_id, shown in _shown(ids).items() if before.get(group_id) != shown]
         progress.add(groups_changed=len(changed), undecoded=len(readings.undecoded))
         # a group that the node does not have proves nothing, neither does one that cannot be read
-        groups = list(Group.objects.filter(id__in=readings.groups).order_by("id"))
-        proofs = read_history(client, checkpoint.contract, groups, progress.counts, again=True)
+        groups = list(Group.objects.filter(id__in=readings.groups.keys() & ids).order_by("id"))
+        proofs = read_history(client, checkpoint.contract, groups, progress.counts, again=True, deadline=deadline)
+        if len(proofs) < len(groups):
+            ids = [group_id for group_id in ids if group_id < groups[len(proofs)].pk]
         held.renew()  # likewise
         with transaction.atomic():
             progress.add(**_put_right(proofs))
             Checkpoint.objects.update(rebuilt_to=ids[-1])
         if dry_run:
             transaction.set_rollback(True)
-            return
+            return ids
     refresh_groups(ids)
+    return ids
 
 
 def _shown(ids: list[int]) -> dict[int, tuple[object, ...]]:

@@ -6,10 +6,10 @@ turns up later the same row is completed (`HistoryQuerySet.record`).
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from django.db import transaction
@@ -20,6 +20,7 @@ from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, Key, PayoutKey, RefundKey, RefundRequestKey
 from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, first_end, in_halves
+from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, HistoryGap
 from ajo.soroban.times import moment
 from contributions.models import Contribution, HistoryRow, Payout, Refund
@@ -94,14 +95,14 @@ def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str
 
     False after some seconds, if there is more: first the events of that time are followed.
     """
-    deadline = time.monotonic() + AT_A_STRETCH
+    deadline = Deadline(AT_A_STRETCH)
     readable = Group.objects.filter(unreadable_since=None)  # of the others not even the round is known
     for gap in HistoryGap.objects.filter(recovered_at=None).order_by("pk"):
         while groups := list(readable.filter(id__gt=gap.recovered_to).order_by("id")[:GROUPS_AT_A_TIME]):
-            if time.monotonic() > deadline:
+            if deadline.is_past():
                 return False
-            proofs = read_history(client, checkpoint.contract, groups, counts)
-            gap.recovered_to = groups[-1].pk
+            proofs = read_history(client, checkpoint.contract, groups, counts, deadline=deadline)
+            gap.recovered_to = proofs[-1].group.pk
             with transaction.atomic():
                 for name, number in write_missing(proofs).items():
                     counts[f"recovered_{name}"] = counts.get(f"recovered_{name}", 0) + number
@@ -111,24 +112,37 @@ def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str
 
 
 def read_history(
-    client: SorobanClient, contract: str, groups: Sequence[Group], counts: dict[str, int], *, again: bool = False
+    client: SorobanClient,
+    contract: str,
+    groups: Sequence[Group],
+    counts: dict[str, int],
+    *,
+    again: bool = False,
+    deadline: Deadline = NEVER,
 ) -> list[Proof]:
-    """What these groups' entries prove of each round not verified since it closed, or of all rounds `again`."""
+    """What these groups' entries prove of each round not verified since it closed, or of all rounds `again`.
+
+    Of the first groups only where the deadline comes before the others were read, but of one in any case.
+    """
     proofs = [Proof(group, members, 1 if again else group.verified_round + 1) for group, members in _members(groups)]
-    wanted = [(proof, key, key.to_xdr(contract)) for proof in proofs for key in _keys(proof)]
+    wanted = ((number, key, key.to_xdr(contract)) for number, proof in enumerate(proofs) for key in _keys(proof))
     at_least = max((group.synced_ledger for group in groups), default=0)
 
-    def ask(part: Sequence[tuple[Proof, Key, str]]) -> Entries:
+    def ask(part: Sequence[tuple[int, Key, str]]) -> Entries:
         answer = client.get_entries([name for *_, name in part], at_least=at_least)
         counts["calls"] = counts.get("calls", 0) + 1
         return answer
 
-    for start in range(0, len(wanted), MAX_KEYS):
-        for part, answer in in_halves(ask, wanted[start : start + MAX_KEYS]):
-            for proof, key, name in part:
+    while asked := list(islice(wanted, MAX_KEYS)):
+        for part, answer in in_halves(ask, asked):
+            for number, key, name in part:
+                proof = proofs[number]
                 proof.ledger = min(proof.ledger or answer.ledger, answer.ledger)
                 if entry := answer.found.get(name):
                     proof.note(key, name, entry)
+            whole = part[-1][0]  # of the group after these there may be more
+            if whole and deadline.is_past():
+                return proofs[:whole]
     return proofs
 
 

@@ -19,7 +19,8 @@ from structlog.contextvars import bind_contextvars
 from ajo.database.prepared import Prepared
 from ajo.soroban.binding.keys import GroupKey, MetadataKey, numbered_keys
 from ajo.soroban.client import MAX_KEYS, Run, SorobanClient, first_end, in_halves
-from ajo.soroban.errors import ChainError
+from ajo.soroban.deadline import NEVER, Deadline
+from ajo.soroban.errors import ChainError, NodeLagging
 from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.runs import recorded
@@ -37,7 +38,8 @@ SAVE_AFTER = 1.0  # seconds; what a sweep that was killed did since is done agai
 COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
 
 Counts = dict[str, int]
-Compare = Callable[[Checkpoint, Sequence[int], Counts, SorobanClient], None]
+# of so many groups, in their order, it compares as many as it can in time, and returns their number
+Compare = Callable[[Checkpoint, Sequence[int], Counts, SorobanClient], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,24 @@ class Progress:
     total: int
 
 
-def sweep_groups(run_read: Run, only: Sequence[int] = (), *, from_start: bool = False) -> Iterator[Progress]:
+def sweep_groups(
+    run_read: Run, only: Sequence[int] = (), *, from_start: bool = False, deadline: Deadline = NEVER
+) -> Iterator[Progress]:
     """Compare all groups, or `only` some, with the chain, yielding after each call.
 
-    Killed, the next one goes on; `from_start`, and then does those before them too.
+    Killed, or at its deadline, the next one goes on; `from_start`, and then does those before them too.
     """
-    kind = SyncRun.Kind.SWEEP
-    return sweep(run_read, _compare, COUNTS, kind, only=only, size=BATCH, position="swept_to", from_start=from_start)
+    return sweep(
+        run_read,
+        _compare,
+        COUNTS,
+        SyncRun.Kind.SWEEP,
+        only=only,
+        size=BATCH,
+        position="swept_to",
+        from_start=from_start,
+        deadline=deadline,
+    )
 
 
 def sweep(
@@ -68,6 +81,7 @@ def sweep(
     position: str,
     most: int | None = None,
     from_start: bool = False,
+    deadline: Deadline = NEVER,
     at_the_end: Callable[[Checkpoint, Counts, SorobanClient], None] | None = None,
 ) -> Iterator[Progress]:
     """Run `compare` over groups in batches, recorded as one SyncRun with these counts; what is drift is added up.
@@ -89,37 +103,56 @@ def sweep(
         ids: Sequence[int] = sorted(set(only)) or range(begin + 1, checkpoint.group_count + 1)[:most]
         if from_start and not only:
             ids, begin = [*ids, *range(1, begin + 1)], 0
-        total = len(ids) + begin
-        saved = -SAVE_AFTER
-        for start in range(0, len(ids), size):
+        total, done = len(ids) + begin, begin
+        saved, at_once = -SAVE_AFTER, size
+        while done < total:
             held.renew()
-            batch, before = ids[start : start + size], dict(counts)
+            batch, before = ids[done - begin : done - begin + at_once], dict(counts)
+            compared: list[int] = []
             try:
-                run_read(partial(_compared, compare, checkpoint, counts, batch, held))
+                run_read(partial(_compared, compare, checkpoint, counts, batch, held, compared))
             finally:  # what was healed before a node failed was drift all the same
                 more = {name: number - before[name] for name, number in counts.items() if name.startswith("drift")}
                 if any(more.values()):
                     here.update(**{name: F(name) + number for name, number in more.items()})
-            counts["groups"] += len(batch)
+            number = compared[-1]
+            at_once = min(2 * number, size)  # of a slow node no more is asked than it answers in time
+            done += number
+            counts["groups"] += number
             if not only and time.monotonic() - saved >= SAVE_AFTER:
-                here.update(**{position: batch[-1]})
+                here.update(**{position: batch[number - 1]})
                 saved = time.monotonic()
-            yield Progress(min(begin + start + size, total), total)
+            yield Progress(done, total)
+            if deadline.is_past():
+                break
         if not only:
-            here.update(**{position: total if total < checkpoint.group_count else 0})
+            here.update(**{position: done if done < checkpoint.group_count else 0})
         if at_the_end:
             run_read(lambda client: at_the_end(checkpoint, counts, client.ticking(held.renew)))
 
 
 def _compared(
-    compare: Compare, checkpoint: Checkpoint, counts: Counts, ids: Sequence[int], held: Held, client: SorobanClient
+    compare: Compare,
+    checkpoint: Checkpoint,
+    counts: Counts,
+    ids: Sequence[int],
+    held: Held,
+    compared: list[int],
+    client: SorobanClient,
 ) -> None:
+    """Append to `compared` how many of these groups are done."""
     ours = client.ticking(held.renew)
-    for _ in in_halves(lambda some: compare(checkpoint, some, counts, ours), ids):
-        pass
+    done = 0
+    for some, number in in_halves(lambda some: compare(checkpoint, some, counts, ours), ids):
+        done += number
+        if number < len(some):
+            break
+    if not done:
+        raise NodeLagging(f"group {ids[0]} could not be read in time")
+    compared.append(done)
 
 
-def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> None:
+def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> int:
     # A row that is written meanwhile is read again below, and not written over.
     with STORED.asked_ahead(f"{{{','.join(map(str, ids))}}}") as rows:
         entry_keys, text_keys = (numbered_keys(kind, checkpoint.contract, ids) for kind in (GroupKey, MetadataKey))
@@ -147,8 +180,8 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     if extended:
         _write_ends(extended, answer.ledger)
     if not differing:
-        return
-    readings = GroupReader(client, checkpoint.contract, answer.ledger).read(differing)
+        return len(ids)
+    readings = GroupReader(client, checkpoint.contract, answer.ledger, deadline=Deadline()).read(differing)
     counts["calls"] += readings.calls
     changed = write_readings(readings)
     refresh_groups(changed)
@@ -160,6 +193,8 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
             is_due = entry["lastModifiedLedgerSeq"] <= checkpoint.ledger
             is_renamed = old_text != (text["xdr"] if text else "")
             note_drift(counts, state=entry["xdr"] != old_entry and is_due, text=is_renamed)
+    left = set(differing) - readings.settled
+    return min(map(ids.index, left), default=len(ids))
 
 
 def note_drift(counts: Counts, *, state: bool, text: bool) -> None:
