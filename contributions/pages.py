@@ -19,6 +19,7 @@ from ajo.soroban.models import Checkpoint, ContractEvent
 from contributions.history import LoggedEvent
 from groups.models import Group
 
+RECENT = 199  # events at most, so that the groups fit one call beside the contract's own entry
 OVERLAP = 60  # ledgers, about five minutes: what comes later is found by the sweeps
 
 
@@ -80,3 +81,14 @@ def as_far_as_read(
     if not done:
         raise NodeLagging("the first group of the page could not be read in time")
     return replace(page, cursor=max(done[-1].raw.id, checkpoint.cursor), full=True), done
+
+
+def recent_texts(checkpoint: Checkpoint) -> dict[int, str]:
+    """The stored METADATA entries of groups that were created or touched in the last ledgers, the last ones first.
+
+    No event tells when a name is set or changed, which is done seconds after a group is created.
+    """
+    events = ContractEvent.objects.filter(id__gt=last_cursor(max(checkpoint.chain_ledger - OVERLAP, 0)))
+    recent = events.exclude(group_id=None).order_by("-id").values_list("group_id", flat=True)[:RECENT]
+    stored = dict(Group.objects.filter(id__in=set(recent), unreadable_since=None).values_list("id", "metadata_xdr"))
+    return {group_id: stored[group_id] for group_id in recent if group_id in stored}

@@ -7,7 +7,7 @@ after the commit is repeated by the next pass; so a second run changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -45,7 +45,7 @@ from contributions.doubts import (
 )
 from contributions.gaps import note_first_gap, note_gap
 from contributions.history import decode_events, undecoded, write_history
-from contributions.pages import as_far_as_read, next_page, outdated
+from contributions.pages import as_far_as_read, next_page, outdated, recent_texts
 from contributions.recovery import recover_gaps
 from contributions.redecode import take_up
 from groups.models import Group
@@ -200,7 +200,15 @@ def _follow(
     log = decode_events(page.events)
     newest = max((entry.raw.ledger for entry in log), default=0)
     unread = outdated(log)
-    readings = _read(client, checkpoint, unread, counts, at_least=max(newest, checkpoint.ledger), deadline=deadline)
+    readings = _read(
+        client,
+        checkpoint,
+        unread,
+        counts,
+        at_least=max(newest, checkpoint.ledger),
+        deadline=deadline,
+        texts=recent_texts(checkpoint),
+    )
     refuse_fewer_groups(checkpoint, readings)
     refuse_uncounted_groups(client, checkpoint, readings, counts)
     page, log = as_far_as_read(page, log, set(unread) - readings.settled, checkpoint)
@@ -258,9 +266,12 @@ def _read(
     *,
     at_least: int,
     deadline: Deadline = NEVER,
+    texts: Mapping[int, str] | None = None,
 ) -> Readings:
     reader = GroupReader(client, checkpoint.contract, at_least, deadline=deadline)
-    readings = reader.read(ids, with_instance=True)
+    readings = reader.read(ids, with_instance=True, texts=texts)
+    if readings.renamed:
+        reader.read(sorted(readings.renamed))
     counts["calls"] = counts.get("calls", 0) + readings.calls
     return readings
 

@@ -7,8 +7,9 @@ more if members or round moved in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeVar
 
 from ajo.soroban.binding import entries as on_chain
@@ -58,6 +59,7 @@ class Readings:
 
     groups: dict[int, GroupReading] = field(default_factory=dict)
     absent: set[int] = field(default_factory=set)
+    renamed: set[int] = field(default_factory=set)  # whose texts are others than those that were given
     undecoded: list[Undecoded] = field(default_factory=list)
     instance: on_chain.Instance | None = None
     instance_entry: LedgerEntry | None = None
@@ -83,15 +85,23 @@ class GroupReader:
         self._contract = contract
         self._at_least = at_least
         self._deadline = deadline
+        self._texts: dict[int, str] = {}
         self._result = Readings()
 
-    def read(self, group_ids: Iterable[int], *, with_instance: bool = False) -> Readings:
+    def read(
+        self, group_ids: Iterable[int], *, with_instance: bool = False, texts: Mapping[int, str] | None = None
+    ) -> Readings:
         """Snapshots of these groups in their order, and of the contract's instance entry if asked.
 
-        In as few calls as possible. Raises NodeLagging where the first groups change between every two calls.
+        In as few calls as possible; what room they have is for `texts`: METADATA entries (base64) of other groups, to
+        be compared. Raises NodeLagging where the first groups change between every two calls.
         """
+        ids = dict.fromkeys(group_ids)
         wanted: list[tuple[int | None, Key]] = [(None, InstanceKey())] if with_instance else []
-        wanted += [(group_id, GroupKey(group_id)) for group_id in dict.fromkeys(group_ids)]
+        wanted += [(group_id, GroupKey(group_id)) for group_id in ids]
+        self._texts = {group_id: text for group_id, text in (texts or {}).items() if group_id not in ids}
+        room = max(MAX_KEYS - len(wanted), 0)
+        wanted += [(group_id, MetadataKey(group_id)) for group_id in islice(self._texts, room)]
         moved = self._snapshots(self._shapes(wanted))
         for _ in range(MAX_ATTEMPTS - 1):
             if not moved:
@@ -111,11 +121,18 @@ class GroupReader:
                 for (group_id, key), _ in some:
                     if group_id is None:
                         self._instance(key, answer)
+                    elif isinstance(key, MetadataKey):
+                        self._compare_texts(group_id, key, answer)
                     elif group := self._group(group_id, answer):
                         is_first = False
                         yield group
                 if self._deadline.is_past() and not is_first:
                     return
+
+    def _compare_texts(self, group_id: int, key: Key, answer: Entries) -> None:
+        entry = answer.found.get(key.to_xdr(self._contract))
+        if (entry["xdr"] if entry else "") != self._texts[group_id]:
+            self._result.renamed.add(group_id)
 
     def _snapshots(self, shapes: Iterable[on_chain.Group]) -> list[on_chain.Group]:
         """Read each group whole; the groups that moved meanwhile come back with their new shape."""
