@@ -7,6 +7,7 @@ group is looked at: a share of them beside each shallow sweep, so that no hour b
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import takewhile
 
 from django.conf import settings
@@ -23,6 +24,7 @@ from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import write_readings
+from groups.tokens import due_tokens
 
 BATCH = 50  # groups read and committed together
 DAY = 86_400  # seconds
@@ -59,12 +61,17 @@ def sweep_deep(
         most=most,
         from_start=from_start,
         deadline=deadline,
-        at_the_end=_at_the_end,
+        at_the_end=partial(_at_the_end, only, not from_start),
     )
 
 
-def _at_the_end(checkpoint: Checkpoint, counts: Counts, client: SorobanClient) -> None:
-    check_solvency(checkpoint, counts, client)
+def _at_the_end(
+    only: Sequence[int], is_share: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
+) -> None:
+    due = due_tokens(checkpoint.balances_swept_to, only, is_share=is_share)
+    check_solvency(checkpoint, counts, client, due.tokens)
+    if due.position is not None:
+        Checkpoint.objects.filter(pk=checkpoint.pk).update(balances_swept_to=due.position)
     if wasm_hash := Checkpoint.objects.get(pk=checkpoint.pk).wasm_hash:
         counts["calls"] += 1
         entry = client.get_entries([key := code_key(wasm_hash)]).found.get(key)

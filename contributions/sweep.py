@@ -6,6 +6,7 @@ has announced it, or will, it is drift, and counted.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from ajo.database.prepared import Prepared
 from ajo.soroban.binding.keys import GroupKey, MetadataKey, numbered_keys
 from ajo.soroban.client import MAX_KEYS, Run, SorobanClient, first_end, in_halves
 from ajo.soroban.deadline import NEVER, Deadline
-from ajo.soroban.errors import ChainError, NodeLagging
+from ajo.soroban.errors import ChainError, NodeLagging, RpcTooMuch
 from ajo.soroban.lease import Held, Superseded
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.runs import recorded
@@ -28,6 +29,9 @@ from groups.models import Group
 from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import write_readings
+from groups.tokens import due_tokens, is_native, read_tokens, save_tokens
+
+log = logging.getLogger(__name__)
 
 BATCH = MAX_KEYS // 2  # groups a call: all keys of one group are read at one ledger
 STORED = Prepared(
@@ -35,7 +39,7 @@ STORED = Prepared(
 )
 NOTHING = (None, None, None, "")  # of a group without a row
 SAVE_AFTER = 1.0  # seconds; what a sweep that was killed did since is done again
-COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata")
+COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata", "tokens_changed")
 
 Counts = dict[str, int]
 # of so many groups, in their order, it compares as many as it can in time, and returns their number
@@ -67,6 +71,7 @@ def sweep_groups(
         position="swept_to",
         from_start=from_start,
         deadline=deadline,
+        at_the_end=partial(_read_tokens, only, not from_start),
     )
 
 
@@ -195,6 +200,21 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
             note_drift(counts, state=entry["xdr"] != old_entry and is_due, text=is_renamed)
     left = set(differing) - readings.settled
     return min(map(ids.index, left), default=len(ids))
+
+
+def _read_tokens(
+    only: Sequence[int], is_share: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
+) -> None:
+    """Read again what tokens say of themselves: one may be made, or change its symbol, after its first group."""
+    due = due_tokens(checkpoint.tokens_swept_to, only, is_share=is_share)
+    tokens = [token for token in due.tokens if not is_native(token.address)]
+    counts["calls"] += -(-len(tokens) // MAX_KEYS)
+    try:
+        counts["tokens_changed"] += save_tokens(read_tokens(client, checkpoint.ledger, tokens))
+    except RpcTooMuch as failure:  # one token alone, which its maker has made so: the round goes on
+        log.warning("tokens: %s", failure)
+    if due.position is not None:
+        Checkpoint.objects.filter(pk=checkpoint.pk).update(tokens_swept_to=due.position)
 
 
 def note_drift(counts: Counts, *, state: bool, text: bool) -> None:

@@ -52,7 +52,7 @@ from groups.models import Group
 from groups.readings import GroupReader, Readings
 from groups.reads import refresh_cache
 from groups.sync import set_aside, write_readings
-from groups.tokens import read_tokens, save_tokens
+from groups.tokens import mark_verified, read_tokens, save_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -222,6 +222,7 @@ def _follow(
         if not checkpoint.cursor:
             note_first_gap(checkpoint, page)
     take_up(Deadline())
+    mark_verified()
     try:
         save_tokens(read_tokens(client, checkpoint.ledger))
     except ChainError as failure:

@@ -68,6 +68,12 @@ class Checkpoint(models.Model):
     heard_at = models.DateTimeField(null=True, help_text="When the chain was last heard from, by the database's clock.")
     swept_to = models.BigIntegerField(default=0, help_text="A sweep has done the groups up to this id; 0: none is on.")
     deep_swept_to = models.BigIntegerField(default=0, help_text="Likewise, a deep one.")
+    tokens_swept_to = models.BigIntegerField(
+        default=0, db_default=0, help_text="A round of the sweeps has read the tokens whose rows have ids up to this."
+    )
+    balances_swept_to = models.BigIntegerField(
+        default=0, db_default=0, help_text="Likewise a round of deep sweeps, what the contract holds of them and owes."
+    )
     admin = AddressField(null=True, help_text="The contract's admin.")
     paused = models.BooleanField(default=False, help_text="Whether the contract refuses new business.")
     group_count = U64Field(default=0, help_text="GCOUNTER: group ids run from 1 to this.")

@@ -330,13 +330,14 @@ def test_what_the_contract_holds_less_than_it_owes_is_counted(sandbox: Sandbox, 
     check_solvency(Checkpoint.objects.get(), counts, client_of_chain)
     token = Token.objects.get()
     assert (token.balance, int(token.owed), counts["insolvent_tokens"]) == (5000, 5000, 0)
-    # the premium is booked in the pool and collected from nobody: the contract's own shortfall
+    # the premium is booked in the pool and collected from nobody: the contract's own shortfall, and no alarm
     chain.call(creator, "contribute", creator, 2)
     chain.close_ledger()
     catch_up(client_of_chain)
     check_solvency(Checkpoint.objects.get(), counts, client_of_chain)
     token.refresh_from_db()
-    assert (token.balance, int(token.owed), counts["insolvent_tokens"]) == (12000, 12070, 1)
+    assert (token.balance, int(token.owed), counts["insolvent_tokens"]) == (12000, 12070, 0)
+    assert int(token.booked_premiums) == 70
 
 
 def test_an_unknown_group_is_read_from_the_chain_once_and_an_impossible_one_never(
