@@ -8,11 +8,13 @@ sweep, so that no hour bears the RPC calls of all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from django.conf import settings
 
 from ajo.soroban.binding.keys import code_key
 from ajo.soroban.client import Run, SorobanClient
+from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
 from ajo.soroban.plausibility import read_entries
 from contributions.discrepancies import correct_events, wrong_events
@@ -21,7 +23,8 @@ from contributions.event_check import check_events
 from contributions.healing import Counts, heal
 from contributions.history import decode_events, raw_event
 from contributions.solvency import check_solvency
-from contributions.sweep import Progress, sweep
+from contributions.sweep import Compared, Progress, sweep
+from groups.tokens import due_tokens
 
 BATCH = 50  # groups read and committed together
 DAY = 86_400  # seconds
@@ -33,7 +36,12 @@ COUNTS = (
 
 
 def sweep_deep(
-    run_read: Run, only: Sequence[int] = (), *, most: int | None = None, from_start: bool = False
+    run_read: Run,
+    only: Sequence[int] = (),
+    *,
+    most: int | None = None,
+    from_start: bool = False,
+    deadline: Deadline = NEVER,
 ) -> Iterator[Progress]:
     """Compare all entries of `only` some groups, or of the next `most`, or of all that are left, with the tables.
 
@@ -49,17 +57,23 @@ def sweep_deep(
         position="deep_swept_to",
         most=most,
         from_start=from_start,
+        deadline=deadline,
         at_the_start=check_events,
-        at_the_end=_at_the_end,
+        at_the_end=partial(_at_the_end, only, not from_start),
     )
 
 
-def _at_the_end(checkpoint: Checkpoint, counts: Counts, client: SorobanClient) -> None:
+def _at_the_end(
+    only: Sequence[int], is_share: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
+) -> None:
     strays = list(ContractEvent.objects.filter(group_id=None, is_system=False)[:STRAYS])
     wrong = wrong_events(strays, decode_events(map(raw_event, strays)))
     correct_events(wrong)
     counts["drift_history"] += len(wrong)
-    check_solvency(checkpoint, counts, client)
+    due = due_tokens(checkpoint.balances_swept_to, only, is_share=is_share)
+    check_solvency(checkpoint, counts, client, due.tokens)
+    if due.position is not None:
+        Checkpoint.objects.filter(pk=checkpoint.pk).update(balances_swept_to=due.position)
     now = Checkpoint.objects.get(pk=checkpoint.pk)
     counts["drift_state"] += len(remove_invented(client, now, int(now.group_count), counts))
     if wasm_hash := now.wasm_hash:
@@ -75,7 +89,7 @@ def share() -> int:
     return max(BATCH, -(-int(checkpoint.group_count if checkpoint else 0) * settings.SWEEP_INTERVAL // DAY))
 
 
-def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> set[int]:
+def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
     healed = heal(client, checkpoint, ids, counts)
     healed.show()
-    return healed.absent
+    return Compared(healed.done, healed.absent)

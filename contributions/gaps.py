@@ -15,6 +15,7 @@ from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap
 from contributions.history import decode_events, undecoded, write_history
 from contributions.models import Contribution, Payout, Refund
 from contributions.recovery import AT_A_STRETCH
+from groups.models import Group
 from groups.sync import set_aside
 
 log = logging.getLogger(__name__)
@@ -128,3 +129,26 @@ def _page(
             if limit == 1:
                 raise
             limit //= 2
+
+
+def note_first_gap(checkpoint: Checkpoint, page: EventPage) -> None:
+    """Record what happened before the first event that the node retained, if the contract is older than that.
+
+    The contract's story begins with the creation of group 1; until an event is known, the group's own time tells.
+    """
+    first = Group.objects.order_by("id").values_list("created_at", flat=True).first()
+    is_told = ContractEvent.objects.exclude(group_id=None).exists()
+    begins_later = not first_event_is_known() if is_told else first is not None and first < page.oldest_closed_at
+    if begins_later and not HistoryGap.objects.exists():
+        note_gap(checkpoint, 0, checkpoint.start_ledger - 1, "the contract is older than what the RPC retained")
+
+
+def note_gap(checkpoint: Checkpoint, from_ledger: int, to_ledger: int, why: str) -> None:
+    """Record a stretch of history that the RPC no longer has, once."""
+    HistoryGap.objects.get_or_create(
+        network_passphrase=checkpoint.network_passphrase,
+        contract=checkpoint.contract,
+        from_ledger=from_ledger,
+        to_ledger=to_ledger,
+        defaults={"why": why},
+    )

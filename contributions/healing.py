@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from ajo.soroban.client import SorobanClient
+from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint
 from contributions.discrepancies import HISTORY, compare_history, correct_history
 from contributions.doubts import refuse_all_absent, remove_invented
@@ -30,11 +32,16 @@ UNANNOUNCED = {*TEXTS, "live_until_ledger", "modified_ledger"}
 
 @dataclass(slots=True)
 class Healed:
-    """What was done to some groups. `absent`: the chain does not have them; `history`: rows of it, by what was done."""
+    """What was done to some groups. `absent`: the chain does not have them; `history`: rows of it, by what was done.
+
+    `done`: how many of them, from the first on, were healed before the deadline; `history_to`: the last one of those.
+    """
 
     changed: set[int] = field(default_factory=set)
     absent: set[int] = field(default_factory=set)
     undecoded: int = 0
+    done: int = 0
+    history_to: int = 0
     history: Counter[str] = field(default_factory=Counter)
 
     def show(self) -> None:
@@ -59,7 +66,8 @@ def heal(
     reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
     # where nothing else may write, as in a rebuild, the chain's word on who made a group counts without the tables'
     read = _read if force else read_groups
-    readings = read(client, checkpoint.contract, reached, ids)
+    deadline = Deadline()
+    readings = read(client, checkpoint.contract, reached, ids, deadline=deadline)
     _add(counts, calls=readings.calls)
     refuse_all_absent(ids[-1] if force else int(checkpoint.group_count), ids, readings.absent)
     before_write()
@@ -69,16 +77,21 @@ def heal(
     _note_drift(readings, found, reached, counts)
     # a group that the node does not have proves nothing, neither does one that cannot be read
     groups = list(Group.objects.filter(id__in=readings.groups, unreadable_since=None).order_by("id"))
-    for portion in _portions(groups):
+    result.done = len(list(takewhile(readings.settled.__contains__, ids)))
+    for portion in _portions([group for group in groups if group.pk in set(ids[: result.done])]):
+        if deadline.is_past() and result.history_to:
+            result.done = ids.index(portion[0].pk)
+            break
         _heal_history(client, checkpoint, portion, reached, counts, result, before_write)
+        result.history_to = portion[-1].pk
     if not force and Group.objects.filter(id__in=result.absent).exists():
         removed = remove_invented(client, checkpoint, int(checkpoint.group_count), counts)
         _add(counts, drift_state=len(removed))
     return result
 
 
-def _read(client: SorobanClient, contract: str, at_least: int, ids: Sequence[int]) -> Readings:
-    return GroupReader(client, contract, at_least).read(ids)
+def _read(client: SorobanClient, contract: str, at_least: int, ids: Sequence[int], *, deadline: Deadline) -> Readings:
+    return GroupReader(client, contract, at_least, deadline=deadline).read(ids)
 
 
 def note_drift(counts: Counts, *, state: bool, text: bool) -> None:

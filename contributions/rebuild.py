@@ -35,6 +35,7 @@ class Rebuilt:
     counted_at: int = 0  # the ledger at which the contract said `total`
     counts: dict[str, int] = field(default_factory=dict)
     is_finished: bool = False
+    size: int = field(default_factory=lambda: BATCH)  # of the next batch
 
     def add(self, **numbers: int) -> None:
         for name, number in numbers.items():
@@ -62,9 +63,10 @@ def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]
     def batch(client: SorobanClient) -> None:
         # no pass of the sync writes newer rows in between; those that are running end soon
         with lease(SyncRun.Kind.SYNC, patience=PATIENCE) as held:
-            ids = range(progress.done + 1, min(progress.done + BATCH, progress.total) + 1)
-            _rebuild(client.ticking(held.renew), held, list(ids), progress, dry_run=dry_run)
-            progress.done = ids[-1]
+            ids = range(progress.done + 1, min(progress.done + progress.size, progress.total) + 1)
+            done = _rebuild(client.ticking(held.renew), held, list(ids), progress, dry_run=dry_run)
+            progress.size = min(2 * len(done), BATCH)  # of a slow node no more is asked than it answers in time
+            progress.done = done[-1]
 
     def finish(client: SorobanClient) -> None:
         """Groups that were made while the rebuild was on are no surplus: counted again, with no pass in between."""
@@ -93,7 +95,8 @@ def _remove_surplus(client: SorobanClient, progress: Rebuilt, *, dry_run: bool) 
     Checkpoint.objects.update(rebuilt_to=0, group_count=progress.total, instance_ledger=progress.counted_at)
 
 
-def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuilt, *, dry_run: bool) -> None:
+def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuilt, *, dry_run: bool) -> list[int]:
+    """Rebuild these groups, or as many of them as can be read in time. Returns those that are done."""
     checkpoint = Checkpoint.objects.get()  # of now: what is read must be as new as what passes have written since
     # No transaction waits for the chain; but a dry run's, which writes nothing in the end.
     with transaction.atomic() if dry_run else nullcontext():
@@ -102,6 +105,10 @@ def _rebuild(client: SorobanClient, held: Held, ids: list[int], progress: Rebuil
         progress.add(groups_changed=len(healed.changed), undecoded=healed.undecoded, **healed.history)
         if dry_run:
             transaction.set_rollback(True)
-            return
-    Checkpoint.objects.update(rebuilt_to=ids[-1])
-    healed.show()
+    done = ids[: healed.done]
+    if not done:
+        raise NodeLagging("the first group of the batch could not be read in time")
+    if not dry_run:
+        Checkpoint.objects.update(rebuilt_to=done[-1])
+        healed.show()
+    return done

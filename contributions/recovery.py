@@ -7,7 +7,6 @@ other times are unknown, and null. If the event turns up later the same row is c
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, Key, PayoutKey, RefundKey, RefundRequestKey
 from ajo.soroban.bulk import Row
 from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, first_end, in_halves
+from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, HistoryGap
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.times import moment
@@ -148,14 +148,14 @@ def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str
 
     False after some seconds, if there is more: first the events of that time are followed.
     """
-    deadline = time.monotonic() + AT_A_STRETCH
+    deadline = Deadline(AT_A_STRETCH)
     readable = Group.objects.filter(unreadable_since=None)  # of the others not even the round is known
     for gap in HistoryGap.objects.filter(recovered_at=None).order_by("pk"):
         while groups := list(readable.filter(id__gt=gap.recovered_to).order_by("id")[:GROUPS_AT_A_TIME]):
-            if time.monotonic() > deadline:
+            if deadline.is_past():
                 return False
-            proofs = read_history(client, checkpoint.contract, groups, counts)
-            gap.recovered_to = groups[-1].pk
+            proofs = read_history(client, checkpoint.contract, groups, counts, deadline=deadline)
+            gap.recovered_to = proofs[-1].group.pk
             with transaction.atomic():
                 for name, number in write_missing(proofs).items():
                     counts[f"recovered_{name}"] = counts.get(f"recovered_{name}", 0) + number
@@ -165,29 +165,40 @@ def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str
 
 
 def read_history(
-    client: SorobanClient, contract: str, groups: Sequence[Group], counts: dict[str, int], *, again: bool = False
+    client: SorobanClient,
+    contract: str,
+    groups: Sequence[Group],
+    counts: dict[str, int],
+    *,
+    again: bool = False,
+    deadline: Deadline = NEVER,
 ) -> list[Proof]:
     """What these groups' entries prove of each round not verified since it closed, or of all rounds `again`.
 
-    Without groups that cannot have come so far: what a row says of its round may be a liar's.
+    Of the first groups only where the deadline comes before the others were read, but of one in any case. Without
+    groups that cannot have come so far: what a row says of its round may be a liar's.
     """
     groups = [group for group in groups if group.current_round * group.member_count <= MAX_CONTRIBUTIONS]
     proofs = [Proof(group, members, 1 if again else group.verified_round + 1) for group, members in _members(groups)]
-    wanted = ((proof, key, key.to_xdr(contract)) for proof in proofs for key in _keys(proof))
+    wanted = ((number, key, key.to_xdr(contract)) for number, proof in enumerate(proofs) for key in _keys(proof))
     newest = Checkpoint.objects.newest_possible()  # a row that names a later ledger was read from a liar
     at_least = max((group.synced_ledger for group in groups if group.synced_ledger <= newest), default=0)
 
-    def ask(part: Sequence[tuple[Proof, Key, str]]) -> Entries:
+    def ask(part: Sequence[tuple[int, Key, str]]) -> Entries:
         answer = read_entries(client, [name for *_, name in part], at_least=at_least)
         counts["calls"] = counts.get("calls", 0) + 1
         return answer
 
-    while some := list(islice(wanted, MAX_KEYS)):
-        for part, answer in in_halves(ask, some):
-            for proof, key, name in part:
+    while asked := list(islice(wanted, MAX_KEYS)):
+        for part, answer in in_halves(ask, asked):
+            for number, key, name in part:
+                proof = proofs[number]
                 proof.ledger = min(proof.ledger or answer.ledger, answer.ledger)
                 if entry := answer.found.get(name):
                     proof.note(key, name, entry)
+            whole = part[-1][0]  # of the group after these there may be more
+            if whole and deadline.is_past():
+                return proofs[:whole]
     return proofs
 
 

@@ -10,6 +10,7 @@ from django.db.models import F, OuterRef, Q, Subquery
 
 from ajo.soroban.binding.keys import GroupKey, InstanceKey, MetadataKey, RefundRequestKey, decode_key
 from ajo.soroban.client import Run, SorobanClient
+from ajo.soroban.deadline import Deadline
 from ajo.soroban.errors import ChainError
 from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
 from contributions.history import LoggedEvent, decode_events, log_row, raw_event, replay, write_history
@@ -38,8 +39,8 @@ def redecode(run_read: Run) -> tuple[int, int]:
     return before - left, left
 
 
-def take_up() -> None:
-    """Settle what was set aside of groups that have been read whole since. Asks the chain nothing."""
+def take_up(deadline: Deadline) -> None:
+    """Settle what was set aside of groups that have been read whole since, or some of it. Asks the chain nothing."""
     newest = Checkpoint.objects.newest_possible()  # what was set aside at a later ledger, a liar told
     instance = Checkpoint.objects.order_by("id").values_list("contract", "instance_ledger").first()
     if instance and instance[1]:
@@ -52,6 +53,8 @@ def take_up() -> None:
     for start in range(0, len(entries), BATCH):
         with transaction.atomic():
             _settle(entries[start : start + BATCH])
+        if deadline.is_past():
+            return
 
 
 def _was_read(entry: UndecodedEntry, ledger: int, newest: int) -> bool:

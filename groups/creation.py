@@ -6,12 +6,13 @@ group alone: the others are written whatever comes of it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from ajo.soroban.binding import entries as on_chain
 from ajo.soroban.binding.keys import GroupKey
 from ajo.soroban.client import SorobanClient
+from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.errors import WrongChain
 from ajo.soroban.models import ContractEvent
 from ajo.soroban.nodes import nodes
@@ -26,14 +27,24 @@ Creation = tuple[str, datetime | None]  # wallet and time
 
 
 def read_groups(
-    client: SorobanClient, contract: str, at_least: int, group_ids: Iterable[int], *, with_instance: bool = False
+    client: SorobanClient,
+    contract: str,
+    at_least: int,
+    group_ids: Iterable[int],
+    *,
+    with_instance: bool = False,
+    deadline: Deadline = NEVER,
+    texts: Mapping[int, str] | None = None,
 ) -> Readings:
     """What GroupReader reads, without groups whose creation two askings tell otherwise than each other and the tables.
 
     Those are set aside, and their rows stay. Raises WrongChain where a second asking agrees and no group of ours is on
     that chain.
     """
-    readings = GroupReader(client, contract, at_least).read(group_ids, with_instance=with_instance)
+    reader = GroupReader(client, contract, at_least, deadline=deadline)
+    readings = reader.read(group_ids, with_instance=with_instance, texts=texts)
+    if readings.renamed:
+        reader.read(sorted(readings.renamed))
     stored = _stored(readings.groups)
     other = {pk: readings.groups[pk] for pk, made in stored.items() if _creation(readings.groups[pk].group) != made}
     entries = dict(Group.objects.filter(pk__in=other).values_list("pk", "entry_xdr")) if other else {}
@@ -52,6 +63,7 @@ def read_groups(
             readings.groups[group_id] = second
         else:
             del readings.groups[group_id]
+            readings.disputed.add(group_id)
             why = "it was created by another wallet or at another time than the stored one; a second asking differs"
             key = GroupKey(group_id).to_xdr(contract)
             set_aside([Undecoded(key, group_id, first.group_xdr, why, first.ledger)])

@@ -59,7 +59,9 @@ class StatusSerializer(serializers.Serializer[Any]):
     drift = serializers.DictField(read_only=True, child=serializers.IntegerField(), help_text="The same, by kind.")
     undecoded = serializers.IntegerField(read_only=True)
     short_tokens = serializers.IntegerField(
-        read_only=True, help_text="Tokens of which the contract was last seen to hold less than it owes."
+        read_only=True,
+        help_text="Tokens of which the contract was last seen to hold less than it owes, by more than the premiums "
+        "that it booked and collected from nobody.",
     )
 
 

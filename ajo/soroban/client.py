@@ -135,6 +135,11 @@ def cursor_ledger(cursor: str) -> int:
     return int(cursor.split("-", 1)[0]) >> 32
 
 
+def last_cursor(ledger: int) -> str:
+    """The cursor behind everything in this ledger, as an RPC gives it with a page that is not full."""
+    return f"{(ledger + 1 << 32) - 1:019d}-{MAX_U32:010d}"
+
+
 class Confirmed:
     """The newest ledger that a second asking has confirmed, and when; 0: none has been."""
 

@@ -88,6 +88,12 @@ class Checkpoint(models.Model):
         db_default=0,
         help_text="The event log was compared with a second asking up to this ledger.",
     )
+    tokens_swept_to = models.BigIntegerField(
+        default=0, db_default=0, help_text="A round of the sweeps has read the tokens whose rows have ids up to this."
+    )
+    balances_swept_to = models.BigIntegerField(
+        default=0, db_default=0, help_text="Likewise a round of deep sweeps, what the contract holds of them and owes."
+    )
     admin = AddressField(null=True, help_text="The contract's admin.")
     paused = models.BooleanField(default=False, help_text="Whether the contract refuses new business.")
     group_count = U64Field(default=0, help_text="GCOUNTER: group ids run from 1 to this.")
