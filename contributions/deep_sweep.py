@@ -1,41 +1,47 @@
-"""The deep sweep: every group's history entries too, and whether the contract is solvent.
+"""The deep sweep: columns, members, history and the events since the last one too, and whether the contract is solvent.
 
-A shallow sweep cannot see a contribution that no event told, for it leaves the GROUP entry untouched. Once a day every
-group is looked at: a share of them beside each shallow sweep, so that no hour bears the RPC calls of all.
+A shallow sweep sees neither a contribution that no event told, for it leaves the GROUP entry untouched, nor a row that
+says something else than its stored entry. Once a day every group is looked at: a share of them beside each shallow
+sweep, so that no hour bears the RPC calls of all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from django.conf import settings
 
 from ajo.soroban.binding.keys import code_key
 from ajo.soroban.client import Run, SorobanClient
-from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun
-from contributions.models import Contribution, HistoryRow, Payout, Refund
-from contributions.recovery import Proof, read_history, write_missing
+from ajo.soroban.deadline import NEVER, Deadline
+from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
+from ajo.soroban.plausibility import read_entries
+from contributions.discrepancies import correct_events, wrong_events
+from contributions.doubts import remove_invented
+from contributions.event_check import check_events
+from contributions.healing import Counts, heal
+from contributions.history import decode_events, raw_event
 from contributions.solvency import check_solvency
-from contributions.sweep import Counts, Progress, note_drift, sweep
-from groups.models import Group
-from groups.readings import GroupReader
-from groups.reads import refresh_groups
-from groups.sync import write_readings
+from contributions.sweep import Compared, Progress, sweep
+from groups.tokens import due_tokens
 
 BATCH = 50  # groups read and committed together
 DAY = 86_400  # seconds
-HISTORY: tuple[tuple[type[HistoryRow], str], ...] = (
-    (Contribution, "contributions"),
-    (Payout, "payouts"),
-    (Refund, "refunds"),
-)
+STRAYS = 1000  # events that name no group: of the contract's own each does
 COUNTS = (
-    "calls", "groups", "drift_state", "drift_metadata", "drift_history", "unproven", "insolvent_tokens",
+    "calls", "groups", "drift_state", "drift_metadata", "drift_history", "unproven", "events_corrected",
+    "events_disputed", "insolvent_tokens",
 )  # fmt: skip
 
 
 def sweep_deep(
-    run_read: Run, only: Sequence[int] = (), *, most: int | None = None, from_start: bool = False
+    run_read: Run,
+    only: Sequence[int] = (),
+    *,
+    most: int | None = None,
+    from_start: bool = False,
+    deadline: Deadline = NEVER,
 ) -> Iterator[Progress]:
     """Compare all entries of `only` some groups, or of the next `most`, or of all that are left, with the tables.
 
@@ -51,15 +57,28 @@ def sweep_deep(
         position="deep_swept_to",
         most=most,
         from_start=from_start,
-        at_the_end=_at_the_end,
+        deadline=deadline,
+        at_the_start=check_events,
+        at_the_end=partial(_at_the_end, only, not from_start),
     )
 
 
-def _at_the_end(checkpoint: Checkpoint, counts: Counts, client: SorobanClient) -> None:
-    check_solvency(checkpoint, counts, client)
-    if wasm_hash := Checkpoint.objects.get(pk=checkpoint.pk).wasm_hash:
+def _at_the_end(
+    only: Sequence[int], is_share: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
+) -> None:
+    strays = list(ContractEvent.objects.filter(group_id=None, is_system=False)[:STRAYS])
+    wrong = wrong_events(strays, decode_events(map(raw_event, strays)))
+    correct_events(wrong)
+    counts["drift_history"] += len(wrong)
+    due = due_tokens(checkpoint.balances_swept_to, only, is_share=is_share)
+    check_solvency(checkpoint, counts, client, due.tokens)
+    if due.position is not None:
+        Checkpoint.objects.filter(pk=checkpoint.pk).update(balances_swept_to=due.position)
+    now = Checkpoint.objects.get(pk=checkpoint.pk)
+    counts["drift_state"] += len(remove_invented(client, now, int(now.group_count), counts))
+    if wasm_hash := now.wasm_hash:
         counts["calls"] += 1
-        entry = client.get_entries([key := code_key(wasm_hash)]).found.get(key)
+        entry = read_entries(client, [key := code_key(wasm_hash)]).found.get(key)
         end = entry.get("liveUntilLedgerSeq") if entry else None
         Checkpoint.objects.filter(pk=checkpoint.pk).update(code_live_until_ledger=end)
 
@@ -70,42 +89,7 @@ def share() -> int:
     return max(BATCH, -(-int(checkpoint.group_count if checkpoint else 0) * settings.SWEEP_INTERVAL // DAY))
 
 
-def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> None:
-    reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
-    rows = Group.objects.filter(id__in=ids).values_list(
-        "pk", "metadata_xdr", "entry_xdr", "contributions_received", "refund_request__entry_xdr"
-    )
-    before = {pk: (text, state) for pk, text, *state in rows}
-    readings = GroupReader(client, checkpoint.contract, reached).read(ids)
-    counts["calls"] += readings.calls
-    changed = write_readings(readings)
-    for group_id in changed & readings.groups.keys():
-        reading = readings.groups[group_id]
-        text, old = before.get(group_id, ("", [None, 0, None]))
-        new = [reading.group_xdr, len(reading.paid), reading.refund_request_xdr or None]
-        if old[0] != "":
-            is_due = reading.modified_ledger <= reached
-            note_drift(counts, state=new != old and is_due, text=reading.metadata_xdr != text)
-    refresh_groups(changed)
-    groups = list(Group.objects.filter(id__in=ids, unreadable_since=None).order_by("id"))
-    proofs = read_history(client, checkpoint.contract, groups, counts)
-    # what a gap swallowed and nobody has recovered yet is none
-    gap = HistoryGap.objects.filter(recovered_at=None).order_by("recovered_to").first()
-    swallowed = [proof for proof in proofs if gap and proof.group.pk > gap.recovered_to]
-    write_missing(swallowed, up_to=reached)
-    told = [proof for proof in proofs if proof not in swallowed]
-    counts["drift_history"] += sum(write_missing(told, up_to=reached).values())
-    for proof in proofs:
-        wrong = [row for model, _ in HISTORY for row in unproven(proof, model)]
-        # younger ones may be proven by now
-        until = min(proof.ledger, proof.group.synced_ledger)
-        found = sum(row.ledger is None or row.ledger <= until for row in wrong)
-        counts["unproven"] += found
-        if found != proof.group.unproven_rows:
-            Group.objects.filter(pk=proof.group.pk).update(unproven_rows=found)
-
-
-def unproven(proof: Proof, model: type[HistoryRow]) -> list[HistoryRow]:
-    """Rows of which the entries say something else, or nothing at all."""
-    rows = model.objects.filter(group_id=proof.group.pk).select_related("user")
-    return [row for row in rows if not proof.says(row)]
+def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
+    healed = heal(client, checkpoint, ids, counts)
+    healed.show()
+    return Compared(healed.done, healed.absent)

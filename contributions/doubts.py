@@ -5,52 +5,28 @@ A node may lag, be of another chain, or slip; what was once believed makes hones
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from ajo.soroban.client import EventPage, SorobanClient
+from ajo.soroban.client import EventPage, SorobanClient, cursor_ledger
 from ajo.soroban.errors import NodeLagging, NodeStandsStill, WrongChain
-from ajo.soroban.models import Checkpoint
+from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.nodes import SILENT_FOR, nodes
-from ajo.soroban.times import moment
+from ajo.soroban.plausibility import fits, newest_page
+from contributions.history import MAX_BIGINT, remove_groups
+from groups.creation import is_our_chain
 from groups.models import Group
 from groups.readings import GroupReader, Readings
 
-LEAP_LEDGERS, LEAP_TIME = 60, timedelta(minutes=5)  # a pass that moves on by more looks twice
+logger = logging.getLogger(__name__)
 
-
-def refuse_turned_back(checkpoint: Checkpoint, page: EventPage) -> None:
-    """On one chain each ledger closes in a later second than the one before; others are another chain's."""
-    known = (checkpoint.chain_ledger, checkpoint.chain_closed_at)
-    seen = (page.latest_ledger, page.latest_closed_at)
-    if known[1] is None or seen == known:
-        return
-    ledgers, seconds = seen[0] - known[0], (seen[1] - known[1]).total_seconds()
-    if not (0 < ledgers <= seconds or seconds <= ledgers < 0):
-        raise WrongChain(
-            f"the network began again: ledger {seen[0]} closed at {seen[1]:%F %T}, "
-            f"but we have seen ledger {known[0]} close at {known[1]:%F %T}"
-        )
-
-
-def confirm_leap(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
-    """A page from far ahead, as after an outage, is asked for twice, and none is from the future.
-
-    One slip of a node, once believed, would make every honest answer that comes later look like another chain's.
-    """
-    known = checkpoint.chain_closed_at
-    leap = page.latest_ledger - checkpoint.chain_ledger
-    if known and leap <= LEAP_LEDGERS and page.latest_closed_at - known <= LEAP_TIME:
-        return
-    if page.latest_closed_at > Checkpoint.objects.values_list(Now(), flat=True)[0] + LEAP_TIME:
-        raise NodeLagging(f"the node's newest ledger closes in the future, at {page.latest_closed_at:%F %T}")
-    again = client.get_events(checkpoint.contract, limit=1, start_ledger=page.latest_ledger)
-    apart = abs(again.latest_ledger - page.latest_ledger)
-    if apart > settings.RPC_MAX_LAG or abs(again.latest_closed_at - page.latest_closed_at) > LEAP_TIME:
-        raise NodeLagging("the node contradicts itself about its newest ledger")
+MOST_REMOVED = 100  # groups at a time
 
 
 def refuse_standstill(checkpoint: Checkpoint, page: EventPage) -> None:
@@ -63,32 +39,90 @@ def refuse_standstill(checkpoint: Checkpoint, page: EventPage) -> None:
             raise lags(f"the node stands still at ledger {page.latest_ledger} for more than {seconds} s")
 
 
-def refuse_fewer_groups(checkpoint: Checkpoint, readings: Readings) -> None:
-    """No group is ever deleted, so a count below ours is another chain's, or from before ours was read."""
+def refuse_fewer_groups(
+    client: SorobanClient, checkpoint: Checkpoint, readings: Readings, newest: int, counts: dict[str, int]
+) -> None:
+    """No group is ever deleted: a count below ours is another chain's, or from before ours was read, or ours is wrong.
+
+    It is, where a second asking counts fewer too and our groups are on that chain: groups that were invented are
+    removed. `newest`: the ledger that the network can have reached.
+    """
     if readings.instance_entry is None:
         raise NodeLagging("the node does not have the contract, which was there before")
     counted = readings.instance.group_counter if readings.instance else checkpoint.group_count
     if counted >= checkpoint.group_count:
         return
     said = f"the contract counts {counted} groups, it had {checkpoint.group_count} before"
-    if not 0 < checkpoint.instance_ledger <= readings.instance_ledger:
+    if checkpoint.instance_ledger == 0 or readings.instance_ledger < checkpoint.instance_ledger <= newest:
         raise NodeLagging(f"{said}: the node is behind the one that said so")
-    raise WrongChain(said)
+    if not is_our_chain(client, checkpoint.contract):
+        raise WrongChain(said)
+    again = nodes().second_opinion(client, lambda other: _counted(other, checkpoint, readings.instance_ledger, []))
+    counts["calls"] = counts.get("calls", 0) + again.calls
+    if again.instance is None or again.instance.group_counter >= checkpoint.group_count:
+        raise NodeLagging(f"{said}; a second asking differs")
+    logger.warning("%s, and a second asking says so too: that was wrong", said)
+    remove_invented(client, checkpoint, counted, counts)
 
 
-def refuse_uncounted_groups(
+def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int, counts: dict[str, int]) -> set[int]:
+    """Remove groups beyond the count that two askings do not have, and that no event in the log has announced.
+
+    Returns their ids.
+    """
+    announced = ContractEvent.objects.filter(type="created", group_id=OuterRef("pk"))
+    beyond = Group.objects.filter(~Exists(announced), pk__gt=counted).order_by("pk")
+    synced = dict(beyond.values_list("pk", "synced_ledger")[:MOST_REMOVED])
+    synced = _absent(checkpoint, synced, counts, client)
+    synced = nodes().second_opinion(client, partial(_absent, checkpoint, synced, counts))
+    if synced:
+        logger.warning("groups %s never were: removed", sorted(synced))
+        remove_groups(synced)
+    return set(synced)
+
+
+def _absent(
+    checkpoint: Checkpoint, synced: Mapping[int, int], counts: dict[str, int], client: SorobanClient
+) -> dict[int, int]:
+    """Those of these groups that the node does not have; a node from before one was read knows nothing of it."""
+    if not synced:
+        return {}
+    newest = Checkpoint.objects.newest_possible()
+    found = _counted(client, checkpoint, checkpoint.ledger, synced)
+    counts["calls"] = counts.get("calls", 0) + found.calls
+    return {pk: synced[pk] for pk in found.absent if not found.ledger < synced[pk] <= newest}
+
+
+def confirm_more_groups(
     client: SorobanClient, checkpoint: Checkpoint, readings: Readings, counts: dict[str, int]
 ) -> None:
-    """A count that was once believed makes every lower one another chain's: the last group has to be there."""
+    """A count that was once believed makes every lower one look wrong: a second asking has to count as many.
+
+    Raises NodeLagging where it does not, or does not have the last group.
+    """
     if readings.instance is None:
         return
     last = readings.instance.group_counter
     refuse_absence(readings.absent, last)
-    if last > checkpoint.group_count and last not in readings.groups:
-        again = GroupReader(client, checkpoint.contract, checkpoint.ledger).read([last])
+    if last <= checkpoint.group_count:
+        return
+    if last > MAX_BIGINT:
+        raise NodeLagging(f"the node counts {last} groups")
+    at_least = checkpoint.ledger
+    again = nodes().second_opinion(client, lambda other: _counted(other, checkpoint, at_least, [last]))
+    if again.ledger < readings.instance_ledger:  # a node from before it was counted knows nothing of it
         counts["calls"] = counts.get("calls", 0) + again.calls
-        if again.ledger >= readings.instance_ledger:  # a node from before it was counted knows nothing of it
-            refuse_absence(again.absent, last)
+        again = _counted(client, checkpoint, at_least, [last])
+    counts["calls"] = counts.get("calls", 0) + again.calls
+    if again.ledger < readings.instance_ledger:
+        return  # if the count is wrong, the next passes put it right
+    refuse_absence(again.absent, last)
+    if again.instance and again.instance.group_counter < last:
+        raise NodeLagging(f"the node counts {last} groups; a second asking says {again.instance.group_counter}")
+
+
+def _counted(client: SorobanClient, checkpoint: Checkpoint, at_least: int, ids: Iterable[int]) -> Readings:
+    return GroupReader(client, checkpoint.contract, at_least).read(ids, with_instance=True)
 
 
 def refuse_absence(absent: Iterable[int], counted: int) -> None:
@@ -97,22 +131,43 @@ def refuse_absence(absent: Iterable[int], counted: int) -> None:
         raise NodeLagging(f"the node counts {counted} groups and does not have group {missing[0]}")
 
 
-def refuse_known_group(failure: WrongChain) -> None:
-    """Raises NodeLagging where a node has our first group: what one said before was a slip then, and passes."""
-    known = Group.objects.filter(unreadable_since=None).select_related("creator").order_by("id").first()
-    if known is None:
-        return
+def refuse_all_absent(counted: int, ids: Sequence[int], absent: Collection[int]) -> None:
+    """A stretch of counted groups of which a node has none is beyond what there is: no sweep goes on to its end."""
+    if ids and ids[-1] <= counted and len(absent) == len(ids):
+        raise NodeLagging(f"the node has none of groups {ids[0]} to {ids[-1]}, which the contract counts")
 
-    def recognise(client: SorobanClient) -> None:
-        read = GroupReader(client, settings.AJO_CONTRACT_ID).read([known.pk]).groups.get(known.pk)
-        if not read or (read.group.creator, moment(read.group.created_at)) != (
-            known.creator.wallet_address,
-            known.created_at,
-        ):
+
+def refuse_known_group(failure: WrongChain) -> None:
+    """Raises NodeLagging where a node has our groups: what one said before was a slip then, and passes.
+
+    Where all nodes say twice that their newest ledger does not fit ours, ours was the slip, and is put right.
+    """
+
+    def recognise(client: SorobanClient) -> EventPage:
+        if not is_our_chain(client, settings.AJO_CONTRACT_ID):
             raise failure
+        return newest_page(client)
 
     try:
-        nodes().run(recognise)
+        page = nodes().run(recognise)
     except WrongChain:
         return
+    checkpoint = Checkpoint.objects.get()
+    if not fits(checkpoint, page):
+        _put_right_position(checkpoint, page)
     raise NodeLagging(f"the nodes contradict what they said before, and have our groups: {failure}") from failure
+
+
+def _put_right_position(checkpoint: Checkpoint, page: EventPage) -> None:
+    """Put the page's position in the place of ours.
+
+    A cursor from beyond it has passed over events: all that can still be had are applied again.
+    """
+    logger.warning("the network never reached ledger %d: it is at %d", checkpoint.chain_ledger, page.latest_ledger)
+    values: dict[str, object] = {"chain_ledger": page.latest_ledger, "chain_closed_at": page.latest_closed_at}
+    if checkpoint.cursor and cursor_ledger(checkpoint.cursor) > page.latest_ledger:
+        values |= {"cursor": "", "start_ledger": min(page.oldest_ledger + 2, page.latest_ledger)}
+    values["events_checked_to"] = min(int(checkpoint.events_checked_to), page.latest_ledger - 1)
+    if checkpoint.ledger > page.latest_ledger:
+        values["ledger"] = page.latest_ledger
+    Checkpoint.objects.filter(pk=checkpoint.pk).update(**values)

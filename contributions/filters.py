@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from ajo.api.filters import AddressFilter, GroupIdFilter, HashFilter, TimeFilter, U32Filter
+from contributions.models import Refund
 from groups.models import User
 
 
@@ -39,7 +40,7 @@ class InGroupFilter(django_filters.FilterSet):
 
 
 class HistoryFilter(InGroupFilter):
-    """All of it. A recovered row has no time, so it is neither after nor before any."""
+    """All of it. A recovered row without a time is neither after nor before any."""
 
     kinds = ("round", "user", "group", "tx_hash")
 
@@ -50,16 +51,29 @@ class HistoryFilter(InGroupFilter):
 
     def by_created_after(self, queryset: QuerySet[Any], name: str, value: datetime) -> QuerySet[Any]:
         bound = _first(queryset.model.objects.filter(created_at__gt=value).order_by("created_at", "order_key"))
-        return queryset.filter(**{f"{self.key}__gte": bound}) if bound else queryset.none()
+        announced = Q(**{f"{self.key}__gte": bound}) if bound else Q(pk__in=())
+        recovered = Q(**{self.key: ""}, created_at__gt=value)
+        return queryset.filter(announced | recovered if _has_recovered(queryset, created_at__gt=value) else announced)
 
     def by_created_before(self, queryset: QuerySet[Any], name: str, value: datetime) -> QuerySet[Any]:
         bound = _first(queryset.model.objects.filter(created_at__lt=value).order_by("-created_at", "-order_key"))
-        return queryset.filter(**{f"{self.key}__gt": "", f"{self.key}__lte": bound}) if bound else queryset.none()
+        announced = Q(**{f"{self.key}__gt": ""})
+        if _has_recovered(queryset, created_at__lt=value):  # these come last
+            announced |= Q(created_at__lt=value)
+        return queryset.filter(announced, **{f"{self.key}__lte": bound or ""})
 
 
 def newest_within(queryset: QuerySet[Any]) -> QuerySet[Any]:
     """Newest first, along the index of whatever the rows have in common."""
     return queryset.order_by("-order_within", "-id")
+
+
+def _has_recovered(queryset: QuerySet[Any], **within: datetime) -> bool:
+    """Whether there are rows without an event within this time: of what is recovered only refunds have one."""
+    if queryset.model is not Refund:
+        return False
+    recovered = Refund.objects.filter(event_id=None, **within).order_by("created_at")  # which leads along their index
+    return recovered.values_list("pk").first() is not None
 
 
 def _first(rows: QuerySet[Any]) -> str | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from pydantic_core import to_json
 
+from ajo import cache
 from ajo.soroban.binding import events as announced
 from ajo.soroban.binding.codec import U64, DecodeError
 from ajo.soroban.binding.events import Event, decode_event
 from ajo.soroban.bulk import Row, insert
-from ajo.soroban.client import RawEvent
+from ajo.soroban.client import RawEvent, cursor_ledger
 from ajo.soroban.models import ContractEvent
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from groups.models import Group, User
@@ -26,7 +28,8 @@ FROM json_to_recordset(%s::json) AS r(group_id bigint, user_id bigint, joined_at
 WHERE m.group_id = r.group_id AND m.user_id = r.user_id AND m.joined_at IS DISTINCT FROM r.joined_at
 RETURNING m.group_id
 """
-Identity = tuple[int, int, int]  # group, round, wallet
+Identity = tuple[int, ...]  # group, round, wallet; of a refund its reason too
+HistoryRows = dict[type[HistoryRow], dict[Identity, Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +88,46 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     known = {row[0]: row[1:] for row in groups.values_list("id", "current_round", "unreadable_since")}
     rounds = {group_id: round for group_id, (round, unreadable_since) in known.items() if not unreadable_since}
     told = [e for e in log if e.group_id in known]
-    users = User.objects.ensure(address for e in told for address in _wallets(e.event))
-    rows: dict[type[HistoryRow], dict[Identity, Row]] = {Contribution: {}, Payout: {}, Refund: {}}
-    for entry in told:
-        if found := _row(entry, users, rounds):
-            model, row = found
-            rows[model][row["group_id"], row["round"], row["user_id"]] = row  # the later one: see `record`
+    users = ensure_wallets(told)
+    rows = told_rows(told, users, rounds)
     for model, by_identity in rows.items():
         model.objects.record(list(by_identity.values()))
-    _write_joining_times(told, users)
+    write_joining_times(joining_times(told, users))
     return {"events": len(log), **{f"{model.__name__.lower()}s": len(of_kind) for model, of_kind in rows.items()}}
+
+
+def remove_groups(group_ids: Iterable[int]) -> None:
+    """Delete groups that the chain does not have, their history, and every body that was cached."""
+    if not (ids := list(group_ids)):
+        return
+    with transaction.atomic():
+        for model in (Contribution, Payout, Refund):
+            model.objects.filter(group_id__in=ids).delete()
+        Group.objects.filter(id__in=ids).delete()
+    cache.forget_all()  # nobody can say of a body that its group is none
+
+
+def ensure_wallets(log: Iterable[LoggedEvent]) -> dict[str, int]:
+    """Primary keys of the wallets that history names, made where they are missing."""
+    return User.objects.ensure(address for entry in log for address in _wallets(entry.event))
+
+
+def told_rows(log: Iterable[LoggedEvent], users: dict[str, int], rounds: dict[int, int]) -> HistoryRows:
+    """The history rows that these events announce, `rounds` being the groups' current ones.
+
+    Of two events about the same thing the later one stands: see `HistoryQuerySet.record`.
+    """
+    rows: HistoryRows = {Contribution: {}, Payout: {}, Refund: {}}
+    for entry in log:
+        if found := _row(entry, users, rounds):
+            model, row = found
+            rows[model][identity_of(model, row)] = row
+    return rows
+
+
+def identity_of(model: type[HistoryRow], row: Row) -> Identity:
+    """What tells this row from others of its kind."""
+    return tuple(row[name] for name in model.identity)
 
 
 def replay(rows: Iterable[ContractEvent]) -> None:
@@ -107,7 +140,7 @@ def raw_event(row: ContractEvent) -> RawEvent:
     return RawEvent(
         id=row.id,
         is_system=row.is_system,
-        ledger=row.ledger,
+        ledger=cursor_ledger(row.id),
         closed_at=row.created_at,
         tx_hash=row.tx_hash,
         topics=tuple(row.topics),
@@ -173,16 +206,21 @@ def _told(entry: LoggedEvent, user_id: int, cycle: int, amount: int) -> dict[str
     }
 
 
-def _write_joining_times(log: Iterable[LoggedEvent], users: dict[str, int]) -> None:
-    """Only events say when a member joined. The creator is a member from the beginning."""
-    joined: dict[tuple[int | None, int], Row] = {}
+def joining_times(log: Iterable[LoggedEvent], users: dict[str, int]) -> dict[tuple[int | None, int], datetime]:
+    """When each member, by group and wallet, joined. Only events say. The creator is a member from the beginning."""
+    joined: dict[tuple[int | None, int], datetime] = {}
     for entry in log:
         match entry.event:
             case announced.Joined(member=wallet) | announced.Created(creator=wallet):
-                group_id, user_id, at = entry.group_id, users[wallet], entry.raw.closed_at
-                joined.setdefault((group_id, user_id), {"group_id": group_id, "user_id": user_id, "joined_at": at})
+                joined.setdefault((entry.group_id, users[wallet]), entry.raw.closed_at)
+    return joined
+
+
+def write_joining_times(joined: Mapping[tuple[int | None, int], datetime | None]) -> None:
+    """Write when these members, by group and wallet, joined; None: no event tells."""
     if not joined:
         return
+    rows = [{"group_id": group, "user_id": user, "joined_at": at} for (group, user), at in joined.items()]
     with connection.cursor() as cursor:
-        cursor.execute(WRITE_JOINED, [to_json(list(joined.values())).decode()])
+        cursor.execute(WRITE_JOINED, [to_json(rows).decode()])
         Group.objects.filter(id__in={group_id for (group_id,) in cursor.fetchall()}).touch()

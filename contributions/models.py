@@ -1,8 +1,11 @@
-"""History: what was paid in, out and back. Group, round and wallet identify a row; the contract allows one each."""
+"""History: what was paid in, out and back. Group, round and wallet identify a row; of refunds the reason too, for a
+group that was cancelled and refunded can be refunded once more by a vote that was approved before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, ClassVar, Self
 
 from django.db import connection, models, transaction
@@ -12,8 +15,6 @@ from ajo.soroban.bulk import Row, insert
 from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, I128Field, in_range
 from ajo.soroban.models import EVENT_ID_LENGTH
 from groups.models import Group, User
-
-IDENTITY = ("group_id", "round", "user_id")
 
 
 class HistoryQuerySet(models.QuerySet[Any]):
@@ -31,23 +32,44 @@ class HistoryQuerySet(models.QuerySet[Any]):
         """By event id; rows that were recovered without one come last."""
         return self.order_by("-order_key", "-id")
 
-    def record(self, rows: Sequence[Row]) -> None:
+    def lock(self) -> None:
+        """Keep other writers out until the transaction ends; readers go on.
+
+        Of two writers at once one might meet the other's event_id first, which is no conflict that ON CONFLICT names.
+        Of locks on tables autovacuum would be the victim.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.model._meta.db_table])
+
+    def record(self, rows: Sequence[Row]) -> int:
         """Insert what events announced. Again changes nothing; a row recovered without its event is completed.
 
-        Of two events about the same thing the later one stands: a vote can refund once more who was refunded.
+        Of two events about the same thing the later one stands. Returns how many rows were inserted or changed.
         """
+        return self._write(rows, newest_by="event_id", completes=True)
+
+    def recover(self, rows: Sequence[Row]) -> int:
+        """Insert what entries prove; what an event has announced meanwhile stays. Returns how many were inserted."""
+        return self._write(rows, completes=False)
+
+    def correct(self, rows: Sequence[Row]) -> int:
+        """Insert these rows, or make those that are there say the same. Returns how many were inserted or changed."""
+        return self._write(rows, completes=True)
+
+    def _write(self, rows: Sequence[Row], *, completes: bool, newest_by: str = "") -> int:
         if not rows:
-            return
-        with transaction.atomic(), connection.cursor() as cursor:
-            # One after the other: of two writers at once one might meet the other's event_id first, which is no
-            # conflict that ON CONFLICT names. Of locks on tables autovacuum would be the victim.
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.model._meta.db_table])
-            update = [name for name in rows[0] if name not in IDENTITY]
-            insert(self.model, rows, unique=IDENTITY, update=update, newest_by="event_id")
+            return 0
+        identity = self.model.identity
+        update = [name for name in rows[0] if name not in identity] if completes else ()
+        with transaction.atomic():
+            self.lock()
+            return insert(self.model, self.model.completed(rows), unique=identity, update=update, newest_by=newest_by)
 
 
 class HistoryRow(models.Model):
-    """What contributions, payouts and refunds have in common."""
+    """What contributions, payouts and refunds have in common. `identity`: the columns that tell two rows apart."""
+
+    identity: ClassVar[tuple[str, ...]] = ("group_id", "round", "user_id")
 
     group = models.ForeignKey(Group, on_delete=models.PROTECT, db_index=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False)
@@ -59,8 +81,14 @@ class HistoryRow(models.Model):
     event_id = models.CharField(  # noqa: DJ001
         max_length=EVENT_ID_LENGTH, null=True, unique=True, db_collation="C", help_text="Null likewise."
     )
-    ledger = models.BigIntegerField(null=True, help_text="Null likewise.")
-    created_at = models.DateTimeField(null=True, help_text="By the chain; null likewise.")
+    ledger = models.BigIntegerField(
+        null=True,
+        help_text="The ledger that carried it. Of a row recovered from state the one at which its entry was last "
+        "written: the same, or a later one if the entry was restored from the archive since.",
+    )
+    created_at = models.DateTimeField(
+        null=True, help_text="By the chain; null if recovered from state, but for refunds, whose entries tell it."
+    )
     order_key = models.GeneratedField(
         expression=Coalesce("event_id", models.Value("")),
         output_field=models.CharField(max_length=EVENT_ID_LENGTH, db_collation="C"),
@@ -98,6 +126,11 @@ class HistoryRow(models.Model):
     def __str__(self) -> str:
         return f"{self.group_id}-{self.round}-{self.user_id}"
 
+    @classmethod
+    def completed(cls, rows: Sequence[Row]) -> Sequence[Row]:
+        """These rows with the columns that are not made from the chain."""
+        return rows
+
 
 class Contribution(HistoryRow):
     """A member paid a round."""
@@ -115,10 +148,39 @@ class Refund(HistoryRow):
         MEMBER_VOTE = 1, "member_vote"
         EMERGENCY = 2, "emergency"
 
+    identity: ClassVar[tuple[str, ...]] = (*HistoryRow.identity, "reason")
+
     reason = models.BigIntegerField(choices=Reason.choices)
+    ordinal = models.BigIntegerField(
+        db_default=1,
+        help_text="1 for the first refund of this wallet and round that was known here, 2 for the second: the API's id "
+        "of a row does not change when another one turns up.",
+    )
 
     class Meta(HistoryRow.Meta):
         constraints: ClassVar = [
-            *HistoryRow.Meta.constraints,
-            models.UniqueConstraint(fields=["group", "user"], name="refund_once_per_member"),
+            models.UniqueConstraint(fields=["group", "round", "user", "reason"], name="refund_once"),
+            models.UniqueConstraint(fields=["group", "round", "user", "ordinal"], name="refund_ordinal_once"),
+            *HistoryRow.Meta.constraints[1:],
         ]
+        indexes: ClassVar = [
+            *HistoryRow.Meta.indexes,
+            models.Index(fields=["created_at"], condition=models.Q(event_id=None), name="refund_recovered"),
+        ]
+
+    def __str__(self) -> str:
+        return super().__str__() if self.ordinal == 1 else f"{super().__str__()}-{self.ordinal}"
+
+    @classmethod
+    def completed(cls, rows: Sequence[Row]) -> Sequence[Row]:
+        """Give each refund that is new the first number that no other of its wallet and round has."""
+        stored = cls.objects.filter(group_id__in={row["group_id"] for row in rows})
+        taken: dict[tuple[int, ...], dict[int, int]] = {}
+        for *place, reason, ordinal in stored.values_list(*cls.identity, "ordinal"):
+            taken.setdefault(tuple(place), {})[reason] = ordinal
+        numbered = []
+        for row in rows:
+            known = taken.setdefault((row["group_id"], row["round"], row["user_id"]), {})
+            free = (number for number in count(1) if number not in known.values())
+            numbered.append({**row, "ordinal": known.setdefault(row["reason"], next(free))})
+        return numbered

@@ -1,15 +1,16 @@
 """History that no event tells any more: recovered from the CONTRIB, PAYOUT and REFUND entries, which stay.
 
-Round, wallet, group and amount are exact; the transaction, event, ledger and time are unknown, and null. If the event
-turns up later the same row is completed (`HistoryQuerySet.record`).
+Round, wallet, group and amount are exact. The ledger is the one at which the entry was last written: exact, or a later
+one if the entry was restored from the archive since. A refund's entry tells its time; the transaction, the event and
+other times are unknown, and null. If the event turns up later the same row is completed (`HistoryQuerySet.record`).
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from django.db import transaction
@@ -19,12 +20,16 @@ from ajo.soroban.binding import entries as on_chain
 from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, Key, PayoutKey, RefundKey, RefundRequestKey
+from ajo.soroban.bulk import Row
 from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, first_end, in_halves
+from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, HistoryGap
+from ajo.soroban.plausibility import read_entries
 from ajo.soroban.times import moment
+from contributions.history import Identity, identity_of
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from groups.models import Group, GroupMember
-from groups.readings import Undecoded
+from groups.readings import MAX_CONTRIBUTIONS, Undecoded
 from groups.sync import set_aside
 
 GROUPS_AT_A_TIME = 50  # groups whose recovery commits together
@@ -49,24 +54,73 @@ class Proof:
     unread_refunds: set[str] = field(default_factory=set)  # wallets whose entry is there and cannot be read
     undecoded: list[Undecoded] = field(default_factory=list)
     live_until: int | None = None  # when the first of its entries is archived
+    wallets: dict[int, str] = field(init=False)  # of the members, by their primary keys
 
-    def says(self, row: HistoryRow) -> bool:
-        """Whether the entries say what the row does; of what was not asked for they say nothing else."""
-        key = (row.round, row.user.wallet_address)
-        match row:
-            case Contribution():
-                is_there = key in self.contributions and row.amount == self.group.contribution_amount
-                return is_there or row.round < self.from_round
-            case Payout():
-                paid = sum(cycle == row.round for cycle, _ in self.contributions)
-                is_whole = row.amount == self.group.contribution_amount * paid
-                return key in self.payouts and (is_whole or row.round < self.from_round)
-            case Refund():
-                said = self.refund_records.get(key[1])
-                is_there = key in self.refunds and said is not None
-                is_same = said is not None and (row.amount, row.reason) == (said.amount, said.reason)
-                return (is_there and is_same) or key[1] in self.unread_refunds
-        return False
+    def __post_init__(self) -> None:
+        self.wallets = {member.user_id: wallet for wallet, member in self.members.items()}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these entries of all rounds agree with each other and with the group's row.
+
+        Who comes before `payout_index` was paid out and had paid in; who has paid this round, or was refunded, has an
+        entry that says so. If not, the node has left entries out, and what is not among them may exist.
+        """
+        group, members = self.group, self.members.items()
+        paid_out = {(m.position + 1, wallet) for wallet, m in members if m.position < group.payout_index}
+        paying = {(group.current_round, wallet) for wallet, m in members if m.has_contributed}
+        has_paid = paid_out | paying | self.refunds.keys()
+        return paid_out <= self.payouts.keys() and has_paid <= self.contributions.keys()
+
+    def add(self, other: Proof) -> None:
+        """Take what another reading of the same group has found: no entry of history ever goes away."""
+        self.contributions |= other.contributions
+        self.payouts |= other.payouts
+        self.refunds |= other.refunds
+        self.refund_records |= other.refund_records
+        self.unread_refunds |= other.unread_refunds
+
+    def says(self, model: type[HistoryRow], row: Row) -> bool:
+        """Whether the entries, of all rounds, say what the row does."""
+        wallet = self.wallets.get(row["user_id"], "")
+        place, amount = (row["round"], wallet), self.group.contribution_amount
+        if model is Contribution:
+            return place in self.contributions and row["amount"] == amount
+        if model is Payout:
+            return place in self.payouts and row["amount"] == amount * self._paid()[row["round"]]
+        said = self.refund_records.get(wallet)
+        if said is None or place not in self.refunds:
+            return wallet in self.unread_refunds
+        return (row["amount"], row["reason"]) == (said.amount, said.reason)
+
+    def has_overwritten(self, row: Row) -> bool:
+        """Whether the wallet's REFUND entry may have said this, before a later refund was written over it."""
+        wallet = self.wallets.get(row["user_id"], "")
+        said, written = self.refund_records.get(wallet), self.refunds.get((row["round"], wallet))
+        if said is None or written is None:
+            return False
+        if row["ledger"] is not None and row["ledger"] > written:
+            return False
+        return row["reason"] != said.reason and bool(row["amount"] == self.group.contribution_amount)
+
+    def rows(self, model: type[HistoryRow]) -> Iterator[dict[str, Any]]:
+        """What the entries prove, as rows; a payout's amount is counted from the rounds that were asked for."""
+        entries = {Contribution: self.contributions, Payout: self.payouts, Refund: self.refunds}[model]
+        paid = self._paid()
+        for (cycle, wallet), ledger in sorted(entries.items()):
+            row = {
+                "group_id": self.group.pk, "user_id": self.members[wallet].user_id, "round": cycle,
+                "amount": self.group.contribution_amount * (paid[cycle] if model is Payout else 1),
+                "tx_hash": None, "event_id": None, "ledger": ledger, "created_at": None,
+            }  # fmt: skip
+            if model is Refund:
+                said = self.refund_records[wallet]
+                row |= {"amount": said.amount, "created_at": moment(said.timestamp), "reason": said.reason}
+            yield row
+
+    def _paid(self) -> Counter[int]:
+        """How many have paid each round."""
+        return Counter(cycle for cycle, _ in self.contributions)
 
     def note(self, key: Key, name: str, entry: LedgerEntry) -> None:
         """Take an entry that exists. A payout's round is its recipient's position, from 1."""
@@ -94,14 +148,14 @@ def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str
 
     False after some seconds, if there is more: first the events of that time are followed.
     """
-    deadline = time.monotonic() + AT_A_STRETCH
+    deadline = Deadline(AT_A_STRETCH)
     readable = Group.objects.filter(unreadable_since=None)  # of the others not even the round is known
     for gap in HistoryGap.objects.filter(recovered_at=None).order_by("pk"):
         while groups := list(readable.filter(id__gt=gap.recovered_to).order_by("id")[:GROUPS_AT_A_TIME]):
-            if time.monotonic() > deadline:
+            if deadline.is_past():
                 return False
-            proofs = read_history(client, checkpoint.contract, groups, counts)
-            gap.recovered_to = groups[-1].pk
+            proofs = read_history(client, checkpoint.contract, groups, counts, deadline=deadline)
+            gap.recovered_to = proofs[-1].group.pk
             with transaction.atomic():
                 for name, number in write_missing(proofs).items():
                     counts[f"recovered_{name}"] = counts.get(f"recovered_{name}", 0) + number
@@ -111,24 +165,40 @@ def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str
 
 
 def read_history(
-    client: SorobanClient, contract: str, groups: Sequence[Group], counts: dict[str, int], *, again: bool = False
+    client: SorobanClient,
+    contract: str,
+    groups: Sequence[Group],
+    counts: dict[str, int],
+    *,
+    again: bool = False,
+    deadline: Deadline = NEVER,
 ) -> list[Proof]:
-    """What these groups' entries prove of each round not verified since it closed, or of all rounds `again`."""
-    proofs = [Proof(group, members, 1 if again else group.verified_round + 1) for group, members in _members(groups)]
-    wanted = [(proof, key, key.to_xdr(contract)) for proof in proofs for key in _keys(proof)]
-    at_least = max((group.synced_ledger for group in groups), default=0)
+    """What these groups' entries prove of each round not verified since it closed, or of all rounds `again`.
 
-    def ask(part: Sequence[tuple[Proof, Key, str]]) -> Entries:
-        answer = client.get_entries([name for *_, name in part], at_least=at_least)
+    Of the first groups only where the deadline comes before the others were read, but of one in any case. Without
+    groups that cannot have come so far: what a row says of its round may be a liar's.
+    """
+    groups = [group for group in groups if group.current_round * group.member_count <= MAX_CONTRIBUTIONS]
+    proofs = [Proof(group, members, 1 if again else group.verified_round + 1) for group, members in _members(groups)]
+    wanted = ((number, key, key.to_xdr(contract)) for number, proof in enumerate(proofs) for key in _keys(proof))
+    newest = Checkpoint.objects.newest_possible()  # a row that names a later ledger was read from a liar
+    at_least = max((group.synced_ledger for group in groups if group.synced_ledger <= newest), default=0)
+
+    def ask(part: Sequence[tuple[int, Key, str]]) -> Entries:
+        answer = read_entries(client, [name for *_, name in part], at_least=at_least)
         counts["calls"] = counts.get("calls", 0) + 1
         return answer
 
-    for start in range(0, len(wanted), MAX_KEYS):
-        for part, answer in in_halves(ask, wanted[start : start + MAX_KEYS]):
-            for proof, key, name in part:
+    while asked := list(islice(wanted, MAX_KEYS)):
+        for part, answer in in_halves(ask, asked):
+            for number, key, name in part:
+                proof = proofs[number]
                 proof.ledger = min(proof.ledger or answer.ledger, answer.ledger)
                 if entry := answer.found.get(name):
                     proof.note(key, name, entry)
+            whole = part[-1][0]  # of the group after these there may be more
+            if whole and deadline.is_past():
+                return proofs[:whole]
     return proofs
 
 
@@ -153,36 +223,39 @@ def _keys(proof: Proof) -> Iterator[Key]:
             yield RefundKey(group.pk, wallet)
 
 
-def write_missing(proofs: Sequence[Proof], *, up_to: int | None = None) -> dict[str, int]:
-    """Insert what entries prove and no row shows; rows that an event told stay as they are. Returns how many of each.
-
-    `up_to`: leave entries out that are younger than this ledger, for their events are still to come.
-    """
+def write_missing(proofs: Sequence[Proof]) -> dict[str, int]:
+    """Insert what entries prove and no row shows; what an event told stays as it is. Returns how many of each."""
     groups = {proof.group.pk: proof.group for proof in proofs}
     set_aside([undecoded for proof in proofs for undecoded in proof.undecoded])
     counts, left_out = {}, set()
-    contributed: set[tuple[int, int, int]] = set()  # group, round, wallet
-    for model, make in ((Contribution, _contributions), (Payout, _payouts), (Refund, _refunds)):
-        known = set(model.objects.filter(group_id__in=groups).values_list("group_id", "round", "user_id"))
-        missing: dict[tuple[int, int, int], Any] = {}
-        for row, ledger in (pair for proof in proofs for pair in make(proof)):
-            place = (row.group_id, row.round, row.user_id)
-            if model is Payout and place not in contributed:
-                left_out.add(row.group_id)  # who is paid out has paid: the node left entries out, and is asked again
-            elif place not in known and (up_to is None or ledger <= up_to):
-                missing[place] = row
-            elif place not in known:
-                left_out.add(row.group_id)
+    contributed: set[Identity] = set()
+    for model in (Contribution, Payout, Refund):
+        known = set(model.objects.filter(group_id__in=groups).values_list(*model.identity))
+        missing: dict[Identity, dict[str, Any]] = {}
+        for row in (row for proof in proofs for row in proof.rows(model)):
+            identity = identity_of(model, row)
+            if model is Payout and identity not in contributed:
+                left_out.add(row["group_id"])  # who is paid out has paid: the node left entries out, and is asked again
+            elif identity not in known:
+                missing[identity] = row
         if model is Contribution:
             contributed = known | missing.keys()
         if model is Payout:  # it paid one contribution for each entry of its round
             paid = Counter((group_id, cycle) for group_id, cycle, _ in contributed)
             for row in missing.values():
-                row.amount = groups[row.group_id].contribution_amount * paid[row.group_id, row.round]
-        model.objects.bulk_create(missing.values(), ignore_conflicts=True)
-        counts[f"{model.__name__.lower()}s"] = len(missing)
-    # The current round of an active group is still open. An event that is still to come may never do so: what it would
-    # tell is asked for again.
+                amount = groups[row["group_id"]].contribution_amount
+                row["amount"] = amount * paid[row["group_id"], row["round"]]
+        counts[f"{model.__name__.lower()}s"] = model.objects.recover(list(missing.values()))
+    note_verified(proofs, left_out)
+    return counts
+
+
+def note_verified(proofs: Sequence[Proof], left_out: Set[int]) -> None:
+    """Note up to which round these groups' history is what the entries prove, and when the first entry is archived.
+
+    The current round of an active group is still open. Of the groups in `left_out` the entries are asked for again: an
+    event that is still to come may never do so.
+    """
     noted: list[Group] = []
     for proof in proofs:
         group = proof.group
@@ -193,35 +266,3 @@ def write_missing(proofs: Sequence[Proof], *, up_to: int | None = None) -> dict[
         if before != (group.verified_round, group.history_live_until_ledger):
             noted.append(group)
     Group.objects.bulk_update(noted, ["verified_round", "history_live_until_ledger"])
-    return counts
-
-
-Rows = Iterator[tuple[HistoryRow, int]]  # with the ledger at which the entry was written
-
-
-def _contributions(proof: Proof) -> Rows:
-    for (cycle, wallet), ledger in sorted(proof.contributions.items()):
-        yield Contribution(amount=proof.group.contribution_amount, **_identity(proof, cycle, wallet)), ledger
-
-
-def _payouts(proof: Proof) -> Rows:
-    for (cycle, wallet), ledger in sorted(proof.payouts.items()):
-        yield Payout(amount=0, **_identity(proof, cycle, wallet)), ledger  # the amount is counted when it is written
-
-
-def _refunds(proof: Proof) -> Rows:
-    for (cycle, wallet), ledger in sorted(proof.refunds.items()):
-        said = proof.refund_records[wallet]
-        yield (
-            Refund(
-                amount=said.amount,
-                reason=said.reason,
-                created_at=moment(said.timestamp),
-                **_identity(proof, cycle, wallet),
-            ),
-            ledger,
-        )
-
-
-def _identity(proof: Proof, cycle: int, wallet: str) -> dict[str, int]:
-    return {"group_id": proof.group.pk, "round": cycle, "user_id": proof.members[wallet].user_id}

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import F, OuterRef, Q, Subquery
 
 from ajo.soroban.binding.keys import GroupKey, InstanceKey, MetadataKey, RefundRequestKey, decode_key
 from ajo.soroban.client import Run, SorobanClient
+from ajo.soroban.deadline import Deadline
 from ajo.soroban.errors import ChainError
 from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
 from contributions.history import LoggedEvent, decode_events, log_row, raw_event, replay, write_history
 from contributions.recovery import read_history, write_missing
+from groups.creation import read_groups
 from groups.models import Group
-from groups.readings import GroupReader
 from groups.reads import refresh_groups
 from groups.sync import write_readings
 
@@ -38,27 +39,31 @@ def redecode(run_read: Run) -> tuple[int, int]:
     return before - left, left
 
 
-def take_up() -> None:
-    """Settle what was set aside of groups that have been read whole since. Asks the chain nothing."""
+def take_up(deadline: Deadline) -> None:
+    """Settle what was set aside of groups that have been read whole since, or some of it. Asks the chain nothing."""
+    newest = Checkpoint.objects.newest_possible()  # what was set aside at a later ledger, a liar told
     instance = Checkpoint.objects.order_by("id").values_list("contract", "instance_ledger").first()
     if instance and instance[1]:
-        own = UndecodedEntry.objects.filter(key=InstanceKey().to_xdr(instance[0]), ledger__lt=instance[1])
-        own.delete()
+        own = UndecodedEntry.objects.filter(key=InstanceKey().to_xdr(instance[0]))
+        own.filter(Q(ledger__lt=instance[1]) | Q(ledger__gt=newest)).delete()
     synced = Group.objects.filter(pk=OuterRef("group_id"), unreadable_since=None).values("synced_ledger")
     later = UndecodedEntry.objects.exclude(group_id=None).annotate(read_at=Subquery(synced))
-    entries = [entry for entry in later.filter(read_at__gte=F("ledger")) if _was_read(entry, entry.read_at)]
+    is_later = Q(read_at__gte=F("ledger")) | Q(read_at__gt=0, ledger__gt=newest)
+    entries = [entry for entry in later.filter(is_later) if _was_read(entry, entry.read_at, newest)]
     for start in range(0, len(entries), BATCH):
         with transaction.atomic():
             _settle(entries[start : start + BATCH])
+        if deadline.is_past():
+            return
 
 
-def _was_read(entry: UndecodedEntry, ledger: int) -> bool:
+def _was_read(entry: UndecodedEntry, ledger: int, newest: int) -> bool:
     """Whether the reading of its group at this ledger has read it. Without a name it is whole; history is not read."""
     match decode_key(entry.key)[1]:
         case GroupKey() | RefundRequestKey():
             return True
         case MetadataKey():
-            return ledger > entry.ledger
+            return ledger > entry.ledger or entry.ledger > newest
         case _:
             return False
 
@@ -75,7 +80,7 @@ def _groups(client: SorobanClient, ids: list[int]) -> None:
     checkpoint = Checkpoint.objects.current()
     at_least = checkpoint.ledger if checkpoint else 0  # a row must not be older than the tables' label
     contract = settings.AJO_CONTRACT_ID
-    readings = GroupReader(client, contract, at_least).read(ids, with_instance=True)
+    readings = read_groups(client, contract, at_least, ids, with_instance=True)
     still = {undecoded.key for undecoded in readings.undecoded}
     changed = write_readings(readings)
     if readings.instance:  # the next pass takes what it says

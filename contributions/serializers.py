@@ -24,7 +24,11 @@ class HistorySerializer(serializers.Serializer[HistoryRow]):
     round = U32Field()
     amount = AmountField()
     tx_hash = serializers.CharField(read_only=True, allow_null=True)
-    ledger = U32Field(allow_null=True)
+    ledger = U32Field(
+        allow_null=True,
+        help_text="Without a tx_hash the ledger at which the contract's entry was last written: exact, or later than "
+        "the payment if the entry was restored from the archive since.",
+    )
     created_at = TimeField(allow_null=True)
 
     def get_id(self, row: HistoryRow) -> str:
@@ -40,9 +44,16 @@ class PayoutSerializer(HistorySerializer):
 
 
 class RefundSerializer(HistorySerializer):
-    """A member got back what a round had collected: `round` is the round that was refunded."""
+    """A member got back what a round had collected: `round` is the round that was refunded.
+
+    A wallet can be refunded twice: its group was cancelled, and a vote that was approved before was executed.
+    """
 
     reason = serializers.SerializerMethodField()
+
+    def get_id(self, row: HistoryRow) -> str:
+        plain = super().get_id(row)
+        return plain if not isinstance(row, Refund) or row.ordinal == 1 else f"{plain}-{row.ordinal}"
 
     @extend_schema_field(serializers.ChoiceField(choices=[(label, label) for label in Refund.Reason.labels]))
     def get_reason(self, refund: Refund) -> str:

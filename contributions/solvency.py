@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from decimal import Decimal
 
 from django.conf import settings
 from django.db.models import DecimalField, F, Sum
@@ -11,46 +12,58 @@ from django.db.models import DecimalField, F, Sum
 from ajo.soroban.binding import DecodeError
 from ajo.soroban.binding.entries import Balance, Instance, decode_entry
 from ajo.soroban.binding.keys import BalanceKey, InstanceKey
-from ajo.soroban.client import MAX_KEYS, Entries, SorobanClient, in_halves
+from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, in_halves
 from ajo.soroban.models import Checkpoint, ContractEvent
-from contributions.sweep import Counts
+from ajo.soroban.plausibility import read_entries
+from contributions.healing import Counts
 from groups.models import Group, Token
+from groups.tokens import due_tokens
 
 PATIENCE = 15.0  # seconds; a lease lasts longer
 POLL = 0.2  # seconds between two looks at the checkpoint
 
 
-def check_solvency(checkpoint: Checkpoint, counts: Counts, client: SorobanClient) -> None:
-    """Write balance and debt of every token that groups collect, and count the tokens that fall short.
+def check_solvency(
+    checkpoint: Checkpoint, counts: Counts, client: SorobanClient, tokens: Sequence[Token] | None = None
+) -> None:
+    """Write balance and debt of these tokens, or of all, where they changed, and count those that fall short.
 
     Both of one ledger: where the tables do not come to that of the balances, or have gone past it, what was found
     before stays until the next time.
     """
+    if tokens is None:
+        tokens = due_tokens(0, (), is_share=False).tokens
     # of a group that cannot be read nobody knows what it is owed
-    unread = Group.objects.exclude(unreadable_since=None).exclude(token=None).values("token_id")
-    tokens = list(Token.objects.filter(address__startswith="C").exclude(address__in=unread).order_by("pk"))
-    kept = [(token, BalanceKey(checkpoint.contract).to_xdr(token.address)) for token in tokens]
+    hidden = set(Group.objects.exclude(unreadable_since=None).exclude(token=None).values_list("token_id", flat=True))
+    kept = [(t, BalanceKey(checkpoint.contract).to_xdr(t.address)) for t in tokens if t.address not in hidden]
     own = InstanceKey().to_xdr(checkpoint.contract)
 
     def ask(part: Sequence[tuple[Token, str]]) -> Entries:
         counts["calls"] += 1
-        return client.get_entries([own, *(key for _, key in part)], at_least=checkpoint.ledger)
+        return read_entries(client, [own, *(key for _, key in part)], at_least=checkpoint.ledger)
 
     for start in range(0, len(kept), MAX_KEYS - 1):
         for part, answer in in_halves(ask, kept[start : start + MAX_KEYS - 1]):
             instance = answer.found.get(own)
             if not instance or not _tables_come_to(answer.ledger):
                 continue
-            owed = _owed(instance["xdr"])
+            owed = _owed(instance["xdr"], [token.address for token, _ in part])
             if ContractEvent.objects.filter(id__gt=f"{(answer.ledger + 1) << 32:019d}").exists():
                 continue
-            for token, key in part:
-                entry = answer.found.get(key)
-                token.balance = _amount(entry["xdr"]) if entry else None
-                token.owed = owed.get(token.address, 0)
-                token.checked_ledger = answer.ledger
-    Token.objects.bulk_update(tokens, ["balance", "owed", "checked_ledger"])
+            _save([(token, answer.found.get(key), owed[token.address]) for token, key in part], answer.ledger)
     counts["insolvent_tokens"] = Token.objects.short().count()
+
+
+def _save(found: Sequence[tuple[Token, LedgerEntry | None, tuple[Decimal, Decimal]]], ledger: int) -> None:
+    """Of what is as it was nothing is written: there may be tens of thousands of tokens, and all are looked at."""
+    changed = []
+    for token, entry, (owed, premiums) in found:
+        balance = _amount(entry["xdr"]) if entry else None
+        if not token.checked_ledger or (token.balance, token.owed, token.booked_premiums) != (balance, owed, premiums):
+            token.balance, token.owed, token.booked_premiums = balance, owed, premiums
+            token.checked_ledger = ledger
+            changed.append(token)
+    Token.objects.bulk_update(changed, ["balance", "owed", "booked_premiums", "checked_ledger"])
 
 
 def _tables_come_to(ledger: int) -> bool:
@@ -63,22 +76,25 @@ def _tables_come_to(ledger: int) -> bool:
     return True
 
 
-def _owed(instance_xdr: str) -> dict[str, int]:
-    """Rounds that were collected and not paid out or refunded yet, and the insurance pools' books."""
+def _owed(instance_xdr: str, tokens: Sequence[str]) -> dict[str, tuple[Decimal, Decimal]]:
+    """What the contract owes in each of these tokens, and how much of it are premiums that nobody has paid.
+
+    It owes rounds that were collected and not paid out or refunded yet, and the insurance pool's book. A contribution
+    adds its premium to the book, and moves no token for it: whatever has ever been added, be it in the book still or
+    paid out to claimants since, is held by nobody.
+    """
     collected = F("contribution_amount") * F("contributions_received")
-    rows = Group.objects.filter(is_active=True, token__isnull=False).values_list("token_id")
-    owed = {
-        str(token): int(total)
-        for token, total in rows.annotate(
-            total=Sum(collected, output_field=DecimalField(max_digits=60, decimal_places=0))
-        )
-    }
+    rows = Group.objects.filter(is_active=True, token_id__in=tokens).values_list("token_id")
+    rounds = dict(rows.annotate(total=Sum(collected, output_field=DecimalField(max_digits=60, decimal_places=0))))
     try:
         instance = decode_entry(instance_xdr).value
     except DecodeError:
-        return owed
-    for token, pool in instance.insurance_pools if isinstance(instance, Instance) else ():
-        owed[token] = owed.get(token, 0) + pool.balance
+        instance = None
+    pools = dict(instance.insurance_pools) if isinstance(instance, Instance) else {}
+    owed = {}
+    for token in tokens:
+        booked, paid = (pools[token].balance, pools[token].total_payouts) if token in pools else (0, 0)
+        owed[token] = (Decimal(int(rounds.get(token, 0)) + booked), Decimal(booked + paid))
     return owed
 
 

@@ -7,7 +7,7 @@ after the commit is repeated by the next pass; so a second run changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,39 +18,40 @@ from django.db.models.functions import Greatest, Now
 from structlog.contextvars import bind_contextvars
 
 from ajo.soroban.client import EventPage, SorobanClient, cursor_ledger
+from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.errors import (
     ChainError,
     HistoryPruned,
     NodeLagging,
     RpcOutOfRange,
-    RpcTooMuch,
     RpcUnavailable,
     Verdict,
     WrongChain,
 )
 from ajo.soroban.lease import Held, Superseded
-from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
+from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.nodes import nodes
+from ajo.soroban.plausibility import LEAP_LEDGERS, confirm_leap, refuse_turned_back
 from ajo.soroban.runs import note_failure, recorded
 from ajo.soroban.transport import MAX_U32
 from contributions.doubts import (
-    LEAP_LEDGERS,
-    confirm_leap,
+    confirm_more_groups,
     refuse_absence,
     refuse_fewer_groups,
     refuse_known_group,
     refuse_standstill,
-    refuse_turned_back,
-    refuse_uncounted_groups,
 )
-from contributions.history import LoggedEvent, decode_events, undecoded, write_history
+from contributions.gaps import fill_gaps, first_ledger, note_first_gap, note_gap
+from contributions.history import decode_events, undecoded, write_history
+from contributions.pages import as_far_as_read, next_page, outdated, recent_texts
 from contributions.recovery import recover_gaps
 from contributions.redecode import take_up
+from groups.creation import read_groups
 from groups.models import Group
 from groups.readings import GroupReader, Readings
 from groups.reads import refresh_cache
 from groups.sync import set_aside, write_readings
-from groups.tokens import read_tokens, save_tokens
+from groups.tokens import mark_verified, read_tokens, save_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +60,14 @@ LOAD_BATCH = 500  # groups read and committed at a time while the tables are fir
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a pass did. `caught_up`: no event is left that the node knows, and no gap whose history is not recovered."""
+    """What a pass did. `caught_up`: no event is left that the node knows, and no gap whose history is not recovered.
+
+    `oldest_ledger`: the first one whose events the node has, if it said so.
+    """
 
     caught_up: bool
     ledger: int
+    oldest_ledger: int = MAX_U32
 
 
 def run_pass() -> Pass:
@@ -101,11 +106,16 @@ def sync_pass(client: SorobanClient, *, gap_to: int = MAX_U32) -> Pass:
         if checkpoint.refusal:
             raise ChainError(checkpoint.refusal)
         bind_contextvars(ledger=checkpoint.ledger)
-        if not checkpoint.is_loaded:
-            _load_state(client, checkpoint, run.counts)
-        result = _follow(client, checkpoint, run, held, gap_to)
+        deadline = Deadline()
+        if not checkpoint.is_loaded and not _load_state(client, checkpoint, run.counts, deadline):
+            run.ledger = checkpoint.ledger
+            return Pass(caught_up=False, ledger=checkpoint.ledger)
+        result = _follow(client, checkpoint, run, held, gap_to, deadline)
         run.ledger = result.ledger
-        if result.caught_up and not recover_gaps(client, checkpoint, run.counts):
+        if result.caught_up and not (
+            recover_gaps(client, checkpoint, run.counts)
+            and fill_gaps(client, checkpoint, result.oldest_ledger, run.counts)
+        ):
             result = Pass(caught_up=False, ledger=result.ledger)
     return result
 
@@ -115,7 +125,7 @@ def _begin(client: SorobanClient) -> Checkpoint:
     network = client.get_network()
     if network.passphrase != settings.STELLAR_NETWORK_PASSPHRASE:
         raise WrongChain(f"the RPC serves “{network.passphrase}”, STELLAR_NETWORK_PASSPHRASE names another network")
-    contract, start = settings.AJO_CONTRACT_ID, _first_ledger(client)
+    contract, start = settings.AJO_CONTRACT_ID, first_ledger(client)
     # Before anything is kept: a start ahead of the chain would be waited for, and a wrong contract followed, for ever.
     if GroupReader(client, contract, start).read([], with_instance=True).instance_entry is None:
         raise NodeLagging(f"AJO_CONTRACT_ID: there is no contract {contract} on this network, as far as the node knows")
@@ -125,21 +135,14 @@ def _begin(client: SorobanClient) -> Checkpoint:
     return checkpoint
 
 
-def _first_ledger(client: SorobanClient) -> int:
-    """From where on events can be had. A node whose window is full prunes while we read: a little above its oldest."""
-    health = client.get_health()
-    is_pruning = health.latest_ledger - health.oldest_ledger + 1 >= health.retention
-    return min(health.oldest_ledger + (2 if is_pruning else 0), health.latest_ledger)
-
-
 def restart_history(client: SorobanClient) -> None:
     """Have the next passes apply every event again that can still be had.
 
     Where some cannot that were never read, the next pass finds that out, and begins as early by itself.
     """
-    start = _first_ledger(client)
+    start = first_ledger(client)
     if _wanted(Checkpoint.objects.get()) >= start:
-        Checkpoint.objects.update(cursor="", start_ledger=start)
+        Checkpoint.objects.update(cursor="", start_ledger=start, events_checked_to=0)
 
 
 def _wanted(checkpoint: Checkpoint) -> int:
@@ -147,8 +150,11 @@ def _wanted(checkpoint: Checkpoint) -> int:
     return cursor_ledger(checkpoint.cursor) if checkpoint.cursor else int(checkpoint.start_ledger)
 
 
-def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> None:
-    """Read every group that was last read before `start_ledger`, in batches that commit: resumed where it stopped."""
+def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int], deadline: Deadline) -> bool:
+    """Read every group that was last read before `start_ledger`, in batches that commit: resumed where it stopped.
+
+    False where the deadline came first.
+    """
     first = _read(client, checkpoint, [], counts, at_least=checkpoint.start_ledger)
     total = first.instance.group_counter if first.instance else checkpoint.group_count
     if first.instance_entry is None:
@@ -161,64 +167,69 @@ def _load_state(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str,
         read = Group.objects.filter(id__in=batch, synced_ledger__gte=checkpoint.start_ledger)
         missing = set(batch).difference(read.values_list("id", flat=True))
         if missing:
-            readings = _read(client, checkpoint, missing, counts, at_least=checkpoint.start_ledger)
+            if deadline.is_past():
+                return False
+            readings = _read(
+                client, checkpoint, sorted(missing), counts, at_least=checkpoint.start_ledger, deadline=deadline
+            )
             refuse_absence(readings.absent, total)
             write_readings(readings)
+            if missing - readings.settled:
+                return False
     ledger = max(checkpoint.start_ledger - 1, checkpoint.ledger, 1)
     if not Checkpoint.objects.advance(checkpoint, ledger=ledger, is_loaded=True):
         raise Superseded("another pass was first")
     checkpoint.ledger = ledger
+    return True
 
 
-def _follow(client: SorobanClient, checkpoint: Checkpoint, run: SyncRun, held: Held, gap_to: int) -> Pass:
+def _follow(
+    client: SorobanClient, checkpoint: Checkpoint, run: SyncRun, held: Held, gap_to: int, deadline: Deadline
+) -> Pass:
     counts: dict[str, int] = run.counts
     try:
-        page = _next_page(client, checkpoint, counts)
+        page = next_page(client, checkpoint, counts)
     except RpcOutOfRange as failure:
         return _out_of_range(client, checkpoint, failure, gap_to)
     refuse_turned_back(checkpoint, page)
     confirm_leap(client, checkpoint, page)
-    if page.latest_ledger < checkpoint.chain_ledger - settings.RPC_MAX_LAG:
+    if page.latest_ledger < max(checkpoint.chain_ledger - settings.RPC_MAX_LAG, cursor_ledger(page.cursor)):
         raise NodeLagging(f"the node is at ledger {page.latest_ledger}, {checkpoint.chain_ledger} is known to exist")
     refuse_standstill(checkpoint, page)
     log = decode_events(page.events)
     newest = max((entry.raw.ledger for entry in log), default=0)
-    readings = _read(client, checkpoint, _outdated(log), counts, at_least=max(newest, checkpoint.ledger))
-    refuse_fewer_groups(checkpoint, readings)
-    refuse_uncounted_groups(client, checkpoint, readings, counts)
+    possible = max(Checkpoint.objects.newest_possible(), page.latest_ledger)
+    unread = outdated(log, possible)
+    readings = _read(
+        client,
+        checkpoint,
+        unread,
+        counts,
+        at_least=max(newest, checkpoint.ledger),
+        deadline=deadline,
+        texts=recent_texts(checkpoint),
+    )
+    refuse_fewer_groups(client, checkpoint, readings, possible, counts)
+    confirm_more_groups(client, checkpoint, readings, counts)
+    page, log = as_far_as_read(page, log, set(unread) - readings.settled, checkpoint)
     held.renew()  # a pass that took so long that another began leaves it the rows, and the cache
     with transaction.atomic():
-        if not Checkpoint.objects.advance(checkpoint, **_progress(checkpoint, page, readings)):
+        if not Checkpoint.objects.advance(checkpoint, **_progress(checkpoint, page, readings, possible)):
             raise Superseded("another pass was first")
         changed = write_readings(readings)
         set_aside(undecoded(log, page.latest_ledger))
         counts.update(write_history(log), groups_read=len(readings.groups), groups_changed=len(changed))
         if not checkpoint.cursor:
-            _note_first_gap(checkpoint, page)
-    take_up()
+            note_first_gap(checkpoint, page)
+    take_up(Deadline())
+    mark_verified()
     try:
         save_tokens(read_tokens(client, checkpoint.ledger))
     except ChainError as failure:
         # A group's creator chooses its token: what is wrong with one must not hold up what is committed already.
         logger.warning("tokens: %s", failure)
     refresh_cache(since=run.started_at)
-    return Pass(page.caught_up, page.complete_to)
-
-
-def _next_page(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> EventPage:
-    """The events after the cursor. A node that gives up on so many at once is asked for half of them, down to one."""
-    limit = settings.RPC_EVENTS_LIMIT
-    start = None if checkpoint.cursor else checkpoint.start_ledger
-    while True:
-        counts["calls"] = counts.get("calls", 0) + 1
-        try:
-            return client.get_events(
-                checkpoint.contract, limit=limit, cursor=checkpoint.cursor or None, start_ledger=start
-            )
-        except RpcTooMuch:
-            if limit == 1:
-                raise
-            limit = counts["events_limit"] = limit // 2
+    return Pass(page.caught_up, page.complete_to, page.oldest_ledger)
 
 
 def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOutOfRange, gap_to: int) -> Pass:
@@ -244,27 +255,32 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
             raise Superseded("another pass was first")
         # Before the first page nothing is missing yet: that page tells what is. Nor is what a rebuild reads once more.
         if checkpoint.chain_closed_at and (missing := max(asked, checkpoint.ledger)) < start:
-            _note_gap(checkpoint, missing, start - 1, "the sync was away for longer than the RPC retains events")
+            note_gap(checkpoint, missing, start - 1, "the sync was away for longer than the RPC retains events")
     return Pass(caught_up=False, ledger=checkpoint.ledger)
 
 
-def _outdated(log: Sequence[LoggedEvent]) -> set[int]:
-    """The groups that an event speaks of and that were last read before it."""
-    newest = {entry.points_at: entry.raw.ledger for entry in log if entry.points_at}
-    synced = dict(Group.objects.filter(id__in=newest).values_list("id", "synced_ledger"))
-    return {group_id for group_id, ledger in newest.items() if group_id and synced.get(group_id, 0) < ledger}
-
-
 def _read(
-    client: SorobanClient, checkpoint: Checkpoint, ids: Iterable[int], counts: dict[str, int], *, at_least: int
+    client: SorobanClient,
+    checkpoint: Checkpoint,
+    ids: Iterable[int],
+    counts: dict[str, int],
+    *,
+    at_least: int,
+    deadline: Deadline = NEVER,
+    texts: Mapping[int, str] | None = None,
 ) -> Readings:
-    readings = GroupReader(client, checkpoint.contract, at_least).read(ids, with_instance=True)
+    readings = read_groups(
+        client, checkpoint.contract, at_least, ids, with_instance=True, deadline=deadline, texts=texts
+    )
     counts["calls"] = counts.get("calls", 0) + readings.calls
     return readings
 
 
-def _progress(checkpoint: Checkpoint, page: EventPage, readings: Readings) -> dict[str, object]:
-    """What the page and the instance entry move. `heard_at` moves with the chain: a node that stands still is mute."""
+def _progress(checkpoint: Checkpoint, page: EventPage, readings: Readings, newest: int) -> dict[str, object]:
+    """What the page and the instance entry move. `heard_at` moves with the chain: a node that stands still is mute.
+
+    `newest`: the ledger that the network can have reached; an entry of a later one is no newer than this one.
+    """
     values: dict[str, object] = {
         "cursor": page.cursor,
         "ledger": Greatest("ledger", page.complete_to),
@@ -273,7 +289,7 @@ def _progress(checkpoint: Checkpoint, page: EventPage, readings: Readings) -> di
         "heard_at": Case(When(chain_ledger__lt=page.latest_ledger, then=Now()), default="heard_at"),
     }
     instance, entry = readings.instance, readings.instance_entry
-    if instance and entry and readings.instance_ledger >= checkpoint.instance_ledger:
+    if instance and entry and not readings.instance_ledger < checkpoint.instance_ledger <= newest:
         values |= {
             "admin": instance.admin,
             "paused": instance.paused,
@@ -284,25 +300,3 @@ def _progress(checkpoint: Checkpoint, page: EventPage, readings: Readings) -> di
             "live_until_ledger": entry.get("liveUntilLedgerSeq"),
         }
     return values
-
-
-def _note_first_gap(checkpoint: Checkpoint, page: EventPage) -> None:
-    """What happened before the first event that the node retained, if the contract is older than that.
-
-    The contract's story begins with the creation of group 1; until an event is known, the group's own time tells.
-    """
-    told = ContractEvent.objects.exclude(group_id=None).order_by("id").values_list("type", "group_id").first()
-    first = Group.objects.order_by("id").values_list("created_at", flat=True).first()
-    begins_later = told != ("created", 1) if told else first is not None and first < page.oldest_closed_at
-    if begins_later and not HistoryGap.objects.exists():
-        _note_gap(checkpoint, 0, checkpoint.start_ledger - 1, "the contract is older than what the RPC retained")
-
-
-def _note_gap(checkpoint: Checkpoint, from_ledger: int, to_ledger: int, why: str) -> None:
-    HistoryGap.objects.get_or_create(
-        network_passphrase=checkpoint.network_passphrase,
-        contract=checkpoint.contract,
-        from_ledger=from_ledger,
-        to_ledger=to_ledger,
-        defaults={"why": why},
-    )

@@ -7,22 +7,33 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
+from ajo.soroban.deadline import Deadline
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.nodes import nodes
 from ajo.soroban.runs import prune
 from contributions.deep_sweep import share, sweep_deep
+from contributions.longer_memory import ask_longest_memory
 from contributions.sweep import sweep_groups
 from contributions.sync import run_pass
 
 log = logging.getLogger(__name__)
 
+# Of the time limit: no pass is begun after a quarter of it, and of a sweep's two parts none goes on for longer. What a
+# pass or a batch of slow calls takes beyond that comes to an end before the limit does.
+SHARE_OF_LIMIT = 4
+
+
+def _deadline() -> Deadline:
+    return Deadline(settings.CELERY_TASK_SOFT_TIME_LIMIT / SHARE_OF_LIMIT)
+
 
 @shared_task
 def sync() -> None:
-    """Follow the chain until caught up, or until a pass fails."""
+    """Follow the chain until caught up, until a pass fails, or for some minutes: the next task goes on."""
+    deadline = _deadline()
     try:
-        while not run_pass().caught_up:
+        while not run_pass().caught_up and not deadline.is_past():
             log.info("sync: a page is done, more to come")
     except (ChainError, Superseded) as failure:
         log.warning("sync: %s", failure)
@@ -30,12 +41,16 @@ def sync() -> None:
 
 @shared_task
 def sweep() -> None:
-    """Compare every group with the chain, and some with all that it has of them."""
+    """Compare every group with the chain, and some with all that it has of them, or as many as some minutes allow.
+
+    Then ask for the events that gaps miss.
+    """
     try:
-        for _ in sweep_groups(nodes().run):
+        for _ in sweep_groups(nodes().run, deadline=_deadline()):
             pass
-        for _ in sweep_deep(nodes().run, most=share()):
+        for _ in sweep_deep(nodes().run, most=share(), deadline=_deadline()):
             pass
+        ask_longest_memory()
     except (ChainError, Superseded) as failure:
         log.warning("sweep: %s", failure)
 

@@ -20,7 +20,7 @@ from ajo.staff import display
 from ajo.staff.admins import ReadOnlyAdmin, ReadOnlyInline, TableAdmin
 from ajo.staff.lists import Choice, Rows, address, number, words
 from groups import computed
-from groups.models import Group, GroupMember, RefundRequest, Token, User, WalletLabel
+from groups.models import BACKED, Group, GroupMember, RefundRequest, Token, User, WalletLabel
 from groups.staff import OfWallet, of_wallet, token_amount, with_label
 
 PAYOUT_ORDER = ("position",)  # of one group's members
@@ -62,17 +62,23 @@ class WalletLabelAdmin(TableAdmin):
 class Solvency(Choice):
     title = "solvency"
     parameter_name = "solvency"
-    options: ClassVar = {"short": ("less held than owed", {"balance__lt": F("owed")})}
+    options: ClassVar = {
+        "short": ("less held than owed", {"balance__lt": BACKED}),
+        "premiums": (
+            "less held by booked premiums alone",
+            {"balance__lt": F("owed"), "balance__gte": BACKED},
+        ),
+    }
 
 
 @admin.register(Token)
 class TokenAdmin(ReadOnlyAdmin):
-    list_display = ("address", "short_symbol", "held", "owes", "decimals", "verified", "is_asset_contract")
+    list_display = ("address", "short_symbol", "held", "owes", "premiums", "decimals", "verified", "is_asset_contract")
     list_filter = (Solvency,)
     searches: ClassVar = (address("token address", "address"),)
     fieldsets = (
         (None, {"fields": ("address", "short_symbol", "whole_name", "decimals", "verified", "is_asset_contract")}),
-        ("The contract's", {"fields": ("held", "owes", "checked_ledger")}),
+        ("The contract's", {"fields": ("held", "owes", "premiums", "checked_ledger")}),
         ("Cache", {"fields": ("read_ledger", "groups")}),
     )
 
@@ -83,6 +89,10 @@ class TokenAdmin(ReadOnlyAdmin):
     @admin.display(description="The contract owes")
     def owes(self, row: Token) -> SafeString | str:
         return token_amount(int(row.owed), row) if row.checked_ledger else "not known"
+
+    @admin.display(description="Premiums booked, collected from nobody")
+    def premiums(self, row: Token) -> SafeString | str:
+        return token_amount(int(row.booked_premiums), row) if row.booked_premiums else "none"
 
     @admin.display(description="Symbol")
     def short_symbol(self, row: Token) -> SafeString | str:

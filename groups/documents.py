@@ -14,6 +14,7 @@ from django.db import connection
 
 from ajo.cache import Document, Freshness
 from ajo.database.prepared import Prepared
+from ajo.soroban.models import LEDGER_SLACK, SHORTEST_CLOSE
 from groups.computed import DAY, MAX_FREQUENCY
 
 SECOND: Final = "'1 second'"
@@ -64,9 +65,16 @@ SELECT g.id::text AS id, g.name, g.description, g.rules, c.wallet_address AS cre
   {_later("g.round_started_at", "g.cycle_duration + coalesce(g.grace_period, 0)")} AS grace_ends_at,
   g.modified_ledger, array_to_json(ARRAY({_MEMBERS})) AS members, ({_REQUEST}) AS refund_request
 """
+# 0 for a row `g` that names a ledger which the network cannot have reached (CheckpointQuerySet.newest_possible): it is
+# as old as any.
+SYNCED: Final = f"""
+CASE WHEN g.synced_ledger > (
+  SELECT chain_ledger + floor(greatest(extract(epoch FROM now() - heard_at), 0) / {SHORTEST_CLOSE}) + {LEDGER_SLACK}
+  FROM soroban_checkpoint WHERE heard_at IS NOT NULL ORDER BY id LIMIT 1) THEN 0 ELSE g.synced_ledger END
+"""
 _DOCUMENTS: Final = f"""
 SELECT g.id, CASE WHEN g.unreadable_since IS NULL THEN row_to_json(body)::text ELSE '' END AS body, g.revision,
-  g.synced_ledger FROM groups_group g
+  {SYNCED} AS synced_ledger FROM groups_group g
 JOIN groups_user c ON c.id = g.creator_id LEFT JOIN groups_token t ON t.address = g.token_address,
 LATERAL ({_BODY}) body WHERE g.id = """
 _WITH_FRESHNESS: Final = Prepared(f"""

@@ -28,10 +28,17 @@ class WalletLabel(models.Model):
         return self.label
 
 
+BACKED = models.F("owed") - models.F("booked_premiums")  # what was collected for that which is owed
+
+
 class TokenQuerySet(models.QuerySet["Token"]):
     def short(self) -> Self:
-        """Those of which the contract held less than it owed when this was last compared."""
-        return self.filter(balance__lt=models.F("owed"))
+        """Those of which the contract held less than it owed when this was last compared, for no known reason."""
+        return self.filter(balance__lt=BACKED)
+
+    def short_of_premiums(self) -> Self:
+        """Those of which it held less than it owed by no more than premiums that it collected from nobody."""
+        return self.filter(balance__lt=models.F("owed"), balance__gte=BACKED)
 
 
 class Token(models.Model):
@@ -52,14 +59,23 @@ class Token(models.Model):
         max_digits=60, decimal_places=0, default=0,
         help_text="Rounds collected and not paid out yet, and the insurance pool's book.",
     )  # fmt: skip
-    checked_ledger = models.BigIntegerField(default=0, help_text="When balance and debt were last compared.")
+    booked_premiums = models.DecimalField(
+        max_digits=60, decimal_places=0, default=0, db_default=0,
+        help_text="Premiums that the contract booked in the insurance pool and collected from nobody, be they paid out "
+        "since: so much less than it owes it holds by its own rules.",
+    )  # fmt: skip
+    checked_ledger = models.BigIntegerField(
+        default=0, help_text="The ledger at which balance and debt became these, as a deep sweep found; 0: not yet."
+    )
 
     objects = TokenQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [in_range("decimals", 0, U32_MAX)]
         indexes: ClassVar = [
-            models.Index(fields=["id"], condition=models.Q(balance__lt=models.F("owed")), name="groups_token_short")
+            models.Index(fields=["id"], condition=models.Q(balance__lt=models.F("owed")), name="groups_token_short"),
+            models.Index(fields=["id"], condition=models.Q(balance__lt=BACKED), name="groups_token_unexplained"),
+            models.Index(fields=["id"], condition=models.Q(verified=True), name="groups_token_verified"),
         ]
 
     def __str__(self) -> str:

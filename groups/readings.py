@@ -7,8 +7,9 @@ more if members or round moved in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeVar
 
 from ajo.soroban.binding import entries as on_chain
@@ -16,11 +17,15 @@ from ajo.soroban.binding.codec import DecodeError
 from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey, Key, MetadataKey, RefundRequestKey
 from ajo.soroban.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, first_end, in_halves
+from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.errors import NodeLagging
+from ajo.soroban.plausibility import read_entries
 
 T = TypeVar("T")
 
 MAX_MEMBERS = MAX_KEYS - 3  # of a group that fits one call; the contract allows 100
+# Twice what the contract allows: 100 members, each of whom is paid once. What one group costs is bounded by it.
+MAX_CONTRIBUTIONS = 20_000
 MAX_ATTEMPTS = 5  # how often a group may move between two calls before the pass gives up
 
 
@@ -53,57 +58,105 @@ class Undecoded:
 
 @dataclass(slots=True)
 class Readings:
-    """What one reading of several groups found. `ledger` is the oldest ledger among its answers, `calls` RPC calls."""
+    """What one reading of several groups found. `ledger` is the oldest ledger among its answers, `calls` RPC calls.
+
+    `recreated`: groups whose stored creation a second asking has shown to be wrong.
+    """
 
     groups: dict[int, GroupReading] = field(default_factory=dict)
     absent: set[int] = field(default_factory=set)
+    renamed: set[int] = field(default_factory=set)  # whose texts are others than those that were given
     undecoded: list[Undecoded] = field(default_factory=list)
+    recreated: set[int] = field(default_factory=set)
+    disputed: set[int] = field(default_factory=set)  # left out: two askings differ from each other and the tables
     instance: on_chain.Instance | None = None
     instance_entry: LedgerEntry | None = None
     instance_ledger: int = 0
     ledger: int = 0
     calls: int = 0
 
+    @property
+    def settled(self) -> set[int]:
+        """The groups of which something is known; of the others nothing was read before the deadline."""
+        unreadable = {each.group_id for each in self.undecoded if each.group_id is not None}
+        return self.groups.keys() | self.absent | unreadable | self.disputed
+
 
 class GroupReader:
-    """Reads groups of one contract through one client. `at_least`: a node that has not seen this ledger lags."""
+    """Reads groups of one contract through one client. `at_least`: a node that has not seen this ledger lags.
 
-    def __init__(self, client: SorobanClient, contract: str, at_least: int = 0) -> None:
+    After the deadline no further groups are read, but some of the first ones in any case.
+    """
+
+    def __init__(self, client: SorobanClient, contract: str, at_least: int = 0, *, deadline: Deadline = NEVER) -> None:
         self._client = client
         self._contract = contract
         self._at_least = at_least
+        self._deadline = deadline
+        self._texts: dict[int, str] = {}
         self._result = Readings()
 
-    def read(self, group_ids: Iterable[int], *, with_instance: bool = False) -> Readings:
-        """Snapshots of these groups, and of the contract's instance entry if asked, in as few calls as possible."""
-        wanted: list[tuple[int | None, Key]] = [(None, InstanceKey())] if with_instance else []
-        wanted += [(group_id, GroupKey(group_id)) for group_id in sorted(set(group_ids))]
-        shapes: dict[int, on_chain.Group] = {}
-        for start in range(0, len(wanted), MAX_KEYS):
-            part = wanted[start : start + MAX_KEYS]
-            for (group_id, key), answer in self._answers([(each, [each[1].to_xdr(self._contract)]) for each in part]):
-                if group_id is None:
-                    self._instance(key, answer)
-                elif group := self._group(group_id, answer):
-                    shapes[group_id] = group
-        for _ in range(MAX_ATTEMPTS):
-            shapes = self._snapshots(shapes)
-            if not shapes:
-                return self._result
-        raise NodeLagging(f"groups {sorted(shapes)[:5]} changed between every two of {MAX_ATTEMPTS} readings")
+    def read(
+        self, group_ids: Iterable[int], *, with_instance: bool = False, texts: Mapping[int, str] | None = None
+    ) -> Readings:
+        """Snapshots of these groups in their order, and of the contract's instance entry if asked.
 
-    def _snapshots(self, shapes: dict[int, on_chain.Group]) -> dict[int, on_chain.Group]:
+        In as few calls as possible; what room they have is for `texts`: METADATA entries (base64) of other groups, to
+        be compared. Raises NodeLagging where the first groups change between every two calls.
+        """
+        ids = dict.fromkeys(group_ids)
+        wanted: list[tuple[int | None, Key]] = [(None, InstanceKey())] if with_instance else []
+        wanted += [(group_id, GroupKey(group_id)) for group_id in ids]
+        self._texts = {group_id: text for group_id, text in (texts or {}).items() if group_id not in ids}
+        room = max(MAX_KEYS - len(wanted), 0)
+        wanted += [(group_id, MetadataKey(group_id)) for group_id in islice(self._texts, room)]
+        moved = self._snapshots(self._shapes(wanted))
+        for _ in range(MAX_ATTEMPTS - 1):
+            if not moved:
+                break
+            moved = self._snapshots(moved)
+        if moved and not (self._deadline.is_past() and self._result.settled):
+            some = [group.id for group in moved[:5]]
+            raise NodeLagging(f"groups {some} changed between every two of {MAX_ATTEMPTS} readings")
+        return self._result
+
+    def _shapes(self, wanted: Sequence[tuple[int | None, Key]]) -> Iterator[on_chain.Group]:
+        """What tells the keys of each group, read as far ahead as one call goes."""
+        is_first = True
+        for start in range(0, len(wanted), MAX_KEYS):
+            part = [(each, [each[1].to_xdr(self._contract)]) for each in wanted[start : start + MAX_KEYS]]
+            for some, answer in self._answers(part):
+                for (group_id, key), _ in some:
+                    if group_id is None:
+                        self._instance(key, answer)
+                    elif isinstance(key, MetadataKey):
+                        self._compare_texts(group_id, key, answer)
+                    elif group := self._group(group_id, answer):
+                        is_first = False
+                        yield group
+                if self._deadline.is_past() and not is_first:
+                    return
+
+    def _compare_texts(self, group_id: int, key: Key, answer: Entries) -> None:
+        entry = answer.found.get(key.to_xdr(self._contract))
+        if (entry["xdr"] if entry else "") != self._texts[group_id]:
+            self._result.renamed.add(group_id)
+
+    def _snapshots(self, shapes: Iterable[on_chain.Group]) -> list[on_chain.Group]:
         """Read each group whole; the groups that moved meanwhile come back with their new shape."""
-        moved: dict[int, on_chain.Group] = {}
-        for batch in _batches(shapes.values(), self._contract):
-            for (shape, keys), answer in self._answers([(each, each[1].all) for each in batch]):
-                group = self._group(shape.id, answer)
-                if group is None:
-                    continue
-                if (group.members, group.current_cycle) != (shape.members, shape.current_cycle):
-                    moved[shape.id] = group
-                elif snapshot := self._snapshot(group, keys, answer):
-                    self._result.groups[shape.id] = snapshot
+        moved: list[on_chain.Group] = []
+        for batch in _batches(shapes, self._contract):
+            for some, answer in self._answers([(each, each[1].all) for each in batch]):
+                for (shape, keys), _ in some:
+                    group = self._group(shape.id, answer)
+                    if group is None:
+                        continue
+                    if (group.members, group.current_cycle) != (shape.members, shape.current_cycle):
+                        moved.append(group)
+                    elif snapshot := self._snapshot(group, keys, answer):
+                        self._result.groups[shape.id] = snapshot
+                if self._deadline.is_past():
+                    return moved
         return moved
 
     def _snapshot(self, group: on_chain.Group, keys: _GroupKeys, answer: Entries) -> GroupReading | None:
@@ -133,8 +186,9 @@ class GroupReader:
             self._result.absent.add(group_id)
             return None
         group = self._decoded(key, group_id, answer, on_chain.Group)
-        if group and (group.id != group_id or len(set(group.members)) > MAX_MEMBERS):
-            reason = f"the entry of group {group_id} says it is group {group.id} with {len(group.members)} members"
+        if group and not _is_possible(group, group_id):
+            said = f"group {group.id} with {len(group.members)} members in round {group.current_cycle}"
+            reason = f"the entry of group {group_id} says it is {said}"
             self._result.undecoded.append(Undecoded(key, group_id, answer.found[key]["xdr"], reason, answer.ledger))
             return None
         return group
@@ -158,14 +212,12 @@ class GroupReader:
             return None
         return decoded.value
 
-    def _answers(self, parts: Sequence[tuple[T, list[str]]]) -> Iterator[tuple[T, Entries]]:
-        """Each part with one answer to all of its keys."""
-        for some, answer in in_halves(lambda some: self._call([key for _, keys in some for key in keys]), parts):
-            for part, _ in some:
-                yield part, answer
+    def _answers(self, parts: Sequence[tuple[T, list[str]]]) -> Iterator[tuple[Sequence[tuple[T, list[str]]], Entries]]:
+        """The parts, each whole, with the answers to all of their keys."""
+        return in_halves(lambda some: self._call([key for _, keys in some for key in keys]), parts)
 
     def _call(self, keys: Sequence[str]) -> Entries:
-        answer = self._client.get_entries(keys, at_least=self._at_least)
+        answer = read_entries(self._client, keys, at_least=self._at_least)
         self._result.calls += 1
         self._result.ledger = min(self._result.ledger or answer.ledger, answer.ledger)
         return answer
@@ -183,6 +235,12 @@ class _GroupKeys:
     @property
     def all(self) -> list[str]:
         return [self.group, self.metadata, self.refund_request, *(key for _, key in self.contributions)]
+
+
+def _is_possible(group: on_chain.Group, group_id: int) -> bool:
+    """Whether the contract can have come to this, as far as our work depends on it."""
+    is_bounded = group.current_cycle * len(group.members) <= MAX_CONTRIBUTIONS
+    return group.id == group_id and len(set(group.members)) <= MAX_MEMBERS and is_bounded
 
 
 def _keys(group: on_chain.Group, contract: str) -> _GroupKeys:

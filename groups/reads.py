@@ -16,9 +16,10 @@ from ajo.soroban.client import SorobanClient
 from ajo.soroban.errors import ChainError
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.nodes import nodes
+from groups.creation import read_groups
 from groups.documents import group_documents
 from groups.models import Group
-from groups.readings import GroupReader, Readings
+from groups.readings import Readings
 from groups.sync import write_readings
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def read_group(group_id: int, deadline: float | None = None) -> int:
     at_least = checkpoint.ledger if checkpoint else 0  # a node behind the tables cannot say that a group is absent
 
     def read(client: SorobanClient) -> Readings:
-        readings = GroupReader(client, settings.AJO_CONTRACT_ID, at_least).read([group_id])
+        readings = read_groups(client, settings.AJO_CONTRACT_ID, at_least, [group_id])
         write_readings(readings)
         return readings
 
@@ -115,8 +116,10 @@ def refresh_cache(since: datetime) -> None:
     if not fresh.era:
         return
     now = cache.mark()
-    # Where the database's clock has stepped back, nobody can tell what changed since.
-    if now is None or now.freshness.era != fresh.era or now.freshness.as_of > fresh.as_of:
+    # Where the database's clock has stepped back, nobody can tell what changed since; where the tables' ledger has, it
+    # was one that the network never reached.
+    seen = now.freshness if now else None
+    if now is None or seen is None or seen.era != fresh.era or seen.as_of > fresh.as_of or seen.ledger > fresh.ledger:
         cache.begin(fresh)
         return
     # Nothing from before the epoch began is in Redis, but of statements that had begun just then.

@@ -3,7 +3,7 @@
 PostgreSQL's trigrams are of letters and digits, and its locale decides which characters are letters: under `C`, which
 many managed servers have, only A-Z are. A row therefore keeps a key of its name, `digest=comparable text`. The digest
 is of ASCII letters and digits, so it has trigrams everywhere; the text beside it makes the answer exact. A trigger of
-the database makes the key (migration 0005_search_key), so that it follows the name whoever writes it.
+the database makes the key (migration 0006_search_key), so that it follows the name whoever writes it.
 """
 
 from __future__ import annotations

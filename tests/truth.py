@@ -122,6 +122,13 @@ def _history(state: Mapping[keys.Key, Any], groups: Mapping[int, Any]) -> list[s
             list(Refund.objects.values_list("group_id", "round", "user__wallet_address", "amount", "reason")),
         ),
     ]
+    # The entry shows the last refund of a wallet: one that a vote's has written over is in no entry any more.
+    name, refunded, rows = pairs[-1]
+    earlier = {
+        row for row in rows if row not in refunded and row[-1] != Refund.Reason.MEMBER_VOTE
+        and (*row[:-1], Refund.Reason.MEMBER_VOTE) in refunded
+    }  # fmt: skip
+    pairs[-1] = (name, refunded | earlier, rows)
     found = []
     for name, expected, rows in pairs:
         if len(rows) != len(set(rows)):

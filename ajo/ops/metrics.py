@@ -79,10 +79,11 @@ class _Stored(Collector):
 
 
 def _from_database() -> Iterator[Metric]:
-    yield GaugeMetricFamily("ajo_gaps", "Stretches of history that are missing.", HistoryGap.objects.count())
+    yield GaugeMetricFamily("ajo_gaps", "Stretches of history that are missing.", HistoryGap.objects.missing().count())
     yield GaugeMetricFamily("ajo_undecoded_entries", "Entries set aside.", UndecodedEntry.objects.count())
     short = Token.objects.short().count()
-    yield GaugeMetricFamily("ajo_short_tokens", "Tokens of which the contract owes more than it holds.", short)
+    text = "Tokens of which the contract owes more than it holds, by more than the premiums that it only booked."
+    yield GaugeMetricFamily("ajo_short_tokens", text, short)
     unproven = Group.objects.unproven().count()
     yield GaugeMetricFamily("ajo_unproven_groups", "Groups with rows that no entry proves.", unproven)
     yield from _nodes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +19,7 @@ from ajo.staff.display import list_address, short, visible
 from groups.models import Group, Token
 
 MANY = 1000  # beyond it nobody counts
+PREMIUMS = {"solvency": "premiums"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ def panel() -> list[Fact]:
         _run(SyncRun.Kind.SWEEP),
         _run(SyncRun.Kind.DEEP_SWEEP),
         *_newer_protocol(),
-        _some("Tokens of which less is held than owed", Token.objects.short(), {"solvency": "short"}),
-        _some("Gaps in history", HistoryGap.objects.all()),
+        _short_tokens(),
+        _some("Gaps in history", HistoryGap.objects.missing(), {"events": "missing"}),
         _some("Groups with rows that no entry proves", Group.objects.unproven(), {"history": "unproven"}),
         _some("Undecoded entries", UndecodedEntry.objects.all()),
         _some(
@@ -80,6 +81,16 @@ def _processes(known: Sequence[Process]) -> list[Fact]:
         words = ", ".join([f"{len(ours) - len(silent)} run", *silent])
         facts += [Fact(part.label, words, bool(silent), list_address(Heartbeat, {}))] * bool(ours)
     return facts
+
+
+def _short_tokens() -> Fact:
+    """Alarm by what nobody can explain; the contract books premiums that it collects from nobody, by its own rules."""
+    fact = _some("Tokens of which less is held than owed", Token.objects.short(), {"solvency": "short"})
+    premiums = _some("", Token.objects.short_of_premiums())
+    if not premiums.alarm:
+        return fact
+    words = f"{fact.value}, and {premiums.value} by premiums alone that the contract booked and collected from nobody"
+    return replace(fact, value=words, address=fact.address if fact.alarm else list_address(Token, PREMIUMS))
 
 
 def _newer_protocol() -> list[Fact]:

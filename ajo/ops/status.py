@@ -28,7 +28,7 @@ class RunSerializer(serializers.Serializer[SyncRun]):
 
 
 class GapSerializer(serializers.Serializer[HistoryGap]):
-    """Ledgers whose events can no longer be had."""
+    """Ledgers whose events are missing: no node that was asked had them."""
 
     from_ledger = U32Field()
     to_ledger = U32Field()
@@ -59,7 +59,9 @@ class StatusSerializer(serializers.Serializer[Any]):
     drift = serializers.DictField(read_only=True, child=serializers.IntegerField(), help_text="The same, by kind.")
     undecoded = serializers.IntegerField(read_only=True)
     short_tokens = serializers.IntegerField(
-        read_only=True, help_text="Tokens of which the contract was last seen to hold less than it owes."
+        read_only=True,
+        help_text="Tokens of which the contract was last seen to hold less than it owes, by more than the premiums "
+        "that it booked and collected from nobody.",
     )
 
 
@@ -88,7 +90,7 @@ class StatusViewSet(ReadViewSet):
             "last_sync": _last(SyncRun.Kind.SYNC),
             "last_sweep": _last(SyncRun.Kind.SWEEP),
             "last_deep_sweep": _last(SyncRun.Kind.DEEP_SWEEP),
-            "gaps": list(HistoryGap.objects.order_by("-id")[:MAX_GAPS]),
+            "gaps": list(HistoryGap.objects.missing().order_by("-id")[:MAX_GAPS]),
             "drift_total": checkpoint.drift_total,
             "drift": checkpoint.drift,
             "undecoded": UndecodedEntry.objects.count(),

@@ -117,10 +117,22 @@ class ContractEventAdmin(OfGroup, ReadOnlyAdmin):
         return display.raw(row.value)
 
 
+class Missing(Choice):
+    title = "events"
+    parameter_name = "events"
+    options: ClassVar = {
+        "missing": ("missing", {"filled_at": None}),
+        "filled": ("told later by a node with a longer memory", {"filled_at__isnull": False}),
+    }
+
+
 @admin.register(HistoryGap)
 class HistoryGapAdmin(ReadOnlyAdmin):
-    list_display = ("from_ledger", "to_ledger", "why", "found_at")
-    fields = ("network_passphrase", "contract", "from_ledger", "to_ledger", "why", "found_at")
+    list_display = ("from_ledger", "to_ledger", "why", "found_at", "recovered_at", "filled_at")
+    list_filter = (Missing,)
+    fields = (
+        "network_passphrase", "contract", "from_ledger", "to_ledger", "why", "found_at", "recovered_at", "filled_at",
+    )  # fmt: skip
 
 
 @admin.register(Lease)

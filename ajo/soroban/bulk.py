@@ -23,14 +23,15 @@ def insert(
     unique: Sequence[str] = (),
     update: Sequence[str] = (),
     newest_by: str = "",
-) -> None:
+) -> int:
     """Insert rows with the same columns. One that is there already is left alone, or has its `update` columns written.
 
     `unique`: the columns of the constraint by which it is known; any constraint if none is named. `newest_by`: a column
-    in which a stored row that is greater keeps its place.
+    in which a stored row that is greater keeps its place. Returns how many rows were inserted or changed: a row that
+    says the same already is not written again.
     """
     if not rows:
-        return
+        return 0
     columns = ", ".join(rows[0])
     fields = {field.column: field for field in model._meta.concrete_fields}
     values = ", ".join(f"{column}::{_type(fields[column])}" for column in rows[0])
@@ -39,17 +40,18 @@ def insert(
     changes = ", ".join(f"{column} = EXCLUDED.{column}" for column in update)
     action = f"UPDATE SET {changes}" if update else "NOTHING"
     table = model._meta.db_table
-    if newest_by:
-        action += f" WHERE coalesce({table}.{newest_by}, '') <= EXCLUDED.{newest_by}"
-    elif update:
+    if update:
         stored, new = (", ".join(f"{of}.{column}" for column in update) for of in (table, "EXCLUDED"))
         action += f" WHERE ({stored}) IS DISTINCT FROM ({new})"
+    if newest_by:
+        action += f" AND coalesce({table}.{newest_by}, '') <= EXCLUDED.{newest_by}"
     given = f"SELECT {values} FROM ROWS FROM ({arrays}) AS r({columns})"  # noqa: S608  # names of our own models
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {table} ({columns}) {given} ON CONFLICT{target} DO {action}",
             [to_json([row[column] for row in rows]).decode() for column in rows[0]],
         )
+        return int(cursor.rowcount)
 
 
 def _type(field: Any) -> str:

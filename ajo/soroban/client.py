@@ -21,6 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_KEYS = 200  # getLedgerEntries refuses more
+MAX_XDR = 2**19  # characters in base64; the network keeps no contract of more than 128 KiB, nor data of more than 64
 XDR: Final = re.compile("[A-Za-z0-9+/]+={0,2}", re.ASCII)  # in base64
 
 U32 = Annotated[int, Field(ge=0, le=MAX_U32)]
@@ -134,6 +135,26 @@ def cursor_ledger(cursor: str) -> int:
     return int(cursor.split("-", 1)[0]) >> 32
 
 
+def last_cursor(ledger: int) -> str:
+    """The cursor behind everything in this ledger, as an RPC gives it with a page that is not full."""
+    return f"{(ledger + 1 << 32) - 1:019d}-{MAX_U32:010d}"
+
+
+class Confirmed:
+    """The newest ledger that a second asking has confirmed, and when; 0: none has been."""
+
+    def __init__(self) -> None:
+        self._known = (0, 0.0)
+
+    def note(self, ledger: int) -> None:
+        self._known = (ledger, time.monotonic())
+
+    def reaches(self, ledger: int, shortest_close: float, slack: int) -> bool:
+        """Whether the network can have come from there to `ledger`, a ledger each `shortest_close` seconds."""
+        known, at = self._known
+        return known > 0 and ledger <= known + (time.monotonic() - at) / shortest_close + slack
+
+
 class SorobanClient:
     """One Stellar RPC address. Every method raises only `ajo.soroban.errors.ChainError`s.
 
@@ -149,6 +170,8 @@ class SorobanClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._transport = Transport(url, headers or {}, timeout, retries, sleep)
+        self.url = url
+        self.confirmed = Confirmed()
 
     def ticking(self, tick: Callable[[], None] | None) -> SorobanClient:
         """The same, which calls `tick` before each attempt."""
@@ -161,6 +184,10 @@ class SorobanClient:
         other = copy(self)
         other._transport = self._transport.until(deadline)
         return other
+
+    def like(self, other: SorobanClient) -> SorobanClient:
+        """The same, which calls what `other` calls before each attempt, and gives up when `other` does."""
+        return self.ticking(other._transport.tick).until(other._transport.deadline)
 
     def close(self) -> None:
         self._transport.http.close()
@@ -191,6 +218,8 @@ class SorobanClient:
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that was not asked for, or one twice")
             if max(map(_WRITTEN, found.values()), default=0) > answer.latest_ledger:
                 raise RpcInvalidAnswer("getLedgerEntries: an entry from after its own ledger")
+            if any(len(entry["xdr"]) > MAX_XDR for entry in found.values()):
+                raise RpcInvalidAnswer(f"getLedgerEntries: an entry of more than {MAX_XDR} characters")
             if not (only_compared or all(XDR.fullmatch(entry["xdr"]) for entry in found.values())):
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that is not base64")
             return Entries(answer.latest_ledger, found)

@@ -64,6 +64,10 @@ class NodeLagging(RpcUnavailable):
     """The node has not seen a ledger that we know to exist."""
 
 
+class NodeAhead(RpcUnavailable):
+    """The node names a ledger that the network cannot have reached yet."""
+
+
 class NodeStandsStill(NodeLagging):
     """The node has had nothing new for so long that it has no say any more."""
 

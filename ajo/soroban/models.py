@@ -17,7 +17,11 @@ from ajo.cache import Freshness
 from ajo.soroban.fields import U32_MAX, U64_MAX, AddressField, U64Field, in_range
 
 EVENT_ID_LENGTH = 30  # %019d-%010d
+ASK_AGAIN = timedelta(hours=1)
 LONGEST_LEAVE = timedelta(minutes=5)  # that an RPC node which goes on failing is left alone
+# Each ledger closes in a later second than the one before; on the public networks it takes about five.
+SHORTEST_CLOSE = 1  # seconds
+LEDGER_SLACK = 5  # ledgers that one node may be ahead of another
 
 
 class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
@@ -47,6 +51,17 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
             return 0, 0.0
         return row[0], max(0.0, (row[2] - row[1]).total_seconds())
 
+    def newest_possible(self) -> int:
+        """The newest ledger that the network can have reached since it was last heard, by the database's clock.
+
+        U32_MAX before it was first heard.
+        """
+        row = self.order_by("id").values_list("chain_ledger", "heard_at", Now()).first()
+        if row is None or row[1] is None:
+            return U32_MAX
+        seconds = max((row[2] - row[1]).total_seconds(), 0)  # a clock may have stepped back
+        return min(int(row[0]) + int(seconds) // SHORTEST_CLOSE + LEDGER_SLACK, U32_MAX)
+
     def advance(self, checkpoint: Checkpoint, **values: object) -> bool:
         """Move the cursor by compare-and-set: False if another pass has moved it since `checkpoint` was read."""
         moved = self.filter(pk=checkpoint.pk, era=checkpoint.era, cursor=checkpoint.cursor, halted="").update(**values)
@@ -75,6 +90,17 @@ class Checkpoint(models.Model):
     heard_at = models.DateTimeField(null=True, help_text="When the chain was last heard from, by the database's clock.")
     swept_to = models.BigIntegerField(default=0, help_text="A sweep has done the groups up to this id; 0: none is on.")
     deep_swept_to = models.BigIntegerField(default=0, help_text="Likewise, a deep one.")
+    events_checked_to = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="The event log was compared with a second asking up to this ledger.",
+    )
+    tokens_swept_to = models.BigIntegerField(
+        default=0, db_default=0, help_text="A round of the sweeps has read the tokens whose rows have ids up to this."
+    )
+    balances_swept_to = models.BigIntegerField(
+        default=0, db_default=0, help_text="Likewise a round of deep sweeps, what the contract holds of them and owes."
+    )
     admin = AddressField(null=True, help_text="The contract's admin.")
     paused = models.BooleanField(default=False, help_text="Whether the contract refuses new business.")
     group_count = U64Field(default=0, help_text="GCOUNTER: group ids run from 1 to this.")
@@ -97,7 +123,8 @@ class Checkpoint(models.Model):
     )
     drift_metadata = models.BigIntegerField(default=0, help_text="Likewise of their names, which no event announces.")
     drift_history = models.BigIntegerField(
-        default=0, help_text="Contributions, payouts and refunds that deep sweeps found and no event had announced."
+        default=0,
+        help_text="Contributions, payouts, refunds and events whose rows sweeps found missing, invented or wrong.",
     )
     halted = models.TextField(
         blank=True, default="", help_text="Why the sync refuses to go on; empty while it goes on."
@@ -167,13 +194,24 @@ class ContractEvent(models.Model):
         return f"{self.type} {self.id}"
 
 
+class HistoryGapQuerySet(models.QuerySet["HistoryGap"]):
+    def missing(self) -> Self:
+        """Those whose events nobody has read since."""
+        return self.filter(filled_at=None)
+
+    def to_ask_for(self) -> Self:
+        """Of these the ones that no node has left events out of within the hour, newest first."""
+        return self.missing().exclude(asked_at__gt=Now() - ASK_AGAIN).order_by("-to_ledger")
+
+
 class HistoryGap(models.Model):
     """A stretch of ledgers whose events can no longer be had from the RPC. Recorded and shown, never hidden."""
 
     network_passphrase = models.CharField(max_length=255)
     contract = AddressField()
     from_ledger = models.BigIntegerField(
-        help_text="The first ledger whose events are missing; 0: from the contract's beginning."
+        help_text="The first ledger whose events are missing; 0: from the contract's beginning. Moves up as a node "
+        "with a longer memory tells them."
     )
     to_ledger = models.BigIntegerField(help_text="The last ledger whose events are missing.")
     found_at = models.DateTimeField(db_default=Now())
@@ -182,6 +220,16 @@ class HistoryGap(models.Model):
         default=0, help_text="Contributions, payouts and refunds inside the gap are recovered for groups up to this id."
     )
     recovered_at = models.DateTimeField(null=True, help_text="When that was done for all groups.")
+    filled_at = models.DateTimeField(
+        null=True,
+        help_text="When a node with a longer memory had told all its events after all; null: they are missing.",
+    )
+
+    asked_at = models.DateTimeField(
+        null=True, help_text="When a node that said it had these events left some out; it is asked again an hour later."
+    )
+
+    objects = HistoryGapQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import TypeVar
@@ -76,6 +77,14 @@ class Node:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A node, and the first ledger whose events it has."""
+
+    client: SorobanClient
+    oldest_ledger: int
+
+
 class Nodes:
     """The configured addresses."""
 
@@ -104,6 +113,30 @@ class Nodes:
                 self._welcome(node)
                 return result
         raise self._agreed(failures)
+
+    def second_opinion(self, client: SorobanClient, read: Callable[[SorobanClient], T]) -> T:
+        """`read` with another node than `client`'s that is not left alone and manages it, else with `client` again."""
+        left = set(RpcNode.objects.left().values_list("name", flat=True))
+        for node in self._nodes:
+            if node.client.url == client.url or node.name in left:
+                continue
+            try:
+                node.check_network()
+                return read(node.client.like(client))
+            except RpcUnavailable as failure:
+                self._leave(node, failure)
+        return read(client)
+
+    def longest_memory(self) -> Memory | None:
+        """The node that keeps the oldest events; None if none answers."""
+        memories = []
+        for node in self._in_order():
+            try:
+                node.check_network()
+                memories.append(Memory(node.client, node.client.get_health().oldest_ledger))
+            except (RpcUnavailable, RpcRejected) as failure:
+                self._leave(node, failure)
+        return min(memories, key=lambda memory: memory.oldest_ledger, default=None)
 
     def _agreed(self, failures: dict[str, ChainError]) -> ChainError:
         """The nodes' verdict, unless one of them that is alive said something else."""

@@ -132,32 +132,32 @@ class Transport:
         self._url = url
         self._retries = retries
         self._sleep = sleep
-        self._tick: Callable[[], None] | None = None
-        self._deadline: float | None = None
+        self.tick: Callable[[], None] | None = None
+        self.deadline: float | None = None
 
     def ticking(self, tick: Callable[[], None] | None) -> Self:
         other = copy(self)
-        other._tick = tick
+        other.tick = tick
         return other
 
     def until(self, deadline: float | None) -> Self:
         """The same, which gives up at `deadline` (time.monotonic), however many attempts are left."""
         other = copy(self)
-        other._deadline = deadline
+        other.deadline = deadline
         return other
 
     def call(self, method: str, form: type[Answer[M]], read: Callable[[M], T], params: Any = None) -> T:
         """What `read` makes of the result, with capped retries; only what another attempt can mend is tried again."""
         for attempt in range(self._retries + 1):
-            if self._tick:
-                self._tick()
+            if self.tick:
+                self.tick()
             try:
                 return _counted(method, lambda: read(self._post(method, form, params)))
             except RpcTooMuch:
                 raise
             except RpcUnavailable as failure:
                 wait = failure.retry_after if isinstance(failure, RpcRateLimited) else BACKOFF * 2**attempt
-                is_late = self._deadline is not None and time.monotonic() + wait >= self._deadline
+                is_late = self.deadline is not None and time.monotonic() + wait >= self.deadline
                 if attempt == self._retries or wait > MAX_RETRY_AFTER or is_late:
                     raise
                 self._sleep(wait)
@@ -166,7 +166,7 @@ class Transport:
     def _post(self, method: str, form: type[Answer[M]], params: Any) -> M:
         # a new id each time: an answer that comes late must not be taken for the next one's
         request = {"jsonrpc": "2.0", "id": uuid4().hex, "method": method}
-        reply = self.http.post(self._url, request if params is None else request | {"params": params}, self._deadline)
+        reply = self.http.post(self._url, request if params is None else request | {"params": params}, self.deadline)
         if reply.status != 200:
             raise _http_failure(reply, request["id"])
         answer = form.model_validate_json(reply.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -108,6 +109,37 @@ def test_history_is_filtered_by_all_that_is_promised(client: Client, path: str, 
     }
     found = {query: [row["ledger"] for row in results(client, f"{path}/?{query}")] for query in expected}
     assert found == expected
+
+
+def test_a_refund_that_was_recovered_is_found_by_its_time(client: Client) -> None:
+    """Breaks if only event ids were compared with a time: a row would show one that no filter finds it by."""
+    for group, user, ledger in ((1, 1, 10), (1, 2, 20), (2, 1, 30)):
+        make_row(Refund, group, user, 1, ledger)
+    for number, seconds in ((1, 75), (2, 500)):  # between two of the others, and after all of them
+        created_at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+        make_row(Refund, 3, number, 1, None, created_at=created_at)
+    make_row(Refund, 3, 3, 1, None)
+    late, early = "2026-01-01T00:08:20Z", "2026-01-01T00:01:15Z"
+    expected = {
+        "created_after=2026-01-01T00:01:00Z": [30, 20, late, early],
+        "created_after=2026-01-01T00:02:00Z": [30, late],
+        "created_after=2026-01-01T00:05:00Z": [late],
+        "created_before=2026-01-01T00:01:10Z": [10],
+        "created_before=2026-01-01T00:01:20Z": [10, early],
+        "created_before=2027-01-01T00:00:00Z": [30, 20, 10, late, early],
+        "created_after=2026-01-01T00:01:00Z&created_before=2026-01-01T00:02:00Z": [20, early],
+        "created_after=2026-01-01T00:01:00Z&group=3": [late, early],
+        "created_before=2026-01-01T00:01:20Z&round=1": [10, early],
+        f"created_before=2026-01-01T00:01:20Z&user={account(2)}": [],
+    }
+    for query, wanted in expected.items():
+        assert [row["ledger"] or row["created_at"] for row in results(client, f"refunds/?{query}")] == wanted, query
+        paged, address = [], f"{API}refunds/?{query}&limit=1"
+        while address:
+            page = client.get(address).json()
+            paged += [row["ledger"] or row["created_at"] for row in page["results"]]
+            address = page["next"]
+        assert paged == wanted, query
 
 
 @pytest.mark.parametrize(("path", "kind"), KINDS)

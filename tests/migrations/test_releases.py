@@ -116,7 +116,7 @@ def test_filling_goes_on_where_it_was_interrupted_and_reaches_every_row(
             copies = f"""INSERT INTO groups_group (id, name, {columns})
                 SELECT n, 'Ομάδα ' || n, {columns} FROM groups_group, generate_series(2, 1300) n"""
             session.execute(copies.encode())
-        assert manage(address, "migrate", "groups", "0005_search_key", "-v", "0").returncode == 0
+        assert manage(address, "migrate", "groups", "0006_search_key", "-v", "0").returncode == 0
         with psycopg.connect(address) as session:
             # as if the process had been killed in the second batch, and another while it made the index
             session.execute("UPDATE groups_group SET search_key = ajo_search_key(name) WHERE id < 700")

@@ -332,3 +332,17 @@ def test_a_token_of_which_less_is_held_than_owed_is_shown(staff: Client) -> None
     assert "1 row on this page" in short
     assert "1.0000000 XLM · 10000000" in short
     assert f"17014118346046923173168730371588.4105728 XLM · {2**127}" in short
+
+
+def test_a_token_of_which_less_is_held_by_booked_premiums_alone_is_told_apart(staff: Client) -> None:
+    """Breaks if it were told as the others: a person would look for money that was never collected."""
+    words = {"symbol": "XLM", "decimals": 7, "verified": True, "checked_ledger": 5}
+    Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1)
+    Token.objects.create(address=contract(1), balance=10**38, owed=10**38 + 70, booked_premiums=70, **words)
+    Token.objects.create(address=contract(2), balance=10**38 - 1, owed=10**38 + 70, booked_premiums=70, **words)
+    said = "less is held than owed 1, and 1 by premiums alone that the contract booked and collected from nobody"
+    assert said in text(staff, "/admin/")
+    for which, address in (("premiums", contract(1)), ("short", contract(2))):
+        rows = staff.get(pages.table(Token, solvency=which)).content.decode()
+        assert [each in rows for each in (contract(1), contract(2))] == [address == contract(1), address == contract(2)]
+    assert "0.0000070 XLM · 70" in text(staff, pages.table(Token, solvency="premiums"))

@@ -124,7 +124,7 @@ def limited_to(events: int) -> Fault:
 def test_a_node_that_gives_up_on_a_page_is_asked_for_half_of_it(
     sandbox: Sandbox, client: SorobanClient, proxy: Proxy, settings: Settings
 ) -> None:
-    """Breaks without the loop in `sync._next_page`: no pass ever gets a page."""
+    """Breaks without the loop in `pages.next_page`: no pass ever gets a page."""
     settings.RPC_EVENTS_LIMIT = 100
     History(sandbox.chain, 5).walk(20)
     with proxy.failing(limited_to(3)):

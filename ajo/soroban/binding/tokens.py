@@ -12,9 +12,17 @@ METADATA: Final = SYMBOL.to_xdr("METADATA")
 
 
 class TokenText(Struct):
-    """What is kept under METADATA."""
+    """What is kept under METADATA, as Stellar Asset Contracts and those of the soroban-token-sdk write it."""
 
     decimal: u32
+    name: string
+    symbol: string
+
+
+class LibraryTokenText(Struct):
+    """The same as tokens of OpenZeppelin's stellar-contracts write it."""
+
+    decimals: u32
     name: string
     symbol: string
 
@@ -38,5 +46,10 @@ def token_metadata(xdr: str) -> TokenMetadata:
     stored = dict(instance.extra).get(METADATA) if isinstance(instance, Instance) else None
     if stored is None:
         raise DecodeError("not the instance of a token with metadata")
-    text = TokenText.codec.from_xdr(stored)
-    return TokenMetadata(printable(text.name), printable(text.symbol), text.decimal, instance.wasm_hash is None)
+    try:
+        text = TokenText.codec.from_xdr(stored)
+        decimals = text.decimal
+    except DecodeError:
+        text = LibraryTokenText.codec.from_xdr(stored)
+        decimals = text.decimals
+    return TokenMetadata(printable(text.name), printable(text.symbol), decimals, instance.wasm_hash is None)

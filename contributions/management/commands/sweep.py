@@ -14,10 +14,14 @@ from contributions.sweep import sweep_groups
 
 
 class Command(BaseCommand):
-    help = "Compare every group (or those named) with the chain, and heal what differs."
+    help = (
+        "Compare every group with the chain and heal what differs; of groups that are named prove all that is stored."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--deep", action="store_true", help="history entries and solvency too: many more calls")
+        parser.add_argument(
+            "--deep", action="store_true", help="prove all that is stored of every group, and solvency: many more calls"
+        )
         parser.add_argument("group", nargs="*", type=int, help="group ids; all groups if none is given")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -26,7 +30,9 @@ class Command(BaseCommand):
         try:
             sweep = sweep_deep if options["deep"] else sweep_groups
             # the worker may be somewhere in the middle
-            list(shown(sweep(nodes().run, options["group"], from_start=True), "sweep", self.stdout))
+            for step in shown(sweep(nodes().run, options["group"], from_start=True), "sweep", self.stdout):
+                for group_id in sorted(step.absent):
+                    self.stdout.write(f"sweep: group {group_id} is not on the chain")
         except (ChainError, Superseded) as failure:
             raise CommandError(str(failure)) from failure
         kind = SyncRun.Kind.DEEP_SWEEP if options["deep"] else SyncRun.Kind.SWEEP

@@ -11,6 +11,7 @@ from rich.progress import Progress
 from ajo.soroban.errors import ChainError
 from ajo.soroban.lease import Superseded
 from ajo.soroban.models import Checkpoint
+from contributions.longer_memory import ask_longest_memory
 from contributions.sync import Pass, run_pass
 
 PATIENCE = 0.5  # seconds until a look whether the other runner is done
@@ -28,6 +29,10 @@ class Command(BaseCommand):
                 progress.update(task, total=max(newest - begin, 1), completed=done.ledger - begin)
                 if progress.disable:
                     self.stdout.write(f"sync: at ledger {done.ledger} of {newest}")
+            try:
+                ask_longest_memory()
+            except (ChainError, Superseded) as failure:  # the worker asks again; all that was announced since is here
+                self.stderr.write(f"sync: gaps in history stay as they are: {failure}")
         self.stdout.write(f"sync: caught up at ledger {done.ledger}")
 
     def _pass(self) -> Pass:

@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
     """Columns with a default are added without a rewrite; the next migration fills the groups'."""
 
     dependencies = [
-        ('groups', '0004_ends_and_proofs'),
+        ('groups', '0005_booked_premiums'),
     ]
 
     operations = [

@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('groups', '0005_search_key'),
+        ('groups', '0006_search_key'),
     ]
 
     operations = [

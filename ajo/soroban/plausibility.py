@@ -1,0 +1,109 @@
+"""Whether the network can be where a node says that it is.
+
+Each ledger closes in a later second than the one before, so of a network that was heard a minute ago a node that names
+a ledger thousands further on is wrong. What was once believed makes honest answers that come later look wrong: a leap
+is believed where a second asking gives it too, of another node where there is one, with a close time that fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection
+
+from ajo.soroban.client import Entries, EventPage, SorobanClient
+from ajo.soroban.errors import NodeAhead, NodeLagging, RpcOutOfRange, WrongChain
+from ajo.soroban.fields import U32_MAX
+from ajo.soroban.models import LEDGER_SLACK, SHORTEST_CLOSE, Checkpoint
+from ajo.soroban.nodes import nodes
+
+LEAP_LEDGERS, LEAP_TIME = 60, timedelta(minutes=5)  # a pass that moves on by more looks twice
+
+
+def read_entries(client: SorobanClient, keys: Sequence[str], *, at_least: int = 0) -> Entries:
+    """What `SorobanClient.get_entries` answers, from a ledger that the network can have reached. Raises NodeAhead."""
+    answer = client.get_entries(keys, at_least=at_least)
+    refuse_ahead(client, answer.ledger)
+    return answer
+
+
+def refuse_ahead(client: SorobanClient, ledger: int) -> None:
+    """Raise NodeAhead unless the network can have reached `ledger` since it was last heard, or a second asking says so.
+
+    Nothing has been heard before the first page of events: then the second asking decides.
+    """
+    if client.confirmed.reaches(ledger, SHORTEST_CLOSE, LEDGER_SLACK):
+        return
+    newest = Checkpoint.objects.newest_possible()
+    if ledger <= newest < U32_MAX:
+        return
+    again = nodes().second_opinion(client, lambda other: _newest_page(other, ledger))
+    checkpoint = Checkpoint.objects.current()
+    known = f"it can have reached {newest}" if newest < U32_MAX else "nothing was heard of it before"
+    if again.latest_ledger < ledger - LEDGER_SLACK:
+        raise NodeAhead(f"the node answers of ledger {ledger}; another asking says {again.latest_ledger}, and {known}")
+    if _is_future(again) or (checkpoint and not fits(checkpoint, again)):
+        raise NodeAhead(f"the node answers of ledger {ledger}, whose close time does not fit what was heard before")
+    client.confirmed.note(again.latest_ledger)
+
+
+def newest_page(client: SorobanClient) -> EventPage:
+    """Where the node is, by its newest ledger's number and close time."""
+    return _newest_page(client, client.get_health().latest_ledger)
+
+
+def fits(checkpoint: Checkpoint, page: EventPage) -> bool:
+    """Whether the page can be of the chain that was heard before, each of whose ledgers closes in a later second."""
+    known = checkpoint.chain_closed_at
+    if known is None or (page.latest_ledger, page.latest_closed_at) == (checkpoint.chain_ledger, known):
+        return True
+    ledgers, seconds = page.latest_ledger - checkpoint.chain_ledger, (page.latest_closed_at - known).total_seconds()
+    return 0 < ledgers <= seconds or seconds <= ledgers < 0
+
+
+def refuse_turned_back(checkpoint: Checkpoint, page: EventPage) -> None:
+    """Raise WrongChain for a page that is of another chain."""
+    if not fits(checkpoint, page):
+        raise WrongChain(
+            f"the network began again: ledger {page.latest_ledger} closed at {page.latest_closed_at:%F %T}, "
+            f"but we have seen ledger {checkpoint.chain_ledger} close at {checkpoint.chain_closed_at:%F %T}"
+        )
+
+
+def confirm_leap(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
+    """A page from far ahead, as after an outage, is asked for twice, and none is from the future.
+
+    One that the network cannot have reached yet has to be another node's too, if another can be asked.
+    """
+    known, ledger = checkpoint.chain_closed_at, page.latest_ledger
+    newest = Checkpoint.objects.newest_possible()
+    is_possible = ledger <= newest
+    is_near = ledger - checkpoint.chain_ledger <= LEAP_LEDGERS
+    if known and is_possible and is_near and page.latest_closed_at - known <= LEAP_TIME:
+        return
+    if _is_future(page):
+        raise NodeLagging(f"the node's newest ledger closes in the future, at {page.latest_closed_at:%F %T}")
+    if is_possible:
+        again = _newest_page(client, ledger)
+    else:
+        again = nodes().second_opinion(client, lambda other: _newest_page(other, ledger))
+    apart = abs(again.latest_ledger - ledger)
+    if apart > settings.RPC_MAX_LAG or abs(again.latest_closed_at - page.latest_closed_at) > LEAP_TIME:
+        raise NodeLagging("the node contradicts itself, or another node, about its newest ledger")
+    client.confirmed.note(ledger)
+
+
+def _newest_page(client: SorobanClient, ledger: int) -> EventPage:
+    """One that says where the node is, asked for by `ledger`, if it has that."""
+    try:
+        return client.get_events(settings.AJO_CONTRACT_ID, limit=1, start_ledger=ledger)
+    except RpcOutOfRange as failure:
+        return client.get_events(settings.AJO_CONTRACT_ID, limit=1, start_ledger=failure.latest)
+
+
+def _is_future(page: EventPage) -> bool:
+    with connection.cursor() as cursor:  # there may be no table with a row yet to ask by
+        cursor.execute("SELECT now()")
+        return bool(page.latest_closed_at > cursor.fetchone()[0] + LEAP_TIME)
