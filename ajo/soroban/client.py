@@ -185,6 +185,11 @@ class SorobanClient:
         other._transport = self._transport.until(deadline)
         return other
 
+    @property
+    def deadline(self) -> float | None:
+        """When it gives up (time.monotonic); None: never."""
+        return self._transport.deadline
+
     def like(self, other: SorobanClient) -> SorobanClient:
         """The same, which calls what `other` calls before each attempt, and gives up when `other` does."""
         return self.ticking(other._transport.tick).until(other._transport.deadline)

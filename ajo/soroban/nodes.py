@@ -120,9 +120,11 @@ class Nodes:
         for node in self._nodes:
             if node.client.url == client.url or node.name in left:
                 continue
+            # what is left of the client's time is for both askings
+            second = node.client.like(client).until(_share(client.deadline, 2))
             try:
-                node.check_network()
-                return read(node.client.like(client))
+                node.check_network(second)
+                return read(second)
             except RpcUnavailable as failure:
                 self._leave(node, failure)
         return read(client)
@@ -132,7 +134,7 @@ class Nodes:
         memories = []
         for node in self._in_order():
             try:
-                node.check_network()
+                node.check_network(node.client)
                 memories.append(Memory(node.client, node.client.get_health().oldest_ledger))
             except (RpcUnavailable, RpcRejected) as failure:
                 self._leave(node, failure)
