@@ -54,7 +54,7 @@ def group_answer(
         from_chain=from_chain,
         exists=partial(_can_exist, group_id, min_ledger),
         min_ledger=min_ledger,
-        refuse_far_ahead=refuse_far_ahead,
+        refuse_far_ahead=_refuse_early,
         client=client,
     )
     if not answer.body:
@@ -78,9 +78,7 @@ def read_group(group_id: int, deadline: float | None = None) -> int:
 
     No node is asked after `deadline` (time.monotonic). Raises cache.Unavailable.
     """
-    checkpoint = Checkpoint.objects.current()
-    if checkpoint and checkpoint.refusal:
-        raise cache.Unavailable("The tables are of another chain than the configured one.", retry_after=300)
+    checkpoint = _refuse_another_chain()
     at_least = checkpoint.ledger if checkpoint else 0  # a node behind the tables cannot say that a group is absent
 
     def read(client: SorobanClient) -> Readings:
@@ -99,6 +97,19 @@ def read_group(group_id: int, deadline: float | None = None) -> int:
     if group_id not in readings.groups and group_id not in readings.absent:
         raise unreadable()
     return readings.ledger
+
+
+def _refuse_another_chain() -> Checkpoint | None:
+    """The checkpoint, if there is one. Raises cache.Unavailable where the chain may not be read into these tables."""
+    checkpoint = Checkpoint.objects.current()
+    if checkpoint and checkpoint.refusal:
+        raise cache.Unavailable("The tables are of another chain than the configured one.", retry_after=300)
+    return checkpoint
+
+
+def _refuse_early(min_ledger: int) -> None:
+    _refuse_another_chain()
+    refuse_far_ahead(min_ledger)
 
 
 def refresh_groups(group_ids: object) -> None:
