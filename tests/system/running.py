@@ -136,11 +136,15 @@ class Running:
         self.settle()
 
     @property
+    def namespace(self) -> str:
+        """What its keys in Redis begin with; the test's own settings name another contract."""
+        return redis_namespace(self.env["STELLAR_NETWORK_PASSPHRASE"], self.env["AJO_CONTRACT_ID"])
+
+    @property
     def queued(self) -> int:
         """Tasks that wait for a worker."""
-        namespace = redis_namespace(self.env["STELLAR_NETWORK_PASSPHRASE"], self.env["AJO_CONTRACT_ID"])
         with Redis.from_url(self.redis_url) as broker:
-            return int(broker.llen(f"{namespace}celery:ajo"))
+            return int(broker.llen(f"{self.namespace}celery:ajo"))
 
     # -- what readers see
 

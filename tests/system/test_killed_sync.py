@@ -15,6 +15,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from ajo import cache
+from ajo.addresses import redis_namespace
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.nodes import nodes
 from ajo.soroban.sandbox.sandbox import Sandbox
@@ -59,9 +60,15 @@ class Gate:
 
 
 @pytest.fixture
-def sandbox(settings: Settings) -> Iterator[Sandbox]:
+def sandbox(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """The chain that the other process follows. What this one looks for in Redis are that one's keys."""
     with Sandbox() as running:
         settings.SOROBAN_RPC_URL = [running.url]
+        theirs = redis_namespace(running.chain.passphrase, running.contract)
+        for name in ("PREFIX", "MARK", "REFRESHED"):
+            ours = getattr(cache.bodies, name)
+            monkeypatch.setattr(cache.bodies, name, ours.replace(settings.REDIS_NAMESPACE, theirs))
+        monkeypatch.setattr(cache, "MARK", cache.bodies.MARK)
         nodes.cache_clear()
         yield running
         nodes.cache_clear()

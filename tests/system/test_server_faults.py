@@ -9,6 +9,7 @@ from threading import Thread
 
 import psycopg
 import pytest
+from django.conf import settings
 from redis import Redis
 
 from ajo.cache import MARK
@@ -83,11 +84,12 @@ def test_redis_is_flushed_while_everything_runs(up: Running) -> None:
     """Breaks without `cache.begin` after a pass that finds no mark: nothing would ever be cached again. Of the broker's
     side, no code of ours: tasks go to a queue by its name, which needs nothing that Redis keeps.
     """
+    mark = MARK.replace(settings.REDIS_NAMESPACE, up.namespace)
     with up.life(), up.reading() as seen, Redis.from_url(up.redis_url) as cached:
         for _ in range(5):
             cached.flushall()
             up.advances(20)
-            wait_for(lambda: cached.exists(MARK), 20, "bodies count again")
+            wait_for(lambda: cached.exists(mark), 20, "bodies count again")
     assert seen.failures() == []
 
 
