@@ -1,0 +1,53 @@
+"""`python -m devtools.replay FILE…`: see the package."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from devtools.replay.document import UnreadableFile, load
+from devtools.replay.exchanges import replay_exchanges
+from devtools.replay.vectors import replay_entries, replay_steps
+
+# The list that a file is of, what its items are called, and what plays them
+_KINDS: Final[tuple[tuple[str, str, Callable[[dict[str, Any], Path], Iterator[str]]], ...]] = (
+    ("steps", "steps", replay_steps),
+    ("exchanges", "requests", replay_exchanges),
+    ("entries", "entries", replay_entries),
+)
+
+
+def replay(path: Path) -> tuple[str, list[str]]:
+    """What was replayed, in words, and what differs. Raises UnreadableFile."""
+    document = load(path)
+    for name, word, play in _KINDS:
+        if name in document:
+            try:
+                count = sum("ledgers" not in each for each in document[name])
+                return f"{count} {word}", list(play(document, path))
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                words = f"is not of a form that can be replayed: {type(error).__name__} {error}"
+                raise UnreadableFile(words) from error
+    raise UnreadableFile("has neither steps, entries nor exchanges")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code: 0 when everything is as recorded, 1 when something is not or cannot be read, 2 without files."""
+    if not arguments or any(each in ("-h", "--help") for each in arguments):
+        sys.stderr.write("usage: python -m devtools.replay FILE…\n")
+        return 2
+    failed = False
+    for argument in arguments:
+        try:
+            what, found = replay(Path(argument))
+        except UnreadableFile as error:
+            sys.stdout.write(f"{argument}: {' '.join(str(error).split())}\n")
+            failed = True
+        else:
+            sys.stdout.write("\n  ".join((f"{argument}: {what}, {len(found)} differences", *found)) + "\n")
+            failed = failed or bool(found)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""Steps of the real contract, played in the sandbox's; and every piece of XDR in them, decoded and encoded again."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ajo.soroban.contract import DecodeError
+from ajo.soroban.contract.codec import b64
+from ajo.soroban.contract.entries import Entry, Group, Instance, decode_entry
+from ajo.soroban.contract.events import Unknown, decode_event
+from ajo.soroban.contract.functions import FUNCTIONS, decode_args, decode_result, encode_args, encode_result
+from ajo.soroban.contract.keys import BalanceKey, InstanceKey, decode_key
+from devtools.replay.document import unequal
+from devtools.replay.exchanges import recorded_events
+from devtools.sandbox import token
+from devtools.sandbox.env import State, encode
+from devtools.sandbox.host import Contracts, invoke
+
+Step = dict[str, Any]
+
+
+def replay_steps(document: dict[str, Any], _: Path) -> Iterator[str]:
+    """What differs. Raises what dicts and lists raise that are of another form."""
+    contracts = Contracts(document["contract"], document["token"], document["router"])
+    state = _genesis(document, contracts)
+    for number, step in enumerate(document["steps"]):
+        for found in (*_check_codecs(step, contracts), *_play(state, contracts, step)):
+            yield f"step {number} {step['fn']}: {found}"
+
+
+def _genesis(document: dict[str, Any], contracts: Contracts) -> State:
+    """The state before the first step: both contracts deployed, the balances minted.
+
+    The file does not say which Wasm was deployed; its first instance entry does.
+    """
+    changes = [_decoded(change["xdr"]) for step in document["steps"] for change in step.get("changes", ())]
+    instances = [entry.value for entry in changes if entry and isinstance(entry.value, Instance)]
+    state = State()
+    state.apply({(contracts.ajo, InstanceKey()): Instance(instances[0].wasm_hash if instances else bytes(32).hex())})
+    state.apply({(contracts.token, InstanceKey()): token.instance()})
+    for holder, amount in document["minted"]:
+        state.apply({(contracts.token, BalanceKey(holder)): token.held(int(amount))})
+    return state
+
+
+def _decoded(xdr: str) -> Entry | None:
+    try:
+        return decode_entry(xdr)
+    except DecodeError:
+        return None
+
+
+def _play(state: State, contracts: Contracts, step: Step) -> Iterator[str]:
+    """One step in the sandbox's contract. The state afterwards is the recorded one, so that one error stays one."""
+    on, view = step.get("on", contracts.ajo), bool(step.get("view"))
+    outcome = invoke(state, contracts, step["timestamp"], on, step["fn"], step["args"], view=view)
+    yield from unequal("result", outcome.result, step.get("result"))
+    yield from unequal("error", outcome.error, step.get("error"))
+    events = tuple(replace(each, system=False) for each in outcome.events)
+    yield from unequal("events", events, recorded_events(step))
+    recorded = {each["key"]: each["xdr"] for each in step.get("changes", ())}
+    written = [encode(owner, key, value) for (owner, key), value in outcome.writes.items() if owner == contracts.ajo]
+    ours = {b64(key): b64(entry) for key, entry in written}
+    for key in sorted(ours.keys() | recorded.keys()):
+        yield from unequal(f"entry {key}", ours.get(key), recorded.get(key))
+    state.apply(outcome.writes)
+    if ours != recorded:
+        entries = [entry for entry in map(_decoded, recorded.values()) if entry]
+        state.apply({(entry.contract, entry.key): entry.value for entry in entries})
+
+
+def _check_codecs(step: Step, contracts: Contracts) -> Iterator[str]:
+    """Everything in a step through the binding and back to the same bytes; what cannot be decoded ends it."""
+    fn, args, result = step["fn"], step["args"], step.get("result")
+    try:
+        if step.get("on", contracts.ajo) == contracts.ajo and fn in FUNCTIONS:
+            yield from unequal("arguments", encode_args(fn, decode_args(fn, args)), args)
+            if result is not None:
+                yield from unequal("result", encode_result(fn, decode_result(fn, result)), result)
+        for event in recorded_events(step):
+            found = decode_event(event.topics, event.value)
+            yield from unequal("event", found.encode(), (event.topics, event.value))
+            if event.contract == contracts.ajo and isinstance(found, Unknown):
+                yield f"event: {found.name or event.topics[:1]} is not known to the binding"
+        for change in step.get("changes", ()):
+            yield from _check_entry(change)
+    except DecodeError as error:
+        yield str(error)
+
+
+def _check_entry(change: dict[str, str]) -> Iterator[str]:
+    """A key and its entry through the binding and back, and each against the other. Raises DecodeError."""
+    (contract, key), entry = decode_key(change["key"]), decode_entry(change["xdr"])
+    yield from unequal("key", key.to_xdr(contract), change["key"])
+    yield from unequal("entry", entry.to_xdr(), change["xdr"])
+    yield from unequal("key of the entry", (entry.contract, entry.key), (contract, key))
+    yield from unequal("contract", contract, change.get("contract", contract))
+    if isinstance(entry.value, Group) and entry.value.extra:
+        yield f"fields unknown to the binding: {[name for name, _ in entry.value.extra]}"
+
+
+def replay_entries(document: dict[str, Any], _: Path) -> Iterator[str]:
+    """Entries of earlier versions of the contract, both ways through the binding: what differs."""
+    for number, entry in enumerate(document["entries"]):
+        try:
+            yield from (f"entry {number}: {found}" for found in _check_entry(entry))
+        except DecodeError as error:
+            yield f"entry {number}: {error}"
