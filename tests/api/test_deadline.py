@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
@@ -89,6 +90,7 @@ def test_who_waits_for_another_reader_has_the_same_deadline(
         began = time.monotonic()
         status = Client().get(ahead, REMOTE_ADDR=address).status_code
         answers.append((status, time.monotonic() - began))
+        connection.close()  # this thread's
 
     with first.failing(hangs), second.failing(hangs):
         readers = [threading.Thread(target=ask, args=(f"192.0.2.{number}",)) for number in range(1, 4)]

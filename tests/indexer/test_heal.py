@@ -140,7 +140,8 @@ def test_every_column_of_a_group_that_is_made_from_the_chain_is_proved(
     kept = {"synced_ledger", "synced_at", "changed_at", "revision"}
     history = {"verified_round", "history_live_until_ledger", "unproven_rows"}
     fields = [f.attname for f in Group._meta.concrete_fields if not (f.primary_key or f.generated)]
-    columns = [name for name in fields if name not in kept | history]
+    derived = {"search_key"}  # a trigger makes it of the name with each write, so that no other value stays
+    columns = [name for name in fields if name not in kept | history | derived]
     for name in spoiled(Group.objects.filter(pk=RUNNING), columns):
         drift = Checkpoint.objects.get().drift_total
         sweep(RUNNING)

@@ -17,13 +17,6 @@ from ajo.soroban.models import Checkpoint, RpcNode, SyncRun
 from tests.support.services import CONTRACT
 
 
-@pytest.fixture(autouse=True)
-def _ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an earlier request found out is not kept, but where a test says so."""
-    monkeypatch.setattr(health, "KEPT_FOR", 0.0)
-    health.probe.forget()
-
-
 def checkpoint(**values: object) -> Checkpoint:
     return Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, **values)
 

@@ -21,7 +21,7 @@ from pydantic.alias_generators import to_camel
 from requests import RequestException, Response, Session
 from stellar_sdk.client.requests_client import IDENTIFICATION_HEADERS
 from urllib3 import Timeout
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from ajo.metrics import RPC_CALLS
 from ajo.soroban.rpc.errors import (
@@ -38,6 +38,7 @@ MAX_RETRY_AFTER = 5.0  # seconds; a provider may ask for hours, a pass that wait
 BACKOFF = 0.25  # seconds before the first retry, doubled each time
 MAX_ANSWER = 64 * 2**20  # bytes; ten thousand events are a third of it
 CHUNK = 2**16  # bytes
+NOT_IN_TIME = "the RPC's answer is not complete in time"
 MAX_U32 = 2**32 - 1
 
 # JSON-RPC error codes that say "this node, now" rather than "this request"
@@ -104,7 +105,7 @@ class Http:
                 if len(body) > MAX_ANSWER:
                     raise RpcUnavailable(f"the RPC answers more than {MAX_ANSWER} bytes")
                 if time.monotonic() > end:
-                    raise RpcUnavailable(f"the RPC's answer is not complete after {end - began:.1f} s")
+                    raise RpcUnavailable(NOT_IN_TIME)
         return Reply(answer.status_code, answer.headers, bytes(body))
 
     @staticmethod
@@ -113,7 +114,10 @@ class Http:
         sock = getattr(answer.raw.connection, "sock", None)  # none where the answer closes the connection
         if sock is not None:
             sock.settimeout(max(0.001, end - time.monotonic()))
-        return bytes(answer.raw.read1(CHUNK, decode_content=True))
+        try:
+            return bytes(answer.raw.read1(CHUNK, decode_content=True))
+        except (TimeoutError, ReadTimeoutError) as failure:
+            raise RpcUnavailable(NOT_IN_TIME) from failure
 
 
 def ca_bundle() -> str | bool:
