@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from ajo.soroban.binding.codec import b64
-from ajo.soroban.binding.entries import Balance, Instance
 from ajo.soroban.binding.functions import FUNCTIONS, decode_result, encode_args
-from ajo.soroban.binding.keys import BalanceKey, InstanceKey, Key, code_key
-from ajo.soroban.sandbox import network, token
-from ajo.soroban.sandbox.env import CallFailed, Failure, State, StateKey, encode
-from ajo.soroban.sandbox.host import Contracts, Outcome, invoke
+from ajo.soroban.binding.keys import Key
+from ajo.soroban.sandbox import deployment, network
+from ajo.soroban.sandbox.env import CallFailed, Failure, decode
+from ajo.soroban.sandbox.host import Contracts, Outcome, Writes, invoke
 from ajo.soroban.sandbox.ids import event_id
+from ajo.soroban.sandbox.ledger.keys import code_entry, code_key, has_lifetime
+from ajo.soroban.sandbox.machine.machine import LedgerInfo
+from ajo.soroban.sandbox.machine.storage import Held
 from ajo.soroban.sandbox.meta import contract_event, shell
 from ajo.soroban.sandbox.network import ENTRY_LIFETIME, FRIENDBOT_GRANT, LEDGER_SECONDS, PASSPHRASE, RETENTION
 from ajo.soroban.sandbox.store import LedgerRange, Store, StoredEntry, StoredEvent, StoredTransaction
@@ -41,7 +43,7 @@ class OpenLedger:
     sequence: int
     close: int
     transactions: list[tuple[str, Outcome, dict[str, Any]]] = field(default_factory=list)
-    writes: dict[StateKey, Any] = field(default_factory=dict)
+    writes: Writes = field(default_factory=dict)
 
 
 class Chain:
@@ -49,6 +51,7 @@ class Chain:
 
     `clock` gives unix seconds; without one each ledger closes LEDGER_SECONDS after the last. `folder` keeps the chain
     over restarts; without one it lives in memory. `deploy=False` is for what others fill: replicas, recordings.
+    `base_reserve`: stroops that an account keeps for each of its entries; the public network's are BASE_RESERVE.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Chain:
         clock: Callable[[], float] | None = None,
         genesis_close: int = 1_760_000_000,
         deploy: bool = True,
+        base_reserve: int = 0,
     ) -> None:
         self.lock = threading.RLock()
         self.passphrase = passphrase
@@ -74,7 +78,8 @@ class Chain:
             folder.mkdir(parents=True, exist_ok=True)
         self.store = Store(None if folder is None else folder / "chain.sqlite3")
         self._known_passphrase()
-        self._state = State(self._load)
+        self.network_id = hashlib.sha256(passphrase.encode()).digest()
+        self.base_reserve = base_reserve
         self._open: OpenLedger | None = None
         self._skipped = 0
         if deploy and self.store.last() is None:
@@ -114,21 +119,26 @@ class Chain:
             raise ValueError(f"the folder holds a chain of another network: {found}")
         self.store.set_meta("passphrase", self.passphrase)
 
-    def _load(self, key: bytes) -> str | None:
+    def closed(self, key: bytes) -> Held | None:
+        """An entry as the newest closed ledger has it, by LedgerKey bytes."""
         found = self.store.entry(key)
-        return None if found is None else found.xdr
+        return None if found is None else Held(b64decode(found.xdr), found.modified, found.live_until)
+
+    def current(self, key: bytes) -> Held | None:
+        """An entry as the open ledger has it."""
+        if self._open is None or key not in self._open.writes:
+            return self.closed(key)
+        data, live_until = self._open.writes[key]
+        return None if data is None else Held(data, self._open.sequence, live_until)
+
+    def info(self, sequence: int, timestamp: int) -> LedgerInfo:
+        return LedgerInfo(sequence, timestamp, self.network_id, self.base_reserve)
 
     def _genesis(self, close: int) -> None:
-        """Ledger 1, empty as every network's; ledger 2 has both contracts, the Ajo contract with its admin."""
+        """Ledger 1, empty as every network's; ledger 2 has the settings, the contracts, the Ajo contract's admin."""
         with self.store.ledger():
             self.store.add_ledgers([(1, close)])
-        wasm = network.derived(self.passphrase, "wasm").hex()
-        first: dict[StateKey, Any] = {
-            (self.contract, InstanceKey()): Instance(wasm_hash=wasm),
-            (self.token, InstanceKey()): token.instance(),
-        }
-        self.open_ledger().writes.update(first)
-        self._state.apply(first)
+        self.open_ledger().writes.update(deployment.first_entries(self))
         self.call(self.admin, "initialize", self.admin)
         self.close_ledger()
 
@@ -174,8 +184,11 @@ class Chain:
             self.store.add_ledgers([(ledger.sequence, ledger.close)])
             for position, (tx_hash, outcome, details) in enumerate(ledger.transactions, start=1):
                 self.write_transaction(ledger.sequence, position, tx_hash, outcome, details)
-            for (owner, key), value in ledger.writes.items():
-                self._write_entry(ledger.sequence, owner, key, value)
+            for key, (data, live_until) in ledger.writes.items():
+                if data is None:
+                    self.store.delete_entry(key)
+                else:
+                    self.store.put_entry(key, StoredEntry(b64(data), ledger.sequence, live_until))
             self.prune(ledger.sequence)
 
     def prune(self, last: int) -> None:
@@ -195,20 +208,13 @@ class Chain:
             )
             self.store.add_event(stored)
 
-    def _write_entry(self, sequence: int, owner: str, key: Key, value: Any) -> None:
-        """An entry that exists keeps its life: writing never extends it."""
-        raw, entry = encode(owner, key, value)
-        self.put_entry(sequence, raw, b64(entry))
-        if isinstance(value, Instance) and value.wasm_hash:  # its code is installed with it, here without bytes
-            code = b64decode(code_key(value.wasm_hash))
-            self.put_entry(sequence, code, b64(code[:4] + bytes(4) + code[4:] + bytes(4)))
-
     def put_entry(self, sequence: int, key: bytes, xdr: str) -> None:
         """One entry as of a ledger, by LedgerKey bytes and base64 LedgerEntryData."""
         before = self.store.entry(key)
         if before is not None and before.xdr == xdr:
             return
-        live_until = sequence + ENTRY_LIFETIME if before is None else before.live_until
+        expires = sequence + ENTRY_LIFETIME if has_lifetime(key) else None
+        live_until = expires if before is None else before.live_until
         self.store.put_entry(key, StoredEntry(xdr, sequence, live_until))
 
     # -- faults, for tests
@@ -220,7 +226,6 @@ class Chain:
             with self.store.ledger():
                 self.store.clear()
                 self.store.set_meta("passphrase", self.passphrase)
-            self._state.forget()
             self._open = None
             self._genesis(last[1] if close is None else close)
 
@@ -233,7 +238,6 @@ class Chain:
     def catch_up(self, chain: "Chain") -> None:
         with chain.lock, self.lock:
             chain.store.copy_to(self.store)
-            self._state.forget()
 
     # -- calls
 
@@ -250,51 +254,58 @@ class Chain:
         with self.lock:
             ledger = self.open_ledger()
             target = on or self.contract
-            outcome = invoke(self._state, self.contracts, ledger.close, target, fn, args)
+            if fn == "upgrade" and target == self.contract:
+                self._install(ledger, b64decode(args[0])[8:40])
+            info = self.info(ledger.sequence, ledger.close)
+            outcome = invoke(self.current, self.contracts, info, target, fn, args)
             tx_hash = self._hash(ledger, fn, args)
             # A failed transaction has no contract events on a network; the host's are diagnostics.
-            kept = outcome if outcome.error is None else Outcome(None, outcome.error, (), {})
+            kept = outcome if outcome.error is None else Outcome(None, outcome.error, ())
             ledger.transactions.append((tx_hash, kept, shell(source, outcome, self.contract)))
             ledger.writes.update(outcome.writes)
-            self._state.apply(outcome.writes)
             decoded = target == self.contract and outcome.result is not None
             result = decode_result(fn, outcome.result) if decoded and outcome.result is not None else outcome.result
             return Call(tx_hash, result, outcome.error)
+
+    def _install(self, ledger: OpenLedger, wasm_hash: bytes) -> None:
+        """Code of a hash, without bytes: calls that nobody signed find theirs installed."""
+        key = code_key(wasm_hash.hex())
+        if self.current(key) is None:
+            ledger.writes[key] = (code_entry(key), ledger.sequence + ENTRY_LIFETIME)
 
     def view(self, fn: str, *args: Any) -> Any:
         """What a view answers now, open ledger included. Raises CallFailed."""
         with self.lock:
             names = FUNCTIONS[fn].args
             raw = encode_args(fn, dict(zip(names, args, strict=True)))
-            close = self.open_ledger().close
-            outcome = invoke(self._state, self.contracts, close, self.contract, fn, raw, view=True)
+            ledger = self.open_ledger()
+            info = self.info(ledger.sequence, ledger.close)
+            outcome = invoke(self.current, self.contracts, info, self.contract, fn, raw)
             if outcome.result is None:
                 raise CallFailed(outcome.error or "trap")
             return decode_result(fn, outcome.result)
 
     def fund(self, holder: str, amount: int = FRIENDBOT_GRANT) -> str:
-        """Give a holder tokens out of nothing, as a friendbot does; the transaction's hash."""
+        """Give a holder XLM out of nothing, as a friendbot does; the transaction's hash. Accounts are made by it."""
         with self.lock:
             ledger = self.open_ledger()
-            key = (self.token, BalanceKey(holder))
-            before: Balance = self._state.get(*key) or token.held(0)
-            writes: dict[StateKey, Any] = {key: token.held(before.amount + amount)}
+            writes = deployment.grant(self, ledger.sequence, holder, amount)
             outcome = Outcome(None, None, (), writes)
             tx_hash = self._hash(ledger, "friendbot", [holder])
             ledger.transactions.append((tx_hash, outcome, shell(holder, outcome, self.contract)))
             ledger.writes.update(writes)
-            self._state.apply(writes)
             return tx_hash
 
     def read(self, key: Key) -> Any:
         """What the Ajo contract holds under a key now, open ledger included; None for nothing."""
         with self.lock:
-            return self._state.get(self.contract, key)
+            found = self.current(key.encode(self.contract))
+            return None if found is None else decode(found.data)
 
     def balance(self, holder: str) -> int:
+        """XLM of an account or a contract, in stroops."""
         with self.lock:
-            found: Balance | None = self._state.get(self.token, BalanceKey(holder))
-            return 0 if found is None else found.amount
+            return deployment.balance(self, holder)
 
     def _hash(self, ledger: OpenLedger, fn: str, args: Sequence[str]) -> str:
         place = f"{self.passphrase}/{ledger.sequence}/{ledger.close}/{len(ledger.transactions)}/{fn}/{'/'.join(args)}"

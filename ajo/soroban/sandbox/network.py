@@ -12,7 +12,8 @@ from stellar_sdk import Asset, Keypair, StrKey
 PASSPHRASE: Final = "Ajo Sandbox ; for development only"  # noqa: S105 - public by design
 PROTOCOL_VERSION: Final = 23
 RETENTION: Final = 120_960  # ledgers: about seven days, the real server's default
-ENTRY_LIFETIME: Final = 2_073_600  # ledgers from an entry's creation to its archival: about 120 days
+ENTRY_LIFETIME: Final = 2_073_599  # ledgers after an entry's creation in which it still lives: about 120 days
+BASE_RESERVE: Final = 5_000_000  # stroops that an account keeps for each of its entries, as on the public network
 FRIENDBOT_GRANT: Final = 10_000 * 10**7  # 10,000 XLM, as on testnet
 LEDGER_SECONDS: Final = 5
 

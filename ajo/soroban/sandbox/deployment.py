@@ -1,0 +1,54 @@
+"""What a new chain begins with, and how XLM comes to a holder."""
+
+from typing import TYPE_CHECKING
+
+from stellar_sdk.xdr import Int64
+
+from ajo.soroban.binding.entries import Balance, Instance
+from ajo.soroban.binding.keys import BalanceKey, InstanceKey
+from ajo.soroban.sandbox import network, token
+from ajo.soroban.sandbox.env import decode, encode
+from ajo.soroban.sandbox.host import Writes
+from ajo.soroban.sandbox.ledger.accounts import decode_account, encode_account, new_account
+from ajo.soroban.sandbox.ledger.keys import account_key, code_entry, code_key
+from ajo.soroban.sandbox.network import ENTRY_LIFETIME
+
+if TYPE_CHECKING:
+    from ajo.soroban.sandbox.chain import Chain
+
+
+def first_entries(chain: "Chain") -> Writes:
+    """The contracts' instances and their code, without bytes."""
+    ledger = chain.open_ledger().sequence
+    lives = ledger + ENTRY_LIFETIME
+    writes: Writes = {}
+    for address, purpose in ((chain.contract, "wasm"), (chain.contracts.router, "router wasm")):
+        wasm_hash = network.derived(chain.passphrase, purpose).hex()
+        key, entry = encode(address, InstanceKey(), Instance(wasm_hash=wasm_hash))
+        code = code_key(wasm_hash)
+        writes |= {key: (entry, lives), code: (code_entry(code), lives)}
+    key, entry = encode(chain.token, InstanceKey(), token.instance())
+    return {**writes, key: (entry, lives)}
+
+
+def grant(chain: "Chain", ledger: int, holder: str, amount: int) -> Writes:
+    """A holder's XLM, so much more."""
+    if holder.startswith("G"):
+        key = account_key(holder)
+        found = chain.current(key)
+        account = new_account(holder, 0, ledger << 32) if found is None else decode_account(found.data)
+        account.balance = Int64(account.balance.int64 + amount)
+        return {key: (encode_account(account), None)}
+    key = BalanceKey(holder).encode(chain.token)
+    found = chain.current(key)
+    before: Balance = token.held(0) if found is None else decode(found.data)
+    lives = ledger + ENTRY_LIFETIME if found is None else found.live_until
+    return {key: (encode(chain.token, BalanceKey(holder), token.held(before.amount + amount))[1], lives)}
+
+
+def balance(chain: "Chain", holder: str) -> int:
+    if holder.startswith("G"):
+        found = chain.current(account_key(holder))
+        return 0 if found is None else int(decode_account(found.data).balance.int64)
+    found = chain.current(BalanceKey(holder).encode(chain.token))
+    return 0 if found is None else int(decode(found.data).amount)
