@@ -8,9 +8,11 @@ from typing import Any, Final
 from ajo.soroban.replay.document import UnreadableFile, load
 from ajo.soroban.replay.exchanges import replay_exchanges
 from ajo.soroban.replay.vectors import replay_entries, replay_steps
+from ajo.soroban.replay.writing import replay_writing
 
 # The list that a file is of, what its items are called, and what plays them
 _KINDS: Final[tuple[tuple[str, str, Callable[[dict[str, Any], Path], Iterator[str]]], ...]] = (
+    ("simulated", "requests", replay_writing),
     ("steps", "steps", replay_steps),
     ("exchanges", "requests", replay_exchanges),
     ("entries", "entries", replay_entries),
@@ -23,7 +25,8 @@ def replay(path: Path) -> tuple[str, list[str]]:
     for name, word, play in _KINDS:
         if name in document:
             try:
-                count = sum("ledgers" not in each for each in document[name])
+                items = document["exchanges" if name == "simulated" else name]
+                count = sum("ledgers" not in each and "clock" not in each for each in items)
                 return f"{count} {word}", list(play(document, path))
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 words = f"is not of a form that can be replayed: {type(error).__name__} {error}"

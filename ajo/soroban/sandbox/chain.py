@@ -80,6 +80,7 @@ class Chain:
         self._known_passphrase()
         self.network_id = hashlib.sha256(passphrase.encode()).digest()
         self.base_reserve = base_reserve
+        self.node_clock: int | None = None
         self._open: OpenLedger | None = None
         self._skipped = 0
         if deploy and self.store.last() is None:
@@ -131,6 +132,10 @@ class Chain:
         data, live_until = self._open.writes[key]
         return None if data is None else Held(data, self._open.sequence, live_until)
 
+    def node_time(self) -> int:
+        """The node's clock, which a simulation takes for the ledger's time: the newest ledger's close, if not set."""
+        return self.range().last_close if self.node_clock is None else self.node_clock
+
     def info(self, sequence: int, timestamp: int) -> LedgerInfo:
         return LedgerInfo(sequence, timestamp, self.network_id, self.base_reserve)
 
@@ -152,6 +157,12 @@ class Chain:
                 planned = close + LEDGER_SECONDS if self.clock is None else max(close + 1, int(self.clock()))
                 self._open = OpenLedger(last + 1, planned + self._skipped)
                 self._skipped = 0
+            return self._open
+
+    def open_at(self, sequence: int, close: int) -> OpenLedger:
+        """Begin a ledger of a given number and time, as a recording has it. None may be open."""
+        with self.lock:
+            self._open = OpenLedger(sequence, close)
             return self._open
 
     def advance(self, seconds: int) -> None:

@@ -24,6 +24,7 @@ from ajo.soroban.sandbox.rpc_error import (
     check_format,
     invalid_params,
 )
+from ajo.soroban.sandbox.simulate_method import simulate_transaction
 from ajo.soroban.sandbox.store import StoredTransaction
 
 MAX_KEYS: Final = 200
@@ -48,6 +49,7 @@ class Rpc:
             "getLedgerEntries": self.get_ledger_entries,
             "getEvents": self.get_events,
             "getTransaction": self.get_transaction,
+            "simulateTransaction": self.simulate_transaction,
         }
 
     def call(self, method: str, params: Any) -> Any:
@@ -138,6 +140,10 @@ class Rpc:
             # Of an archived entry the node does not know when it expired.
             entry["liveUntilLedgerSeq"] = found.live_until if found.live_until >= latest else 0
         return {**entry, "extXdr": "AAAAAA=="}
+
+    def simulate_transaction(self, params: Any) -> dict[str, Any]:
+        with self.chain.lock:
+            return simulate_transaction(self.chain, params)
 
     def get_transaction(self, params: Any) -> dict[str, Any]:
         fields: dict[str, gojson.Decoder] = {"hash": gojson.string, "xdrFormat": gojson.string}
