@@ -25,6 +25,9 @@ from ajo.soroban.sandbox.machine.storage import Held
 from ajo.soroban.sandbox.meta import contract_event, shell
 from ajo.soroban.sandbox.network import ENTRY_LIFETIME, FRIENDBOT_GRANT, LEDGER_SECONDS, PASSPHRASE, RETENTION
 from ajo.soroban.sandbox.store import LedgerRange, Store, StoredEntry, StoredEvent, StoredTransaction
+from ajo.soroban.sandbox.transactions.applied import Applied
+from ajo.soroban.sandbox.transactions.history import write_applied
+from ajo.soroban.sandbox.transactions.queue import Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class OpenLedger:
     sequence: int
     close: int
     transactions: list[tuple[str, Outcome, dict[str, Any]]] = field(default_factory=list)
+    applied: list[Applied] = field(default_factory=list)
     writes: Writes = field(default_factory=dict)
 
 
@@ -81,6 +85,7 @@ class Chain:
         self.network_id = hashlib.sha256(passphrase.encode()).digest()
         self.base_reserve = base_reserve
         self.node_clock: int | None = None
+        self.queue = Queue(self)
         self._open: OpenLedger | None = None
         self._skipped = 0
         if deploy and self.store.last() is None:
@@ -179,6 +184,7 @@ class Chain:
             ledger = self.open_ledger()
             if close is not None:
                 ledger.close = close
+            ledger.applied += self.queue.close(ledger)
             self.write_ledger(ledger)
             self._open = None
             last = ledger.sequence + count - 1
@@ -195,6 +201,7 @@ class Chain:
             self.store.add_ledgers([(ledger.sequence, ledger.close)])
             for position, (tx_hash, outcome, details) in enumerate(ledger.transactions, start=1):
                 self.write_transaction(ledger.sequence, position, tx_hash, outcome, details)
+            write_applied(self.store, ledger.sequence, len(ledger.transactions), ledger.applied)
             for key, (data, live_until) in ledger.writes.items():
                 if data is None:
                     self.store.delete_entry(key)

@@ -24,11 +24,12 @@ from ajo.soroban.sandbox.rpc_error import (
     check_format,
     invalid_params,
 )
+from ajo.soroban.sandbox.send_method import send_transaction
 from ajo.soroban.sandbox.simulate_method import simulate_transaction
-from ajo.soroban.sandbox.store import StoredTransaction
+from ajo.soroban.sandbox.transaction_method import get_transaction
+from ajo.soroban.sandbox.transactions.core import Core
 
 MAX_KEYS: Final = 200
-HASH_HEX: Final = 64
 _PERCENTILES: Final = ("max", "min", "mode", *(f"p{n}" for n in (10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)))
 
 
@@ -39,6 +40,7 @@ class Rpc:
         self.chain = chain
         self.friendbot_url = friendbot_url
         self.max_latency = max_latency
+        self.core = Core(chain.queue)
         self._plain: dict[str, Callable[[], Any]] = {
             "getHealth": self.get_health,
             "getNetwork": self.get_network,
@@ -50,6 +52,7 @@ class Rpc:
             "getEvents": self.get_events,
             "getTransaction": self.get_transaction,
             "simulateTransaction": self.simulate_transaction,
+            "sendTransaction": self.send_transaction,
         }
 
     def call(self, method: str, params: Any) -> Any:
@@ -146,39 +149,12 @@ class Rpc:
             return simulate_transaction(self.chain, params)
 
     def get_transaction(self, params: Any) -> dict[str, Any]:
-        fields: dict[str, gojson.Decoder] = {"hash": gojson.string, "xdrFormat": gojson.string}
-        request = gojson.struct({} if params is None else params, "GetTransactionRequest", fields)
-        check_format(request.get("xdrFormat", ""))
-        asked = request.get("hash", "")
-        _check_hash(asked)
         with self.chain.lock:
-            span = self.chain.range()
-            found = self.chain.store.transaction(asked.lower())
-            if found is not None and found.ledger < span.first:
-                found = None
-            close = 0 if found is None else self.chain.store.close_times({found.ledger})[found.ledger]
-        answer: dict[str, Any] = {
-            "latestLedger": span.last,
-            "latestLedgerCloseTime": str(span.last_close),
-            "oldestLedger": span.first,
-            "oldestLedgerCloseTime": str(span.first_close),
-        }
-        return {**answer, **_transaction(asked, found), "createdAt": str(close)}
+            return get_transaction(self.chain, params)
 
-
-def _transaction(asked: str, found: StoredTransaction | None) -> dict[str, Any]:
-    if found is None:
-        empty = {"applicationOrder": 0, "feeBump": False, "events": {}, "ledger": 0}
-        return {"status": "NOT_FOUND", "txHash": asked, **empty}
-    return {
-        "status": "SUCCESS" if found.successful else "FAILED",
-        "txHash": asked,
-        "applicationOrder": found.position,
-        "feeBump": False,
-        **found.details,
-        "events": {"contractEventsXdr": [list(found.events)]},
-        "ledger": found.ledger,
-    }
+    def send_transaction(self, params: Any) -> dict[str, Any]:
+        with self.chain.lock:
+            return send_transaction(self.chain, self.core, params)
 
 
 def _ledger_key(key: str, index: int) -> bytes:
@@ -191,19 +167,6 @@ def _ledger_key(key: str, index: int) -> bytes:
     if parsed.type == LedgerEntryType.TTL:
         raise invalid_params("ledger ttl entries cannot be queried directly")
     return raw
-
-
-def _check_hash(text: str) -> None:
-    """64 hex digits; the rest as Go's decoder words it. Raises RpcError."""
-    raw = text.encode("utf-8", errors="replace")
-    if len(raw) // 2 != HASH_HEX // 2:
-        raise invalid_params(f"unexpected hash length ({len(raw)})")
-    for byte in raw:
-        if chr(byte) not in "0123456789abcdefABCDEF":
-            shown = f" '{chr(byte)}'" if chr(byte).isprintable() else ""
-            raise invalid_params(f"incorrect hash: encoding/hex: invalid byte: U+{byte:04X}{shown}")
-    if len(raw) % 2:
-        raise invalid_params("incorrect hash: encoding/hex: odd length hex string")
 
 
 def _duration(seconds: int) -> str:

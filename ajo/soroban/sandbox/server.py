@@ -1,6 +1,7 @@
 """The HTTP in front of the sandbox's RPC: threads of the standard library, kept-alive connections, Go's manners."""
 
 import re
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -48,7 +49,9 @@ class RpcServer(ThreadingHTTPServer):
         return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away in the middle is no news."""
+        """A client that goes away in the middle is no news; a fault of the sandbox's own is."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

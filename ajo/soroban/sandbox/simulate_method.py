@@ -97,13 +97,13 @@ def _result(found: Simulation, *, is_json: bool) -> dict[str, Any]:
 
 def _change(key: bytes, before: bytes | None, after: bytes | None, *, is_json: bool) -> dict[str, Any]:
     kind = "created" if before is None else "deleted" if after is None else "updated"
-    suffix = "Json" if is_json else ""
+    if is_json:
+        # v24 writes both sides into one field; the second stays.
+        last = _shown(sdk.LedgerEntry, after or before or b"", is_json=True)
+        shown_key = _shown(sdk.LedgerKey, key, is_json=True)
+        return {"type": kind, "keyJson": shown_key, "before": None, "beforeJson": last, "after": None}
     sides = {"before": before, "after": after}
-    shown = {
-        f"{name}{suffix}": None if raw is None else _shown(sdk.LedgerEntry, raw, is_json=is_json)
-        for name, raw in sides.items()
-    }
-    return {"type": kind, f"key{suffix}": _shown(sdk.LedgerKey, key, is_json=is_json), **shown}
+    return {"type": kind, "key": b64(key), **{name: raw if raw is None else b64(raw) for name, raw in sides.items()}}
 
 
 def _shown(kind: Any, raw: bytes, *, is_json: bool) -> Any:

@@ -16,7 +16,7 @@ from ajo.soroban.binding.codec import b64
 from ajo.soroban.sandbox.ledger.accounts import decode_account, encode_account, extend
 from ajo.soroban.sandbox.ledger.effects import Effects, measure, transaction_data
 from ajo.soroban.sandbox.ledger.fees import Rent, Used, events_fee, rent_fee, resource_fee
-from ajo.soroban.sandbox.ledger.keys import ACCOUNT
+from ajo.soroban.sandbox.ledger.keys import ACCOUNT, has_lifetime
 from ajo.soroban.sandbox.ledger.settings import Settings, settings
 from ajo.soroban.sandbox.machine.authorization import Authorization, Enforcer, Recorder
 from ajo.soroban.sandbox.machine.budget import Budget
@@ -155,13 +155,16 @@ class _Invocation:
         return found
 
     def _changes(self, effects: Effects) -> list[tuple[bytes, bytes | None, bytes | None]]:
-        """Every entry that could be written: before and after, as LedgerEntry."""
+        """Every entry that could be written: before and after, as LedgerEntry.
+
+        Contracts' data keep when they were last modified; the host makes accounts and trustlines anew.
+        """
         found = []
         for key in effects.read_write:
             held = None if key in self._storage.restored else self._storage.before(key)
             after = self._storage.after(key)
             kept = self._storage.before(key)
-            modified = 0 if kept is None or key[:4] != _DATA else kept.modified
+            modified = 0 if kept is None or not has_lifetime(key) else kept.modified
             if held is not None and after == held.data:
                 modified = held.modified
             before = None if held is None else _entry(held.data, held.modified)
@@ -193,9 +196,6 @@ class _Invocation:
         )
         data.resource_fee = Int64(full_fee(used, told, effects.rents, self._latest, self._settings))
         return data
-
-
-_DATA: Final = (6).to_bytes(4, "big")  # contract data keep when they were last modified; the host makes others anew
 
 
 def _entry(data: bytes, modified: int) -> bytes:

@@ -1,0 +1,218 @@
+"""What the core node looks at before it takes a transaction, in its order; the ledger looks once more."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from stellar_sdk import Keypair, StrKey
+from stellar_sdk.exceptions import BadSignatureError
+from stellar_sdk.xdr import AccountEntry, DecoratedSignature, MemoType, OperationType, Preconditions, TimeBounds
+
+from ajo.soroban.binding.codec import U64
+from ajo.soroban.sandbox.ledger.accounts import LOW, MASTER, MEDIUM, decode_account, limits
+from ajo.soroban.sandbox.ledger.fees import resource_fee
+from ajo.soroban.sandbox.ledger.keys import account_key
+from ajo.soroban.sandbox.ledger.settings import Settings, settings
+from ajo.soroban.sandbox.machine.errors import HostError
+from ajo.soroban.sandbox.machine.events import Told, error_event, string
+from ajo.soroban.sandbox.machine.storage import Source
+from ajo.soroban.sandbox.transactions.applied import BASE_FEE, declared
+from ajo.soroban.sandbox.transactions.envelope import Envelope, account_of
+from ajo.soroban.sandbox.transactions.results import Code, OperationCode, Result, operation_refused
+
+if TYPE_CHECKING:
+    from ajo.soroban.sandbox.chain import Chain
+
+SOROBAN: Final = (
+    OperationType.INVOKE_HOST_FUNCTION,
+    OperationType.EXTEND_FOOTPRINT_TTL,
+    OperationType.RESTORE_FOOTPRINT,
+)
+LATE_BY: Final = 10  # seconds before its end in which the queue takes a transaction no more: two ledgers
+
+
+@dataclass(slots=True)
+class Invalid(Exception):
+    """A transaction that is refused. `fee` is no charge: what the result says under that name."""
+
+    result: Result
+    fee: int
+    events: list[Told] = field(default_factory=list)
+
+
+class Checks:
+    """One transaction on a ledger's state. `margin`: seconds before its end that are too late already."""
+
+    def __init__(self, chain: "Chain", envelope: Envelope, source: Source, now: int, ledger: int, margin: int) -> None:
+        self._chain = chain
+        self._envelope = envelope
+        self._source = source
+        self._now = now
+        self._ledger = ledger
+        self._margin = margin
+        self._settings: Settings = settings(source)
+        self._shown_fee = envelope.resource_fee + BASE_FEE * (1 if envelope.bump is None else 2)
+
+    def run(self) -> None:
+        """Raises Invalid."""
+        self._shape()
+        self._soroban()
+        self._bounds()
+        self._inclusion()
+        account = self._account(self._envelope.source)
+        if account is None:
+            raise self._invalid(Code.NO_ACCOUNT)
+        if self._envelope.sequence != account.seq_num.sequence_number.int64 + 1:
+            raise self._invalid(Code.BAD_SEQ)
+        self._signatures(account)
+
+    def _invalid(self, code: Code, operation: bytes = b"", fee: int | None = None) -> Invalid:
+        return Invalid(Result(code, operation), self._shown_fee if fee is None else fee)
+
+    def _account(self, address: str) -> AccountEntry | None:
+        held = self._source(account_key(address))
+        return None if held is None else decode_account(held.data)
+
+    def _shape(self) -> None:
+        operations = self._envelope.tx.operations
+        if not operations:
+            raise self._invalid(Code.MISSING_OPERATION)
+        if any(each.body.type in SOROBAN for each in operations) and len(operations) != 1:
+            raise self._invalid(Code.MALFORMED)
+        if operations[0].body.type not in SOROBAN:
+            raise self._invalid(Code.NOT_SUPPORTED)
+        if self._envelope.soroban is None or self._envelope.resource_fee < 0:
+            raise self._invalid(Code.MALFORMED)
+
+    def _soroban(self) -> None:
+        envelope, found = self._envelope, self._settings
+        if self._has_memo_or_mux():
+            words = "non-source auth Soroban tx uses memo or muxed source account"
+            raise self._soroban_invalid("Context", "InvalidInput", words, fee=0)
+        soroban = envelope.soroban
+        assert soroban is not None
+        used, footprint = declared(envelope), soroban.resources.footprint
+        keys = [each.to_xdr_bytes() for each in (*footprint.read_only, *footprint.read_write)]
+        for words, value, most in (
+            ("transaction instructions resources exceed network config limit", used.instructions, found.max_instructions),
+            ("transaction entry-read resources exceed network config limit", used.read_entries, found.max_read_entries),
+            ("transaction byte-read resources exceed network config limit", used.read_bytes, found.max_read_bytes),
+            ("transaction entry-write resources exceed network config limit", used.write_entries, found.max_write_entries),
+            ("transaction byte-write resources exceed network config limit", used.write_bytes, found.max_write_bytes),
+            ("transaction footprint resources exceed network config limit", len(keys), found.max_footprint),
+            ("total transaction size exceeds network config limit", used.size, found.max_size),
+        ):
+            if value > most:
+                raise self._soroban_invalid("Storage", "ExceededLimit", words, value, most)
+        if envelope.resource_fee > (envelope.tx.fee.uint32 if envelope.bump is None else envelope.fee):
+            words = "transaction `sorobanData.resourceFee` is higher than the full transaction fee"
+            raise self._soroban_invalid("Storage", "ExceededLimit", words, envelope.resource_fee, envelope.fee)
+        needed = resource_fee(used, found)
+        if envelope.resource_fee < needed:
+            words = "transaction `sorobanData.resourceFee` is lower than the actual Soroban resource fee"
+            raise self._soroban_invalid("Storage", "ExceededLimit", words, envelope.resource_fee, needed)
+        if len(set(keys)) < len(keys):
+            words = "Found duplicate key in the Soroban footprint; every key across read-only and read-write footprints "
+            raise self._soroban_invalid("Storage", "InvalidInput", words + "has to be unique.")
+
+    def _has_memo_or_mux(self) -> bool:
+        tx, source = self._envelope.tx, self._envelope.operation.source_account
+        muxed = tx.source_account.med25519 is not None or (source is not None and source.med25519 is not None)
+        return muxed or tx.memo.type != MemoType.MEMO_NONE
+
+    def _soroban_invalid(
+        self, kind: str, code: str, words: str, *figures: int, fee: int | None = None
+    ) -> Invalid:
+        found = self._invalid(Code.SOROBAN_INVALID, fee=fee)
+        told = [U64.encode(each) for each in figures]
+        found.events = [error_event(None, HostError(kind, code), string(words), *told)]
+        return found
+
+    def _bounds(self) -> None:
+        conditions = self._envelope.tx.cond
+        times = time_bounds(conditions)
+        extra = conditions.v2
+        if times is not None and self._now < times.min_time.time_point.uint64:
+            raise self._invalid(Code.TOO_EARLY)
+        if extra is not None and extra.ledger_bounds is not None:
+            least, most = extra.ledger_bounds.min_ledger.uint32, extra.ledger_bounds.max_ledger.uint32
+            if self._ledger < least:
+                raise self._invalid(Code.TOO_EARLY)
+            if most and self._ledger >= most:
+                raise self._invalid(Code.TOO_LATE)
+        latest = 0 if times is None else times.max_time.time_point.uint64
+        if latest and latest < self._now + self._margin:
+            raise self._invalid(Code.TOO_LATE)
+
+    def _inclusion(self) -> None:
+        envelope = self._envelope
+        parts = 1 if envelope.bump is None else 2
+        if envelope.fee - envelope.resource_fee < BASE_FEE * parts:
+            raise self._invalid(Code.INSUFFICIENT_FEE, fee=envelope.resource_fee + BASE_FEE * parts)
+
+    def _signatures(self, account: AccountEntry) -> None:
+        """LOW for the transaction, what the payer has, MEDIUM for the operation, and no signature too many."""
+        envelope = self._envelope
+        used: set[int] = set()
+        if not _signed(account, LOW, envelope.signatures, envelope.inner_hash, used):
+            raise self._invalid(Code.BAD_AUTH)
+        self._check_balance()
+        source = self._account(envelope.operation_source)
+        if source is None:
+            raise self._invalid(Code.FAILED, operation_refused(OperationCode.NO_ACCOUNT))
+        if not _signed(source, MEDIUM, envelope.signatures, envelope.inner_hash, used):
+            raise self._invalid(Code.FAILED, operation_refused(OperationCode.BAD_AUTH))
+        if len(used) < len(envelope.signatures):
+            raise self._invalid(Code.BAD_AUTH_EXTRA)
+        self._bump_signatures()
+
+    def _check_balance(self) -> None:
+        payer = self._account(self._envelope.payer)
+        if payer is None:
+            raise self._invalid(Code.NO_ACCOUNT)
+        least, _ = limits(payer, self._chain.base_reserve)
+        if payer.balance.int64 - least < self._envelope.fee:
+            raise self._invalid(Code.INSUFFICIENT_BALANCE)
+
+    def _bump_signatures(self) -> None:
+        bump = self._envelope.bump
+        if bump is None:
+            return
+        payer = self._account(account_of(bump.tx.fee_source))
+        used: set[int] = set()
+        if payer is None or not _signed(payer, LOW, bump.signatures, self._envelope.hash, used):
+            raise self._invalid(Code.BAD_AUTH)
+        if len(used) < len(bump.signatures):
+            raise self._invalid(Code.BAD_AUTH_EXTRA)
+
+
+def time_bounds(conditions: Preconditions) -> TimeBounds | None:
+    return conditions.time_bounds if conditions.v2 is None else conditions.v2.time_bounds
+
+
+def _signed(
+    account: AccountEntry, threshold: int, signatures: list[DecoratedSignature], payload: bytes, used: set[int]
+) -> bool:
+    """Whether the signers' weight is enough; the places of the signatures that were needed are added to `used`."""
+    master = account.account_id.account_id.ed25519
+    assert master is not None
+    keys = [(master.uint256, account.thresholds.thresholds[MASTER])]
+    keys += [(each.key.ed25519.uint256, each.weight.uint32) for each in account.signers if each.key.ed25519]
+    needed, weight = account.thresholds.thresholds[threshold], 0
+    for place, signature in enumerate(signatures):
+        for key, mine in keys:
+            if mine > 0 and signature.hint.signature_hint == key[-4:] and _verifies(key, payload, signature):
+                used.add(place)
+                weight += min(mine, 255)
+                keys.remove((key, mine))
+                break
+        if weight > 0 and weight >= needed:
+            return True
+    return False
+
+
+def _verifies(key: bytes, payload: bytes, signature: DecoratedSignature) -> bool:
+    try:
+        Keypair.from_public_key(StrKey.encode_ed25519_public_key(key)).verify(payload, signature.signature.signature)
+    except (BadSignatureError, ValueError):
+        return False
+    return True
