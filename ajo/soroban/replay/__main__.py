@@ -8,15 +8,19 @@ from typing import Any, Final
 from ajo.soroban.replay.document import UnreadableFile, load
 from ajo.soroban.replay.exchanges import replay_exchanges
 from ajo.soroban.replay.vectors import replay_entries, replay_steps
-from ajo.soroban.replay.writing import replay_writing
+from ajo.soroban.replay.writing import replay_settings, replay_writing
 
 # The list that a file is of, what its items are called, and what plays them
 _KINDS: Final[tuple[tuple[str, str, Callable[[dict[str, Any], Path], Iterator[str]]], ...]] = (
     ("simulated", "requests", replay_writing),
+    ("protocol", "settings", replay_settings),
     ("steps", "steps", replay_steps),
     ("exchanges", "requests", replay_exchanges),
     ("entries", "entries", replay_entries),
 )
+
+# Where the items are that are counted, if not under the list's own name
+_ITEMS: Final = {"simulated": "exchanges", "protocol": "entries"}
 
 
 def replay(path: Path) -> tuple[str, list[str]]:
@@ -25,7 +29,7 @@ def replay(path: Path) -> tuple[str, list[str]]:
     for name, word, play in _KINDS:
         if name in document:
             try:
-                items = document["exchanges" if name == "simulated" else name]
+                items = document[_ITEMS.get(name, name)]
                 count = sum("ledgers" not in each and "clock" not in each for each in items)
                 return f"{count} {word}", list(play(document, path))
             except (LookupError, TypeError, ValueError, AttributeError) as error:

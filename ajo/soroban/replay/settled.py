@@ -12,6 +12,17 @@ from typing import Any, Final
 from stellar_sdk import xdr as sdk
 
 ASIDE: Final = "(set aside)"
+# What cannot be had, beside what the recordings themselves call volatile, and why.
+EXCEPTIONS: Final = (
+    (
+        "ext and last_modified_ledger_seq of contract code",
+        "the recordings give no entries of code, only the words <the contract's Wasm>",
+    ),
+    (
+        "what balance returns within a fee bump",
+        "the recorder took the fee from the inner source, a network takes it from the fee source",
+    ),
+)
 _RESOURCES: Final = ("instructions", "disk_read_bytes", "write_bytes", "resource_fee")
 _FEES: Final = (
     "fee_charged",
@@ -49,6 +60,7 @@ def settled(method: str, answer: Any) -> Any:
 def _simulation(result: dict[str, Any]) -> dict[str, Any]:
     found = {name: _decoded(name, value) for name, value in result.items()}
     found = _aside(found, (*_RESOURCES, "minResourceFee", "nonce"))
+    found = _without_code(found)
     for name in ("transactionData", "transactionDataJson"):
         if name in found:
             _sort_keys(found[name])
@@ -65,8 +77,10 @@ def _simulation(result: dict[str, Any]) -> dict[str, Any]:
 
 def _first_line(text: str) -> str:
     """A refusal that shows a key in Rust's own form is compared up to there."""
-    return re.split(r"[`:] ?(?:Account|ContractData|ContractCode|\{)|key (?:Account|ContractData|ContractCode|\{)",
-                    text.split("\n", 1)[0])[0].rstrip("`: ")
+    return re.split(
+        r"[`:] ?(?:Account|ContractData|ContractCode|\{)|key (?:Account|ContractData|ContractCode|\{)",
+        text.split("\n", 1)[0],
+    )[0].rstrip("`: ")
 
 
 def _transaction(result: dict[str, Any]) -> dict[str, Any]:
@@ -74,17 +88,9 @@ def _transaction(result: dict[str, Any]) -> dict[str, Any]:
     told = result.get("events")
     if isinstance(told, dict):
         found["events"] = {name: _decoded(name, value) for name, value in told.items()}
-    payer_aside = {name: value for name, value in found.items() if name != "envelopeXdr"}
-    found |= _aside(payer_aside, (*_FEES, "balance", "nonce_"))
-    for name in ("resultMetaXdr", "events", "diagnosticEventsXdr"):
-        if name in found:
-            found[name] = _without_figures(found[name])
-    return found
-
-
-def _entries(result: dict[str, Any]) -> dict[str, Any]:
-    """What a node says of an archived entry's life is 0; of a live one's it is a number."""
-    return result
+    told = {name: value for name, value in found.items() if not name.startswith("envelope")}
+    found |= _without_figures(_without_code(_aside(told, (*_FEES, "balance"))))
+    return _without_balances(found) if found.get("feeBump") else found
 
 
 _SETTLERS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
@@ -92,7 +98,6 @@ _SETTLERS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "getTransaction": _transaction,
     "sendTransaction": lambda result: {name: _decoded(name, value) for name, value in result.items()},
     "getEvents": lambda result: _without_figures(_events(result)),
-    "getLedgerEntries": _entries,
 }
 
 
@@ -121,9 +126,37 @@ def _xdr(kind: Any, text: str) -> Any:
 
 def _aside(value: Any, names: tuple[str, ...]) -> Any:
     if isinstance(value, dict):
-        return {name: ASIDE if name in names and not isinstance(each, (dict, list)) else _aside(each, names)
-                for name, each in value.items()}
+        return {
+            name: ASIDE if name in names and not isinstance(each, (dict, list)) else _aside(each, names)
+            for name, each in value.items()
+        }
     return [_aside(each, names) for each in value] if isinstance(value, list) else value
+
+
+def _without_code(value: Any) -> Any:
+    """Entries of contract code without what the recordings do not have of them."""
+    if isinstance(value, list):
+        return [_without_code(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    found = {name: _without_code(each) for name, each in value.items()}
+    code = found.get("data", {}).get("contract_code") if isinstance(found.get("data"), dict) else None
+    if code is not None:
+        found["last_modified_ledger_seq"] = ASIDE
+        code["ext"] = ASIDE
+    return found
+
+
+def _without_balances(value: Any) -> Any:
+    """Diagnostics without what the token's `balance` returned."""
+    if isinstance(value, list):
+        return [_without_balances(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    found = {name: _without_balances(each) for name, each in value.items()}
+    if found.get("topics") == [{"symbol": "fn_return"}, {"symbol": "balance"}]:
+        found["data"] = ASIDE
+    return found
 
 
 def _sort_keys(data: Any) -> None:

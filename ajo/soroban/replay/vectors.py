@@ -41,6 +41,10 @@ class State:
     def get(self, key: bytes) -> Held | None:
         return self.entries.get(key)
 
+    def data(self, key: bytes) -> bytes | None:
+        held = self.entries.get(key)
+        return None if held is None else held.data
+
     def put(self, contract: str, key: Key, value: Any) -> None:
         raw, entry = encode(contract, key, value)
         self.entries[raw] = Held(entry, 0)
@@ -90,7 +94,11 @@ def _play(state: State, contracts: Contracts, step: Step) -> Iterator[str]:
     recorded = {each["key"]: each["xdr"] for each in step.get("changes", ())}
     head = contract_head(contracts.ajo)
     written = {} if view else outcome.writes
-    ours = {b64(key): b64(data) for key, (data, _) in written.items() if data and key.startswith(head)}
+    ours = {
+        b64(key): b64(data)
+        for key, (data, _) in written.items()
+        if data and key.startswith(head) and state.data(key) != data
+    }
     for key in sorted(ours.keys() | recorded.keys()):
         yield from unequal(f"entry {key}", ours.get(key), recorded.get(key))
     state.apply(written)

@@ -26,7 +26,7 @@ from ajo.soroban.sandbox.meta import contract_event, shell
 from ajo.soroban.sandbox.network import ENTRY_LIFETIME, FRIENDBOT_GRANT, LEDGER_SECONDS, PASSPHRASE, RETENTION
 from ajo.soroban.sandbox.store import LedgerRange, Store, StoredEntry, StoredEvent, StoredTransaction
 from ajo.soroban.sandbox.transactions.applied import Applied
-from ajo.soroban.sandbox.transactions.history import write_applied
+from ajo.soroban.sandbox.transactions.history import Keepable, write_applied
 from ajo.soroban.sandbox.transactions.queue import Queue
 
 
@@ -46,7 +46,7 @@ class OpenLedger:
     sequence: int
     close: int
     transactions: list[tuple[str, Outcome, dict[str, Any]]] = field(default_factory=list)
-    applied: list[Applied] = field(default_factory=list)
+    applied: list[Keepable] = field(default_factory=list)
     writes: Writes = field(default_factory=dict)
 
 
@@ -178,13 +178,18 @@ class Chain:
             else:
                 self._open.close += seconds
 
-    def close_ledger(self, count: int = 1, close: int | None = None) -> int:
-        """Close the open ledger, and empty ones after it; the newest sequence. `close` sets the first one's time."""
+    def close_ledger(
+        self, count: int = 1, close: int | None = None, arrange: Callable[[list[Applied]], Sequence[Keepable]] = list
+    ) -> int:
+        """Close the open ledger, and empty ones after it; the newest sequence. `close` sets the first one's time.
+
+        `arrange` gives the ledger's transactions, from those that were applied, as they are to be kept.
+        """
         with self.lock:
             ledger = self.open_ledger()
             if close is not None:
                 ledger.close = close
-            ledger.applied += self.queue.close(ledger)
+            ledger.applied += arrange(self.queue.close(ledger))
             self.write_ledger(ledger)
             self._open = None
             last = ledger.sequence + count - 1
@@ -249,7 +254,8 @@ class Chain:
 
     def replica(self) -> "Chain":
         """Another node of this network as it is now; it stays there (a lagging node) until `catch_up`."""
-        node = Chain(self.passphrase, retention=self.retention, deploy=False)
+        node = Chain(self.passphrase, retention=self.retention, deploy=False, base_reserve=self.base_reserve)
+        node.contracts = self.contracts
         node.catch_up(self)
         return node
 

@@ -11,6 +11,7 @@ from ajo.soroban.sandbox.env import decode, encode
 from ajo.soroban.sandbox.host import Writes
 from ajo.soroban.sandbox.ledger.accounts import decode_account, encode_account, new_account
 from ajo.soroban.sandbox.ledger.keys import account_key, code_entry, code_key
+from ajo.soroban.sandbox.ledger.settings import default_entries
 from ajo.soroban.sandbox.network import ENTRY_LIFETIME
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def first_entries(chain: "Chain") -> Writes:
         code = code_key(wasm_hash)
         writes |= {key: (entry, lives), code: (code_entry(code), lives)}
     key, entry = encode(chain.token, InstanceKey(), token.instance())
+    writes |= {each: (data, None) for each, data in default_entries().items()}
     return {**writes, key: (entry, lives)}
 
 

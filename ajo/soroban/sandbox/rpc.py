@@ -33,6 +33,10 @@ MAX_KEYS: Final = 200
 _PERCENTILES: Final = ("max", "min", "mode", *(f"p{n}" for n in (10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)))
 
 
+class Dropped(Exception):
+    """The connection is to end without an answer."""
+
+
 class Rpc:
     """`friendbot_url` is told by getNetwork; `max_latency` (seconds) makes getHealth complain of an old chain."""
 
@@ -41,6 +45,9 @@ class Rpc:
         self.friendbot_url = friendbot_url
         self.max_latency = max_latency
         self.core = Core(chain.queue)
+        # Switches: how many of the next answers are spoilt, and how.
+        self.busy = self.races = self.dropped = 0
+        self._second: Rpc | None = None
         self._plain: dict[str, Callable[[], Any]] = {
             "getHealth": self.get_health,
             "getNetwork": self.get_network,
@@ -69,6 +76,17 @@ class Rpc:
             return self._with_params[method](params)
         except gojson.GoTypeError as error:
             raise RpcError(INVALID_PARAMS, "invalid parameters", str(error)) from error
+
+    def second(self) -> "Rpc":
+        """The network's other node: this one, unless it was told to stay behind."""
+        return self if self._second is None else self._second
+
+    def set_second(self, *, following: bool) -> int:
+        """Bring the second node up to now; its newest ledger."""
+        self._second = None if following else Rpc(self.chain.replica())
+        if self._second is not None:
+            self._second.core.forward = self.core.queue
+        return self.second().chain.latest
 
     def get_health(self) -> dict[str, Any]:
         span = self.chain.range()
@@ -146,15 +164,23 @@ class Rpc:
 
     def simulate_transaction(self, params: Any) -> dict[str, Any]:
         with self.chain.lock:
+            if self.busy > 0:
+                self.busy -= 1
+                return {"error": "preflight queue full", "latestLedger": self.chain.latest}
             return simulate_transaction(self.chain, params)
 
     def get_transaction(self, params: Any) -> dict[str, Any]:
         with self.chain.lock:
-            return get_transaction(self.chain, params)
+            is_race, self.races = self.races > 0, max(self.races - 1, 0)
+            return get_transaction(self.chain, params, is_race=is_race)
 
     def send_transaction(self, params: Any) -> dict[str, Any]:
         with self.chain.lock:
-            return send_transaction(self.chain, self.core, params)
+            answer = send_transaction(self.chain, self.core, params)
+            if self.dropped > 0:
+                self.dropped -= 1
+                raise Dropped
+            return answer
 
 
 def _ledger_key(key: str, index: int) -> bytes:

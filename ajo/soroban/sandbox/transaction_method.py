@@ -7,7 +7,7 @@ from stellar_sdk import xdr as sdk
 from ajo.soroban.sandbox import gojson
 from ajo.soroban.sandbox.json_xdr import result_json, to_json
 from ajo.soroban.sandbox.rpc_error import invalid_params
-from ajo.soroban.sandbox.store import LedgerRange, StoredTransaction
+from ajo.soroban.sandbox.store import StoredTransaction
 
 if TYPE_CHECKING:
     from ajo.soroban.sandbox.chain import Chain
@@ -22,20 +22,19 @@ _XDR: Final[tuple[tuple[str, Any], ...]] = (
 )
 
 
-def get_transaction(chain: "Chain", params: Any, span: LedgerRange | None = None) -> dict[str, Any]:
-    """`span`: the range of ledgers to tell, where it was read at another moment. Raises RpcError, GoTypeError."""
+def get_transaction(chain: "Chain", params: Any, *, is_race: bool = False) -> dict[str, Any]:
+    """`is_race`: the hash was looked up before the newest ledger, the range is read after. Raises RpcError, GoTypeError."""
     request = gojson.struct({} if params is None else params, "GetTransactionRequest", _FIELDS)
     form = request.get("xdrFormat", "")
     if form not in ("", "base64", "json"):
         raise invalid_params(f"got '{form}': expected base64, json for optional 'xdrFormat'")
     asked = request.get("hash", "")
     _check_hash(asked)
-    known = chain.range()
+    told = chain.range()
     found = chain.store.transaction(asked.lower())
-    if found is not None and found.ledger < known.first:
+    if found is not None and (found.ledger < told.first or (is_race and found.ledger == told.last)):
         found = None
     close = 0 if found is None else chain.store.close_times({found.ledger})[found.ledger]
-    told = span or known
     answer: dict[str, Any] = {
         "latestLedger": told.last,
         "latestLedgerCloseTime": str(told.last_close),
@@ -87,7 +86,9 @@ def _events_json(events: dict[str, Any]) -> dict[str, Any]:
         found["transactionEventsJson"] = listed
     if "contractEventsXdr" in events:
         groups = events["contractEventsXdr"]
-        found["contractEventsJson"] = [[to_json(sdk.ContractEvent.from_xdr(each)) for each in group] for group in groups]
+        found["contractEventsJson"] = [
+            [to_json(sdk.ContractEvent.from_xdr(each)) for each in group] for group in groups
+        ]
     return found
 
 

@@ -7,16 +7,16 @@ from ajo.soroban.sandbox.machine.errors import OutOfBudget
 
 # Instructions. A contract's code is instantiated at once, and what it does is counted as it goes.
 COSTS: Final = {
-    "ajo": 2_880_000,
+    "ajo": 3_250_000,
     "router": 700_000,
-    "wallet": 240_000,
-    "builtin": 20_000,
-    "entry": 12_000,
-    "byte": 50,
-    "event": 25_000,
-    "authorization": 20_000,
-    "signature": 410_000,
-    "step": 420_000,
+    "wallet": 252_000,
+    "builtin": 30_000,
+    "load": 39_900,  # an entry's first use
+    "byte": 62,
+    "entry": 30_000,  # a contract's look at its own entries
+    "write": 15_000,
+    "event": 60_000,
+    "signature": 331_000,
 }
 _AT_ONCE: Final = ("ajo", "router", "wallet")
 MARGIN: Final = (104, 50_000)  # what a simulation adds: 4 %, at least so many instructions

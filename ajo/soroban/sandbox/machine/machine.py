@@ -88,6 +88,7 @@ class Machine:
         self.programs = programs
         self.authorization = authorization or Authorization()
         self.budget = budget or Budget()
+        storage.meter = self.budget.charge
         self.frames: list[Frame] = []
         self.events: list[Told] = []
 
@@ -201,7 +202,6 @@ class Machine:
 
     def require_auth(self, address: str) -> None:
         """The contract that called the frame on top authorizes by calling; anybody else must have done so before."""
-        self.budget.charge("authorization")
         if len(self.frames) < 2 or self.frames[-2].contract != address:
             self.authorization.require(self, address)
 
@@ -222,7 +222,6 @@ class Machine:
     def put_data(self, contract: str, key: bytes, entry: bytes, shown: bytes) -> None:
         with self._told_where(contract, shown):
             self.budget.charge("entry")
-            self.budget.charge("byte", len(entry))
             self.storage.put(key, entry)
 
     @contextmanager

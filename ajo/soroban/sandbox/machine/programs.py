@@ -74,7 +74,6 @@ def run_ajo(machine: Machine, frame: Frame) -> bytes:
     if frame.function == "upgrade" and len(values["new_wasm_hash"]) != 32:
         raise CallFailed("trap")
     result = getattr(Ajo(Env(machine, frame.contract)), frame.function)(**values)
-    machine.budget.charge("step")
     try:
         return base64.b64decode(encode_result(frame.function, result))
     except OverflowError:

@@ -46,7 +46,7 @@ class Footprint:
             raise HostError("Storage", "ExceededLimit")
 
 
-Mark = tuple[dict[bytes, bytes | None], dict[bytes, int]]
+Mark = tuple[dict[bytes, bytes | None], dict[bytes, int], set[bytes]]
 
 
 class Storage:
@@ -66,24 +66,41 @@ class Storage:
         self.restorable = restorable
         self.lifetimes = lifetimes or Lifetimes()
         self.restored: set[bytes] = set()
+        self.meter: Callable[[str, int], None] = lambda what, times: None
+        self._seen: set[bytes] = set()
         self._values: dict[bytes, bytes | None] = {}
+        self._written: set[bytes] = set()
         self._lives: dict[bytes, int] = {}
 
     def get(self, key: bytes) -> bytes | None:
         """LedgerEntryData, or None. Raises HostError for a key outside the footprint."""
         self.footprint.access(key, write=False)
-        return self._current(key)
+        found = self._current(key)
+        self._count(key, found)
+        return found
 
     def put(self, key: bytes, data: bytes) -> None:
         self.footprint.access(key, write=True)
         if self._current(key) is None and has_lifetime(key):
             least = self.lifetimes.temporary if is_temporary(key) else self.lifetimes.persistent
             self._lives[key] = self.ledger + least - 1
+        self._count(key, None)
+        self.meter("write", 1)
+        self.meter("byte", len(data))
         self._values[key] = data
+        self._written.add(key)
+
+    def _count(self, key: bytes, found: bytes | None) -> None:
+        """Loading an entry costs something the first time; looking at it costs no more than the code that looks."""
+        if key not in self._seen:
+            self._seen.add(key)
+            self.meter("load", 1)
+            self.meter("byte", len(found or b""))
 
     def delete(self, key: bytes) -> None:
         self.footprint.access(key, write=True)
         self._values[key] = None
+        self._written.add(key)
 
     def extend(self, key: bytes, threshold: int, lifetime: int) -> None:
         """Let an entry live so many ledgers from now, if it would live fewer than a threshold."""
@@ -126,10 +143,10 @@ class Storage:
     # -- frames: a call that fails leaves nothing
 
     def mark(self) -> Mark:
-        return dict(self._values), dict(self._lives)
+        return dict(self._values), dict(self._lives), set(self._written)
 
     def back_to(self, mark: Mark) -> None:
-        self._values, self._lives = dict(mark[0]), dict(mark[1])
+        self._values, self._lives, self._written = dict(mark[0]), dict(mark[1]), set(mark[2])
 
     # -- what came of it
 
@@ -146,13 +163,17 @@ class Storage:
         return None if held is None else held.data
 
     def changes(self) -> dict[bytes, tuple[bytes | None, int | None]]:
-        """What is written and what lives longer: LedgerEntryData (None: removed), and until when it lives."""
+        """What is written, if only as it was, and what lives longer.
+
+        LedgerEntryData (None: removed), and until when it lives.
+        """
         found: dict[bytes, tuple[bytes | None, int | None]] = {}
         for key in self._values.keys() | self._lives.keys():
             held = self.source(key)
             data = self.after(key)
             live = self.live_until(key)
-            if (held is None and data is None) or (held is not None and (held.data, held.live_until) == (data, live)):
+            is_same = held is not None and (held.data, held.live_until) == (data, live)
+            if (held is None and data is None) or (is_same and key not in self._written):
                 continue
             found[key] = (data, live)
         return found

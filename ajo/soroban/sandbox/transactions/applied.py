@@ -70,6 +70,16 @@ class Applied:
     refund: int = 0
 
     @property
+    def hashes(self) -> list[str]:
+        """The transaction's own, and that of what it wraps."""
+        inner = self.envelope.inner_hash.hex()
+        return [self.envelope.key] if inner == self.envelope.key else [self.envelope.key, inner]
+
+    @property
+    def fee_events(self) -> list[tuple[int, Told]]:
+        return self.meta.fee_events
+
+    @property
     def is_successful(self) -> bool:
         return self.result.code == Code.SUCCESS
 
@@ -209,8 +219,8 @@ class Application:
         """What of the refundable fee is used, and the rent in it. Raises LimitExceeded."""
         operation_body = self._envelope.invocation
         assert operation_body is not None
-        self._load(machine.storage)
         try:
+            self._load(machine.storage)
             value = host_functions.run(machine, operation_body.host_function)
         except HostError as error:
             raise self._host_failed(machine, error) from error
@@ -232,12 +242,12 @@ class Application:
         for key in storage.footprint.keys:
             held = storage.before(key)
             if held is None:
+                storage.get(key)
                 continue
             is_archived = held.live_until is not None and held.live_until < self._ledger and not is_temporary(key)
             if is_archived and key not in storage.restorable:
                 raise LimitExceeded(HostCode.ENTRY_ARCHIVED)
-            if is_archived:
-                storage.get(key)
+            storage.get(key)
             if is_archived or not has_lifetime(key):
                 read += entry_size(held.data)
         limit = soroban.resources.disk_read_bytes.uint32
@@ -256,9 +266,7 @@ class Application:
         machine.events.append(failed_event(error))
         return LimitExceeded(HostCode.TRAPPED)
 
-    def _check_limits(
-        self, machine: Machine, effects: Effects, value: bytes, refundable: int
-    ) -> tuple[int, int]:
+    def _check_limits(self, machine: Machine, effects: Effects, value: bytes, refundable: int) -> tuple[int, int]:
         soroban = self._envelope.soroban
         assert soroban is not None
         limit = soroban.resources.write_bytes.uint32

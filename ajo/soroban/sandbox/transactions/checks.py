@@ -93,10 +93,18 @@ class Checks:
         used, footprint = declared(envelope), soroban.resources.footprint
         keys = [each.to_xdr_bytes() for each in (*footprint.read_only, *footprint.read_write)]
         for words, value, most in (
-            ("transaction instructions resources exceed network config limit", used.instructions, found.max_instructions),
+            (
+                "transaction instructions resources exceed network config limit",
+                used.instructions,
+                found.max_instructions,
+            ),
             ("transaction entry-read resources exceed network config limit", used.read_entries, found.max_read_entries),
             ("transaction byte-read resources exceed network config limit", used.read_bytes, found.max_read_bytes),
-            ("transaction entry-write resources exceed network config limit", used.write_entries, found.max_write_entries),
+            (
+                "transaction entry-write resources exceed network config limit",
+                used.write_entries,
+                found.max_write_entries,
+            ),
             ("transaction byte-write resources exceed network config limit", used.write_bytes, found.max_write_bytes),
             ("transaction footprint resources exceed network config limit", len(keys), found.max_footprint),
             ("total transaction size exceeds network config limit", used.size, found.max_size),
@@ -111,7 +119,9 @@ class Checks:
             words = "transaction `sorobanData.resourceFee` is lower than the actual Soroban resource fee"
             raise self._soroban_invalid("Storage", "ExceededLimit", words, envelope.resource_fee, needed)
         if len(set(keys)) < len(keys):
-            words = "Found duplicate key in the Soroban footprint; every key across read-only and read-write footprints "
+            words = (
+                "Found duplicate key in the Soroban footprint; every key across read-only and read-write footprints "
+            )
             raise self._soroban_invalid("Storage", "InvalidInput", words + "has to be unique.")
 
     def _has_memo_or_mux(self) -> bool:
@@ -119,9 +129,7 @@ class Checks:
         muxed = tx.source_account.med25519 is not None or (source is not None and source.med25519 is not None)
         return muxed or tx.memo.type != MemoType.MEMO_NONE
 
-    def _soroban_invalid(
-        self, kind: str, code: str, words: str, *figures: int, fee: int | None = None
-    ) -> Invalid:
+    def _soroban_invalid(self, kind: str, code: str, words: str, *figures: int, fee: int | None = None) -> Invalid:
         found = self._invalid(Code.SOROBAN_INVALID, fee=fee)
         told = [U64.encode(each) for each in figures]
         found.events = [error_event(None, HostError(kind, code), string(words), *told)]

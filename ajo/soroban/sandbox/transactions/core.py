@@ -1,5 +1,6 @@
 """The core node as the RPC server meets it: its answer to a submitted transaction, an HTTP status and a JSON body."""
 
+import contextlib
 import json
 from collections import deque
 from dataclasses import dataclass, field
@@ -20,12 +21,14 @@ class Answer:
 class Core:
     """`ordered` answers are given first, one to a transaction, which then is not even looked at.
 
-    `lost`: so many answers do not come back, though the transaction was taken.
+    `lost`: so many answers do not come back, though the transaction was taken. `forward`: another node's queue, which
+    hears of what is taken here.
     """
 
     queue: Queue
     ordered: deque[Answer] = field(default_factory=deque)
     lost: int = 0
+    forward: Queue | None = None
 
     def submit(self, envelope: Envelope) -> Answer:
         if self.ordered:
@@ -41,7 +44,15 @@ class Core:
             status = self.queue.submit(envelope)
         except Invalid as invalid:
             return Answer(200, json.dumps(_error(envelope, invalid)))
+        if self.forward is not None and status == Status.PENDING:
+            self._flood(envelope)
         return Answer(200, json.dumps({"status": status.value}))
+
+    def _flood(self, envelope: Envelope) -> None:
+        """Nobody hears what the other node thinks of it."""
+        assert self.forward is not None
+        with contextlib.suppress(Invalid):
+            self.forward.submit(envelope)
 
 
 def _error(envelope: Envelope, invalid: Invalid) -> dict[str, str]:

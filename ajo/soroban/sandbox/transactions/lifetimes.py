@@ -67,9 +67,7 @@ def restore_archived(chain: "Chain", keys: list[bytes], latest: int) -> SorobanT
 
 def _is_archived(chain: "Chain", key: bytes, latest: int) -> bool:
     held = chain.closed(key)
-    return (
-        held is not None and held.live_until is not None and held.live_until < latest and not is_temporary(key)
-    )
+    return held is not None and held.live_until is not None and held.live_until < latest and not is_temporary(key)
 
 
 def _price(chain: "Chain", data: SorobanTransactionData, rents: list[Rent], body: bytes, latest: int) -> None:
