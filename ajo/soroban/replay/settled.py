@@ -58,7 +58,7 @@ def settled(method: str, answer: Any) -> Any:
 
 
 def _simulation(result: dict[str, Any]) -> dict[str, Any]:
-    found = {name: _decoded(name, value) for name, value in result.items()}
+    found: dict[str, Any] = {name: _decoded(name, value) for name, value in result.items()}
     found = _aside(found, (*_RESOURCES, "minResourceFee", "nonce"))
     found = _without_code(found)
     for name in ("transactionData", "transactionDataJson"):

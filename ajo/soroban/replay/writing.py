@@ -123,7 +123,7 @@ class _Recording:
         ]
 
     def _send(self, envelope: str) -> Iterator[str]:
-        request = {"jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": {"transaction": envelope}}
+        request: Any = {"jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": {"transaction": envelope}}
         answer = requests.post(self._sandbox.url, json=request, timeout=30).json()
         status = answer.get("result", {}).get("status")
         yield from unequal(f"sendTransaction of a recorded transaction ({answer}): status", status, "PENDING")
@@ -220,7 +220,7 @@ def _settings(path: Path) -> dict[bytes, bytes]:
 
 
 def replay_settings(document: dict[str, Any], path: Path) -> Iterator[str]:
-    """The network's settings, put into a chain and asked of it over HTTP; and what they say, read as the sandbox does."""
+    """The network's settings, read as the sandbox reads them, and asked of a chain of them over HTTP."""
     chain = Chain(deploy=False)
     entries = [(each["key"], entry_data(each["xdr"])) for each in document["entries"]]
     with chain.store.ledger():
@@ -229,7 +229,7 @@ def replay_settings(document: dict[str, Any], path: Path) -> Iterator[str]:
             chain.store.put_entry(base64.b64decode(key), StoredEntry(b64(data), 1, None))
     settings(chain.closed)
     with Sandbox(chain) as sandbox:
-        request = {
+        request: Any = {
             "jsonrpc": "2.0",
             "id": 1,
             "method": "getLedgerEntries",

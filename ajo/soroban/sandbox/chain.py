@@ -8,7 +8,6 @@ import hashlib
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +15,18 @@ from ajo.soroban.binding.codec import b64
 from ajo.soroban.binding.functions import FUNCTIONS, decode_result, encode_args
 from ajo.soroban.binding.keys import Key
 from ajo.soroban.sandbox import deployment, network
-from ajo.soroban.sandbox.env import CallFailed, Failure, decode
-from ajo.soroban.sandbox.host import Contracts, Outcome, Writes, invoke
-from ajo.soroban.sandbox.ids import event_id
+from ajo.soroban.sandbox.env import CallFailed, decode
+from ajo.soroban.sandbox.host import Contracts, Outcome, invoke
 from ajo.soroban.sandbox.ledger.keys import code_entry, code_key, has_lifetime
 from ajo.soroban.sandbox.machine.machine import LedgerInfo
 from ajo.soroban.sandbox.machine.storage import Held
-from ajo.soroban.sandbox.meta import contract_event, shell
+from ajo.soroban.sandbox.meta import shell
 from ajo.soroban.sandbox.network import ENTRY_LIFETIME, FRIENDBOT_GRANT, LEDGER_SECONDS, PASSPHRASE, RETENTION
-from ajo.soroban.sandbox.store import LedgerRange, Store, StoredEntry, StoredEvent, StoredTransaction
+from ajo.soroban.sandbox.open_ledger import Call, OpenLedger
+from ajo.soroban.sandbox.store import LedgerRange, Store, StoredEntry
 from ajo.soroban.sandbox.transactions.applied import Applied
-from ajo.soroban.sandbox.transactions.history import Keepable, write_applied
+from ajo.soroban.sandbox.transactions.history import Keepable, write_applied, write_call
 from ajo.soroban.sandbox.transactions.queue import Queue
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What a call gave: `result` decoded (None where it failed or returns nothing), `error` as the host says it."""
-
-    hash: str
-    result: Any
-    error: Failure | None
-
-
-@dataclass(slots=True)
-class OpenLedger:
-    """The ledger that is being filled."""
-
-    sequence: int
-    close: int
-    transactions: list[tuple[str, Outcome, dict[str, Any]]] = field(default_factory=list)
-    applied: list[Keepable] = field(default_factory=list)
-    writes: Writes = field(default_factory=dict)
 
 
 class Chain:
@@ -220,16 +199,7 @@ class Chain:
     def write_transaction(
         self, sequence: int, position: int, tx_hash: str, outcome: Outcome, details: dict[str, Any]
     ) -> None:
-        successful = outcome.error is None
-        events = tuple(contract_event(event) for event in outcome.events)
-        self.store.add_transaction(StoredTransaction(tx_hash, sequence, position, successful, events, details))
-        for index, event in enumerate(outcome.events):
-            kind = "system" if event.system else "contract"
-            place = event_id(sequence, position, 0, index)
-            stored = StoredEvent(
-                place, sequence, event.contract, kind, event.topics, event.value, tx_hash, position, successful
-            )
-            self.store.add_event(stored)
+        write_call(self.store, sequence, position, tx_hash, outcome, details)
 
     def put_entry(self, sequence: int, key: bytes, xdr: str) -> None:
         """One entry as of a ledger, by LedgerKey bytes and base64 LedgerEntryData."""

@@ -23,7 +23,10 @@ _XDR: Final[tuple[tuple[str, Any], ...]] = (
 
 
 def get_transaction(chain: "Chain", params: Any, *, is_race: bool = False) -> dict[str, Any]:
-    """`is_race`: the hash was looked up before the newest ledger, the range is read after. Raises RpcError, GoTypeError."""
+    """Raises RpcError, GoTypeError.
+
+    `is_race`: the hash was looked up before the newest ledger, the range is read after.
+    """
     request = gojson.struct({} if params is None else params, "GetTransactionRequest", _FIELDS)
     form = request.get("xdrFormat", "")
     if form not in ("", "base64", "json"):

@@ -17,6 +17,7 @@ from stellar_sdk.xdr import (
     LedgerEntryType,
     Liabilities,
     SequenceNumber,
+    SponsorshipDescriptor,
     String32,
     Thresholds,
     TimePoint,
@@ -27,6 +28,8 @@ from stellar_sdk.xdr import (
     Uint64,
 )
 
+from ajo.soroban.sandbox.present import present
+
 MAX_BALANCE: Final = 2**63 - 1
 AUTHORIZED: Final = 1  # a trustline's flag
 AUTH_REQUIRED, AUTH_CLAWBACK_ENABLED = 1, 8  # an issuer's flags
@@ -35,9 +38,7 @@ MASTER, LOW, MEDIUM, HIGH = range(4)  # places in an account's thresholds
 
 def decode_account(data: bytes) -> AccountEntry:
     """The account in LedgerEntryData."""
-    found = LedgerEntryData.from_xdr_bytes(data).account
-    assert found is not None
-    return found
+    return present(LedgerEntryData.from_xdr_bytes(data).account)
 
 
 def encode_account(account: AccountEntry) -> bytes:
@@ -45,9 +46,7 @@ def encode_account(account: AccountEntry) -> bytes:
 
 
 def decode_trustline(data: bytes) -> TrustLineEntry:
-    found = LedgerEntryData.from_xdr_bytes(data).trust_line
-    assert found is not None
-    return found
+    return present(LedgerEntryData.from_xdr_bytes(data).trust_line)
 
 
 def encode_trustline(line: TrustLineEntry) -> bytes:
@@ -85,20 +84,17 @@ def extend(account: AccountEntry) -> AccountEntryExtensionV3:
     if account.ext.v1 is None:
         nothing = Liabilities(Int64(0), Int64(0))
         account.ext = AccountEntryExt(1, AccountEntryExtensionV1(nothing, AccountEntryExtensionV1Ext(0)))
-    first = account.ext.v1
-    assert first is not None
+    first = present(account.ext.v1)
     if first.ext.v2 is None:
         none = Uint32(0)
-        first.ext = AccountEntryExtensionV1Ext(
-            2, AccountEntryExtensionV2(none, Uint32(0), [None for _ in account.signers], AccountEntryExtensionV2Ext(0))
-        )
-    second = first.ext.v2
-    assert second is not None
+        nobody = [SponsorshipDescriptor(None) for _ in account.signers]
+        extension = AccountEntryExtensionV2(none, Uint32(0), nobody, AccountEntryExtensionV2Ext(0))
+        first.ext = AccountEntryExtensionV1Ext(2, extension)
+    second = present(first.ext.v2)
     if second.ext.v3 is None:
         third = AccountEntryExtensionV3(ExtensionPoint(0), Uint32(0), TimePoint(Uint64(0)))
         second.ext = AccountEntryExtensionV2Ext(3, third)
-    assert second.ext.v3 is not None
-    return second.ext.v3
+    return present(second.ext.v3)
 
 
 def limits(account: AccountEntry, base_reserve: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Ledger keys of every kind, as bytes: how they are built, what they tell, and the order in which the host keeps them."""
+"""Ledger keys of every kind, as bytes: how they are built, what they tell, and the host's order of them."""
 
 import struct
 from functools import lru_cache

@@ -31,6 +31,7 @@ from ajo.soroban.sandbox.ledger.keys import account_key, trustline_key
 from ajo.soroban.sandbox.machine.errors import HostError
 from ajo.soroban.sandbox.machine.events import string, symbol
 from ajo.soroban.sandbox.machine.machine import Frame, Machine, Program
+from ajo.soroban.sandbox.present import present
 
 # The numbers of the asset contract's errors
 ACCOUNT_MISSING, NEGATIVE, ALLOWANCE, BALANCE, DEAUTHORIZED, OVERFLOW, NO_TRUSTLINE = 6, 8, 9, 10, 11, 12, 13
@@ -82,9 +83,7 @@ class AssetContract:
     def __init__(self, machine: Machine, contract: str) -> None:
         self._machine = machine
         self._contract = contract
-        entry = machine.storage.get(InstanceKey().encode(contract))
-        assert entry is not None
-        self._instance: Instance = decode(entry)
+        self._instance: Instance = decode(present(machine.storage.get(InstanceKey().encode(contract))))
         self._asset = asset_of(self._instance)
 
     # -- its functions

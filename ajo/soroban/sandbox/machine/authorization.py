@@ -21,6 +21,7 @@ from ajo.soroban.sandbox.ledger.keys import nonce_key
 from ajo.soroban.sandbox.machine.errors import HostError
 from ajo.soroban.sandbox.machine.invocations import Invocation, decode_invocation, encode_invocation
 from ajo.soroban.sandbox.machine.signatures import authenticate
+from ajo.soroban.sandbox.present import present
 
 if TYPE_CHECKING:
     from ajo.soroban.sandbox.machine.machine import Machine
@@ -121,8 +122,7 @@ class Signed:
 
     @property
     def expires(self) -> int:
-        assert self.credentials is not None
-        return self.credentials.signature_expiration_ledger.uint32
+        return present(self.credentials).signature_expiration_ledger.uint32
 
     def payload(self, network_id: bytes) -> bytes:
         """What has to be signed: the hash of the preimage, which from CAP-71 on names the address too."""

@@ -46,9 +46,13 @@ class HostError(CallFailed):
 
 
 class OutOfBudget(HostError):
-    """The instructions that a transaction declared are used up; `needed` of them were asked for in all."""
+    """The instructions that a transaction declared are used up; `needed` of them were asked for in all.
+
+    `in_contract`: it happened while a contract's code ran, which then tells of it.
+    """
 
     def __init__(self, needed: int, *, in_contract: bool) -> None:
         super().__init__("Budget", "ExceededLimit")
         self.needed = needed
         self.in_contract = in_contract
+        self.is_told = False

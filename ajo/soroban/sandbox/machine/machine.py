@@ -161,9 +161,9 @@ class Machine:
     def _escalated(self, failed: CallFailed, fn: str, *, is_wasm: bool) -> HostError:
         """What a frame's failure becomes outside of it, and what the host tells of that."""
         if isinstance(failed, OutOfBudget):
-            if failed.in_contract and is_wasm:
+            if failed.in_contract and is_wasm and not failed.is_told:
                 self.error(failed, "VM call trapped: OutOfFuel", symbol(fn))
-                failed.in_contract = False
+                failed.is_told = True
             return failed
         if isinstance(failed, HostError):
             if is_wasm and failed.function is not None:

@@ -15,6 +15,7 @@ from ajo.soroban.sandbox.ledger.settings import Settings, settings
 from ajo.soroban.sandbox.machine.errors import HostError
 from ajo.soroban.sandbox.machine.events import Told, error_event, string
 from ajo.soroban.sandbox.machine.storage import Source
+from ajo.soroban.sandbox.present import present
 from ajo.soroban.sandbox.transactions.applied import BASE_FEE, declared
 from ajo.soroban.sandbox.transactions.envelope import Envelope, account_of
 from ajo.soroban.sandbox.transactions.results import Code, OperationCode, Result, operation_refused
@@ -88,8 +89,7 @@ class Checks:
         if self._has_memo_or_mux():
             words = "non-source auth Soroban tx uses memo or muxed source account"
             raise self._soroban_invalid("Context", "InvalidInput", words, fee=0)
-        soroban = envelope.soroban
-        assert soroban is not None
+        soroban = present(envelope.soroban)
         used, footprint = declared(envelope), soroban.resources.footprint
         keys = [each.to_xdr_bytes() for each in (*footprint.read_only, *footprint.read_write)]
         for words, value, most in (
@@ -201,8 +201,7 @@ def _signed(
     account: AccountEntry, threshold: int, signatures: list[DecoratedSignature], payload: bytes, used: set[int]
 ) -> bool:
     """Whether the signers' weight is enough; the places of the signatures that were needed are added to `used`."""
-    master = account.account_id.account_id.ed25519
-    assert master is not None
+    master = present(account.account_id.account_id.ed25519)
     keys = [(master.uint256, account.thresholds.thresholds[MASTER])]
     keys += [(each.key.ed25519.uint256, each.weight.uint32) for each in account.signers if each.key.ed25519]
     needed, weight = account.thresholds.thresholds[threshold], 0

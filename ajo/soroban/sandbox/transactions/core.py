@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ajo.soroban.binding.codec import b64
+from ajo.soroban.sandbox.present import present
 from ajo.soroban.sandbox.transactions.checks import Invalid
 from ajo.soroban.sandbox.transactions.envelope import Envelope
 from ajo.soroban.sandbox.transactions.queue import Queue, Status
@@ -50,9 +51,8 @@ class Core:
 
     def _flood(self, envelope: Envelope) -> None:
         """Nobody hears what the other node thinks of it."""
-        assert self.forward is not None
         with contextlib.suppress(Invalid):
-            self.forward.submit(envelope)
+            present(self.forward).submit(envelope)
 
 
 def _error(envelope: Envelope, invalid: Invalid) -> dict[str, str]:

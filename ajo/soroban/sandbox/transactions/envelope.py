@@ -18,6 +18,8 @@ from stellar_sdk.xdr import (
     TransactionEnvelope,
 )
 
+from ajo.soroban.sandbox.present import present
+
 _FAULTS = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError, MemoryError)
 MAX_SIZE = 1024 * 1024  # bytes that the decoder takes
 
@@ -29,8 +31,7 @@ class BadEnvelope(ValueError):
 def account_of(source: MuxedAccount) -> str:
     """G… of an account, muxed or not."""
     raw = source.med25519.ed25519 if source.med25519 is not None else source.ed25519
-    assert raw is not None
-    return StrKey.encode_ed25519_public_key(raw.uint256)
+    return StrKey.encode_ed25519_public_key(present(raw).uint256)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from ajo.soroban.binding.codec import b64
+from ajo.soroban.sandbox.host import Outcome
 from ajo.soroban.sandbox.ids import TX_MAX, event_id
 from ajo.soroban.sandbox.machine.events import SYSTEM, Told
+from ajo.soroban.sandbox.meta import contract_event
 from ajo.soroban.sandbox.store import Store, StoredEvent, StoredTransaction
 from ajo.soroban.sandbox.transactions.meta import BEFORE_ALL
 
@@ -66,3 +68,17 @@ def _write_event(store: Store, sequence: int, position: int, index: int, event: 
             applied.is_successful,
         )
     )
+
+
+def write_call(
+    store: Store, sequence: int, position: int, tx_hash: str, outcome: Outcome, details: dict[str, Any]
+) -> None:
+    """A call of the sandbox's own, which nobody signed."""
+    successful = outcome.error is None
+    events = tuple(contract_event(event) for event in outcome.events)
+    store.add_transaction(StoredTransaction(tx_hash, sequence, position, successful, events, details))
+    for index, event in enumerate(outcome.events):
+        kind = "system" if event.system else "contract"
+        place = event_id(sequence, position, 0, index)
+        told = event.topics, event.value, tx_hash, position, successful
+        store.add_event(StoredEvent(place, sequence, event.contract, kind, *told))

@@ -19,6 +19,7 @@ from ajo.soroban.sandbox.env import encode
 from ajo.soroban.sandbox.ledger.keys import code_key, scmap, symbol_vec
 from ajo.soroban.sandbox.machine.errors import HostError
 from ajo.soroban.sandbox.machine.machine import Machine
+from ajo.soroban.sandbox.present import present
 from ajo.soroban.sandbox.token import DECIMALS
 
 _WASM: Final = b"\0asm"
@@ -33,9 +34,11 @@ def run(machine: Machine, function: HostFunction) -> bytes:
         return machine.invoke(contract, name, [each.to_xdr_bytes() for each in call.args])
     if function.wasm is not None:
         return _upload(machine, function.wasm)
-    made = function.create_contract or function.create_contract_v2
-    assert made is not None
-    return _create(machine, made.contract_id_preimage, made.executable)
+    if function.create_contract_v2 is not None:
+        made = function.create_contract_v2
+        return _create(machine, made.contract_id_preimage, made.executable)
+    plain = present(function.create_contract)
+    return _create(machine, plain.contract_id_preimage, plain.executable)
 
 
 def _upload(machine: Machine, code: bytes) -> bytes:
@@ -59,8 +62,7 @@ def _create(machine: Machine, preimage: ContractIDPreimage, executable: Contract
         machine.check_code(executable.wasm_hash.hash)
         instance = Instance(wasm_hash=executable.wasm_hash.hash.hex())
     else:
-        assert preimage.from_asset is not None
-        instance = asset_instance(Asset.from_xdr_object(preimage.from_asset))
+        instance = asset_instance(Asset.from_xdr_object(present(preimage.from_asset)))
     machine.storage.put(*encode(address, InstanceKey(), instance))
     return ADDRESS.encode(address)
 

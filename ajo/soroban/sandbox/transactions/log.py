@@ -29,7 +29,8 @@ def _line(event: Told) -> str:
 
 def text(raw: bytes) -> str:
     """An SCVal for a person to read."""
-    return _shown(SCVal.from_xdr_bytes(raw).to_json_dict())
+    value: Any = SCVal.from_xdr_bytes(raw)
+    return _shown(value.to_json_dict())
 
 
 def _shown(value: Any) -> str:

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from ajo.soroban.sandbox.transactions.applied import BASE_FEE, Application, Applied
+from ajo.soroban.sandbox.transactions.application import Application
+from ajo.soroban.sandbox.transactions.applied import BASE_FEE, Applied
 from ajo.soroban.sandbox.transactions.checks import LATE_BY, SOROBAN, Checks, Invalid
 from ajo.soroban.sandbox.transactions.envelope import Envelope
 from ajo.soroban.sandbox.transactions.results import Code, Result
 
 if TYPE_CHECKING:
-    from ajo.soroban.sandbox.chain import Chain, OpenLedger
+    from ajo.soroban.sandbox.chain import Chain
+    from ajo.soroban.sandbox.open_ledger import OpenLedger
 
 MAX_AGE: Final = 4  # ledgers that one waits
 BAN: Final = 10  # ledgers in which a hash that has left is not taken

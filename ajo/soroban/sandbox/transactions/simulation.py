@@ -12,7 +12,6 @@ from stellar_sdk.xdr import (
     SorobanTransactionData,
 )
 
-from ajo.soroban.binding.codec import b64
 from ajo.soroban.sandbox.ledger.accounts import decode_account, encode_account, extend
 from ajo.soroban.sandbox.ledger.effects import Effects, measure, transaction_data
 from ajo.soroban.sandbox.ledger.fees import Rent, Used, events_fee, rent_fee, resource_fee
@@ -24,6 +23,7 @@ from ajo.soroban.sandbox.machine.errors import HostError
 from ajo.soroban.sandbox.machine.machine import Machine
 from ajo.soroban.sandbox.machine.programs import programs
 from ajo.soroban.sandbox.machine.storage import Held, Storage
+from ajo.soroban.sandbox.present import present
 from ajo.soroban.sandbox.transactions import host_functions
 from ajo.soroban.sandbox.transactions.envelope import BadEnvelope, Envelope, parse
 from ajo.soroban.sandbox.transactions.lifetimes import LifetimeRefused, extend_lifetimes, restore_archived
@@ -117,9 +117,7 @@ class _Invocation:
     """One host function, run on the newest ledger at the node's time, with everything that it touches noted."""
 
     def __init__(self, chain: "Chain", envelope: Envelope, request: Request, mode: str, latest: int) -> None:
-        operation = envelope.invocation
-        assert operation is not None
-        self._operation: InvokeHostFunctionOp = operation
+        self._operation: InvokeHostFunctionOp = present(envelope.invocation)
         self._request = request
         self._latest = latest
         self._settings: Settings = settings(chain.closed)

@@ -1,0 +1,28 @@
+"""What a chain is doing now: the ledger that is being filled, and what a call into it gave."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ajo.soroban.sandbox.env import Failure
+from ajo.soroban.sandbox.host import Outcome, Writes
+from ajo.soroban.sandbox.transactions.history import Keepable
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a call gave: `result` decoded (None where it failed or returns nothing), `error` as the host says it."""
+
+    hash: str
+    result: Any
+    error: Failure | None
+
+
+@dataclass(slots=True)
+class OpenLedger:
+    """The ledger that is being filled."""
+
+    sequence: int
+    close: int
+    transactions: list[tuple[str, Outcome, dict[str, Any]]] = field(default_factory=list)
+    applied: list[Keepable] = field(default_factory=list)
+    writes: Writes = field(default_factory=dict)
