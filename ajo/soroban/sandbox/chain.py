@@ -54,7 +54,10 @@ class Chain:
         self.clock = clock
         self.frozen = False
         self.contracts = Contracts(
-            network.contract_id(passphrase), network.token_id(passphrase), network.router_id(passphrase)
+            network.contract_id(passphrase),
+            network.token_id(passphrase),
+            network.router_id(passphrase),
+            hashes=((network.wallet_hash(passphrase), "wallet"),),
         )
         self.admin = network.admin_keypair(passphrase).public_key
         if folder is not None:

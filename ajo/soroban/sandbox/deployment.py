@@ -1,7 +1,8 @@
 """What a new chain begins with, and how XLM comes to a holder."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from stellar_sdk import StrKey
 from stellar_sdk.xdr import Int64
 
 from ajo.soroban.binding.entries import Balance, Instance
@@ -14,12 +15,15 @@ from ajo.soroban.sandbox.ledger.keys import account_key, code_entry, code_key
 from ajo.soroban.sandbox.ledger.settings import default_entries
 from ajo.soroban.sandbox.network import ENTRY_LIFETIME
 
+# The account of the key 0, which exists on public networks and as which stellar-sdk asks where no source is named.
+NOBODY: Final = StrKey.encode_ed25519_public_key(bytes(32))
+
 if TYPE_CHECKING:
     from ajo.soroban.sandbox.chain import Chain
 
 
 def first_entries(chain: "Chain") -> Writes:
-    """The contracts' instances and their code, without bytes."""
+    """The contracts' instances and their code, without bytes; the settings; the account that asks for views."""
     ledger = chain.open_ledger().sequence
     lives = ledger + ENTRY_LIFETIME
     writes: Writes = {}
@@ -29,6 +33,7 @@ def first_entries(chain: "Chain") -> Writes:
         code = code_key(wasm_hash)
         writes |= {key: (entry, lives), code: (code_entry(code), lives)}
     key, entry = encode(chain.token, InstanceKey(), token.instance())
+    writes[account_key(NOBODY)] = (encode_account(new_account(NOBODY, network.BASE_RESERVE * 2, 0)), None)
     writes |= {each: (data, None) for each, data in default_entries().items()}
     return {**writes, key: (entry, lives)}
 

@@ -28,6 +28,11 @@ def contract_id(passphrase: str = PASSPHRASE) -> str:
     return StrKey.encode_contract(derived(passphrase, "ajo"))
 
 
+def wallet_hash(passphrase: str = PASSPHRASE) -> str:
+    """Of the code of the sandbox's contract accounts, in hex."""
+    return derived(passphrase, "wallet wasm").hex()
+
+
 def router_id(passphrase: str = PASSPHRASE) -> str:
     return StrKey.encode_contract(derived(passphrase, "router"))
 

@@ -76,20 +76,15 @@ def _signer_key(public_key: str) -> SignerKey:
     return SignerKey(SignerKeyType.SIGNER_KEY_TYPE_ED25519, ed25519=Uint256(raw))
 
 
-def wallet_hash(passphrase: str) -> str:
-    """Of the code of the sandbox's contract accounts, in hex."""
-    return network.derived(passphrase, "wallet wasm").hex()
-
-
 def deploy_wallet(chain: "Chain", public_key: str, amount: int = FRIENDBOT_GRANT) -> str:
     """The address of a contract account that signs with a key. The same key has the same account."""
     digest = hashlib.sha256(f"{chain.passphrase}/wallet/{public_key}".encode()).digest()
     address = StrKey.encode_contract(digest)
     ledger = chain.open_ledger()
     lives = ledger.sequence + ENTRY_LIFETIME
-    code = code_key(wallet_hash(chain.passphrase))
+    code = code_key(network.wallet_hash(chain.passphrase))
     stored = BYTES.to_xdr(StrKey.decode_ed25519_public_key(public_key))
-    instance = replace(Instance(wallet_hash(chain.passphrase)), extra=((WALLET_KEY, stored),))
+    instance = replace(Instance(network.wallet_hash(chain.passphrase)), extra=((WALLET_KEY, stored),))
     key, entry = encode(address, InstanceKey(), instance)
     is_new = chain.current(key) is None
     ledger.writes |= {key: (entry, lives), code: (code_entry(code), lives)}

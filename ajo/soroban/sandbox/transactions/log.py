@@ -33,6 +33,10 @@ def text(raw: bytes) -> str:
     return _shown(value.to_json_dict())
 
 
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
 def _shown(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value).capitalize()
@@ -47,5 +51,6 @@ def _shown(value: Any) -> str:
     if kind == "string":
         return json.dumps(inside)
     if kind == "error":
-        return f"Error({inside})"
+        ((name, code),) = inside.items()
+        return f"Error({_camel(name)}, {f'#{code}' if isinstance(code, int) else _camel(code)})"
     return str(inside)
