@@ -104,8 +104,8 @@ def test_a_group_in_an_issued_asset_is_cancelled_and_its_members_get_their_money
     asset = ContractClient(token, sandbox.url, people.passphrase)
 
     def held(holder: str) -> int:
-        found: int = asset.invoke("balance", [address(holder)], parse_result_xdr_fn=scval.from_int128).result()
-        return found
+        found: Any = asset.invoke("balance", [address(holder)], parse_result_xdr_fn=scval.from_int128).result()
+        return int(found)
 
     assert (held(BOB.public_key), held(sandbox.contract)) == (9 * AMOUNT, 2 * AMOUNT)
     people.call(ALICE, "cancel_group", address(ALICE), number)

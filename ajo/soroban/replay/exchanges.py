@@ -15,6 +15,7 @@ from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.env import Emitted
 from ajo.soroban.sandbox.host import Outcome
 from ajo.soroban.sandbox.sandbox import Sandbox
+from ajo.soroban.sandbox.transactions.history import write_call
 
 _TOO_LONG: Final = re.compile(r"<(\d+) bytes(?:: a transaction of ([\d,]+) times the letter (\w))?>\Z")
 _JSON: Final = {"Content-Type": "application/json"}
@@ -71,7 +72,7 @@ def ingest(chain: Chain, ledger: dict[str, Any], steps: list[dict[str, Any]]) ->
             step = steps[tx["step"]]
             # A failed step's events are in it: the recording node was given them like the others.
             outcome = Outcome(step.get("result"), step.get("error"), recorded_events(step), {})
-            chain.write_transaction(sequence, position, tx["hash"], outcome, _SHELL)
+            write_call(chain.store, sequence, position, tx["hash"], outcome, _SHELL)
             for change in step.get("changes", ()):
                 chain.put_entry(sequence, base64.b64decode(change["key"]), change["xdr"])
         chain.prune(sequence)

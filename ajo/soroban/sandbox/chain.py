@@ -17,7 +17,7 @@ from ajo.soroban.binding.keys import Key
 from ajo.soroban.sandbox import deployment, network
 from ajo.soroban.sandbox.env import CallFailed, decode
 from ajo.soroban.sandbox.host import Contracts, Outcome, invoke
-from ajo.soroban.sandbox.ledger.keys import code_entry, code_key, has_lifetime
+from ajo.soroban.sandbox.ledger.keys import has_lifetime
 from ajo.soroban.sandbox.machine.machine import LedgerInfo
 from ajo.soroban.sandbox.machine.storage import Held
 from ajo.soroban.sandbox.meta import shell
@@ -187,7 +187,7 @@ class Chain:
         with self.store.ledger():
             self.store.add_ledgers([(ledger.sequence, ledger.close)])
             for position, (tx_hash, outcome, details) in enumerate(ledger.transactions, start=1):
-                self.write_transaction(ledger.sequence, position, tx_hash, outcome, details)
+                write_call(self.store, ledger.sequence, position, tx_hash, outcome, details)
             write_applied(self.store, ledger.sequence, len(ledger.transactions), ledger.applied)
             for key, (data, live_until) in ledger.writes.items():
                 if data is None:
@@ -198,11 +198,6 @@ class Chain:
 
     def prune(self, last: int) -> None:
         self.store.prune(last + 1 - self.retention)
-
-    def write_transaction(
-        self, sequence: int, position: int, tx_hash: str, outcome: Outcome, details: dict[str, Any]
-    ) -> None:
-        write_call(self.store, sequence, position, tx_hash, outcome, details)
 
     def put_entry(self, sequence: int, key: bytes, xdr: str) -> None:
         """One entry as of a ledger, by LedgerKey bytes and base64 LedgerEntryData."""
@@ -252,7 +247,7 @@ class Chain:
             ledger = self.open_ledger()
             target = on or self.contract
             if fn == "upgrade" and target == self.contract:
-                self._install(ledger, b64decode(args[0])[8:40])
+                deployment.install(self, ledger, b64decode(args[0])[8:40])
             info = self.info(ledger.sequence, ledger.close)
             outcome = invoke(self.current, self.contracts, info, target, fn, args)
             tx_hash = self._hash(ledger, fn, args)
@@ -263,12 +258,6 @@ class Chain:
             decoded = target == self.contract and outcome.result is not None
             result = decode_result(fn, outcome.result) if decoded and outcome.result is not None else outcome.result
             return Call(tx_hash, result, outcome.error)
-
-    def _install(self, ledger: OpenLedger, wasm_hash: bytes) -> None:
-        """Code of a hash, without bytes: calls that nobody signed find theirs installed."""
-        key = code_key(wasm_hash.hex())
-        if self.current(key) is None:
-            ledger.writes[key] = (code_entry(key), ledger.sequence + ENTRY_LIFETIME)
 
     def view(self, fn: str, *args: Any) -> Any:
         """What a view answers now, open ledger included. Raises CallFailed."""
@@ -286,11 +275,10 @@ class Chain:
         """Give a holder XLM out of nothing, as a friendbot does; the transaction's hash. Accounts are made by it."""
         with self.lock:
             ledger = self.open_ledger()
-            writes = deployment.grant(self, ledger.sequence, holder, amount)
-            outcome = Outcome(None, None, (), writes)
+            outcome = Outcome(None, None, (), deployment.grant(self, ledger.sequence, holder, amount))
             tx_hash = self._hash(ledger, "friendbot", [holder])
             ledger.transactions.append((tx_hash, outcome, shell(holder, outcome, self.contract)))
-            ledger.writes.update(writes)
+            ledger.writes.update(outcome.writes)
             return tx_hash
 
     def read(self, key: Key) -> Any:

@@ -15,6 +15,7 @@ from ajo.soroban.binding.codec import DecodeError, any_of, b64
 from ajo.soroban.sandbox import gojson
 from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.events_query import get_events
+from ajo.soroban.sandbox.fee_statistics import fee_statistics
 from ajo.soroban.sandbox.network import PROTOCOL_VERSION
 from ajo.soroban.sandbox.rpc_error import (
     INTERNAL_ERROR,
@@ -30,7 +31,6 @@ from ajo.soroban.sandbox.transaction_method import get_transaction
 from ajo.soroban.sandbox.transactions.core import Core
 
 MAX_KEYS: Final = 200
-_PERCENTILES: Final = ("max", "min", "mode", *(f"p{n}" for n in (10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)))
 
 
 class Dropped(Exception):
@@ -115,10 +115,11 @@ class Rpc:
         return {**answer, "closeTime": str(span.last_close), "headerXdr": "", "metadataXdr": ""}
 
     def get_fee_stats(self) -> dict[str, Any]:
-        """Nobody bids here: every inclusion costs the minimum of 100 stroops."""
-        fees: dict[str, Any] = dict.fromkeys(_PERCENTILES, "100")
-        fees |= {"transactionCount": "0", "ledgerCount": 0}
-        return {"sorobanInclusionFee": fees, "inclusionFee": dict(fees), "latestLedger": self.chain.latest}
+        """What contract calls bid for their inclusion in the last ledgers; where nobody did, the least that does."""
+        with self.chain.lock:
+            queue, latest = self.chain.queue, self.chain.latest
+            soroban = fee_statistics(queue.recent_bids(latest), queue.surge)
+            return {"sorobanInclusionFee": soroban, "inclusionFee": fee_statistics([], 100), "latestLedger": latest}
 
     def get_events(self, params: Any) -> dict[str, Any]:
         with self.chain.lock:

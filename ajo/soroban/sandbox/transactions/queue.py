@@ -1,5 +1,6 @@
 """A core node's queue: one transaction a source, four ledgers long, and what has left it is banned for ten."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MAX_AGE: Final = 4  # ledgers that one waits
 BAN: Final = 10  # ledgers in which a hash that has left is not taken
 BUMP_FACTOR: Final = 10  # how much more a fee bump has to bid than what it replaces
+FEE_LEDGERS: Final = 50  # over which fee statistics go
 CAPACITY: Final = 4000  # transactions: what two ledgers hold
 
 
@@ -47,6 +49,7 @@ class Queue:
     surge: int = BASE_FEE
     capacity: int = CAPACITY
     filtered: set[str] = field(default_factory=set)
+    bids: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=10_000))  # ledgers, inclusion fees
 
     def submit(self, envelope: Envelope) -> Status:
         """Raises Invalid for what core answers with ERROR."""
@@ -96,6 +99,7 @@ class Queue:
         """What of the queue goes into a ledger, applied in the order in which it came; the rest grows older."""
         included = [each for each in self.waiting.values() if self._bid(each.envelope) >= self.surge]
         applied = apply_all(self.chain, ledger, [each.envelope for each in included], self.surge)
+        self.bids.extend((ledger.sequence, self._bid(each.envelope)) for each in included)
         for each in included:
             del self.waiting[each.envelope.source]
         for each in list(self.waiting.values()):
@@ -108,6 +112,10 @@ class Queue:
             for key in (each.envelope.key, each.envelope.inner_hash.hex()):
                 self.banned[key] = ledger.sequence + BAN
         return applied
+
+    def recent_bids(self, latest: int) -> list[int]:
+        """Inclusion fees of what the last ledgers took in."""
+        return [bid for ledger, bid in self.bids if ledger > latest - FEE_LEDGERS]
 
     def _bid(self, envelope: Envelope) -> int:
         """The inclusion fee, for each operation and a wrapper where there is one."""
