@@ -2,6 +2,9 @@
 
 Environment: SANDBOX_PORT (8001), SANDBOX_LEDGER_SECONDS (5), SANDBOX_DEMO (1; 0 for no demo population), SANDBOX_SEED
 (ajo), SANDBOX_DIR (a folder that keeps the chain; none: memory only), STELLAR_NETWORK_PASSPHRASE.
+
+It takes transactions as a network does: `/friendbot?addr=G…` makes an account, any Stellar SDK does the rest. What else
+can happen to a client is ordered with `POST /sandbox/NAME` (see `ajo.soroban.sandbox.switches`).
 """
 
 import os
@@ -16,7 +19,7 @@ from typing import Final
 
 from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.demo import HISTORY_SECONDS, LIVE_PACE, Population, tell_history
-from ajo.soroban.sandbox.network import PASSPHRASE
+from ajo.soroban.sandbox.network import BASE_RESERVE, PASSPHRASE
 from ajo.soroban.sandbox.rpc import Rpc
 from ajo.soroban.sandbox.server import RpcServer, serve_in_thread
 
@@ -73,7 +76,7 @@ def run(wanted: Settings, stop: threading.Event) -> int:
     """Serve and close ledgers until `stop` is set; the exit code."""
     print("Ajo sandbox: a make-believe Stellar network for development and tests only", flush=True)
     try:
-        chain = Chain(wanted.passphrase, wanted.folder, genesis_close=_genesis(wanted))
+        chain = Chain(wanted.passphrase, wanted.folder, genesis_close=_genesis(wanted), base_reserve=BASE_RESERVE)
         server = RpcServer(Rpc(chain), port=wanted.port)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"the sandbox cannot start: {error} (SANDBOX_PORT={wanted.port}, SANDBOX_DIR)\n")

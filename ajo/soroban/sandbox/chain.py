@@ -9,7 +9,7 @@ import threading
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ajo.soroban.binding.codec import b64
 from ajo.soroban.binding.functions import FUNCTIONS, decode_result, encode_args
@@ -27,6 +27,8 @@ from ajo.soroban.sandbox.store import LedgerRange, Store, StoredEntry
 from ajo.soroban.sandbox.transactions.applied import Applied
 from ajo.soroban.sandbox.transactions.history import Keepable, write_applied, write_call
 from ajo.soroban.sandbox.transactions.queue import Queue
+
+FORM: Final = "2"  # of what a folder keeps: accounts are entries of their own since 2
 
 
 class Chain:
@@ -105,6 +107,9 @@ class Chain:
         found = self.store.meta("passphrase")
         if found not in (None, self.passphrase):
             raise ValueError(f"the folder holds a chain of another network: {found}")
+        if self.store.last() is not None and self.store.meta("form") != FORM:
+            raise ValueError("the folder holds a chain of an older sandbox; remove it to begin a new one")
+        self.store.set_meta("form", FORM)
         self.store.set_meta("passphrase", self.passphrase)
 
     def closed(self, key: bytes) -> Held | None:
@@ -216,7 +221,7 @@ class Chain:
             last = self.store.last() or (0, 0)
             with self.store.ledger():
                 self.store.clear()
-                self.store.set_meta("passphrase", self.passphrase)
+            self._known_passphrase()
             self._open = None
             self._genesis(last[1] if close is None else close)
 
@@ -250,7 +255,7 @@ class Chain:
                 deployment.install(self, ledger, b64decode(args[0])[8:40])
             info = self.info(ledger.sequence, ledger.close)
             outcome = invoke(self.current, self.contracts, info, target, fn, args)
-            tx_hash = self._hash(ledger, fn, args)
+            tx_hash = ledger.next_hash(self.passphrase, fn, args)
             # A failed transaction has no contract events on a network; the host's are diagnostics.
             kept = outcome if outcome.error is None else Outcome(None, outcome.error, ())
             ledger.transactions.append((tx_hash, kept, shell(source, outcome, self.contract)))
@@ -276,7 +281,7 @@ class Chain:
         with self.lock:
             ledger = self.open_ledger()
             outcome = Outcome(None, None, (), deployment.grant(self, ledger.sequence, holder, amount))
-            tx_hash = self._hash(ledger, "friendbot", [holder])
+            tx_hash = ledger.next_hash(self.passphrase, "friendbot", [holder])
             ledger.transactions.append((tx_hash, outcome, shell(holder, outcome, self.contract)))
             ledger.writes.update(outcome.writes)
             return tx_hash
@@ -291,7 +296,3 @@ class Chain:
         """XLM of an account or a contract, in stroops."""
         with self.lock:
             return deployment.balance(self, holder)
-
-    def _hash(self, ledger: OpenLedger, fn: str, args: Sequence[str]) -> str:
-        place = f"{self.passphrase}/{ledger.sequence}/{ledger.close}/{len(ledger.transactions)}/{fn}/{'/'.join(args)}"
-        return hashlib.sha256(place.encode()).hexdigest()

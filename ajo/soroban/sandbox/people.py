@@ -66,8 +66,9 @@ def set_signers(chain: "Chain", account: str, thresholds: list[int], signers: di
         raise ValueError(f"the account {account} does not exist")
     owner = decode_account(held.data)
     owner.thresholds = Thresholds(bytes(thresholds))
-    owner.signers = [Signer(_signer_key(key), Uint32(weight)) for key, weight in sorted(signers.items())]
-    owner.num_sub_entries = Uint32(owner.num_sub_entries.uint32 + len(signers))
+    owner.num_sub_entries = Uint32(owner.num_sub_entries.uint32 - len(owner.signers) + len(signers))
+    by_key = sorted(signers.items(), key=lambda each: Keypair.from_public_key(each[0]).raw_public_key())
+    owner.signers = [Signer(_signer_key(key), Uint32(weight)) for key, weight in by_key]
     ledger.writes[account_key(account)] = (encode_account(owner), None)
 
 

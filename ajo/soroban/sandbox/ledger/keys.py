@@ -4,13 +4,14 @@ import struct
 from functools import lru_cache
 from typing import Any, Final
 
-from stellar_sdk import Asset, StrKey
+from stellar_sdk import Asset
 from stellar_sdk.xdr import LedgerEntryType, LedgerKey
 
 from ajo.soroban.binding.codec import SYMBOL, encode_address
 from ajo.soroban.binding.keys import CONTRACT_CODE, CONTRACT_DATA, PERSISTENT
 
 TEMPORARY: Final = bytes(4)
+KEY_SIZE: Final = 32  # bytes of an account's or a contract's own key, at the end of its address
 ACCOUNT: Final = LedgerEntryType.ACCOUNT.value.to_bytes(4, "big")
 TRUSTLINE: Final = LedgerEntryType.TRUSTLINE.value.to_bytes(4, "big")
 _CONFIG: Final = LedgerEntryType.CONFIG_SETTING.value.to_bytes(4, "big")
@@ -19,11 +20,11 @@ _ED25519: Final = bytes(4)
 
 
 def account_key(account: str) -> bytes:
-    return ACCOUNT + _ED25519 + StrKey.decode_ed25519_public_key(account)
+    return ACCOUNT + _ED25519 + encode_address(account)[-KEY_SIZE:]
 
 
 def trustline_key(account: str, asset: Asset) -> bytes:
-    return TRUSTLINE + _ED25519 + StrKey.decode_ed25519_public_key(account) + asset.to_xdr_object().to_xdr_bytes()
+    return TRUSTLINE + _ED25519 + encode_address(account)[-KEY_SIZE:] + asset.to_xdr_object().to_xdr_bytes()
 
 
 def nonce_key(address: str, nonce: int) -> bytes:

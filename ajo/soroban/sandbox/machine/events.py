@@ -5,11 +5,9 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from stellar_sdk import StrKey
-
-from ajo.soroban.binding.codec import BYTES, SYMBOL, VOID
+from ajo.soroban.binding.codec import BYTES, SYMBOL, VOID, encode_address
 from ajo.soroban.sandbox.env import Emitted
-from ajo.soroban.sandbox.ledger.keys import symbol_vec
+from ajo.soroban.sandbox.ledger.keys import KEY_SIZE, symbol_vec
 from ajo.soroban.sandbox.machine.errors import HostError
 
 SYSTEM, CONTRACT, DIAGNOSTIC = 0, 1, 2
@@ -27,7 +25,9 @@ class Told:
 
     def encode(self) -> bytes:
         """ContractEvent."""
-        head = bytes(8) if self.contract is None else struct.pack(">iI", 0, 1) + StrKey.decode_contract(self.contract)
+        head = bytes(8)
+        if self.contract is not None:
+            head = struct.pack(">iI", 0, 1) + encode_address(self.contract)[-KEY_SIZE:]
         body = struct.pack(">iiI", self.kind, 0, len(self.topics)) + b"".join(self.topics)
         return head + body + self.data
 
@@ -49,7 +49,7 @@ def values(args: tuple[bytes, ...] | list[bytes]) -> bytes:
 
 
 def call_event(caller: str | None, contract: str, fn: str, args: list[bytes]) -> Told:
-    topics = (SYMBOL.encode("fn_call"), BYTES.encode(StrKey.decode_contract(contract)), symbol(fn))
+    topics = (SYMBOL.encode("fn_call"), BYTES.encode(encode_address(contract)[-KEY_SIZE:]), symbol(fn))
     return Told(DIAGNOSTIC, caller, topics, values(args))
 
 

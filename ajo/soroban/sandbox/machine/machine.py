@@ -8,11 +8,11 @@ from typing import Final
 
 from stellar_sdk.xdr import AccountEntry
 
-from ajo.soroban.binding.codec import ADDRESS, BYTES, b64
-from ajo.soroban.binding.entries import Instance, decode_entry
+from ajo.soroban.binding.codec import ADDRESS, BYTES
+from ajo.soroban.binding.entries import Instance
 from ajo.soroban.binding.events import Event
 from ajo.soroban.binding.keys import InstanceKey
-from ajo.soroban.sandbox.env import CallFailed
+from ajo.soroban.sandbox.env import CallFailed, decode
 from ajo.soroban.sandbox.ledger.accounts import decode_account
 from ajo.soroban.sandbox.ledger.keys import account_key, code_key, data_key, symbol_vec
 from ajo.soroban.sandbox.machine.authorization import Authorization
@@ -150,7 +150,7 @@ class Machine:
         if entry is None:
             words = "trying to get non-existing value for contract instance"
             raise self.error(HostError("Storage", "MissingValue"), words)
-        instance = decode_entry(b64(entry)).value
+        instance = decode(entry)
         if instance.wasm_hash is not None:
             self.storage.get(code_key(instance.wasm_hash))
         program = self.programs(contract, instance)
@@ -251,7 +251,7 @@ class Machine:
             self.budget.charge("signature")
             return
         entry = self.storage.get(InstanceKey().encode(address))
-        instance = None if entry is None else decode_entry(b64(entry)).value
+        instance = None if entry is None else decode(entry)
         if instance is not None and instance.wasm_hash is not None:
             self.storage.get(code_key(instance.wasm_hash))
 

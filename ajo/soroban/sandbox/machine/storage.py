@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from ajo.soroban.sandbox.ledger.keys import has_lifetime, is_temporary
@@ -60,7 +61,7 @@ class Storage:
         restorable: frozenset[bytes] = frozenset(),
         lifetimes: Lifetimes | None = None,
     ) -> None:
-        self.source = source
+        self.source: Source = cache(source)  # what it gives does not change while a transaction runs
         self.ledger = ledger
         self.footprint = footprint or Footprint()
         self.restorable = restorable
