@@ -13,8 +13,12 @@ INSTRUCTIONS: Final = 10_000  # for which the settings give a price
 RESULT_SIZE: Final = 300  # bytes of history beside the transaction's own
 TTL_SIZE: Final = 48  # bytes of the entry that says until when another lives
 RENT_1KB: Final = 1_000  # stroops: the least that a KiB costs, whatever the size of the state
-# What code weighs beside its bytes, for the host keeps it parsed. The sandbox has no bytes of it: this much in all.
+# What code weighs beside its bytes, for the host keeps it parsed. The sandbox has no bytes of its contracts' code: they
+# weigh this much in all; of other code, what an empty module weighs, and about so much more for each byte.
 CODE_WEIGHT: Final = 1_240_000
+NO_CODE: Final = 44  # bytes of an entry of code, without the code
+EMPTY_MODULE: Final = 132_800
+MODULE_BYTE: Final = 13
 CODE_DISCOUNT: Final = 3
 
 
@@ -92,4 +96,8 @@ def entry_size(data: bytes) -> int:
 
 
 def rent_size(key: bytes, data: bytes) -> int:
-    return entry_size(data) + (CODE_WEIGHT if key.startswith(CONTRACT_CODE) else 0)
+    size = entry_size(data)
+    if not key.startswith(CONTRACT_CODE):
+        return size
+    code = len(data) - NO_CODE
+    return size + (EMPTY_MODULE + MODULE_BYTE * code if code > 0 else CODE_WEIGHT)

@@ -201,7 +201,7 @@ def _address_credentials(credentials: SorobanCredentials) -> SorobanAddressCrede
 
 def _check_expiry(machine: "Machine", address: str, expires: int) -> None:
     ledger = machine.info.sequence
-    latest = ledger + machine.storage.lifetimes.most - 1
+    latest = _latest_expiry(machine)
     told = ADDRESS.encode(address)
     if ledger > expires:
         words = "signature has expired", told, U32.encode(ledger), U32.encode(expires)
@@ -211,8 +211,15 @@ def _check_expiry(machine: "Machine", address: str, expires: int) -> None:
         raise machine.error(HostError("Auth", "InvalidInput"), *late)
 
 
+def _latest_expiry(machine: "Machine") -> int:
+    return machine.info.sequence + machine.storage.lifetimes.most - 1
+
+
 def consume_nonce(machine: "Machine", address: str, nonce: int, expires: int | None) -> None:
-    """Raises HostError if it was used before and has not been forgotten yet."""
+    """Raises HostError if it was used before and has not been forgotten yet.
+
+    Where nobody has signed yet it is taken to be remembered as long as can be.
+    """
     key = nonce_key(address, nonce)
     try:
         used = machine.storage.get(key)
@@ -223,5 +230,4 @@ def consume_nonce(machine: "Machine", address: str, nonce: int, expires: int | N
         words = "nonce already exists for address"
         raise machine.error(HostError("Auth", "ExistingValue"), words, ADDRESS.encode(address))
     machine.storage.put(key, key[:4] + bytes(4) + key[4:] + VOID.encode(None))
-    if expires is not None:
-        machine.storage.set_live_until(key, expires)
+    machine.storage.set_live_until(key, _latest_expiry(machine) if expires is None else expires)
