@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 from stellar_sdk import StrKey
 from stellar_sdk.xdr import (
@@ -20,8 +21,18 @@ from stellar_sdk.xdr import (
 
 from ajo.soroban.sandbox.present import present
 
-_FAULTS = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError, MemoryError)
-MAX_SIZE = 1024 * 1024  # bytes that the decoder takes
+_FAULTS: Final = (
+    ValueError,
+    EOFError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
+MAX_SIZE: Final = 1024 * 1024  # bytes that the decoder takes
+TYPE_SIZE: Final = 4  # bytes of an envelope that say of which kind it is
 
 
 class BadEnvelope(ValueError):
@@ -36,7 +47,10 @@ def account_of(source: MuxedAccount) -> str:
 
 @dataclass(frozen=True)
 class Envelope:
-    """A transaction with its signatures. `bump` wraps it where somebody else pays; `hash` is then the wrapper's."""
+    """A transaction with its signatures. `bump` wraps it where somebody else pays.
+
+    `hash` is then the wrapper's. `size`: bytes of the transaction and its signatures, without a wrapper.
+    """
 
     xdr: TransactionEnvelope
     tx: Transaction
@@ -98,12 +112,12 @@ def parse(text: str, network_id: bytes) -> Envelope:
         found = TransactionEnvelope.from_xdr_bytes(raw)
         if found.to_xdr_bytes() != raw:
             raise BadEnvelope("more than an envelope")
-        return _envelope(found, len(raw), network_id)
+        return _envelope(found, network_id)
     except (*_FAULTS, binascii.Error) as error:
         raise BadEnvelope(str(error)) from error
 
 
-def _envelope(found: TransactionEnvelope, size: int, network_id: bytes) -> Envelope:
+def _envelope(found: TransactionEnvelope, network_id: bytes) -> Envelope:
     inner = found.v1
     if found.fee_bump is not None:
         inner = found.fee_bump.tx.inner_tx.v1
@@ -111,6 +125,7 @@ def _envelope(found: TransactionEnvelope, size: int, network_id: bytes) -> Envel
         raise BadEnvelope("an envelope of an old kind")
     inner_hash = _hash(EnvelopeType.ENVELOPE_TYPE_TX, inner.tx.to_xdr_bytes(), network_id)
     outer_hash = inner_hash
+    size = TYPE_SIZE + len(inner.to_xdr_bytes())
     if found.fee_bump is not None:
         raw = found.fee_bump.tx.to_xdr_bytes()
         outer_hash = _hash(EnvelopeType.ENVELOPE_TYPE_TX_FEE_BUMP, raw, network_id)
