@@ -1,5 +1,6 @@
 """The sandbox's core node: what it takes, what it says of the rest, and what the ledger makes of what it took."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,10 @@ from stellar_sdk import (
     Address,
     FeeBumpTransaction,
     Keypair,
+    LedgerBounds,
     MuxedAccount,
+    SignedPayloadSigner,
+    SignerKey,
     SorobanServer,
     TextMemo,
     TransactionBuilder,
@@ -237,6 +241,49 @@ def test_signatures_are_counted_and_none_may_be_idle(sandbox: Sandbox) -> None:
     weak = send(sandbox, joining(sandbox, BOB))
     assert code(weak) == "txFAILED"
     assert send(sandbox, joining(sandbox, BOB, sign=[BOB, CAROL]))["status"] == "PENDING"
+
+
+def conditions(**fields: Any) -> Any:
+    def change(envelope: TransactionEnvelope) -> None:
+        found = envelope.transaction.preconditions
+        assert found is not None
+        for name, value in fields.items():
+            setattr(found, name, value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("fields", "ahead", "expected"),
+    [
+        ({"min_sequence_number": 0}, 5, "PENDING"),
+        ({"min_sequence_number": 2**62}, 5, "txBAD_SEQ"),
+        ({}, 5, "txBAD_SEQ"),
+        ({"min_sequence_ledger_gap": 1000}, 0, "txBAD_MIN_SEQ_AGE_OR_GAP"),
+        ({"min_sequence_age": 2**40}, 0, "txBAD_MIN_SEQ_AGE_OR_GAP"),
+        ({"min_sequence_ledger_gap": 1, "min_sequence_age": 1}, 0, "PENDING"),
+        ({"ledger_bounds": LedgerBounds(10**6, 0)}, 0, "txTOO_EARLY"),
+        ({"ledger_bounds": LedgerBounds(0, 3)}, 0, "txTOO_LATE"),
+        ({"extra_signers": [SignerKey.ed25519_public_key(CAROL.public_key)]}, 0, "txBAD_AUTH"),
+    ],
+)
+def test_conditions_are_kept(sandbox: Sandbox, fields: dict[str, Any], ahead: int, expected: str) -> None:
+    answer = send(sandbox, joining(sandbox, BOB, ahead=ahead, change=conditions(**fields)))
+    assert (code(answer) if answer["status"] == "ERROR" else answer["status"]) == expected
+    if answer["status"] == "PENDING":
+        sandbox.chain.close_ledger()
+        assert sandbox.chain.view("is_member", 1, BOB.public_key)
+
+
+def test_what_another_signs_of_his_own_and_what_a_hash_hides_are_signatures(sandbox: Sandbox) -> None:
+    own, secret = b"so be it", b"open sesame"
+    signers = [SignerKey.ed25519_signed_payload(SignedPayloadSigner(CAROL.public_key, own))]
+    signers.append(SignerKey.sha256_hash(hashlib.sha256(secret).digest()))
+    joined = joining(sandbox, BOB, change=conditions(extra_signers=signers))
+    joined.signatures.append(CAROL.sign_payload_decorated(own))
+    assert code(send(sandbox, joined)) == "txBAD_AUTH"
+    joined.sign_hashx(secret)
+    assert send(sandbox, joined)["status"] == "PENDING"
 
 
 def test_an_account_that_does_not_exist_or_has_only_its_reserve_cannot_pay(sandbox: Sandbox) -> None:

@@ -97,6 +97,13 @@ def extend(account: AccountEntry) -> AccountEntryExtensionV3:
     return present(second.ext.v3)
 
 
+def last_used(account: AccountEntry) -> tuple[int, int]:
+    """The ledger and the time in which its number was last used; 0 for what is not known."""
+    second = None if account.ext.v1 is None else account.ext.v1.ext.v2
+    third = None if second is None else second.ext.v3
+    return (0, 0) if third is None else (third.seq_ledger.uint32, third.seq_time.time_point.uint64)
+
+
 def limits(account: AccountEntry, base_reserve: int) -> tuple[int, int]:
     """The least and the most that an account may hold: its reserve and what it owes, and what it may still take."""
     sponsoring = sponsored = buying = selling = 0

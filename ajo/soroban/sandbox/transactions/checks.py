@@ -3,12 +3,10 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from stellar_sdk import Keypair, StrKey
-from stellar_sdk.exceptions import BadSignatureError
-from stellar_sdk.xdr import AccountEntry, DecoratedSignature, MemoType, OperationType, Preconditions, TimeBounds
+from stellar_sdk.xdr import AccountEntry, MemoType, OperationType, Preconditions, TimeBounds
 
 from ajo.soroban.binding.codec import U64
-from ajo.soroban.sandbox.ledger.accounts import LOW, MASTER, MEDIUM, decode_account, limits
+from ajo.soroban.sandbox.ledger.accounts import LOW, MEDIUM, decode_account, last_used, limits
 from ajo.soroban.sandbox.ledger.fees import resource_fee
 from ajo.soroban.sandbox.ledger.keys import account_key
 from ajo.soroban.sandbox.ledger.settings import Settings, settings
@@ -19,6 +17,7 @@ from ajo.soroban.sandbox.present import present
 from ajo.soroban.sandbox.transactions.applied import BASE_FEE, declared
 from ajo.soroban.sandbox.transactions.envelope import Envelope, account_of
 from ajo.soroban.sandbox.transactions.results import Code, OperationCode, Result, operation_refused
+from ajo.soroban.sandbox.transactions.signers import signed, signed_by
 
 if TYPE_CHECKING:
     from ajo.soroban.sandbox.chain import Chain
@@ -28,6 +27,7 @@ SOROBAN: Final = (
     OperationType.EXTEND_FOOTPRINT_TTL,
     OperationType.RESTORE_FOOTPRINT,
 )
+LEDGER_BITS: Final = 32  # an account's numbers begin with the ledger that made it, so far to the left
 LATE_BY: Final = 10  # seconds before its end in which the queue takes a transaction no more: two ledgers
 
 
@@ -62,8 +62,7 @@ class Checks:
         account = self._account(self._envelope.source)
         if account is None:
             raise self._invalid(Code.NO_ACCOUNT)
-        if self._envelope.sequence != account.seq_num.sequence_number.int64 + 1:
-            raise self._invalid(Code.BAD_SEQ)
+        self._sequence(account)
         self._signatures(account)
 
     def _invalid(self, code: Code, operation: bytes = b"", fee: int | None = None) -> Invalid:
@@ -157,17 +156,36 @@ class Checks:
         if envelope.fee - envelope.resource_fee < BASE_FEE * parts:
             raise self._invalid(Code.INSUFFICIENT_FEE, fee=envelope.resource_fee + BASE_FEE * parts)
 
+    def _sequence(self, account: AccountEntry) -> None:
+        """The account's next number, or a higher one where the transaction says from which on; and not too soon."""
+        wanted, last = self._envelope.sequence, account.seq_num.sequence_number.int64
+        extra = self._envelope.tx.cond.v2
+        least = None if extra is None or extra.min_seq_num is None else extra.min_seq_num.sequence_number.int64
+        is_next = wanted == last + 1 if least is None else least <= last < wanted
+        if not is_next or wanted == self._ledger << LEDGER_BITS:
+            raise self._invalid(Code.BAD_SEQ)
+        if extra is None:
+            return
+        at_ledger, at_time = last_used(account)
+        age, gap = extra.min_seq_age.duration.uint64, extra.min_seq_ledger_gap.uint32
+        if self._now - age < at_time or self._ledger - gap < at_ledger:
+            raise self._invalid(Code.BAD_MIN_SEQ_AGE_OR_GAP)
+
     def _signatures(self, account: AccountEntry) -> None:
         """LOW for the transaction, what the payer has, MEDIUM for the operation, and no signature too many."""
         envelope = self._envelope
         used: set[int] = set()
-        if not _signed(account, LOW, envelope.signatures, envelope.inner_hash, used):
+        if not signed(account, LOW, envelope.signatures, envelope.inner_hash, used):
             raise self._invalid(Code.BAD_AUTH)
+        extra = envelope.tx.cond.v2
+        for signer in [] if extra is None else extra.extra_signers:
+            if not signed_by([(signer, 1)], 1, envelope.signatures, envelope.inner_hash, used):
+                raise self._invalid(Code.BAD_AUTH)
         self._check_balance()
         source = self._account(envelope.operation_source)
         if source is None:
             raise self._invalid(Code.FAILED, operation_refused(OperationCode.NO_ACCOUNT))
-        if not _signed(source, MEDIUM, envelope.signatures, envelope.inner_hash, used):
+        if not signed(source, MEDIUM, envelope.signatures, envelope.inner_hash, used):
             raise self._invalid(Code.FAILED, operation_refused(OperationCode.BAD_AUTH))
         if len(used) < len(envelope.signatures):
             raise self._invalid(Code.BAD_AUTH_EXTRA)
@@ -187,7 +205,7 @@ class Checks:
             return
         payer = self._account(account_of(bump.tx.fee_source))
         used: set[int] = set()
-        if payer is None or not _signed(payer, LOW, bump.signatures, self._envelope.hash, used):
+        if payer is None or not signed(payer, LOW, bump.signatures, self._envelope.hash, used):
             raise self._invalid(Code.BAD_AUTH)
         if len(used) < len(bump.signatures):
             raise self._invalid(Code.BAD_AUTH_EXTRA)
@@ -195,31 +213,3 @@ class Checks:
 
 def time_bounds(conditions: Preconditions) -> TimeBounds | None:
     return conditions.time_bounds if conditions.v2 is None else conditions.v2.time_bounds
-
-
-def _signed(
-    account: AccountEntry, threshold: int, signatures: list[DecoratedSignature], payload: bytes, used: set[int]
-) -> bool:
-    """Whether the signers' weight is enough; the places of the signatures that were needed are added to `used`."""
-    master = present(account.account_id.account_id.ed25519)
-    keys = [(master.uint256, account.thresholds.thresholds[MASTER])]
-    keys += [(each.key.ed25519.uint256, each.weight.uint32) for each in account.signers if each.key.ed25519]
-    needed, weight = account.thresholds.thresholds[threshold], 0
-    for place, signature in enumerate(signatures):
-        for key, mine in keys:
-            if mine > 0 and signature.hint.signature_hint == key[-4:] and _verifies(key, payload, signature):
-                used.add(place)
-                weight += min(mine, 255)
-                keys.remove((key, mine))
-                break
-        if weight > 0 and weight >= needed:
-            return True
-    return False
-
-
-def _verifies(key: bytes, payload: bytes, signature: DecoratedSignature) -> bool:
-    try:
-        Keypair.from_public_key(StrKey.encode_ed25519_public_key(key)).verify(payload, signature.signature.signature)
-    except (BadSignatureError, ValueError):
-        return False
-    return True

@@ -74,8 +74,9 @@ class Queue:
 
     def check(self, envelope: Envelope) -> None:
         """Raises Invalid."""
-        latest = self.chain.latest
-        Checks(self.chain, envelope, self.chain.closed, self.chain.node_time(), latest + 1, LATE_BY).run()
+        newest = self.chain.range()
+        ahead = max(self.chain.node_time() - newest.last_close, 0)
+        Checks(self.chain, envelope, self.chain.closed, newest.last_close, newest.last + 1, LATE_BY + ahead).run()
 
     def _beside(self, before: Envelope, envelope: Envelope) -> Status | None:
         """What one of a source that has another waiting gets; None where it may take the other's place."""
