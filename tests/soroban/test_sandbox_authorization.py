@@ -10,7 +10,7 @@ from stellar_sdk.auth import authorize_entry
 from ajo.soroban.sandbox.network import BASE_RESERVE
 from ajo.soroban.sandbox.sandbox import Sandbox
 from tests.soroban.closing import order
-from tests.soroban.test_sandbox_queue import ALICE, AMOUNT, BOB, CAROL, host_code, looked_up, send, sequence
+from tests.soroban.sending import ALICE, AMOUNT, BOB, CAROL, host_code, looked_up, send, sequence
 
 Entry = xdr.SorobanAuthorizationEntry
 

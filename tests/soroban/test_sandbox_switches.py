@@ -9,7 +9,7 @@ from stellar_sdk import Account, TransactionBuilder, scval
 from ajo.soroban.sandbox.sandbox import Sandbox
 from ajo.soroban.sandbox.switches import ORDERS
 from tests.soroban.closing import order
-from tests.soroban.test_sandbox_queue import ALICE, BOB, CAROL, ask, code, joining, looked_up, sandbox, send
+from tests.soroban.sending import ALICE, BOB, CAROL, ask, code, joining, looked_up, sandbox, send
 
 __all__ = ["sandbox"]  # the fixture
 
