@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from stellar_sdk import (
     Account,
+    Keypair,
     LedgerBounds,
     MuxedAccount,
     SignedPayloadSigner,
@@ -151,3 +152,47 @@ def test_an_account_that_does_not_exist_or_has_only_its_reserve_cannot_pay(sandb
     sandbox.chain.fund(OTHER.public_key, 2 * BASE_RESERVE + 1)
     sandbox.chain.close_ledger()
     assert code(send(sandbox, joining(sandbox, OTHER))) == "txINSUFFICIENT_BALANCE"
+
+
+def wrapped(sandbox: Sandbox, payer: Keypair, bid: int, signers: list[Keypair], **inner: Any) -> Any:
+    joined = joining(sandbox, BOB, **inner)
+    found = TransactionBuilder.build_fee_bump_transaction(payer, bid, joined, sandbox.chain.passphrase)
+    for key in signers:
+        found.sign(key)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("payer", "sign", "fee", "expected"),
+    [
+        (CAROL, [], 200, "txBAD_AUTH"),
+        (CAROL, [BOB], 200, "txBAD_AUTH"),
+        (CAROL, [CAROL, BOB], 200, "txBAD_AUTH_EXTRA"),
+        (OTHER, [OTHER], 200, "txNO_ACCOUNT"),
+        (CAROL, [CAROL], 10**12, "txINSUFFICIENT_BALANCE"),
+        (CAROL, [CAROL], 200, "PENDING"),
+    ],
+)
+def test_a_wrapper_is_refused_for_itself(
+    sandbox: Sandbox, payer: Keypair, sign: list[Keypair], fee: int, expected: str
+) -> None:
+    answer = send(sandbox, wrapped(sandbox, payer, fee, sign))
+    assert (code(answer) if answer["status"] == "ERROR" else answer["status"]) == expected
+
+
+def test_a_wrapper_shows_what_is_wrong_with_what_it_wraps(sandbox: Sandbox) -> None:
+    answer = send(sandbox, wrapped(sandbox, CAROL, 200, [CAROL], sign=[OTHER]))
+    result = xdr.TransactionResult.from_xdr(answer["errorResultXdr"]).result
+    assert result.code.name == "txFEE_BUMP_INNER_FAILED"
+    assert result.inner_result_pair is not None
+    assert result.inner_result_pair.result.result.code.name == "txBAD_AUTH"
+
+
+def test_a_wrapper_must_not_bid_less_than_what_it_wraps(sandbox: Sandbox) -> None:
+    joined = wrapped(sandbox, CAROL, 5000, [], fee=5000)
+    joined.transaction.fee -= 1
+    joined.sign(CAROL)
+    answer = send(sandbox, joined)
+    assert code(answer) == "txINSUFFICIENT_FEE"
+    needed = xdr.TransactionResult.from_xdr(answer["errorResultXdr"]).fee_charged.int64
+    assert needed == joined.transaction.fee + 1

@@ -23,8 +23,10 @@ from ajo.soroban.binding.keys import GroupKey, InstanceKey, MetadataKey
 from ajo.soroban.sandbox.__main__ import BadSetting, settings
 from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.demo import HISTORY_SECONDS, LIVE_PACE, Population, tell_history
+from ajo.soroban.sandbox.ledger.keys import account_key
 from ajo.soroban.sandbox.network import PASSPHRASE, contract_id
 
+WALLET = re.compile(r"wallet: (G\w{55}) secret=(S\w{55}) ")
 READY = re.compile(r"ready: (\S+) contract=(\S+) ")
 
 
@@ -94,12 +96,17 @@ def test_a_taken_port_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
 
 
 def test_an_app_developer_founds_a_group_among_the_demos_and_orders_a_bad_day(tmp_path: Path) -> None:
-    me = Keypair.from_raw_ed25519_seed(bytes(32))
-    with process(tmp_path, SANDBOX_LEDGER_SECONDS="0.3") as (_, url, contract):
+    with process(tmp_path, SANDBOX_LEDGER_SECONDS="0.3") as (started, url, contract):
         server = SorobanServer(url)
-        assert requests.get(f"{url}/friendbot", params={"addr": me.public_key}, timeout=20).ok
-        latest = server.get_health().latest_ledger
-        wait_for(lambda: server.get_health().latest_ledger > latest)
+        assert started.stdout is not None
+        wallet = WALLET.match(started.stdout.readline())
+        assert wallet is not None
+        me = Keypair.from_secret(wallet[2])
+        assert me.public_key == wallet[1]
+        new = Keypair.random().public_key
+        assert requests.get(f"{url}/friendbot", params={"addr": new}, timeout=20).ok
+        account = xdr.LedgerKey.from_xdr_bytes(account_key(new))
+        wait_for(lambda: bool(server.get_ledger_entries([account]).entries))
         token = Asset.native().contract_id(PASSPHRASE)
         terms = [scval.to_int128(5), scval.to_uint64(60), scval.to_uint32(3), scval.to_uint64(0)]
         rest = [scval.to_uint32(0), scval.to_uint32(0)]

@@ -90,6 +90,29 @@ def test_a_fee_bump_takes_the_place_of_what_it_wraps_when_it_bids_ten_times_as_m
     assert sandbox.chain.balance(CAROL.public_key) < before
 
 
+def test_a_full_queue_takes_who_bids_more_and_bans_who_has_to_go(sandbox: Sandbox) -> None:
+    order(sandbox, "queue", capacity=1)
+    first, same, more = joining(sandbox, BOB), joining(sandbox, CAROL), joining(sandbox, CAROL, fee=200)
+    assert send(sandbox, first)["status"] == "PENDING"
+    refused = send(sandbox, same)
+    assert code(refused) == "txINSUFFICIENT_FEE"
+    needed = xdr.TransactionResult.from_xdr(refused["errorResultXdr"]).fee_charged.int64
+    assert needed == same.transaction.fee + 1
+    assert send(sandbox, same)["status"] == "TRY_AGAIN_LATER"
+    assert send(sandbox, more)["status"] == "PENDING"
+    assert send(sandbox, first)["status"] == "TRY_AGAIN_LATER"
+    sandbox.chain.close_ledger()
+    assert looked_up(sandbox, more)["status"] == "SUCCESS"
+    assert looked_up(sandbox, first)["status"] == "NOT_FOUND"
+
+
+def test_who_pays_for_several_needs_what_all_of_them_may_cost(sandbox: Sandbox) -> None:
+    bobs, alices = joining(sandbox, BOB), joining(sandbox, CAROL, source=ALICE, group=2)
+    rich = sandbox.chain.balance(CAROL.public_key)
+    assert send(sandbox, bumped(sandbox, bobs, rich // 4))["status"] == "PENDING"
+    assert code(send(sandbox, bumped(sandbox, alices, rich // 4))) == "txINSUFFICIENT_BALANCE"
+
+
 def test_two_that_were_simulated_at_one_ledger_apply_in_their_order(sandbox: Sandbox) -> None:
     """The second join needs more bytes than its simulation saw: write bytes have no margin (WRITING.md §3, 22)."""
     first, second = joining(sandbox, BOB), joining(sandbox, CAROL)

@@ -19,7 +19,7 @@ from typing import Final
 
 from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.demo import HISTORY_SECONDS, LIVE_PACE, Population, tell_history
-from ajo.soroban.sandbox.network import BASE_RESERVE, PASSPHRASE
+from ajo.soroban.sandbox.network import BASE_RESERVE, PASSPHRASE, demo_keypair
 from ajo.soroban.sandbox.rpc import Rpc
 from ajo.soroban.sandbox.server import RpcServer, serve_in_thread
 
@@ -84,6 +84,9 @@ def run(wanted: Settings, stop: threading.Event) -> int:
     if wanted.demo and chain.is_new:
         tell_history(chain, wanted.seed)
     chain.clock = time.time
+    wallet = demo_keypair(chain.passphrase)
+    if wanted.demo and chain.balance(wallet.public_key) == 0:
+        chain.fund(wallet.public_key)
     server.rpc.friendbot_url = f"{server.url}/friendbot"
     people = Population(chain, wanted.seed, pace=LIVE_PACE) if wanted.demo else None
     # Whoever asks first finds a chain of just now, however long it has been asleep.
@@ -91,6 +94,8 @@ def run(wanted: Settings, stop: threading.Event) -> int:
     server.rpc.max_latency = max(HEALTHY_SECONDS, int(HEALTHY_LEDGERS * wanted.ledger_seconds))
     thread = serve_in_thread(server)
     print(f"ready: {server.url} contract={chain.contract} network={chain.passphrase!r}", flush=True)
+    if wanted.demo:
+        print(f"wallet: {wallet.public_key} secret={wallet.secret} (funded; for trying things out)", flush=True)
     while not stop.wait(wanted.ledger_seconds):
         close_one(chain, people)
     server.shutdown()

@@ -45,3 +45,8 @@ def token_id(passphrase: str = PASSPHRASE) -> str:
 def admin_keypair(passphrase: str = PASSPHRASE) -> Keypair:
     """The contract's admin: a key that everybody can derive, for this network holds nothing."""
     return Keypair.from_raw_ed25519_seed(derived(passphrase, "admin"))
+
+
+def demo_keypair(passphrase: str = PASSPHRASE) -> Keypair:
+    """A wallet with XLM for whoever tries things out; its secret is as public as the admin's."""
+    return Keypair.from_raw_ed25519_seed(derived(passphrase, "demo wallet"))

@@ -116,6 +116,10 @@ def limits(account: AccountEntry, base_reserve: int) -> tuple[int, int]:
     return entries * base_reserve + selling, MAX_BALANCE - buying
 
 
+def spendable(account: AccountEntry, base_reserve: int) -> int:
+    return int(account.balance.int64) - limits(account, base_reserve)[0]
+
+
 def trustline_limits(line: TrustLineEntry) -> tuple[int, int]:
     owed = line.ext.v1.liabilities if line.ext.v1 is not None else None
     buying, selling = (owed.buying.int64, owed.selling.int64) if owed is not None else (0, 0)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from stellar_sdk.xdr import AccountEntry, MemoType, OperationType, Preconditions, TimeBounds
+from stellar_sdk.xdr import AccountEntry, FeeBumpTransactionEnvelope, MemoType, OperationType, Preconditions, TimeBounds
 
 from ajo.soroban.binding.codec import U64
-from ajo.soroban.sandbox.ledger.accounts import LOW, MEDIUM, decode_account, last_used, limits
+from ajo.soroban.sandbox.ledger.accounts import LOW, MEDIUM, decode_account, last_used, spendable
 from ajo.soroban.sandbox.ledger.fees import resource_fee
 from ajo.soroban.sandbox.ledger.keys import account_key
 from ajo.soroban.sandbox.ledger.settings import Settings, settings
@@ -15,7 +15,7 @@ from ajo.soroban.sandbox.machine.events import Told, error_event, string
 from ajo.soroban.sandbox.machine.storage import Source
 from ajo.soroban.sandbox.present import present
 from ajo.soroban.sandbox.transactions.applied import BASE_FEE, declared
-from ajo.soroban.sandbox.transactions.envelope import Envelope, account_of
+from ajo.soroban.sandbox.transactions.envelope import Envelope
 from ajo.soroban.sandbox.transactions.results import Code, OperationCode, Result, operation_refused
 from ajo.soroban.sandbox.transactions.signers import signed, signed_by
 
@@ -54,11 +54,14 @@ class Checks:
         self._shown_fee = envelope.resource_fee + BASE_FEE * (1 if envelope.bump is None else 2)
 
     def run(self) -> None:
-        """Raises Invalid."""
+        """Raises Invalid. A wrapper is looked at first, with the fee, which is then not the inner one's affair."""
+        if self._envelope.bump is not None:
+            self._wrapper(self._envelope.bump)
         self._shape()
         self._soroban()
         self._bounds()
-        self._inclusion()
+        if self._envelope.bump is None:
+            self._inclusion()
         account = self._account(self._envelope.source)
         if account is None:
             raise self._invalid(Code.NO_ACCOUNT)
@@ -151,10 +154,29 @@ class Checks:
             raise self._invalid(Code.TOO_LATE)
 
     def _inclusion(self) -> None:
+        bid = self._envelope.fee - self._envelope.resource_fee
+        if bid < BASE_FEE:
+            raise self._invalid(Code.INSUFFICIENT_FEE, fee=self._envelope.resource_fee + BASE_FEE)
+
+    def _wrapper(self, bump: FeeBumpTransactionEnvelope) -> None:
+        """It bids for two, and no less for each than what it wraps bids."""
         envelope = self._envelope
-        parts = 1 if envelope.bump is None else 2
-        if envelope.fee - envelope.resource_fee < BASE_FEE * parts:
-            raise self._invalid(Code.INSUFFICIENT_FEE, fee=envelope.resource_fee + BASE_FEE * parts)
+        needed = 2 * max(BASE_FEE, envelope.tx.fee.uint32 - envelope.resource_fee)
+        if envelope.fee - envelope.resource_fee < needed:
+            raise self._wrapper_invalid(Code.INSUFFICIENT_FEE, envelope.resource_fee + needed)
+        payer = self._account(envelope.payer)
+        if payer is None:
+            raise self._wrapper_invalid(Code.NO_ACCOUNT)
+        used: set[int] = set()
+        if not signed(payer, LOW, bump.signatures, envelope.hash, used):
+            raise self._wrapper_invalid(Code.BAD_AUTH)
+        if spendable(payer, self._chain.base_reserve) < envelope.fee:
+            raise self._wrapper_invalid(Code.INSUFFICIENT_BALANCE)
+        if len(used) < len(bump.signatures):
+            raise self._wrapper_invalid(Code.BAD_AUTH_EXTRA)
+
+    def _wrapper_invalid(self, code: Code, fee: int | None = None) -> Invalid:
+        return Invalid(Result(code, of_wrapper=True), self._shown_fee if fee is None else fee)
 
     def _sequence(self, account: AccountEntry) -> None:
         """The account's next number, or a higher one where the transaction says from which on; and not too soon."""
@@ -172,7 +194,7 @@ class Checks:
             raise self._invalid(Code.BAD_MIN_SEQ_AGE_OR_GAP)
 
     def _signatures(self, account: AccountEntry) -> None:
-        """LOW for the transaction, what the payer has, MEDIUM for the operation, and no signature too many."""
+        """LOW for the transaction, what its source has, MEDIUM for the operation, and no signature too many."""
         envelope = self._envelope
         used: set[int] = set()
         if not signed(account, LOW, envelope.signatures, envelope.inner_hash, used):
@@ -181,7 +203,8 @@ class Checks:
         for signer in [] if extra is None else extra.extra_signers:
             if not signed_by([(signer, 1)], 1, envelope.signatures, envelope.inner_hash, used):
                 raise self._invalid(Code.BAD_AUTH)
-        self._check_balance()
+        if envelope.bump is None and spendable(account, self._chain.base_reserve) < envelope.fee:
+            raise self._invalid(Code.INSUFFICIENT_BALANCE)
         source = self._account(envelope.operation_source)
         if source is None:
             raise self._invalid(Code.FAILED, operation_refused(OperationCode.NO_ACCOUNT))
@@ -189,27 +212,13 @@ class Checks:
             raise self._invalid(Code.FAILED, operation_refused(OperationCode.BAD_AUTH))
         if len(used) < len(envelope.signatures):
             raise self._invalid(Code.BAD_AUTH_EXTRA)
-        self._bump_signatures()
-
-    def _check_balance(self) -> None:
-        payer = self._account(self._envelope.payer)
-        if payer is None:
-            raise self._invalid(Code.NO_ACCOUNT)
-        least, _ = limits(payer, self._chain.base_reserve)
-        if payer.balance.int64 - least < self._envelope.fee:
-            raise self._invalid(Code.INSUFFICIENT_BALANCE)
-
-    def _bump_signatures(self) -> None:
-        bump = self._envelope.bump
-        if bump is None:
-            return
-        payer = self._account(account_of(bump.tx.fee_source))
-        used: set[int] = set()
-        if payer is None or not signed(payer, LOW, bump.signatures, self._envelope.hash, used):
-            raise self._invalid(Code.BAD_AUTH)
-        if len(used) < len(bump.signatures):
-            raise self._invalid(Code.BAD_AUTH_EXTRA)
 
 
 def time_bounds(conditions: Preconditions) -> TimeBounds | None:
     return conditions.time_bounds if conditions.v2 is None else conditions.v2.time_bounds
+
+
+def available(chain: "Chain", address: str) -> int:
+    """What an account can spend, as the newest ledger has it."""
+    held = chain.closed(account_key(address))
+    return 0 if held is None else spendable(decode_account(held.data), chain.base_reserve)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ajo.soroban.sandbox.transactions.application import Application
 from ajo.soroban.sandbox.transactions.applied import BASE_FEE, Applied
-from ajo.soroban.sandbox.transactions.checks import LATE_BY, SOROBAN, Checks, Invalid
+from ajo.soroban.sandbox.transactions.checks import LATE_BY, SOROBAN, Checks, Invalid, available
 from ajo.soroban.sandbox.transactions.envelope import Envelope
 from ajo.soroban.sandbox.transactions.results import Code, Result
 
@@ -55,7 +55,7 @@ class Queue:
         """Raises Invalid for what core answers with ERROR."""
         operations = envelope.tx.operations
         if operations and operations[0].body.type in SOROBAN and envelope.soroban is None:
-            raise Invalid(Result(Code.MALFORMED), 0)
+            raise Invalid(Result(Code.MALFORMED, of_wrapper=True), 0)
         if any(each in self.banned for each in (envelope.key, envelope.inner_hash.hex())):
             return Status.TRY_AGAIN_LATER
         if self.filtered & {envelope.source, envelope.payer}:
@@ -65,10 +65,10 @@ class Queue:
             status = self._beside(before.envelope, envelope)
             if status is not None:
                 return status
-        elif len(self.waiting) >= self.capacity:
-            self._ban(envelope)
-            raise Invalid(Result(Code.INSUFFICIENT_FEE), envelope.resource_fee + self.surge + 1)
+        worst = self._worst(envelope) if before is None and len(self.waiting) >= self.capacity else None
         self.check(envelope)
+        if worst is not None:
+            self._ban(self.waiting.pop(worst.source).envelope)
         self.waiting[envelope.source] = Waiting(envelope)
         return Status.PENDING
 
@@ -77,18 +77,32 @@ class Queue:
         newest = self.chain.range()
         ahead = max(self.chain.node_time() - newest.last_close, 0)
         Checks(self.chain, envelope, self.chain.closed, newest.last_close, newest.last + 1, LATE_BY + ahead).run()
+        others = [each.envelope for each in self.waiting.values() if each.envelope.source != envelope.source]
+        promised = sum(each.fee for each in others if each.payer == envelope.payer)
+        if promised and available(self.chain, envelope.payer) < promised + envelope.fee:
+            raise Invalid(Result(Code.INSUFFICIENT_BALANCE, of_wrapper=True), 0)
+
+    def _worst(self, envelope: Envelope) -> Envelope:
+        """Of a full queue the one that has to go for one that bids more. Raises Invalid for one that bids no more."""
+        worst = min((each.envelope for each in self.waiting.values()), key=self._bid, default=None)
+        needed = self.surge if worst is None else self._bid(worst) + 1
+        if worst is None or self._bid(envelope) < needed:
+            self._ban(envelope)
+            parts = 1 if envelope.bump is None else 2
+            raise Invalid(Result(Code.INSUFFICIENT_FEE, of_wrapper=True), envelope.resource_fee + needed * parts)
+        return worst
 
     def _beside(self, before: Envelope, envelope: Envelope) -> Status | None:
         """What one of a source that has another waiting gets; None where it may take the other's place."""
         if before.hash == envelope.hash or before.inner_hash == envelope.hash:
             return Status.DUPLICATE
         if envelope.sequence < before.sequence:
-            raise Invalid(Result(Code.BAD_SEQ), 0)
+            raise Invalid(Result(Code.BAD_SEQ, of_wrapper=True), 0)
         if envelope.bump is None or envelope.sequence != before.sequence:
             return Status.TRY_AGAIN_LATER
         needed = BUMP_FACTOR * (before.fee - before.resource_fee)
         if envelope.fee - envelope.resource_fee < needed:
-            raise Invalid(Result(Code.INSUFFICIENT_FEE), envelope.resource_fee + needed)
+            raise Invalid(Result(Code.INSUFFICIENT_FEE, of_wrapper=True), envelope.resource_fee + needed)
         return None
 
     def _ban(self, envelope: Envelope) -> None:

@@ -55,24 +55,25 @@ class HostCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`operation`: the one operation's result, where the code is SUCCESS or FAILED."""
+    """`operation`: the one operation's result, where the code is SUCCESS or FAILED.
+
+    `of_wrapper`: of a fee bump itself, not of what it wraps.
+    """
 
     code: Code
     operation: bytes = b""
+    of_wrapper: bool = False
 
     def encode(self, fee: int, inner_hash: bytes | None = None) -> bytes:
         """TransactionResult; of a fee bump with the hash of what it wraps, whose own fee is 0."""
         mine = struct.pack(">i", self.code)
         if self.code in (Code.SUCCESS, Code.FAILED):
             mine += struct.pack(">I", 1) + self.operation
-        if inner_hash is None or self.code in _OF_THE_WRAPPER:
+        if inner_hash is None or self.of_wrapper:
             return struct.pack(">q", fee) + mine + bytes(4)
         is_success = self.code == Code.SUCCESS
         outer = Code.FEE_BUMP_INNER_SUCCESS if is_success else Code.FEE_BUMP_INNER_FAILED
         return struct.pack(">qi", fee, outer) + inner_hash + bytes(8) + mine + bytes(4) + bytes(4)
-
-
-_OF_THE_WRAPPER: Final = (Code.INSUFFICIENT_FEE,)
 
 
 def host_result(code: HostCode, told: bytes = b"") -> bytes:
