@@ -151,3 +151,9 @@ def test_an_order_of_no_use_is_a_400_that_says_why(sandbox: Sandbox, name: str, 
 
 def test_each_order_says_what_it_does() -> None:
     assert all(each.__doc__ for each in ORDERS.values())
+
+
+def test_every_order_says_what_it_does(sandbox: Sandbox) -> None:
+    told = requests.get(f"{sandbox.url}/sandbox/", timeout=30).json()
+    assert set(told) == set(ORDERS)
+    assert all(told.values())

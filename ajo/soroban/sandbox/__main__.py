@@ -4,7 +4,7 @@ Environment: SANDBOX_PORT (8001), SANDBOX_LEDGER_SECONDS (5), SANDBOX_DEMO (1; 0
 (ajo), SANDBOX_DIR (a folder that keeps the chain; none: memory only), STELLAR_NETWORK_PASSPHRASE.
 
 It takes transactions as a network does: `/friendbot?addr=G…` makes an account, any Stellar SDK does the rest. What else
-can happen to a client is ordered with `POST /sandbox/NAME` (see `ajo.soroban.sandbox.switches`).
+can happen to a client is ordered with `POST /sandbox/NAME`; `GET /sandbox/` says what there is.
 """
 
 import os

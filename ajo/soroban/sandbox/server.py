@@ -15,7 +15,7 @@ from ajo.soroban.binding.codec import encode_address
 from ajo.soroban.sandbox import gojson, jsonrpc
 from ajo.soroban.sandbox.jsonrpc import Answer, plain
 from ajo.soroban.sandbox.rpc import Dropped, Rpc
-from ajo.soroban.sandbox.switches import order
+from ajo.soroban.sandbox.switches import order, orders
 
 BODY_LIMIT: Final = 512 * 1024  # bytes
 # How much of an oversized body is read away, so that the sender gets to hear the answer.
@@ -83,6 +83,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self.command == "OPTIONS" and "Access-Control-Request-Method" in self.headers:
             self._send(Answer(204, "", b""), [("Access-Control-Allow-Methods", "POST")])
+            return
+        if urlsplit(self.path).path == SWITCHES and self.command == "GET":
+            self._send(orders())
             return
         if urlsplit(self.path).path.startswith(SWITCHES) and self.command == "POST":
             self._send(order(self.server.rpc, urlsplit(self.path).path.removeprefix(SWITCHES), body or b""))

@@ -1,6 +1,6 @@
 """Orders over HTTP, for tests and app developers: `POST /sandbox/NAME` with a JSON object.
 
-What a network, its nodes and its people can do to a client, at will: see `ORDERS` for the names and their fields.
+What a network, its nodes and its people can do to a client, at will; `GET /sandbox/` says the names and their fields.
 """
 
 import base64
@@ -38,6 +38,12 @@ def order(rpc: Rpc, name: str, body: bytes) -> Answer:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         return Answer(400, "application/json", gojson.dumps({"detail": f"{name}: {error}"}).encode())
     return Answer(200, "application/json", gojson.dumps(found or {}).encode())
+
+
+def orders() -> Answer:
+    """What can be ordered, by name."""
+    told = {name: each.__doc__ for name, each in sorted(ORDERS.items())}
+    return Answer(200, "application/json", gojson.dumps(told).encode())
 
 
 def _number(fields: dict[str, Any], name: str, default: int | None = None, least: int = 0) -> int:
