@@ -1,13 +1,16 @@
 """The replay finds no difference in what was recorded, and every difference in what was altered."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stellar_sdk import xdr as sdk
 
 from ajo.soroban.replay.__main__ import main, replay
+from ajo.soroban.replay.settled import EXCEPTIONS
 from tests.soroban.recordings import EXCHANGES, HERE, VECTORS
 
 Alter = Callable[[dict[str, Any]], None]
@@ -15,7 +18,7 @@ Alter = Callable[[dict[str, Any]], None]
 
 @pytest.mark.parametrize("path", [*VECTORS, *EXCHANGES], ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_what_was_recorded_is_played_without_a_difference(path: Path) -> None:
-    what, found = replay(path)
+    what, found, _ = replay(path)
     assert found == []
     assert int(what.split()[0]) > 0
 
@@ -151,6 +154,95 @@ def test_what_is_not_to_be_compared_is_not(tmp_path: Path) -> None:
             entry["liveUntilLedgerSeq"] = 1
 
     assert altered(tmp_path, HERE / "rpc" / "router.json", alter) == []
+
+
+def written(document: dict[str, Any], method: str, field: str) -> dict[str, Any]:
+    """The first result about writing that has a field."""
+    found: dict[str, Any] = next(
+        result
+        for each in document["exchanges"]
+        if each.get("request", {}).get("method") == method and field in (result := each["response"].get("result", {}))
+    )
+    return found
+
+
+def a_smaller_footprint(document: dict[str, Any]) -> None:
+    result = written(document, "simulateTransaction", "transactionData")
+    data = sdk.SorobanTransactionData.from_xdr(result["transactionData"])
+    data.resources.footprint.read_write.pop()
+    result["transactionData"] = data.to_xdr()
+
+
+def a_lost_authorization(document: dict[str, Any]) -> None:
+    next(
+        each["response"]["result"]["results"][0]["auth"]
+        for each in document["exchanges"]
+        if each.get("response", {}).get("result", {}).get("results", [{}])[0].get("auth")
+    ).pop()
+
+
+def a_lost_state_change(document: dict[str, Any]) -> None:
+    written(document, "simulateTransaction", "stateChanges")["stateChanges"].pop()
+
+
+def another_refusal(document: dict[str, Any]) -> None:
+    result = written(document, "simulateTransaction", "error")
+    result["error"] = result["error"].replace("#", "#4", 1)
+
+
+def a_lost_diagnostic(document: dict[str, Any]) -> None:
+    written(document, "simulateTransaction", "events")["events"].pop()
+
+
+def another_answer(document: dict[str, Any]) -> None:
+    written(document, "sendTransaction", "status")["status"] = "DUPLICATE"
+
+
+def another_result(document: dict[str, Any]) -> None:
+    written(document, "getTransaction", "resultXdr")["resultXdr"] = "AAAAAAAAAGT////7AAAAAA=="
+
+
+def an_event_of_the_ledger_less(document: dict[str, Any]) -> None:
+    written(document, "getTransaction", "events")["events"]["transactionEventsXdr"].pop()
+
+
+WRITING_ALTERATIONS = [
+    ("calls", a_smaller_footprint),
+    ("calls", a_lost_authorization),
+    ("shapes", a_lost_state_change),
+    ("refused", another_refusal),
+    ("refused", a_lost_diagnostic),
+    ("send", another_answer),
+    ("results", another_result),
+    ("results", an_event_of_the_ledger_less),
+]
+
+
+@pytest.mark.parametrize(("name", "alter"), WRITING_ALTERATIONS, ids=lambda each: getattr(each, "__name__", each))
+def test_an_altered_answer_about_writing_is_one_difference(tmp_path: Path, name: str, alter: Alter) -> None:
+    (tmp_path / "rpc").mkdir()
+    shutil.copy(HERE / "rpc" / "writing-settings.json", tmp_path / "rpc")
+    assert len(altered(tmp_path, HERE / "rpc" / f"writing-{name}.json", alter)) == 1
+
+
+def test_figures_of_writing_are_not_compared(tmp_path: Path) -> None:
+    def alter(document: dict[str, Any]) -> None:
+        result = written(document, "simulateTransaction", "transactionData")
+        data = sdk.SorobanTransactionData.from_xdr(result["transactionData"])
+        data.resources.instructions.uint32 += 1
+        result |= {"transactionData": data.to_xdr(), "minResourceFee": "1"}
+
+    (tmp_path / "rpc").mkdir()
+    shutil.copy(HERE / "rpc" / "writing-settings.json", tmp_path / "rpc")
+    assert altered(tmp_path, HERE / "rpc" / "writing-walk.json", alter) == []
+
+
+def test_what_is_never_compared_is_said_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(HERE / "rpc" / "writing-limit.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("requests, 0 differences")
+    assert len(lines) == 1 + len(EXCEPTIONS)
+    assert all(each.startswith("not compared: ") for each in lines[1:])
 
 
 def test_the_command_says_a_line_for_each_file_and_difference(

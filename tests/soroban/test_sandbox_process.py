@@ -10,16 +10,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from stellar_sdk import SorobanServer
+import requests
+from stellar_sdk import Asset, Keypair, SorobanServer, scval, xdr
+from stellar_sdk.contract import ContractClient
+from stellar_sdk.contract.exceptions import SendTransactionFailedError
 
+from ajo.soroban.binding.entries import decode_entry
 from ajo.soroban.binding.keys import GroupKey, InstanceKey, MetadataKey
 from ajo.soroban.sandbox.__main__ import BadSetting, settings
 from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.demo import HISTORY_SECONDS, LIVE_PACE, Population, tell_history
-from ajo.soroban.sandbox.network import contract_id
+from ajo.soroban.sandbox.ledger.keys import account_key
+from ajo.soroban.sandbox.network import PASSPHRASE, contract_id
 
+WALLET = re.compile(r"wallet: (G\w{55}) secret=(S\w{55}) ")
 READY = re.compile(r"ready: (\S+) contract=(\S+) ")
 
 
@@ -86,6 +93,48 @@ def test_a_taken_port_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
         assert second.returncode == 1
         assert second.stderr.count("\n") == 1
         assert "SANDBOX_PORT" in second.stderr
+
+
+def test_an_app_developer_founds_a_group_among_the_demos_and_orders_a_bad_day(tmp_path: Path) -> None:
+    with process(tmp_path, SANDBOX_LEDGER_SECONDS="0.3") as (started, url, contract):
+        server = SorobanServer(url)
+        assert started.stdout is not None
+        wallet = WALLET.match(started.stdout.readline())
+        assert wallet is not None
+        me = Keypair.from_secret(wallet[2])
+        assert me.public_key == wallet[1]
+        new = Keypair.random().public_key
+        assert requests.get(f"{url}/friendbot", params={"addr": new}, timeout=20).ok
+        account = xdr.LedgerKey.from_xdr_bytes(account_key(new))
+        wait_for(lambda: bool(server.get_ledger_entries([account]).entries))
+        token = Asset.native().contract_id(PASSPHRASE)
+        terms = [scval.to_int128(5), scval.to_uint64(60), scval.to_uint32(3), scval.to_uint64(0)]
+        rest = [scval.to_uint32(0), scval.to_uint32(0)]
+        arguments = [scval.to_address(me.public_key), scval.to_address(token), *terms, *rest]
+        client = ContractClient(contract, url, PASSPHRASE)
+
+        def found() -> Any:
+            return client.invoke("create_group", arguments, me.public_key, me, scval.from_uint64).sign_and_submit()
+
+        requests.post(f"{url}/sandbox/refuse", json={"status": "TRY_AGAIN_LATER"}, timeout=20).raise_for_status()
+        with pytest.raises(SendTransactionFailedError, match="TRY_AGAIN_LATER"):
+            found()
+        key = GroupKey(found()).to_xdr(contract)
+        entries = server.get_ledger_entries([xdr.LedgerKey.from_xdr(key)]).entries
+        assert entries is not None
+        assert decode_entry(entries[0].xdr).value.creator == me.public_key
+
+
+def test_a_folder_of_an_older_sandbox_is_refused_in_one_line(tmp_path: Path) -> None:
+    chain = Chain(folder=tmp_path)
+    with chain.store.ledger():
+        chain.store.set_meta("form", "1")
+    chain.store.close()
+    env = {**os.environ, "SANDBOX_PORT": "0", "SANDBOX_DIR": str(tmp_path), "SANDBOX_DEMO": "0"}
+    command = [sys.executable, "-m", "ajo.soroban.sandbox"]
+    found = subprocess.run(command, env=env, capture_output=True, text=True, timeout=20)
+    assert (found.returncode, found.stderr.count("\n")) == (1, 1)
+    assert "older sandbox; remove it" in found.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from ajo.soroban.replay.document import MISSING, unequal
 _ANY_VALUE: Final = {
     "getLatestLedger": {"id"},
     "getFeeStats": {"sorobanInclusionFee", "inclusionFee"},
-    "getTransaction": {"envelopeXdr", "resultXdr", "resultMetaXdr"},
     "getLedgerEntries": {"liveUntilLedgerSeq"},
 }
 

@@ -2,6 +2,9 @@
 
 Environment: SANDBOX_PORT (8001), SANDBOX_LEDGER_SECONDS (5), SANDBOX_DEMO (1; 0 for no demo population), SANDBOX_SEED
 (ajo), SANDBOX_DIR (a folder that keeps the chain; none: memory only), STELLAR_NETWORK_PASSPHRASE.
+
+It takes transactions as a network does: `/friendbot?addr=G…` makes an account, any Stellar SDK does the rest. What else
+can happen to a client is ordered with `POST /sandbox/NAME`; `GET /sandbox/` says what there is.
 """
 
 import os
@@ -16,7 +19,7 @@ from typing import Final
 
 from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.demo import HISTORY_SECONDS, LIVE_PACE, Population, tell_history
-from ajo.soroban.sandbox.network import PASSPHRASE
+from ajo.soroban.sandbox.network import BASE_RESERVE, PASSPHRASE, demo_keypair
 from ajo.soroban.sandbox.rpc import Rpc
 from ajo.soroban.sandbox.server import RpcServer, serve_in_thread
 
@@ -73,7 +76,7 @@ def run(wanted: Settings, stop: threading.Event) -> int:
     """Serve and close ledgers until `stop` is set; the exit code."""
     print("Ajo sandbox: a make-believe Stellar network for development and tests only", flush=True)
     try:
-        chain = Chain(wanted.passphrase, wanted.folder, genesis_close=_genesis(wanted))
+        chain = Chain(wanted.passphrase, wanted.folder, genesis_close=_genesis(wanted), base_reserve=BASE_RESERVE)
         server = RpcServer(Rpc(chain), port=wanted.port)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"the sandbox cannot start: {error} (SANDBOX_PORT={wanted.port}, SANDBOX_DIR)\n")
@@ -81,6 +84,9 @@ def run(wanted: Settings, stop: threading.Event) -> int:
     if wanted.demo and chain.is_new:
         tell_history(chain, wanted.seed)
     chain.clock = time.time
+    wallet = demo_keypair(chain.passphrase)
+    if wanted.demo and chain.balance(wallet.public_key) == 0:
+        chain.fund(wallet.public_key)
     server.rpc.friendbot_url = f"{server.url}/friendbot"
     people = Population(chain, wanted.seed, pace=LIVE_PACE) if wanted.demo else None
     # Whoever asks first finds a chain of just now, however long it has been asleep.
@@ -88,6 +94,8 @@ def run(wanted: Settings, stop: threading.Event) -> int:
     server.rpc.max_latency = max(HEALTHY_SECONDS, int(HEALTHY_LEDGERS * wanted.ledger_seconds))
     thread = serve_in_thread(server)
     print(f"ready: {server.url} contract={chain.contract} network={chain.passphrase!r}", flush=True)
+    if wanted.demo:
+        print(f"wallet: {wallet.public_key} secret={wallet.secret} (funded; for trying things out)", flush=True)
     while not stop.wait(wanted.ledger_seconds):
         close_one(chain, people)
     server.shutdown()

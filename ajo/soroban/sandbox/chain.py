@@ -8,40 +8,27 @@ import hashlib
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ajo.soroban.binding.codec import b64
-from ajo.soroban.binding.entries import Balance, Instance
 from ajo.soroban.binding.functions import FUNCTIONS, decode_result, encode_args
-from ajo.soroban.binding.keys import BalanceKey, InstanceKey, Key, code_key
-from ajo.soroban.sandbox import network, token
-from ajo.soroban.sandbox.env import CallFailed, Failure, State, StateKey, encode
+from ajo.soroban.binding.keys import Key
+from ajo.soroban.sandbox import deployment, network
+from ajo.soroban.sandbox.env import CallFailed, decode
 from ajo.soroban.sandbox.host import Contracts, Outcome, invoke
-from ajo.soroban.sandbox.ids import event_id
-from ajo.soroban.sandbox.meta import contract_event, shell
+from ajo.soroban.sandbox.ledger.keys import has_lifetime
+from ajo.soroban.sandbox.machine.machine import LedgerInfo
+from ajo.soroban.sandbox.machine.storage import Held
+from ajo.soroban.sandbox.meta import shell
 from ajo.soroban.sandbox.network import ENTRY_LIFETIME, FRIENDBOT_GRANT, LEDGER_SECONDS, PASSPHRASE, RETENTION
-from ajo.soroban.sandbox.store import LedgerRange, Store, StoredEntry, StoredEvent, StoredTransaction
+from ajo.soroban.sandbox.open_ledger import Call, OpenLedger
+from ajo.soroban.sandbox.store import LedgerRange, Store, StoredEntry
+from ajo.soroban.sandbox.transactions.applied import Applied
+from ajo.soroban.sandbox.transactions.history import Keepable, write_applied, write_call
+from ajo.soroban.sandbox.transactions.queue import Queue
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What a call gave: `result` decoded (None where it failed or returns nothing), `error` as the host says it."""
-
-    hash: str
-    result: Any
-    error: Failure | None
-
-
-@dataclass(slots=True)
-class OpenLedger:
-    """The ledger that is being filled."""
-
-    sequence: int
-    close: int
-    transactions: list[tuple[str, Outcome, dict[str, Any]]] = field(default_factory=list)
-    writes: dict[StateKey, Any] = field(default_factory=dict)
+FORM: Final = "2"  # of what a folder keeps: accounts are entries of their own since 2
 
 
 class Chain:
@@ -49,6 +36,7 @@ class Chain:
 
     `clock` gives unix seconds; without one each ledger closes LEDGER_SECONDS after the last. `folder` keeps the chain
     over restarts; without one it lives in memory. `deploy=False` is for what others fill: replicas, recordings.
+    `base_reserve`: stroops that an account keeps for each of its entries; the public network's are BASE_RESERVE.
     """
 
     def __init__(
@@ -60,6 +48,7 @@ class Chain:
         clock: Callable[[], float] | None = None,
         genesis_close: int = 1_760_000_000,
         deploy: bool = True,
+        base_reserve: int = 0,
     ) -> None:
         self.lock = threading.RLock()
         self.passphrase = passphrase
@@ -67,14 +56,20 @@ class Chain:
         self.clock = clock
         self.frozen = False
         self.contracts = Contracts(
-            network.contract_id(passphrase), network.token_id(passphrase), network.router_id(passphrase)
+            network.contract_id(passphrase),
+            network.token_id(passphrase),
+            network.router_id(passphrase),
+            hashes=((network.wallet_hash(passphrase), "wallet"),),
         )
         self.admin = network.admin_keypair(passphrase).public_key
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         self.store = Store(None if folder is None else folder / "chain.sqlite3")
         self._known_passphrase()
-        self._state = State(self._load)
+        self.network_id = hashlib.sha256(passphrase.encode()).digest()
+        self.base_reserve = base_reserve
+        self.node_clock: int | None = None
+        self.queue = Queue(self)
         self._open: OpenLedger | None = None
         self._skipped = 0
         if deploy and self.store.last() is None:
@@ -112,23 +107,35 @@ class Chain:
         found = self.store.meta("passphrase")
         if found not in (None, self.passphrase):
             raise ValueError(f"the folder holds a chain of another network: {found}")
+        if self.store.last() is not None and self.store.meta("form") != FORM:
+            raise ValueError("the folder holds a chain of an older sandbox; remove it to begin a new one")
+        self.store.set_meta("form", FORM)
         self.store.set_meta("passphrase", self.passphrase)
 
-    def _load(self, key: bytes) -> str | None:
+    def closed(self, key: bytes) -> Held | None:
+        """An entry as the newest closed ledger has it, by LedgerKey bytes."""
         found = self.store.entry(key)
-        return None if found is None else found.xdr
+        return None if found is None else Held(b64decode(found.xdr), found.modified, found.live_until)
+
+    def current(self, key: bytes) -> Held | None:
+        """An entry as the open ledger has it."""
+        if self._open is None or key not in self._open.writes:
+            return self.closed(key)
+        data, live_until = self._open.writes[key]
+        return None if data is None else Held(data, self._open.sequence, live_until)
+
+    def node_time(self) -> int:
+        """The node's clock, which a simulation takes for the ledger's time: the newest ledger's close, if not set."""
+        return self.range().last_close if self.node_clock is None else self.node_clock
+
+    def info(self, sequence: int, timestamp: int) -> LedgerInfo:
+        return LedgerInfo(sequence, timestamp, self.network_id, self.base_reserve)
 
     def _genesis(self, close: int) -> None:
-        """Ledger 1, empty as every network's; ledger 2 has both contracts, the Ajo contract with its admin."""
+        """Ledger 1, empty as every network's; ledger 2 has the settings, the contracts, the Ajo contract's admin."""
         with self.store.ledger():
             self.store.add_ledgers([(1, close)])
-        wasm = network.derived(self.passphrase, "wasm").hex()
-        first: dict[StateKey, Any] = {
-            (self.contract, InstanceKey()): Instance(wasm_hash=wasm),
-            (self.token, InstanceKey()): token.instance(),
-        }
-        self.open_ledger().writes.update(first)
-        self._state.apply(first)
+        self.open_ledger().writes.update(deployment.first_entries(self))
         self.call(self.admin, "initialize", self.admin)
         self.close_ledger()
 
@@ -144,6 +151,12 @@ class Chain:
                 self._skipped = 0
             return self._open
 
+    def open_at(self, sequence: int, close: int) -> OpenLedger:
+        """Begin a ledger of a given number and time, as a recording has it. None may be open."""
+        with self.lock:
+            self._open = OpenLedger(sequence, close)
+            return self._open
+
     def advance(self, seconds: int) -> None:
         """Let time pass before the next ledger closes, without ledgers."""
         with self.lock:
@@ -152,12 +165,18 @@ class Chain:
             else:
                 self._open.close += seconds
 
-    def close_ledger(self, count: int = 1, close: int | None = None) -> int:
-        """Close the open ledger, and empty ones after it; the newest sequence. `close` sets the first one's time."""
+    def close_ledger(
+        self, count: int = 1, close: int | None = None, arrange: Callable[[list[Applied]], Sequence[Keepable]] = list
+    ) -> int:
+        """Close the open ledger, and empty ones after it; the newest sequence. `close` sets the first one's time.
+
+        `arrange` gives the ledger's transactions, from those that were applied, as they are to be kept.
+        """
         with self.lock:
             ledger = self.open_ledger()
             if close is not None:
                 ledger.close = close
+            ledger.applied += arrange(self.queue.close(ledger))
             self.write_ledger(ledger)
             self._open = None
             last = ledger.sequence + count - 1
@@ -173,42 +192,25 @@ class Chain:
         with self.store.ledger():
             self.store.add_ledgers([(ledger.sequence, ledger.close)])
             for position, (tx_hash, outcome, details) in enumerate(ledger.transactions, start=1):
-                self.write_transaction(ledger.sequence, position, tx_hash, outcome, details)
-            for (owner, key), value in ledger.writes.items():
-                self._write_entry(ledger.sequence, owner, key, value)
+                write_call(self.store, ledger.sequence, position, tx_hash, outcome, details)
+            write_applied(self.store, ledger.sequence, len(ledger.transactions), ledger.applied)
+            for key, (data, live_until) in ledger.writes.items():
+                if data is None:
+                    self.store.delete_entry(key)
+                else:
+                    self.store.put_entry(key, StoredEntry(b64(data), ledger.sequence, live_until))
             self.prune(ledger.sequence)
 
     def prune(self, last: int) -> None:
         self.store.prune(last + 1 - self.retention)
-
-    def write_transaction(
-        self, sequence: int, position: int, tx_hash: str, outcome: Outcome, details: dict[str, Any]
-    ) -> None:
-        successful = outcome.error is None
-        events = tuple(contract_event(event) for event in outcome.events)
-        self.store.add_transaction(StoredTransaction(tx_hash, sequence, position, successful, events, details))
-        for index, event in enumerate(outcome.events):
-            kind = "system" if event.system else "contract"
-            place = event_id(sequence, position, 0, index)
-            stored = StoredEvent(
-                place, sequence, event.contract, kind, event.topics, event.value, tx_hash, position, successful
-            )
-            self.store.add_event(stored)
-
-    def _write_entry(self, sequence: int, owner: str, key: Key, value: Any) -> None:
-        """An entry that exists keeps its life: writing never extends it."""
-        raw, entry = encode(owner, key, value)
-        self.put_entry(sequence, raw, b64(entry))
-        if isinstance(value, Instance) and value.wasm_hash:  # its code is installed with it, here without bytes
-            code = b64decode(code_key(value.wasm_hash))
-            self.put_entry(sequence, code, b64(code[:4] + bytes(4) + code[4:] + bytes(4)))
 
     def put_entry(self, sequence: int, key: bytes, xdr: str) -> None:
         """One entry as of a ledger, by LedgerKey bytes and base64 LedgerEntryData."""
         before = self.store.entry(key)
         if before is not None and before.xdr == xdr:
             return
-        live_until = sequence + ENTRY_LIFETIME if before is None else before.live_until
+        expires = sequence + ENTRY_LIFETIME if has_lifetime(key) else None
+        live_until = expires if before is None else before.live_until
         self.store.put_entry(key, StoredEntry(xdr, sequence, live_until))
 
     # -- faults, for tests
@@ -219,21 +221,20 @@ class Chain:
             last = self.store.last() or (0, 0)
             with self.store.ledger():
                 self.store.clear()
-                self.store.set_meta("passphrase", self.passphrase)
-            self._state.forget()
+            self._known_passphrase()
             self._open = None
             self._genesis(last[1] if close is None else close)
 
     def replica(self) -> "Chain":
         """Another node of this network as it is now; it stays there (a lagging node) until `catch_up`."""
-        node = Chain(self.passphrase, retention=self.retention, deploy=False)
+        node = Chain(self.passphrase, retention=self.retention, deploy=False, base_reserve=self.base_reserve)
+        node.contracts = self.contracts
         node.catch_up(self)
         return node
 
     def catch_up(self, chain: "Chain") -> None:
         with chain.lock, self.lock:
             chain.store.copy_to(self.store)
-            self._state.forget()
 
     # -- calls
 
@@ -250,13 +251,15 @@ class Chain:
         with self.lock:
             ledger = self.open_ledger()
             target = on or self.contract
-            outcome = invoke(self._state, self.contracts, ledger.close, target, fn, args)
-            tx_hash = self._hash(ledger, fn, args)
+            if fn == "upgrade" and target == self.contract:
+                deployment.install(self, ledger, b64decode(args[0])[8:40])
+            info = self.info(ledger.sequence, ledger.close)
+            outcome = invoke(self.current, self.contracts, info, target, fn, args)
+            tx_hash = ledger.next_hash(self.passphrase, fn, args)
             # A failed transaction has no contract events on a network; the host's are diagnostics.
-            kept = outcome if outcome.error is None else Outcome(None, outcome.error, (), {})
+            kept = outcome if outcome.error is None else Outcome(None, outcome.error, ())
             ledger.transactions.append((tx_hash, kept, shell(source, outcome, self.contract)))
             ledger.writes.update(outcome.writes)
-            self._state.apply(outcome.writes)
             decoded = target == self.contract and outcome.result is not None
             result = decode_result(fn, outcome.result) if decoded and outcome.result is not None else outcome.result
             return Call(tx_hash, result, outcome.error)
@@ -266,36 +269,30 @@ class Chain:
         with self.lock:
             names = FUNCTIONS[fn].args
             raw = encode_args(fn, dict(zip(names, args, strict=True)))
-            close = self.open_ledger().close
-            outcome = invoke(self._state, self.contracts, close, self.contract, fn, raw, view=True)
+            ledger = self.open_ledger()
+            info = self.info(ledger.sequence, ledger.close)
+            outcome = invoke(self.current, self.contracts, info, self.contract, fn, raw)
             if outcome.result is None:
                 raise CallFailed(outcome.error or "trap")
             return decode_result(fn, outcome.result)
 
     def fund(self, holder: str, amount: int = FRIENDBOT_GRANT) -> str:
-        """Give a holder tokens out of nothing, as a friendbot does; the transaction's hash."""
+        """Give a holder XLM out of nothing, as a friendbot does; the transaction's hash. Accounts are made by it."""
         with self.lock:
             ledger = self.open_ledger()
-            key = (self.token, BalanceKey(holder))
-            before: Balance = self._state.get(*key) or token.held(0)
-            writes: dict[StateKey, Any] = {key: token.held(before.amount + amount)}
-            outcome = Outcome(None, None, (), writes)
-            tx_hash = self._hash(ledger, "friendbot", [holder])
+            outcome = Outcome(None, None, (), deployment.grant(self, ledger.sequence, holder, amount))
+            tx_hash = ledger.next_hash(self.passphrase, "friendbot", [holder])
             ledger.transactions.append((tx_hash, outcome, shell(holder, outcome, self.contract)))
-            ledger.writes.update(writes)
-            self._state.apply(writes)
+            ledger.writes.update(outcome.writes)
             return tx_hash
 
     def read(self, key: Key) -> Any:
         """What the Ajo contract holds under a key now, open ledger included; None for nothing."""
         with self.lock:
-            return self._state.get(self.contract, key)
+            found = self.current(key.encode(self.contract))
+            return None if found is None else decode(found.data)
 
     def balance(self, holder: str) -> int:
+        """XLM of an account or a contract, in stroops."""
         with self.lock:
-            found: Balance | None = self._state.get(self.token, BalanceKey(holder))
-            return 0 if found is None else found.amount
-
-    def _hash(self, ledger: OpenLedger, fn: str, args: Sequence[str]) -> str:
-        place = f"{self.passphrase}/{ledger.sequence}/{ledger.close}/{len(ledger.transactions)}/{fn}/{'/'.join(args)}"
-        return hashlib.sha256(place.encode()).hexdigest()
+            return deployment.balance(self, holder)

@@ -37,6 +37,7 @@ REMEMBERED_GROUPS: Final = 500
 DURATIONS: Final = (300, 600, 600, 900, 900, 1800, 1800, 3600, 3600, 21_600, 86_400, 604_800)
 GRACE: Final = (0, 60, 120, 300)
 XLM: Final = 10**7
+KEPT: Final = 5 * XLM  # what a wallet keeps: its reserve is part of that
 
 Deed = Callable[[], object]
 
@@ -170,7 +171,7 @@ class Population:
         self.chain.submit(members[0], "contribute_all", args, on=self.chain.contracts.router)
 
     def _provide(self, group: Group, member: str) -> None:
-        if self.chain.balance(member) < group.contribution_amount:
+        if self.chain.balance(member) < group.contribution_amount + KEPT:
             self.chain.fund(member)
 
     def _refund(self, group: Group, now: int, dice: Random) -> list[Deed]:

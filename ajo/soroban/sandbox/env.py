@@ -1,30 +1,30 @@
-"""What a contract sees while it runs: the ledger's time, the entries, and a place for events.
+"""What a contract sees while it runs: the ledger's time, its entries, who authorized, other contracts, events."""
 
-A call works on an overlay over the state. Only a call that succeeds hands its overlay on; a failed one leaves nothing
-but the events it had emitted, which the host reports beside the error.
-"""
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
+from ajo.soroban.binding.codec import SYMBOL, b64
 from ajo.soroban.binding.contract_errors import ContractError
 from ajo.soroban.binding.entries import Entry, decode_entry
 from ajo.soroban.binding.events import Event
 from ajo.soroban.binding.keys import Key
+from ajo.soroban.sandbox.ledger.keys import symbol_vec
+
+if TYPE_CHECKING:
+    from ajo.soroban.sandbox.machine.machine import Machine
 
 I128_MIN, I128_MAX = -(2**127), 2**127 - 1
 U64_MAX = 2**64 - 1
-StateKey = tuple[str, Key]
 Failure = int | Literal["trap"]
 
 
 class CallFailed(Exception):
     """The call ends here. `error` is the N of `Error(Contract, #N)`, or "trap" for a failure without a number."""
 
-    def __init__(self, error: Failure) -> None:
+    def __init__(self, error: Failure | str) -> None:
         super().__init__(f"Error(Contract, #{error})" if isinstance(error, int) else "trap")
-        self.error: Failure = int(error) if isinstance(error, int) else error
+        self.error: Failure = int(error) if isinstance(error, int) else "trap"
 
 
 def fail(error: ContractError) -> CallFailed:
@@ -49,6 +49,12 @@ def encode(contract: str, key: Key, value: Any) -> tuple[bytes, bytes]:
     return key.encode(contract), Entry(contract, key, value).encode()
 
 
+@lru_cache(maxsize=16_384)
+def decode(entry: bytes) -> Any:
+    """The value in LedgerEntryData. Values are frozen, so that calls may share them."""
+    return decode_entry(b64(entry)).value
+
+
 @dataclass(frozen=True, slots=True)
 class Emitted:
     """An event as a transaction carries it: base64 SCVals."""
@@ -59,60 +65,49 @@ class Emitted:
     system: bool = False
 
 
-class State:
-    """Committed values, decoded when first asked for. `load` reads an entry's base64 XDR by its LedgerKey bytes."""
-
-    def __init__(self, load: Callable[[bytes], str | None] = lambda _: None) -> None:
-        self._load = load
-        self._values: dict[StateKey, Any] = {}
-
-    def get(self, contract: str, key: Key) -> Any:
-        """The value, or None."""
-        found = self._values.get((contract, key))
-        if found is None:
-            raw = self._load(key.encode(contract))
-            if raw is None:
-                return None
-            found = decode_entry(raw).value
-            self._values[contract, key] = found
-        return found
-
-    def apply(self, writes: dict[StateKey, Any]) -> None:
-        self._values.update(writes)
-
-    def forget(self) -> None:
-        """Drop what is decoded: the entries underneath are other ones now."""
-        self._values.clear()
-
-
-@dataclass
 class Env:
-    """One transaction's view of the ledger. Times are unix seconds."""
+    """One frame's view. Times are unix seconds."""
 
-    state: State
-    contract: str
-    timestamp: int
-    writes: dict[StateKey, Any] = field(default_factory=dict)
-    events: list[Emitted] = field(default_factory=list)
-
-    def read(self, contract: str, key: Key) -> Any:
-        found = self.writes.get((contract, key))
-        return self.state.get(contract, key) if found is None else found
-
-    def write(self, contract: str, key: Key, value: Any) -> None:
-        self.writes[contract, key] = value
+    def __init__(self, machine: "Machine", contract: str) -> None:
+        self._machine = machine
+        self.contract = contract
+        self.timestamp = machine.info.timestamp
 
     def get(self, key: Key) -> Any:
-        """An entry of the Ajo contract, or None."""
-        return self.read(self.contract, key)
+        """An entry of the contract, or None."""
+        found = self._read(key.scval())
+        return None if found is None else decode(found)
+
+    def has(self, key: Key) -> bool:
+        return self._read(key.scval()) is not None
+
+    def has_record(self, name: str, *parts: bytes) -> bool:
+        """Whether there is an entry that today's contract reads and never writes: `[name, parts…]`."""
+        return self._read(symbol_vec(SYMBOL.encode(name), *parts)) is not None
 
     def put(self, key: Key, value: Any) -> None:
-        self.write(self.contract, key, value)
+        raw, entry = encode(self.contract, key, value)
+        with self._machine.host_function("put_contract_data"):
+            self._machine.put_data(self.contract, raw, entry, key.scval())
+
+    def _read(self, key: bytes) -> bytes | None:
+        """The contract asks whether there is an entry before it reads it."""
+        with self._machine.host_function("has_contract_data"):
+            return self._machine.get_data(self.contract, key)
 
     def emit(self, event: Event, *, system: bool = False) -> None:
-        topics, value = event.encode()
-        self.events.append(Emitted(self.contract, topics, value, system))
+        self._machine.emit_event(event, system=system)
 
-    def changes(self) -> dict[StateKey, Any]:
-        """What differs from the committed state."""
-        return {key: value for key, value in self.writes.items() if self.state.get(*key) != value}
+    def require_auth(self, address: str) -> None:
+        """Raises HostError unless the address has authorized this very call."""
+        with self._machine.host_function("require_auth"):
+            self._machine.require_auth(address)
+
+    def call(self, contract: str, function: str, *args: bytes) -> bytes:
+        """Another contract's function; arguments and result are SCVals. Its failure is the caller's."""
+        return self._machine.call(contract, function, list(args))
+
+    def check_code(self, wasm_hash: bytes) -> None:
+        """Raises HostError where no such code is installed."""
+        with self._machine.host_function("update_current_contract_wasm"):
+            self._machine.check_code(wasm_hash)

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from stellar_sdk import StrKey
 
-from ajo.soroban.binding.codec import SYMBOL, b64, opaque
+from ajo.soroban.binding.codec import SYMBOL, b64, encode_address, opaque
 from ajo.soroban.sandbox.env import Emitted, Failure
 from ajo.soroban.sandbox.host import Outcome
+from ajo.soroban.sandbox.ledger.keys import KEY_SIZE
 
 FEE: Final = 100  # stroops
 _SYSTEM, _CONTRACT, _DIAGNOSTIC = 0, 1, 2
@@ -23,7 +24,7 @@ _INVOKE_HOST_FUNCTION, _TRAPPED = 24, -2
 
 def _event(kind: int, contract: str, topics: list[bytes], value: bytes) -> bytes:
     """ContractEvent: no extension, contract, type, body of version 0."""
-    head = struct.pack(">iI", 0, 1) + StrKey.decode_contract(contract) + struct.pack(">ii", kind, 0)
+    head = struct.pack(">iI", 0, 1) + encode_address(contract)[-KEY_SIZE:] + struct.pack(">ii", kind, 0)
     return head + struct.pack(">I", len(topics)) + b"".join(topics) + value
 
 

@@ -12,7 +12,8 @@ from stellar_sdk import Asset, Keypair, StrKey
 PASSPHRASE: Final = "Ajo Sandbox ; for development only"  # noqa: S105 - public by design
 PROTOCOL_VERSION: Final = 23
 RETENTION: Final = 120_960  # ledgers: about seven days, the real server's default
-ENTRY_LIFETIME: Final = 2_073_600  # ledgers from an entry's creation to its archival: about 120 days
+ENTRY_LIFETIME: Final = 2_073_599  # ledgers after an entry's creation in which it still lives: about 120 days
+BASE_RESERVE: Final = 5_000_000  # stroops that an account keeps for each of its entries, as on the public network
 FRIENDBOT_GRANT: Final = 10_000 * 10**7  # 10,000 XLM, as on testnet
 LEDGER_SECONDS: Final = 5
 
@@ -27,6 +28,11 @@ def contract_id(passphrase: str = PASSPHRASE) -> str:
     return StrKey.encode_contract(derived(passphrase, "ajo"))
 
 
+def wallet_hash(passphrase: str = PASSPHRASE) -> str:
+    """Of the code of the sandbox's contract accounts, in hex."""
+    return derived(passphrase, "wallet wasm").hex()
+
+
 def router_id(passphrase: str = PASSPHRASE) -> str:
     return StrKey.encode_contract(derived(passphrase, "router"))
 
@@ -39,3 +45,8 @@ def token_id(passphrase: str = PASSPHRASE) -> str:
 def admin_keypair(passphrase: str = PASSPHRASE) -> Keypair:
     """The contract's admin: a key that everybody can derive, for this network holds nothing."""
     return Keypair.from_raw_ed25519_seed(derived(passphrase, "admin"))
+
+
+def demo_keypair(passphrase: str = PASSPHRASE) -> Keypair:
+    """A wallet with XLM for whoever tries things out; its secret is as public as the admin's."""
+    return Keypair.from_raw_ed25519_seed(derived(passphrase, "demo wallet"))

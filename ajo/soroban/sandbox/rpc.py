@@ -15,6 +15,7 @@ from ajo.soroban.binding.codec import DecodeError, any_of, b64
 from ajo.soroban.sandbox import gojson
 from ajo.soroban.sandbox.chain import Chain
 from ajo.soroban.sandbox.events_query import get_events
+from ajo.soroban.sandbox.fee_statistics import fee_statistics
 from ajo.soroban.sandbox.network import PROTOCOL_VERSION
 from ajo.soroban.sandbox.rpc_error import (
     INTERNAL_ERROR,
@@ -24,11 +25,16 @@ from ajo.soroban.sandbox.rpc_error import (
     check_format,
     invalid_params,
 )
-from ajo.soroban.sandbox.store import StoredTransaction
+from ajo.soroban.sandbox.send_method import send_transaction
+from ajo.soroban.sandbox.simulate_method import simulate_transaction
+from ajo.soroban.sandbox.transaction_method import get_transaction
+from ajo.soroban.sandbox.transactions.core import Core
 
 MAX_KEYS: Final = 200
-HASH_HEX: Final = 64
-_PERCENTILES: Final = ("max", "min", "mode", *(f"p{n}" for n in (10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)))
+
+
+class Dropped(Exception):
+    """The connection is to end without an answer."""
 
 
 class Rpc:
@@ -38,6 +44,10 @@ class Rpc:
         self.chain = chain
         self.friendbot_url = friendbot_url
         self.max_latency = max_latency
+        self.core = Core(chain.queue)
+        # Switches: how many of the next answers are spoilt, and how.
+        self.busy = self.races = self.dropped = 0
+        self._second: Rpc | None = None
         self._plain: dict[str, Callable[[], Any]] = {
             "getHealth": self.get_health,
             "getNetwork": self.get_network,
@@ -48,6 +58,8 @@ class Rpc:
             "getLedgerEntries": self.get_ledger_entries,
             "getEvents": self.get_events,
             "getTransaction": self.get_transaction,
+            "simulateTransaction": self.simulate_transaction,
+            "sendTransaction": self.send_transaction,
         }
 
     def call(self, method: str, params: Any) -> Any:
@@ -64,6 +76,17 @@ class Rpc:
             return self._with_params[method](params)
         except gojson.GoTypeError as error:
             raise RpcError(INVALID_PARAMS, "invalid parameters", str(error)) from error
+
+    def second(self) -> "Rpc":
+        """The network's other node: this one, unless it was told to stay behind."""
+        return self if self._second is None else self._second
+
+    def set_second(self, *, following: bool) -> int:
+        """Bring the second node up to now; its newest ledger."""
+        self._second = None if following else Rpc(self.chain.replica())
+        if self._second is not None:
+            self._second.core.forward = self.core.queue
+        return self.second().chain.latest
 
     def get_health(self) -> dict[str, Any]:
         span = self.chain.range()
@@ -92,10 +115,11 @@ class Rpc:
         return {**answer, "closeTime": str(span.last_close), "headerXdr": "", "metadataXdr": ""}
 
     def get_fee_stats(self) -> dict[str, Any]:
-        """Nobody bids here: every inclusion costs the minimum of 100 stroops."""
-        fees: dict[str, Any] = dict.fromkeys(_PERCENTILES, "100")
-        fees |= {"transactionCount": "0", "ledgerCount": 0}
-        return {"sorobanInclusionFee": fees, "inclusionFee": dict(fees), "latestLedger": self.chain.latest}
+        """What contract calls bid for their inclusion in the last ledgers; where nobody did, the least that does."""
+        with self.chain.lock:
+            queue, latest = self.chain.queue, self.chain.latest
+            soroban = fee_statistics(queue.recent_bids(latest), queue.surge)
+            return {"sorobanInclusionFee": soroban, "inclusionFee": fee_statistics([], 100), "latestLedger": latest}
 
     def get_events(self, params: Any) -> dict[str, Any]:
         with self.chain.lock:
@@ -139,40 +163,25 @@ class Rpc:
             entry["liveUntilLedgerSeq"] = found.live_until if found.live_until >= latest else 0
         return {**entry, "extXdr": "AAAAAA=="}
 
-    def get_transaction(self, params: Any) -> dict[str, Any]:
-        fields: dict[str, gojson.Decoder] = {"hash": gojson.string, "xdrFormat": gojson.string}
-        request = gojson.struct({} if params is None else params, "GetTransactionRequest", fields)
-        check_format(request.get("xdrFormat", ""))
-        asked = request.get("hash", "")
-        _check_hash(asked)
+    def simulate_transaction(self, params: Any) -> dict[str, Any]:
         with self.chain.lock:
-            span = self.chain.range()
-            found = self.chain.store.transaction(asked.lower())
-            if found is not None and found.ledger < span.first:
-                found = None
-            close = 0 if found is None else self.chain.store.close_times({found.ledger})[found.ledger]
-        answer: dict[str, Any] = {
-            "latestLedger": span.last,
-            "latestLedgerCloseTime": str(span.last_close),
-            "oldestLedger": span.first,
-            "oldestLedgerCloseTime": str(span.first_close),
-        }
-        return {**answer, **_transaction(asked, found), "createdAt": str(close)}
+            if self.busy > 0:
+                self.busy -= 1
+                return {"error": "preflight queue full", "latestLedger": self.chain.latest}
+            return simulate_transaction(self.chain, params)
 
+    def get_transaction(self, params: Any) -> dict[str, Any]:
+        with self.chain.lock:
+            is_race, self.races = self.races > 0, max(self.races - 1, 0)
+            return get_transaction(self.chain, params, is_race=is_race)
 
-def _transaction(asked: str, found: StoredTransaction | None) -> dict[str, Any]:
-    if found is None:
-        empty = {"applicationOrder": 0, "feeBump": False, "events": {}, "ledger": 0}
-        return {"status": "NOT_FOUND", "txHash": asked, **empty}
-    return {
-        "status": "SUCCESS" if found.successful else "FAILED",
-        "txHash": asked,
-        "applicationOrder": found.position,
-        "feeBump": False,
-        **found.details,
-        "events": {"contractEventsXdr": [list(found.events)]},
-        "ledger": found.ledger,
-    }
+    def send_transaction(self, params: Any) -> dict[str, Any]:
+        with self.chain.lock:
+            answer = send_transaction(self.chain, self.core, params)
+            if self.dropped > 0:
+                self.dropped -= 1
+                raise Dropped
+            return answer
 
 
 def _ledger_key(key: str, index: int) -> bytes:
@@ -185,19 +194,6 @@ def _ledger_key(key: str, index: int) -> bytes:
     if parsed.type == LedgerEntryType.TTL:
         raise invalid_params("ledger ttl entries cannot be queried directly")
     return raw
-
-
-def _check_hash(text: str) -> None:
-    """64 hex digits; the rest as Go's decoder words it. Raises RpcError."""
-    raw = text.encode("utf-8", errors="replace")
-    if len(raw) // 2 != HASH_HEX // 2:
-        raise invalid_params(f"unexpected hash length ({len(raw)})")
-    for byte in raw:
-        if chr(byte) not in "0123456789abcdefABCDEF":
-            shown = f" '{chr(byte)}'" if chr(byte).isprintable() else ""
-            raise invalid_params(f"incorrect hash: encoding/hex: invalid byte: U+{byte:04X}{shown}")
-    if len(raw) % 2:
-        raise invalid_params("incorrect hash: encoding/hex: odd length hex string")
 
 
 def _duration(seconds: int) -> str:

@@ -1,6 +1,7 @@
 """The HTTP in front of the sandbox's RPC: threads of the standard library, kept-alive connections, Go's manners."""
 
 import re
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,12 +14,15 @@ from urllib.parse import parse_qs, urlsplit
 from ajo.soroban.binding.codec import encode_address
 from ajo.soroban.sandbox import gojson, jsonrpc
 from ajo.soroban.sandbox.jsonrpc import Answer, plain
-from ajo.soroban.sandbox.rpc import Rpc
+from ajo.soroban.sandbox.rpc import Dropped, Rpc
+from ajo.soroban.sandbox.switches import order, orders
 
 BODY_LIMIT: Final = 512 * 1024  # bytes
 # How much of an oversized body is read away, so that the sender gets to hear the answer.
 DRAIN_LIMIT: Final = 64 * 1024 * 1024
 FRIENDBOT: Final = "/friendbot"
+SWITCHES: Final = "/sandbox/"
+SECOND_NODE: Final = "/second"  # another node of the network, which may lag behind
 _CHUNK: Final = re.compile(rb"\s*([0-9a-fA-F]+)\s*(?:;.*)?\Z")
 
 
@@ -48,7 +52,9 @@ class RpcServer(ThreadingHTTPServer):
         return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away in the middle is no news."""
+        """A client that goes away in the middle is no news; a fault of the sandbox's own is."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -78,13 +84,24 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "OPTIONS" and "Access-Control-Request-Method" in self.headers:
             self._send(Answer(204, "", b""), [("Access-Control-Allow-Methods", "POST")])
             return
+        if urlsplit(self.path).path == SWITCHES and self.command == "GET":
+            self._send(orders())
+            return
+        if urlsplit(self.path).path.startswith(SWITCHES) and self.command == "POST":
+            self._send(order(self.server.rpc, urlsplit(self.path).path.removeprefix(SWITCHES), body or b""))
+            return
         if self.server.canned:
             canned = self.server.canned.popleft()
             asked = re.search(rb'"id": ?"(\w+)"', body or b"")
             said = canned.body.replace(b"$id", asked[1]) if asked else canned.body
             self._send(Answer(canned.status, "", said), list(canned.headers))
             return
-        self._send(self._answer(body), [("Accept-Post", "application/json")])
+        try:
+            answer = self._answer(body)
+        except Dropped:
+            self.close_connection = True
+            return
+        self._send(answer, [("Accept-Post", "application/json")])
 
     def _answer(self, body: bytes | None) -> Answer:
         if self.command != "POST":
@@ -95,7 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
         if body is None:
             return plain(500, "http: request body too large\n")
         self.server.seen.append(body)
-        return jsonrpc.answer(self.server.rpc, body)
+        second = urlsplit(self.path).path == SECOND_NODE
+        return jsonrpc.answer(self.server.rpc.second() if second else self.server.rpc, body)
 
     def _body(self) -> bytes | None:
         """The request's body; None when it is longer than a server takes."""

@@ -150,6 +150,9 @@ class Store:
         row = self._db.execute("SELECT xdr, modified, live_until FROM entry WHERE key = ?", (key,)).fetchone()
         return None if row is None else StoredEntry(*row)
 
+    def delete_entry(self, key: bytes) -> None:
+        self._db.execute("DELETE FROM entry WHERE key = ?", (key,))
+
     def entries(self) -> Iterator[tuple[bytes, str]]:
         """Every entry there is: LedgerKey bytes and base64 LedgerEntryData."""
         yield from self._db.execute("SELECT key, xdr FROM entry")

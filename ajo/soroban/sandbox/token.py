@@ -1,16 +1,19 @@
-"""An ordinary token: whole balances, a `transfer` event, no limits, no trustlines, no reserve.
+"""Tokens as the Ajo contract calls them, and an ordinary one: whole balances, no limits, no trustlines, no reserve.
 
-Its contract instance looks like a Stellar Asset Contract's, METADATA included, so that wallets and readers find name,
+The ordinary token's instance looks like an asset contract's, METADATA included, so that wallets and readers find name,
 symbol and decimals where they look for them.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ajo.soroban.binding.codec import ADDRESS, I128, SYMBOL, vec_of
 from ajo.soroban.binding.entries import Balance, Instance
-from ajo.soroban.binding.keys import BalanceKey, InstanceKey
+from ajo.soroban.binding.keys import BalanceKey
 from ajo.soroban.binding.tokens import METADATA, TokenText
-from ajo.soroban.sandbox.env import CallFailed, Emitted, Env, i128
+from ajo.soroban.sandbox.env import CallFailed, Env, decode, encode, i128
+
+if TYPE_CHECKING:
+    from ajo.soroban.sandbox.machine.machine import Machine
 
 DECIMALS: Final = 7
 
@@ -28,16 +31,30 @@ def held(amount: int) -> Balance:
 
 
 class Token:
-    """The functions of a token that Ajo calls. Any address but a token's traps, as calling it would."""
+    """The functions of a token that Ajo calls, whatever contract is at the address."""
 
     def __init__(self, env: Env, address: str) -> None:
         self._env = env
         self._address = address
-        if not isinstance(env.read(address, InstanceKey()), Instance) or address == env.contract:
-            raise CallFailed("trap")
 
     def balance(self, holder: str) -> int:
-        return int((self._env.read(self._address, BalanceKey(holder)) or held(0)).amount)
+        return I128.read(self._env.call(self._address, "balance", ADDRESS.encode(holder)), 0)[0]
+
+    def transfer(self, sender: str, receiver: str, amount: int) -> None:
+        holders = ADDRESS.encode(sender), ADDRESS.encode(receiver)
+        self._env.call(self._address, "transfer", *holders, I128.encode(amount))
+
+
+class PlainToken:
+    """The ordinary token's own side: balances under its contract, for accounts and contracts alike."""
+
+    def __init__(self, machine: "Machine", address: str) -> None:
+        self._machine = machine
+        self._address = address
+
+    def balance(self, holder: str) -> int:
+        entry = self._machine.storage.get(BalanceKey(holder).encode(self._address))
+        return 0 if entry is None else int(decode(entry).amount)
 
     def transfer(self, sender: str, receiver: str, amount: int) -> None:
         """Move an amount; traps on too little balance. A negative amount moves the other way, unchecked."""
@@ -45,12 +62,8 @@ class Token:
             raise CallFailed("trap")
         self._set(sender, i128(self.balance(sender) - amount))
         self._set(receiver, i128(self.balance(receiver) + amount))
-        topics = (SYMBOL.to_xdr("transfer"), ADDRESS.to_xdr(sender), ADDRESS.to_xdr(receiver))
-        self._env.events.append(Emitted(self._address, topics, I128.to_xdr(amount)))
-
-    def mint(self, receiver: str, amount: int) -> None:
-        """Out of nothing and without an event: the genesis and the friendbot."""
-        self._set(receiver, i128(self.balance(receiver) + amount))
+        topics = (SYMBOL.encode("transfer"), ADDRESS.encode(sender), ADDRESS.encode(receiver))
+        self._machine.emit(topics, I128.encode(amount))
 
     def _set(self, holder: str, amount: int) -> None:
-        self._env.write(self._address, BalanceKey(holder), held(amount))
+        self._machine.storage.put(*encode(self._address, BalanceKey(holder), held(amount)))

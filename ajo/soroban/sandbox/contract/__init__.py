@@ -1,7 +1,6 @@
 """The Ajo contract in Python, every function with its checks in the contract's order.
 
-What it answers is compared with what the real contract answered (tests/vectors), byte for byte. All authorization is
-taken as granted.
+What it answers is compared with what the real contract answered (tests/vectors, tests/rpc), byte for byte.
 """
 
 from ajo.soroban.sandbox.contract.groups import Admin, Groups

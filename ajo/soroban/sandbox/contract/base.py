@@ -1,5 +1,6 @@
 """What all functions of the contract share: reading, and the checks that several of them make."""
 
+from ajo.soroban.binding.codec import U32, U64
 from ajo.soroban.binding.contract_errors import ContractError as E
 from ajo.soroban.binding.entries import Group, Instance
 from ajo.soroban.binding.keys import ContribKey, GroupKey, InstanceKey
@@ -42,7 +43,12 @@ class Base:
 
     def has_contributed(self, group: Group, member: str, cycle: int | None = None) -> bool:
         key = ContribKey(group.id, group.current_cycle if cycle is None else cycle, member)
-        return self.env.get(key) is not None
+        return self.env.has(key)
+
+    def penalty_pool(self, group_id: int, cycle: int) -> int:
+        """Always 0: the contract reads it and never writes it."""
+        self.env.has_record("PENPOOL", U64.encode(group_id), U32.encode(cycle))
+        return 0
 
     def grace_end(self, group: Group) -> int:
         return u64(u64(group.cycle_start_time + group.cycle_duration) + (group.grace_period or 0))

@@ -24,17 +24,18 @@ class Admin(Base):
         self.store_instance(replace(self.instance, admin=admin))
 
     def upgrade(self, new_wasm_hash: bytes) -> None:
-        self.admin_or(E.Unauthorized)
+        self.env.require_auth(self.admin_or(E.Unauthorized))
+        self.env.check_code(new_wasm_hash)
         old = self.instance
         self.store_instance(replace(old, wasm_hash=new_wasm_hash.hex()))
         self.env.emit(Upgraded(old.wasm_hash or "", new_wasm_hash.hex()), system=True)
 
     def pause(self) -> None:
-        self.admin_or(E.UnauthorizedPause)
+        self.env.require_auth(self.admin_or(E.UnauthorizedPause))
         self._store_paused(True)
 
     def unpause(self) -> None:
-        self.admin_or(E.UnauthorizedUnpause)
+        self.env.require_auth(self.admin_or(E.UnauthorizedUnpause))
         self._store_paused(False)
 
     def _store_paused(self, paused: bool) -> None:
@@ -59,6 +60,7 @@ class Groups(Base):
     ) -> int:
         _check_terms(contribution_amount, cycle_duration, max_members, grace_period, penalty_rate)
         self.ensure_not_paused()
+        self.env.require_auth(creator)
         group_id = u64(self.instance.group_counter + 1)
         self.store_instance(replace(self.instance, group_counter=group_id))
         now = self.env.timestamp
@@ -86,6 +88,7 @@ class Groups(Base):
 
     def join_group(self, member: str, group_id: int) -> None:
         self.ensure_not_paused()
+        self.env.require_auth(member)
         group = self.group(group_id)
         if group.is_complete:
             raise fail(E.GroupComplete)
@@ -101,7 +104,7 @@ class Groups(Base):
     def set_group_metadata(self, group_id: int, name: bytes, description: bytes, rules: bytes) -> None:
         if len(name) > MAX_NAME or len(description) > MAX_DESCRIPTION or len(rules) > MAX_RULES:
             raise fail(E.MetadataTooLong)
-        self.group(group_id)
+        self.env.require_auth(self.group(group_id).creator)
         self.env.put(MetadataKey(group_id), Metadata(name, description, rules))
 
 

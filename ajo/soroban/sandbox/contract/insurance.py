@@ -30,6 +30,7 @@ class Insurance(Base):
             self._store_pool(token, replace(pool, balance=i128(pool.balance + premium)))
 
     def file_insurance_claim(self, claimant: str, group_id: int, cycle: int, defaulter: str, amount: int) -> int:
+        self.env.require_auth(claimant)
         claim_id = u64(self.instance.claim_counter + 1)
         self.store_instance(replace(self.instance, claim_counter=claim_id))
         group = self.group(group_id)
@@ -42,7 +43,7 @@ class Insurance(Base):
         return claim_id
 
     def process_insurance_claim(self, admin: str, claim_id: int, approved: bool) -> None:
-        self.admin_or(E.Unauthorized)
+        self.env.require_auth(self.admin_or(E.Unauthorized))
         claim = self.claim(claim_id)
         if claim.status != ClaimStatus.PENDING:
             raise fail(E.ClaimAlreadyProcessed)

@@ -24,6 +24,7 @@ class RefundReason(IntEnum):
 class Refunds(Base):
     def cancel_group(self, creator: str, group_id: int) -> None:
         self.ensure_not_paused()
+        self.env.require_auth(creator)
         group = self.group(group_id)
         if group.creator != creator:
             raise fail(E.OnlyCreatorCanCancel)
@@ -37,6 +38,7 @@ class Refunds(Base):
 
     def request_refund(self, requester: str, group_id: int) -> None:
         self.ensure_not_paused()
+        self.env.require_auth(requester)
         group = self.group(group_id)
         if requester not in group.members:
             raise fail(E.NotMember)
@@ -45,7 +47,7 @@ class Refunds(Base):
         now = self.env.timestamp
         if now <= self.grace_end(group):
             raise fail(E.CycleNotExpired)
-        if self.env.get(RefundRequestKey(group_id)) is not None:
+        if self.env.has(RefundRequestKey(group_id)):
             raise fail(E.RefundRequestExists)
         deadline = u64(now + VOTING_PERIOD)
         request = RefundRequest(group_id, requester, now, deadline, 0, 0, executed=False, approved=False)
@@ -54,11 +56,12 @@ class Refunds(Base):
 
     def vote_refund(self, voter: str, group_id: int, in_favor: bool) -> None:
         self.ensure_not_paused()
+        self.env.require_auth(voter)
         group = self.group(group_id)
         if voter not in group.members:
             raise fail(E.NotMember)
         request = self.refund_request(group_id)
-        if self.env.get(RefundVoteKey(group_id, voter)) is not None:
+        if self.env.has(RefundVoteKey(group_id, voter)):
             raise fail(E.AlreadyVoted)
         now = self.env.timestamp
         if now > request.voting_deadline:
@@ -73,6 +76,7 @@ class Refunds(Base):
 
     def execute_refund(self, executor: str, group_id: int) -> None:
         self.ensure_not_paused()
+        self.env.require_auth(executor)
         group = self.group(group_id)
         request = self.refund_request(group_id)
         if request.executed:
@@ -87,6 +91,7 @@ class Refunds(Base):
         self._cancel(group)
 
     def emergency_refund(self, admin: str, group_id: int) -> None:
+        self.env.require_auth(admin)
         if admin != self.admin_or(E.Unauthorized):
             raise fail(E.Unauthorized)
         group = self.group(group_id)

@@ -13,6 +13,7 @@ from ajo.soroban.sandbox.env import fail, i128
 class Rounds(Insurance):
     def contribute(self, member: str, group_id: int) -> None:
         self.ensure_not_paused()
+        self.env.require_auth(member)
         group = self.group(group_id)
         if group.is_complete:
             raise fail(E.GroupComplete)
@@ -45,6 +46,7 @@ class Rounds(Insurance):
             raise fail(E.NoMembers)
         recipient = group.members[group.payout_index]
         amount = i128(group.contribution_amount * len(group.members))
+        self.penalty_pool(group_id, group.current_cycle)
         token = self.token(group)
         if token.balance(self.env.contract) < amount:
             raise fail(E.InsufficientContractBalance)

@@ -1,5 +1,6 @@
 """What can be asked without changing anything; the times are those of the asking ledger."""
 
+from ajo.soroban.binding.codec import ADDRESS, U32, U64
 from ajo.soroban.binding.contract_errors import ContractError as E
 from ajo.soroban.binding.entries import Group, InsuranceClaim, InsurancePool, Metadata, Refund, RefundRequest
 from ajo.soroban.binding.functions import GroupStatus, PenaltyRecord
@@ -27,6 +28,7 @@ class Views(Refunds, Insurance):
         group = self.group(group_id)
         now = self.env.timestamp
         cycle_end, grace_end = u64(group.cycle_start_time + group.cycle_duration), self.grace_end(group)
+        penalty_pool = self.penalty_pool(group_id, group.current_cycle)
         pending = tuple(each for each in group.members if not self.has_contributed(group, each))
         has_next = not group.is_complete and group.payout_index < len(group.members)
         return GroupStatus(
@@ -44,7 +46,7 @@ class Views(Refunds, Insurance):
             cycle_end_time=cycle_end,
             grace_period_end_time=grace_end,
             current_time=now,
-            cycle_penalty_pool=0,
+            cycle_penalty_pool=penalty_pool,
         )
 
     def get_group_metadata(self, group_id: int) -> Metadata:
@@ -65,7 +67,16 @@ class Views(Refunds, Insurance):
     def get_member_penalty_record(self, group_id: int, address: str) -> PenaltyRecord:
         if address not in self.group(group_id).members:
             raise fail(E.NotMember)
+        self.env.has_record("PENALTY", U64.encode(group_id), ADDRESS.encode(address))
         return PenaltyRecord(group_id, address, 0, 0, 0, 100)
+
+    def get_contribution_detail(self, group_id: int, cycle: int, member: str) -> None:
+        self.env.has_record("CONTREC", U64.encode(group_id), U32.encode(cycle), ADDRESS.encode(member))
+        raise fail(E.GroupNotFound)
+
+    def get_cycle_penalty_pool(self, group_id: int, cycle: int) -> int:
+        self.group(group_id)
+        return self.penalty_pool(group_id, cycle)
 
     def get_contribution_status(self, group_id: int, cycle: int) -> tuple[tuple[str, bool], ...]:
         group = self.group(group_id)

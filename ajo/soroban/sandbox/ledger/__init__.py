@@ -1,0 +1,1 @@
+"""What a network keeps beside contracts' data: accounts, trustlines, settings, and what things cost."""

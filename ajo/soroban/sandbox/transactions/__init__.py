@@ -1,0 +1,1 @@
+"""Transactions: read, simulated, checked, queued, applied to a ledger, and told of."""
