@@ -7,7 +7,7 @@ MANAGE := ENV_FILE=tests/data/production.env $(BIN)/python -W "ignore:Got an err
 .PHONY: run test test-faults lint bench conformance browser pooler nginx requirements
 
 run: .venv/run.stamp
-	@exec $(BIN)/python -m ajo.devstack
+	@exec $(BIN)/python -m devtools.stack
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest --ignore=tests/browser --ignore=tests/pooler --ignore=tests/nginx -m "not system_long"
@@ -35,9 +35,9 @@ conformance: .venv/dev.stamp
 	@test -n "$$LIVE_RPC_URL" || { echo "Set LIVE_RPC_URL to the address of a Stellar RPC (make test asks the sandbox)." >&2; exit 1; }
 	$(BIN)/python -m pytest tests/conformance
 
-# SCALE=10 fills ten times the database; what it prints is kept in benchmarks/results.json.
+# SCALE=10 fills ten times the database; what it prints is kept in devtools/benchmarks/results.json.
 bench: .venv/dev.stamp
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m devtools.benchmarks
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management import execute_from_command_line
 from django.db import OperationalError
 
-from ajo.reach import why_not_postgresql
+from ajo.conf.reachability import why_not_postgresql
 
 
 def main() -> None:

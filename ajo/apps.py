@@ -4,7 +4,7 @@ from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 from django.core.checks import register
 
-from ajo.checks import check_settings
+from ajo.conf.checks import check_settings
 
 
 class ProjectConfig(AppConfig):
@@ -18,4 +18,4 @@ class ProjectConfig(AppConfig):
 class StaffConfig(AdminConfig):
     """django.contrib.admin with our own site as the one that every table registers with."""
 
-    default_site = "ajo.admin.StaffSite"
+    default_site = "ajo.console.site.StaffSite"

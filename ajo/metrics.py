@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 from bisect import bisect_left
-from collections import Counter as Tally
+from collections import Counter as RateCounter
 from collections import defaultdict
 
 from prometheus_client import Counter, Histogram, values
@@ -37,40 +37,40 @@ REQUESTS = Histogram(
     # from a body out of Redis to a wait for the chain
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-ADD_UP_AFTER = 0.5  # seconds
+FLUSH_INTERVAL = 0.5  # seconds
 
 
-class Noted:
+class BufferedMetrics:
     """Answers that take less time than their counts' way into the process's file: these go there every half second."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._noted: list[tuple[str, str, str, float]] = []
 
-    def note(self, layer: str, route: str, status: str, seconds: float) -> None:
+    def observe(self, layer: str, route: str, status: str, seconds: float) -> None:
         """An answer for REQUESTS, and for CACHE_READS if it came from a layer."""
         with self._lock:
             if not self._noted:
-                timer = threading.Timer(ADD_UP_AFTER, self.add_up)
+                timer = threading.Timer(FLUSH_INTERVAL, self.flush)
                 timer.daemon = True
                 timer.start()
             self._noted.append((layer, route, status, seconds))
 
-    def add_up(self) -> None:
+    def flush(self) -> None:
         """Count what was noted since the last time."""
         with self._lock:
-            noted, self._noted = self._noted, []
+            buffered_metrics, self._noted = self._noted, []
         took = defaultdict(list)
-        for layer, number in Tally(layer for layer, *_ in noted if layer).items():
+        for layer, number in RateCounter(layer for layer, *_ in buffered_metrics if layer).items():
             CACHE_READS.labels(layer).inc(number)
-        for _, route, status, seconds in noted:
+        for _, route, status, seconds in buffered_metrics:
             took[route, f"{status[0]}xx"].append(seconds)
         for (route, status), times in took.items():
             child = REQUESTS.labels(route, status)
             # as `observe` does for each, which writes twice
             child._sum.inc(sum(times))
-            for bucket, number in Tally(bisect_left(child._upper_bounds, seconds) for seconds in times).items():
+            for bucket, number in RateCounter(bisect_left(child._upper_bounds, seconds) for seconds in times).items():
                 child._buckets[bucket].inc(number)
 
 
-noted = Noted()
+buffered_metrics = BufferedMetrics()

@@ -1,6 +1,6 @@
 """Django's settings. Every variable is read here, once; .env.example lists them with defaults, units and reasons.
 
-Nothing here raises: a bad value falls back to its default and is refused, by name, by the checks in ajo/checks.py.
+Nothing here raises: a bad value falls back to its default and is refused, by name, by the checks in ajo/conf/checks.py.
 """
 
 import os
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from psycopg import IsolationLevel
 
-from ajo.addresses import host_of, in_url, local_address, normal_address, origin_of, redis_namespace
-from ajo.env import EnvFile, Reader
+from ajo.conf.addresses import host_of, in_url, local_address, normal_address, origin_of, redis_namespace
+from ajo.conf.env import EnvFile, Reader
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV_FILE = EnvFile(BASE_DIR)
@@ -21,30 +21,30 @@ ENV_FILE.load()
 ENV = Reader(ENV_FILE.problems)
 
 # --- Who we are -------------------------------------------------------------------------------------------------------
-DEBUG = ENV.flag("DEBUG")
+DEBUG = ENV.bool("DEBUG")
 # Without a key each process makes its own, so that the check's message is what a person sees, not Django's traceback.
 SECRET_KEY = ENV.text("SECRET_KEY") or secrets.token_urlsafe(48)
 # Earlier keys: what they signed (cursors, sessions, password reset links) is still accepted, nothing new is.
-SECRET_KEY_FALLBACKS = ENV.listed("SECRET_KEY_FALLBACKS")
+SECRET_KEY_FALLBACKS = ENV.list("SECRET_KEY_FALLBACKS")
 PORT = ENV.number("PORT", 8000, 1, 65_535)
 WEB_HOST = ENV.address("WEB_HOST", "127.0.0.1")  # 0.0.0.0 in a container, where nothing else listens
 PUBLIC_URL = normal_address(ENV.text("PUBLIC_URL", f"http://{in_url(local_address(WEB_HOST))}:{PORT}"))
 _HTTPS = PUBLIC_URL.startswith("https://")
 # Loopback: health checks ask from inside.
-ALLOWED_HOSTS = [*ENV.listed("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = [*ENV.list("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
 # Addresses or networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
-TRUSTED_PROXIES = ENV.listed("TRUSTED_PROXIES")
+TRUSTED_PROXIES = ENV.list("TRUSTED_PROXIES")
 # Where they say whose request it is. WSGI knows X_Forwarded_For, which proxies in Go pass on, by the same name, and
 # granian takes the last: behind one of these only a name without a hyphen is certainly the proxy's.
 CLIENT_ADDRESS_HEADER = ENV.text("CLIENT_ADDRESS_HEADER", "X-Forwarded-For")
 
 # --- The chain --------------------------------------------------------------------------------------------------------
-SOROBAN_RPC_URL = ENV.listed("SOROBAN_RPC_URL")  # in order of preference
+SOROBAN_RPC_URL = ENV.list("SOROBAN_RPC_URL")  # in order of preference
 SOROBAN_RPC_HEADERS = ENV.mapping("SOROBAN_RPC_HEADERS")
 AJO_CONTRACT_ID = ENV.text("AJO_CONTRACT_ID")
 STELLAR_NETWORK_PASSPHRASE = ENV.text("STELLAR_NETWORK_PASSPHRASE")
-AJO_SANDBOX = ENV.flag("AJO_SANDBOX")
-VERIFIED_TOKENS = ENV.listed("VERIFIED_TOKENS")
+AJO_SANDBOX = ENV.bool("AJO_SANDBOX")
+VERIFIED_TOKENS = ENV.list("VERIFIED_TOKENS")
 RPC_PROXY = ENV.text("RPC_PROXY")  # no other variable sends the RPC's calls, which carry a key, through a proxy
 # Public RPC nodes answer in well under a second; the SDK's 33 s would hold a web thread or a whole sync pass.
 RPC_TIMEOUT = ENV.number("RPC_TIMEOUT", 8, 1, 60)  # seconds for one attempt
@@ -66,7 +66,7 @@ CHAIN_RATE = ENV.text("CHAIN_RATE", "60/min", empty=True)  # those among them th
 # One process for each core that we may use; more than eight would take more connections than PostgreSQL allows.
 WEB_WORKERS = ENV.number("WEB_WORKERS", min(len(os.sched_getaffinity(0)), 8), 1, 64)
 WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
-WEB_HTTP2 = ENV.flag("WEB_HTTP2")  # without TLS; proxies ask us by HTTP/1.1
+WEB_HTTP2 = ENV.bool("WEB_HTTP2")  # without TLS; proxies ask us by HTTP/1.1
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_LEVEL = ENV.text("LOG_LEVEL", "INFO").upper()
 METRICS_TOKEN = ENV.text("METRICS_TOKEN")  # empty: /metrics answers loopback only
@@ -182,6 +182,7 @@ INSTALLED_APPS = [
     "ajo.ops",
     "groups",
     "contributions",
+    "ajo.indexer",
 ]
 MIDDLEWARE = [
     "ajo.ops.middleware.RequestMiddleware",
@@ -242,15 +243,15 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
 CSRF_TRUSTED_ORIGINS = [origin_of(PUBLIC_URL)] if "://" in PUBLIC_URL else []
 # Browsers keep this promise for its whole time, and a preload list for years: nobody gives it without asking.
 SECURE_HSTS_SECONDS = HSTS_SECONDS = ENV.number("HSTS_SECONDS", 0, 0, 63_072_000)  # at most two years
-SECURE_HSTS_INCLUDE_SUBDOMAINS = HSTS_INCLUDE_SUBDOMAINS = ENV.flag("HSTS_INCLUDE_SUBDOMAINS")
-SECURE_HSTS_PRELOAD = HSTS_PRELOAD = ENV.flag("HSTS_PRELOAD")
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HSTS_INCLUDE_SUBDOMAINS = ENV.bool("HSTS_INCLUDE_SUBDOMAINS")
+SECURE_HSTS_PRELOAD = HSTS_PRELOAD = ENV.bool("HSTS_PRELOAD")
 # TLS ends at a proxy: without one whose word is believed, a redirect to https would come back for ever.
 SECURE_SSL_REDIRECT = _HTTPS and bool(TRUSTED_PROXIES)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # asked from inside, without TLS
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes; a signed transaction is far below
-FILE_UPLOAD_HANDLERS = ["ajo.uploads.RefuseUploads"]
+FILE_UPLOAD_HANDLERS = ["ajo.webserver.uploads.RefuseUploads"]
 
 # --- API --------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

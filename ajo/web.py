@@ -18,12 +18,12 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings, HTTP2Settings
 
-from ajo.checks import refuse_bad_settings, tell_what_cannot_be_reached
-from ajo.heartbeat import Requests, Watch, beat_always
+from ajo.conf.checks import refuse_bad_settings, tell_what_cannot_be_reached
+from ajo.webserver.watchdog import Requests, Watch, beat_always
 
 STOP_AFTER = 5  # seconds that a worker has to end its requests
 # Seconds that a connection may stay open between two requests, longer than the 60 after which common balancers close
-# theirs: closed by us first, one of their requests would meet a closed connection. ajo/connections.py ends earlier what
+# theirs: closed by us first, one of their requests would meet a closed connection. ajo/webserver/connections.py ends earlier what
 # does not ask anything.
 KEEP_ALIVE = 75
 CONNECTIONS = 4_096  # of one process; beyond so many, others wait in the kernel's queue
@@ -78,7 +78,7 @@ def load(target: str, beats: Connection) -> Callable[..., Iterable[bytes]]:
     application: Callable[..., Any] = import_string(target)
     requests = Requests(application, settings.WEB_THREADS)
     beat_always(beats, requests)
-    limits: Any = import_module("ajo.connections")  # it cannot be imported before Django has its settings
+    limits: Any = import_module("ajo.webserver.connections")  # it cannot be imported before Django has its settings
     limits.ConnectionLimits(settings.PORT).start()
     return requests
 

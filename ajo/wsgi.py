@@ -7,7 +7,7 @@ import django
 
 from ajo.api.wsgi import Handler
 from ajo.celery import app as celery_app
-from ajo.checks import refuse_bad_settings
+from ajo.conf.checks import refuse_bad_settings
 from ajo.database.limits import WEB, sessions
 
 __all__ = ["application", "celery_app"]  # with the Celery application loaded, the admin can send tasks

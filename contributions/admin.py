@@ -9,18 +9,18 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from ajo.soroban.admin import OfGroup
+from ajo.adminkit import display
+from ajo.adminkit.admins import ReadOnlyAdmin
+from ajo.adminkit.lists import Choice, address, event_id, number, tx_hash
+from ajo.soroban.admin import GroupLinkMixin
 from ajo.soroban.models import ContractEvent
-from ajo.staff import display
-from ajo.staff.admins import ReadOnlyAdmin
-from ajo.staff.lists import Choice, address, event_id, number, tx_hash
 from contributions.models import Contribution, Payout, Refund
 from groups.admin import GroupAdmin, UserAdmin
-from groups.staff import OfWallet, of_wallet, token_amount
+from groups.admin_columns import WalletColumnMixin, token_amount, wallet_search
 
 for belongings in (GroupAdmin, UserAdmin):
     column = "group" if belongings is GroupAdmin else "user"
-    belongings.elsewhere += [
+    belongings.related_links += [
         ("contributions", Contribution, column), ("payouts", Payout, column), ("refunds", Refund, column)
     ]  # fmt: skip
 
@@ -37,7 +37,7 @@ class Source(Choice):
     }
 
 
-class HistoryAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
+class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
     list_display: tuple[str, ...] = (
         "identity",
         "its_group",
@@ -53,11 +53,11 @@ class HistoryAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
     ordering_within: ClassVar = dict.fromkeys(("group", "user", "tx_hash"), WITHIN)
     searches: ClassVar = (
         number("group id", "group_id", WITHIN),
-        address("wallet address", of_wallet("user_id"), WITHIN),
+        address("wallet address", wallet_search("user_id"), WITHIN),
         tx_hash("transaction hash", "tx_hash", WITHIN),
         event_id("event id", "event_id"),
     )
-    narrowed_by = frozenset({"group", "user", "tx_hash"})
+    indexed_lookups = frozenset({"group", "user", "tx_hash"})
     narrowed_further_by = frozenset({"round"})
     fields: ClassVar[tuple[str, ...]] = (
         "its_group",
@@ -86,13 +86,13 @@ class HistoryAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
     def transaction(self, row: Any) -> SafeString | str:
         if row.tx_hash is None:
             return "not known"
-        return display.list_of(ContractEvent, display.shortened(row.tx_hash), tx_hash=row.tx_hash)
+        return display.changelist_link(ContractEvent, display.shortened(row.tx_hash), tx_hash=row.tx_hash)
 
     @admin.display(description="Transaction")
     def events(self, row: Any) -> SafeString | str:
         if row.tx_hash is None:
             return "not known: recovered from the contract's state"
-        return display.list_of(ContractEvent, row.tx_hash, tx_hash=row.tx_hash)
+        return display.changelist_link(ContractEvent, row.tx_hash, tx_hash=row.tx_hash)
 
 
 @admin.register(Contribution)

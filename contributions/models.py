@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from django.db import connection, models, transaction
 from django.db.models.functions import Coalesce
 
-from ajo.soroban.bulk import Row, insert
+from ajo.database.bulk import Row, insert
 from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, I128Field, in_range
 from ajo.soroban.models import EVENT_ID_LENGTH
 from groups.models import Group, User

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ajo.api.events import SHOWN
-from ajo.api.paths import address_of, hash_of
+from ajo.api.params import address_of, hash_of
 from ajo.api.schema import ADDRESS, GROUP_ID, HASH
 from ajo.api.views import ReadViewSet
 from ajo.cache import Absent
@@ -33,7 +33,7 @@ from groups.views import InGroupViewSet
 class OfUserViewSet(ReadViewSet):
     """A list of what one wallet did."""
 
-    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def filter_by_path(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return newest_within(queryset.filter(user=known_user(address_of(self.kwargs["address"]))))
 
 
@@ -111,7 +111,7 @@ class TransactionViewSet(ReadViewSet):
     queryset = ChainTransaction.objects.all()
     serializer_class = TransactionSerializer
     pagination_class = None
-    kept = False
+    edge_cacheable = False
 
     @extend_schema(summary="What is known of a transaction", parameters=[HASH])
     def retrieve(self, request: Request, hash: str) -> Response:  # the path's word

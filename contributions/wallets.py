@@ -7,8 +7,8 @@ from typing import Any, Final
 from django.db.models import Count, Sum
 
 from contributions.models import Contribution, HistoryRow, Payout, Refund
-from groups.computed import known
 from groups.models import Group, GroupMember, Token, User
+from groups.schedule import known
 
 KINDS: Final[dict[str, tuple[type[HistoryRow], str]]] = {
     "contributions": (Contribution, "paid"),

@@ -13,15 +13,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from stellar_sdk import StrKey
 
-from ajo.soroban.admin import OfGroup
-from ajo.soroban.lives import archived, near_end
+from ajo.adminkit import display
+from ajo.adminkit.admins import ReadOnlyAdmin, ReadOnlyInline, TableAdmin
+from ajo.adminkit.lists import Choice, Rows, address, number, words
+from ajo.soroban.admin import GroupLinkMixin
+from ajo.soroban.archival import archived, expiring_soon
 from ajo.soroban.models import Checkpoint, ContractEvent
-from ajo.staff import display
-from ajo.staff.admins import ReadOnlyAdmin, ReadOnlyInline, TableAdmin
-from ajo.staff.lists import Choice, Rows, address, number, words
-from groups import computed
+from groups import schedule
+from groups.admin_columns import WalletColumnMixin, token_amount, wallet_search, with_label
 from groups.models import BACKED, Group, GroupMember, RefundRequest, Token, User, WalletLabel
-from groups.staff import OfWallet, of_wallet, token_amount, with_label
 
 PAYOUT_ORDER = ("position",)  # of one group's members
 NEWEST = 100  # groups of one wallet in a search; all of them are linked from its page
@@ -52,11 +52,11 @@ class WalletLabelAdmin(TableAdmin):
 
     @admin.display(description="Label")
     def shown_label(self, row: WalletLabel) -> SafeString:
-        return display.said(row.label)
+        return display.safe_text(row.label)
 
     @admin.display(description="Note")
     def shown_note(self, row: WalletLabel) -> SafeString:
-        return display.said(row.note, 120)
+        return display.safe_text(row.note, 120)
 
 
 class Solvency(Choice):
@@ -96,15 +96,15 @@ class TokenAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Symbol")
     def short_symbol(self, row: Token) -> SafeString | str:
-        return "unknown" if row.symbol is None else display.said(row.symbol)
+        return "unknown" if row.symbol is None else display.safe_text(row.symbol)
 
     @admin.display(description="Name")
     def whole_name(self, row: Token) -> SafeString:
-        return display.said_at_length(row.name)
+        return display.safe_multiline(row.name)
 
     @admin.display(description="See also")
     def groups(self, row: Token) -> SafeString:
-        return display.list_of(Group, "groups", token=row.address)
+        return display.changelist_link(Group, "groups", token=row.address)
 
 
 @admin.register(User)
@@ -112,7 +112,7 @@ class UserAdmin(ReadOnlyAdmin):
     list_display = ("wallet_address", "label", "created_at", "updated_at")
     searches: ClassVar = (address("wallet address", "wallet_address"), number("row id", "pk"))
     fields = ("wallet_address", "label_with_link", "see_also", "created_at", "updated_at")
-    elsewhere: ClassVar = [("groups created", Group, "creator"), ("memberships", GroupMember, "user")]
+    related_links: ClassVar = [("groups created", Group, "creator"), ("memberships", GroupMember, "user")]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         may_label = Value(request.user.has_perm("groups.add_walletlabel"))
@@ -121,20 +121,20 @@ class UserAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Label")
     def label(self, row: Any) -> SafeString | str:
-        return display.said(row.wallet_label) if row.wallet_label else ""
+        return display.safe_text(row.wallet_label) if row.wallet_label else ""
 
     @admin.display(description="Label")
     def label_with_link(self, row: Any) -> SafeString | str:
         found = WalletLabel.objects.filter(address=row.wallet_address).first()
         if found is not None:
-            return display.page_of(WalletLabel, found.pk, display.said(found.label))
+            return display.change_link(WalletLabel, found.pk, display.safe_text(found.label))
         if not row.may_label:
             return "-"
         blank = reverse("admin:groups_walletlabel_add")
         return format_html('<a href="{}?address={}">Label this wallet</a>', blank, row.wallet_address)
 
 
-class MemberInline(OfWallet, ReadOnlyInline):
+class MemberInline(WalletColumnMixin, ReadOnlyInline):
     """A contract's group has 100 members at most."""
 
     model = GroupMember
@@ -149,7 +149,7 @@ class MemberInline(OfWallet, ReadOnlyInline):
         return row.position < row.group.payout_index
 
 
-class RefundRequestInline(OfWallet, ReadOnlyInline):
+class RefundRequestInline(WalletColumnMixin, ReadOnlyInline):
     wallet_field = "requester"
     model = RefundRequest
     fields = readonly_fields = (
@@ -172,7 +172,7 @@ class Life(Choice):
     title = "life on the chain"
     parameter_name = "life"
     options: ClassVar = {
-        "ends": ("ends within a week", lambda rows: near_end(rows, Checkpoint.objects.chain_ledger())),
+        "ends": ("ends within a week", lambda rows: expiring_soon(rows, Checkpoint.objects.chain_ledger())),
         "archived": ("archived, or not known", lambda rows: archived(rows, Checkpoint.objects.chain_ledger())),
     }
 
@@ -190,12 +190,12 @@ def _with_member_or_token(rows: Rows, term: str) -> Rows:
     """
     if term.startswith("C") and Token.objects.filter(address=term).exists():
         return rows.filter(token=term)
-    places = of_wallet("user_id")(GroupMember.objects.order_by("-group_id"), term)
+    places = wallet_search("user_id")(GroupMember.objects.order_by("-group_id"), term)
     return rows.filter(pk__in=list(places.values_list("group_id", flat=True)[:NEWEST]))
 
 
 @admin.register(Group)
-class GroupAdmin(OfWallet, ReadOnlyAdmin):
+class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     wallet_field = "creator"
     list_display = ("id", "short_name", "status", "members", "round", "amount", "paid", "made_by", "created_at")
     list_filter = (GroupStatus, Life, HistoryProof)
@@ -205,10 +205,10 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
         words("or at least three characters of a name", "search_key__finds"),
     )
     ordering_within: ClassVar = dict.fromkeys(("creator", "token", "status"), ("-number",))
-    narrowed_by = frozenset({"creator", "token", "status"})
+    indexed_lookups = frozenset({"creator", "token", "status"})
     not_in_list = ("description", "rules", "entry_xdr", "metadata_xdr")
     inlines = (RefundRequestInline, MemberInline)
-    elsewhere: ClassVar = [("members", GroupMember, "group"), ("events", ContractEvent, "group_id")]
+    related_links: ClassVar = [("members", GroupMember, "group"), ("events", ContractEvent, "group_id")]
     fieldsets = (
         (None, {
             "fields": ("id", "whole_name", "whole_description", "whole_rules", "creator_link", "status", "see_also"),
@@ -236,19 +236,19 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
 
     @admin.display(description="Name")
     def short_name(self, row: Group) -> SafeString:
-        return display.said(row.name)
+        return display.safe_text(row.name)
 
     @admin.display(description="Name")
     def whole_name(self, row: Group) -> SafeString:
-        return display.said_at_length(row.name)
+        return display.safe_multiline(row.name)
 
     @admin.display(description="Description")
     def whole_description(self, row: Group) -> SafeString:
-        return display.said_at_length(row.description)
+        return display.safe_multiline(row.description)
 
     @admin.display(description="Rules")
     def whole_rules(self, row: Group) -> SafeString:
-        return display.said_at_length(row.rules)
+        return display.safe_multiline(row.rules)
 
     @admin.display(description="Creator")
     def made_by(self, row: Group) -> SafeString:
@@ -276,61 +276,61 @@ class GroupAdmin(OfWallet, ReadOnlyAdmin):
 
     @admin.display(description="Collected this round")
     def collected(self, row: Group) -> SafeString:
-        return token_amount(computed.collected_amount(row), row.token)
+        return token_amount(schedule.collected_amount(row), row.token)
 
     @admin.display(description="Next payout")
     def payout(self, row: Group) -> SafeString | str:
-        return token_amount(computed.payout_amount(row), row.token) if computed.pays_out(row) else "-"
+        return token_amount(schedule.payout_amount(row), row.token) if schedule.pays_out(row) else "-"
 
     @admin.display(description="Payout index")
     def next_position(self, row: Group) -> str:
-        return str(row.payout_index) if computed.pays_out(row) else "-"
+        return str(row.payout_index) if schedule.pays_out(row) else "-"
 
     @admin.display(description="Token")
     def token_link(self, row: Group) -> SafeString | str:
-        return "-" if row.token is None else display.page_of(Token, row.token.pk, row.token.address)
+        return "-" if row.token is None else display.change_link(Token, row.token.pk, row.token.address)
 
     @admin.display(description="Round ends")
     def round_ends(self, row: Group) -> str:
-        return display.moment(computed.round_ends_at(row)) if computed.pays_out(row) else "-"
+        return display.format_time(schedule.round_ends_at(row)) if schedule.pays_out(row) else "-"
 
     @admin.display(description="Grace ends")
     def grace_ends(self, row: Group) -> str:
-        return display.moment(computed.grace_ends_at(row)) if computed.pays_out(row) else "-"
+        return display.format_time(schedule.grace_ends_at(row)) if schedule.pays_out(row) else "-"
 
     @admin.display(description="GROUP entry")
     def raw_entry(self, row: Group) -> SafeString:
-        return display.raw(row.entry_xdr)
+        return display.preformatted(row.entry_xdr)
 
     @admin.display(description="METADATA entry")
     def raw_metadata(self, row: Group) -> SafeString:
-        return display.raw(row.metadata_xdr)
+        return display.preformatted(row.metadata_xdr)
 
 
-OfGroup.group_model = Group
+GroupLinkMixin.group_model = Group
 
 
 @admin.register(GroupMember)
-class GroupMemberAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
+class GroupMemberAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
     list_display = ("id", "its_group", "position", "wallet", "joined_at", "has_contributed")
     ordering = ("-group_id", "-position")
     ordering_within: ClassVar = {"group": PAYOUT_ORDER}
     searches: ClassVar = (
         number("group id", "group_id", PAYOUT_ORDER),
-        address("wallet address", of_wallet("user_id")),
+        address("wallet address", wallet_search("user_id")),
     )
-    narrowed_by = frozenset({"group", "user"})
+    indexed_lookups = frozenset({"group", "user"})
     fields = ("its_group", "position", "whole_wallet", "joined_at", "has_contributed")
 
 
 @admin.register(RefundRequest)
-class RefundRequestAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
+class RefundRequestAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
     wallet_field = "requester"
     list_display = (
         "pk", "its_group", "wallet", "created_at", "voting_deadline",
         "votes_for", "votes_against", "executed", "approved",
     )  # fmt: skip
-    searches: ClassVar = (number("group id", "group_id"), address("requester's address", of_wallet("requester_id")))
+    searches: ClassVar = (number("group id", "group_id"), address("requester's address", wallet_search("requester_id")))
     fields = (
         "its_group", "whole_wallet", "created_at", "voting_deadline",
         "votes_for", "votes_against", "executed", "approved", "raw_entry",
@@ -338,4 +338,4 @@ class RefundRequestAdmin(OfGroup, OfWallet, ReadOnlyAdmin):
 
     @admin.display(description="REFREQ entry")
     def raw_entry(self, row: RefundRequest) -> SafeString:
-        return display.raw(row.entry_xdr)
+        return display.preformatted(row.entry_xdr)

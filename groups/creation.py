@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
-from ajo.soroban.binding import entries as on_chain
-from ajo.soroban.binding.keys import GroupKey
-from ajo.soroban.client import SorobanClient
+from ajo.soroban.contract import entries as on_chain
+from ajo.soroban.contract.keys import GroupKey
 from ajo.soroban.deadline import NEVER, Deadline
-from ajo.soroban.errors import WrongChain
 from ajo.soroban.models import ContractEvent
-from ajo.soroban.nodes import nodes
-from ajo.soroban.times import moment
+from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import WrongChain
+from ajo.soroban.rpc.pool import nodes
+from ajo.soroban.times import timestamp_to_datetime
 from groups.models import Group
-from groups.readings import GroupReader, Readings, Undecoded
-from groups.sync import is_entry_of, set_aside
+from groups.snapshots import GroupReader, Snapshots, Undecoded
+from groups.sync import is_entry_of, store_undecoded
 
 WITNESSES = 5  # groups by which a chain is recognised
 
@@ -35,42 +35,42 @@ def read_groups(
     with_instance: bool = False,
     deadline: Deadline = NEVER,
     texts: Mapping[int, str] | None = None,
-) -> Readings:
+) -> Snapshots:
     """What GroupReader reads, without groups whose creation two askings tell otherwise than each other and the tables.
 
     Those are set aside, and their rows stay. Raises WrongChain where a second asking agrees and no group of ours is on
     that chain.
     """
     reader = GroupReader(client, contract, at_least, deadline=deadline)
-    readings = reader.read(group_ids, with_instance=with_instance, texts=texts)
-    if readings.renamed:
-        reader.read(sorted(readings.renamed))
-    stored = _stored(readings.groups)
-    other = {pk: readings.groups[pk] for pk, made in stored.items() if _creation(readings.groups[pk].group) != made}
+    snapshots = reader.read(group_ids, with_instance=with_instance, texts=texts)
+    if snapshots.renamed:
+        reader.read(sorted(snapshots.renamed))
+    stored = _stored(snapshots.groups)
+    other = {pk: snapshots.groups[pk] for pk, made in stored.items() if _creation(snapshots.groups[pk].group) != made}
     entries = dict(Group.objects.filter(pk__in=other).values_list("pk", "entry_xdr")) if other else {}
     # of a creation the stored entry knows better than the columns made from it
     doubted = {pk: first for pk, first in other.items() if not is_entry_of(entries[pk], first.group)}
     if not doubted:
-        return readings
+        return snapshots
     again = nodes().second_opinion(client, lambda second: GroupReader(second, contract, at_least).read(doubted))
-    readings.calls += again.calls
+    snapshots.calls += again.calls
     for group_id, first in doubted.items():
         second = again.groups.get(group_id)
         said = second and _creation(second.group)
         if second and said == _creation(first.group):
-            readings.recreated.add(group_id)
+            snapshots.recreated.add(group_id)
         elif second and said == stored[group_id]:
-            readings.groups[group_id] = second
+            snapshots.groups[group_id] = second
         else:
-            del readings.groups[group_id]
-            readings.disputed.add(group_id)
+            del snapshots.groups[group_id]
+            snapshots.disputed.add(group_id)
             why = "it was created by another wallet or at another time than the stored one; a second asking differs"
             key = GroupKey(group_id).to_xdr(contract)
-            set_aside([Undecoded(key, group_id, first.group_xdr, why, first.ledger)])
-    wrong = {group_id: readings.groups[group_id].group for group_id in readings.recreated}
+            store_undecoded([Undecoded(key, group_id, first.group_xdr, why, first.ledger)])
+    wrong = {group_id: snapshots.groups[group_id].group for group_id in snapshots.recreated}
     if wrong and not _is_announced(wrong.values()) and not is_our_chain(client, contract, wrong):
         raise WrongChain(f"group {min(wrong)} was created by another wallet or at another time than the stored one")
-    return readings
+    return snapshots
 
 
 def is_our_chain(client: SorobanClient, contract: str, but: Collection[int] = ()) -> bool:
@@ -94,4 +94,4 @@ def _stored(group_ids: Iterable[int]) -> dict[int, Creation]:
 
 
 def _creation(group: on_chain.Group) -> Creation:
-    return group.creator, moment(group.created_at)
+    return group.creator, timestamp_to_datetime(group.created_at)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ajo.api.fields import later
-from groups import computed
+from ajo.api.fields import add_seconds
+from groups import schedule
 from groups.models import GroupMember
 
 
@@ -20,13 +20,13 @@ def payout_at(member: GroupMember, now: datetime) -> datetime | None:
     ends in the past. None once it was paid, or where no calendar holds the time."""
     group = member.group
     ahead = member.position - group.payout_index
-    ends = computed.grace_ends_at(group)
+    ends = schedule.grace_ends_at(group)
     if ahead < 0 or ends is None:
         return None
-    return later(max(ends, now), ahead * (group.cycle_duration + (group.grace_period or 0)))
+    return add_seconds(max(ends, now), ahead * (group.cycle_duration + (group.grace_period or 0)))
 
 
 def is_overdue(member: GroupMember, now: datetime) -> bool:
     """Whether this round is unpaid after its end."""
-    ends = computed.round_ends_at(member.group)
+    ends = schedule.round_ends_at(member.group)
     return not member.has_contributed and ends is not None and now > ends

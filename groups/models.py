@@ -123,7 +123,7 @@ class GroupQuerySet(models.QuerySet["Group"]):
         """Active and not full: what join_group() would take."""
         return self.filter(is_joinable=True)
 
-    def unproven(self) -> Self:
+    def unconfirmed(self) -> Self:
         """With rows of which the chain says something else, when the deep sweep last looked."""
         return self.filter(unproven_rows__gt=0)
 
@@ -136,7 +136,7 @@ class GroupQuerySet(models.QuerySet["Group"]):
         return self.select_related("creator", "token")
 
 
-FIRST_END = Least("live_until_ledger", "history_live_until_ledger")  # passes over what is not known
+EARLIEST_LIVE_UNTIL = Least("live_until_ledger", "history_live_until_ledger")  # passes over what is not known
 
 
 class Group(models.Model):
@@ -220,7 +220,7 @@ class Group(models.Model):
     )
 
     objects = GroupQuerySet.as_manager()
-    first_end: ClassVar = FIRST_END
+    earliest_live_until: ClassVar = EARLIEST_LIVE_UNTIL
 
     class Meta:
         constraints: ClassVar = [
@@ -257,7 +257,7 @@ class Group(models.Model):
             models.Index(models.F("id") + 0, "contribution_amount", name="grp_id_amount"),
             models.Index(fields=["member_count", "id", "contribution_amount"], name="grp_member_amount"),
             models.Index(fields=["changed_at"], name="grp_changed_at"),
-            models.Index(FIRST_END, name="grp_first_end"),
+            models.Index(EARLIEST_LIVE_UNTIL, name="grp_first_end"),
             models.Index(fields=["id"], condition=models.Q(unproven_rows__gt=0), name="grp_unproven"),
             GinIndex(fields=["search_key"], opclasses=["gin_trgm_ops"], name="grp_search_key"),
         ]

@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
-from groups import computed, dues
+from groups import dues, schedule
 from groups.models import Group, GroupMember, RefundRequest, User
 
 
@@ -98,19 +98,19 @@ class GroupSerializer(serializers.Serializer[Group]):
 
     @extend_schema_field(TokenSerializer(allow_null=True))
     def get_token(self, group: Group) -> dict[str, Any] | None:
-        token = computed.known_token(group)
+        token = schedule.known_token(group)
         return TokenSerializer(token).data if token else None
 
     def get_frequency(self, group: Group) -> int | None:
-        return computed.frequency(group)
+        return schedule.frequency(group)
 
     @extend_schema_field(AmountField())
     def get_collected_amount(self, group: Group) -> str:
-        return str(computed.collected_amount(group))
+        return str(schedule.collected_amount(group))
 
     @extend_schema_field(AmountField())
     def get_payout_amount(self, group: Group) -> str:
-        return str(computed.payout_amount(group))
+        return str(schedule.payout_amount(group))
 
     @extend_schema_field(AddressField(allow_null=True))
     def get_next_recipient(self, group: Group) -> str | None:
@@ -122,17 +122,17 @@ class GroupSerializer(serializers.Serializer[Group]):
 
     @extend_schema_field(TimeField(allow_null=True))
     def get_round_ends_at(self, group: Group) -> str | None:
-        return time_form(computed.round_ends_at(group))
+        return time_form(schedule.round_ends_at(group))
 
     @extend_schema_field(TimeField(allow_null=True))
     def get_grace_ends_at(self, group: Group) -> str | None:
-        return time_form(computed.grace_ends_at(group))
+        return time_form(schedule.grace_ends_at(group))
 
 
 class GroupDetailSerializer(GroupSerializer):
     """A group with its members in payout order and, where there is one, its refund request."""
 
-    # of a row with `member_list`: members whose `group` is this very one. groups.documents writes the same in SQL.
+    # of a row with `member_list`: members whose `group` is this very one. groups.bodies writes the same in SQL.
 
     members = MemberSerializer(many=True, read_only=True, source="member_list")
     refund_request = serializers.SerializerMethodField()
@@ -175,7 +175,7 @@ class DueSerializer(serializers.Serializer[GroupMember]):
 
     @extend_schema_field(TokenSerializer(allow_null=True))
     def get_token(self, member: GroupMember) -> dict[str, Any] | None:
-        token = computed.known_token(member.group)
+        token = schedule.known_token(member.group)
         return TokenSerializer(token).data if token else None
 
     @extend_schema_field(AmountField())
@@ -184,11 +184,11 @@ class DueSerializer(serializers.Serializer[GroupMember]):
 
     @extend_schema_field(TimeField(allow_null=True))
     def get_round_ends_at(self, member: GroupMember) -> str | None:
-        return time_form(computed.round_ends_at(member.group))
+        return time_form(schedule.round_ends_at(member.group))
 
     @extend_schema_field(TimeField(allow_null=True))
     def get_grace_ends_at(self, member: GroupMember) -> str | None:
-        return time_form(computed.grace_ends_at(member.group))
+        return time_form(schedule.grace_ends_at(member.group))
 
     def get_is_overdue(self, member: GroupMember) -> bool:
         return dues.is_overdue(member, self.context["now"])
@@ -201,7 +201,7 @@ class DueSerializer(serializers.Serializer[GroupMember]):
 
     @extend_schema_field(AmountField(allow_null=True))
     def get_payout_amount(self, member: GroupMember) -> str | None:
-        return None if dues.payout_round(member) is None else str(computed.payout_amount(member.group))
+        return None if dues.payout_round(member) is None else str(schedule.payout_amount(member.group))
 
     @extend_schema_field(TimeField(allow_null=True))
     def get_payout_at(self, member: GroupMember) -> str | None:

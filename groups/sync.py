@@ -7,13 +7,13 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from django.db import transaction
 from django.db.models.functions import Now
 
-from ajo.soroban.binding import entries as on_chain
-from ajo.soroban.binding.codec import DecodeError
-from ajo.soroban.binding.entries import decode_entry, printable
+from ajo.soroban.contract import entries as on_chain
+from ajo.soroban.contract.codec import DecodeError
+from ajo.soroban.contract.entries import decode_entry, printable
 from ajo.soroban.models import Checkpoint, UndecodedEntry
-from ajo.soroban.times import moment
+from ajo.soroban.times import timestamp_to_datetime
 from groups.models import Group, GroupMember, RefundRequest, User
-from groups.readings import GroupReading, Readings, Undecoded
+from groups.snapshots import GroupSnapshot, Snapshots, Undecoded
 from groups.tokens import ensure_tokens
 
 # Of a row all that a reading decides: every column but those that say what was found of its history, and the search
@@ -41,18 +41,18 @@ COMPARED = [
 Found = dict[int, set[str]]  # by group the columns, `members` or `refund_request` that said something else
 
 
-def write_readings(readings: Readings, *, force: bool = False, found: Found | None = None) -> set[int]:
+def write_snapshots(snapshots: Snapshots, *, force: bool = False, found: Found | None = None) -> set[int]:
     """Write what was read and set aside what could not be; returns the ids of the groups whose bodies changed.
 
     A group of which a part cannot be read keeps its row, but nobody is shown it until a later reading: it is old.
     `force` and `found` are those of `write_groups`.
     """
     with transaction.atomic():
-        changed = write_groups(readings.groups, force=force, recreated=readings.recreated, found=found)
+        changed = write_groups(snapshots.groups, force=force, recreated=snapshots.recreated, found=found)
         newest = Checkpoint.objects.newest_possible()
         unreadable: dict[int, list[int]] = {}
-        for entry in readings.undecoded:
-            if entry.group_id is not None and entry.group_id not in readings.groups:
+        for entry in snapshots.undecoded:
+            if entry.group_id is not None and entry.group_id not in snapshots.groups:
                 unreadable.setdefault(entry.ledger, []).append(entry.group_id)
         for ledger, ids in unreadable.items():
             known = Group.objects.filter(id__in=ids).order_by("id").only("synced_ledger", "unreadable_since")
@@ -62,12 +62,12 @@ def write_readings(readings: Readings, *, force: bool = False, found: Found | No
             Group.objects.filter(id__in=hidden).update(unreadable_since=Now(), entry_xdr="")
             Group.objects.filter(id__in=hidden).touch()
             changed |= hidden
-        set_aside(readings.undecoded)
+        store_undecoded(snapshots.undecoded)
     return changed
 
 
 def write_groups(
-    readings: Mapping[int, GroupReading],
+    snapshots: Mapping[int, GroupSnapshot],
     *,
     force: bool = False,
     recreated: Container[int] = (),
@@ -82,20 +82,20 @@ def write_groups(
     what differs is noted there.
     """
     with transaction.atomic():
-        users = User.objects.ensure(_addresses(readings.values()))
-        ensure_tokens(r.group.token_address for r in readings.values())
-        rows = {group_id: _row(readings[group_id], users) for group_id in sorted(readings)}
+        users = User.objects.ensure(_addresses(snapshots.values()))
+        ensure_tokens(r.group.token_address for r in snapshots.values())
+        rows = {group_id: _row(snapshots[group_id], users) for group_id in sorted(snapshots)}
         known = set(Group.objects.filter(id__in=rows).values_list("id", flat=True))
         new = [row for group_id, row in rows.items() if group_id not in known]
         Group.objects.bulk_create(new, ignore_conflicts=True)
         # OF self: the rows alone, not what they point to
         stored = Group.objects.filter(id__in=rows).select_related("refund_request").order_by("id")
         newest = Checkpoint.objects.newest_possible()
-        changed: dict[int, GroupReading] = {}
+        changed: dict[int, GroupSnapshot] = {}
         unchanged: dict[int, list[int]] = {}
         members = _stored_members(rows) if found is not None else {}
         for old in stored.select_for_update(of=("self",)):
-            reading, row = readings[old.pk], rows[old.pk]
+            reading, row = snapshots[old.pk], rows[old.pk]
             if row.synced_ledger < old.synced_ledger <= newest and not force:
                 continue
             if not (force or old.pk in recreated or _is_same_group(old, row, reading)):
@@ -131,7 +131,7 @@ def _note_reading(unchanged: Mapping[int, Sequence[int]]) -> None:
         Group.objects.filter(id__in=ids).update(synced_ledger=ledger, synced_at=Now())
 
 
-def set_aside(undecoded: Sequence[Undecoded]) -> None:
+def store_undecoded(undecoded: Sequence[Undecoded]) -> None:
     """Keep what could not be decoded, once for each key; the newest content wins."""
     stored = UndecodedEntry.objects.filter(key__in=[u.key for u in undecoded]).values_list("key", "ledger")
     ledgers = dict(stored) if undecoded else {}
@@ -148,16 +148,16 @@ def set_aside(undecoded: Sequence[Undecoded]) -> None:
     )
 
 
-def _addresses(readings: Iterable[GroupReading]) -> set[str]:
+def _addresses(snapshots: Iterable[GroupSnapshot]) -> set[str]:
     found: set[str] = set()
-    for reading in readings:
+    for reading in snapshots:
         found.update(reading.group.members, [reading.group.creator])
         if reading.refund_request:
             found.add(reading.refund_request.requester)
     return found
 
 
-def _row(reading: GroupReading, users: Mapping[str, int]) -> Group:
+def _row(reading: GroupSnapshot, users: Mapping[str, int]) -> Group:
     group = reading.group
     metadata = reading.metadata
     return Group(
@@ -178,8 +178,8 @@ def _row(reading: GroupReading, users: Mapping[str, int]) -> Group:
         payout_index=group.payout_index,
         contributions_received=len(reading.paid),
         status=group.status,
-        created_at=moment(group.created_at),
-        round_started_at=moment(group.cycle_start_time),
+        created_at=timestamp_to_datetime(group.created_at),
+        round_started_at=timestamp_to_datetime(group.cycle_start_time),
         entry_xdr=reading.group_xdr,
         metadata_xdr=reading.metadata_xdr,
         modified_ledger=reading.modified_ledger,
@@ -191,13 +191,13 @@ def _row(reading: GroupReading, users: Mapping[str, int]) -> Group:
     )
 
 
-def _differs(old: Group, row: Group, reading: GroupReading) -> bool:
+def _differs(old: Group, row: Group, reading: GroupSnapshot) -> bool:
     # Within a round, payments only add up: as many of the same members are the same ones.
     request = old.refund_request.entry_xdr if hasattr(old, "refund_request") else ""
     return request != reading.refund_request_xdr or any(getattr(old, f) != getattr(row, f) for f in COMPARED)
 
 
-def _is_same_group(old: Group, row: Group, reading: GroupReading) -> bool:
+def _is_same_group(old: Group, row: Group, reading: GroupSnapshot) -> bool:
     """Whether it is the group that was stored: by its creation, of which the stored entry knows better than columns."""
     columns = (old.created_at, old.creator_id) == (row.created_at, row.creator_id)
     return columns or is_entry_of(old.entry_xdr, reading.group)
@@ -215,7 +215,7 @@ def is_entry_of(xdr: str, group: on_chain.Group) -> bool:
 
 
 def _differences(
-    old: Group, row: Group, reading: GroupReading, members: Sequence[Place], users: Mapping[str, int]
+    old: Group, row: Group, reading: GroupSnapshot, members: Sequence[Place], users: Mapping[str, int]
 ) -> set[str]:
     """What the stored row, its members and its refund request say other than the reading."""
     wrong = {name for name in STATED if getattr(old, name) != getattr(row, name)}
@@ -239,7 +239,7 @@ def _stored_members(ids: Iterable[int]) -> dict[int, list[Place]]:
     return stored
 
 
-def _members(group_id: int, reading: GroupReading, users: Mapping[str, int]) -> list[GroupMember]:
+def _members(group_id: int, reading: GroupSnapshot, users: Mapping[str, int]) -> list[GroupMember]:
     return [
         GroupMember(
             group_id=group_id, user_id=users[address], position=position, has_contributed=address in reading.paid
@@ -248,27 +248,27 @@ def _members(group_id: int, reading: GroupReading, users: Mapping[str, int]) -> 
     ]
 
 
-def _write_members(readings: Mapping[int, GroupReading], users: Mapping[str, int]) -> None:
-    wanted = [member for group_id, reading in readings.items() for member in _members(group_id, reading, users)]
+def _write_members(snapshots: Mapping[int, GroupSnapshot], users: Mapping[str, int]) -> None:
+    wanted = [member for group_id, reading in snapshots.items() for member in _members(group_id, reading, users)]
     positions = {(member.group_id, member.user_id): member.position for member in wanted}
-    stored = GroupMember.objects.filter(group_id__in=readings).values_list("pk", "group_id", "user_id", "position")
+    stored = GroupMember.objects.filter(group_id__in=snapshots).values_list("pk", "group_id", "user_id", "position")
     # Today's contract never moves or drops a member; an upgraded one might, and its word is the truth.
-    astray = [pk for pk, group_id, user_id, position in stored if positions.get((group_id, user_id)) != position]
-    if astray:
-        GroupMember.objects.filter(pk__in=astray).delete()
+    misplaced = [pk for pk, group_id, user_id, position in stored if positions.get((group_id, user_id)) != position]
+    if misplaced:
+        GroupMember.objects.filter(pk__in=misplaced).delete()
     GroupMember.objects.bulk_create(
         wanted, update_conflicts=True, update_fields=["has_contributed"], unique_fields=["group", "user"]
     )
 
 
-def _refund_request(group_id: int, reading: GroupReading, users: Mapping[str, int]) -> RefundRequest | None:
+def _refund_request(group_id: int, reading: GroupSnapshot, users: Mapping[str, int]) -> RefundRequest | None:
     if not (request := reading.refund_request):
         return None
     return RefundRequest(
         group_id=group_id,
         requester_id=users[request.requester],
-        created_at=moment(request.created_at),
-        voting_deadline=moment(request.voting_deadline),
+        created_at=timestamp_to_datetime(request.created_at),
+        voting_deadline=timestamp_to_datetime(request.voting_deadline),
         votes_for=request.votes_for,
         votes_against=request.votes_against,
         executed=request.executed,
@@ -277,10 +277,10 @@ def _refund_request(group_id: int, reading: GroupReading, users: Mapping[str, in
     )
 
 
-def _write_refund_requests(readings: Mapping[int, GroupReading], users: Mapping[str, int]) -> None:
-    wanted = [_refund_request(group_id, reading, users) for group_id, reading in readings.items()]
+def _write_refund_requests(snapshots: Mapping[int, GroupSnapshot], users: Mapping[str, int]) -> None:
+    wanted = [_refund_request(group_id, reading, users) for group_id, reading in snapshots.items()]
     rows = [row for row in wanted if row]
-    RefundRequest.objects.filter(group_id__in=readings.keys() - {row.group_id for row in rows}).delete()
+    RefundRequest.objects.filter(group_id__in=snapshots.keys() - {row.group_id for row in rows}).delete()
     RefundRequest.objects.bulk_create(
         rows,
         update_conflicts=True,

@@ -11,11 +11,11 @@ from django.db import transaction
 from django.db.models import Q
 from stellar_sdk import Asset
 
-from ajo.soroban.binding.codec import DecodeError
-from ajo.soroban.binding.keys import InstanceKey
-from ajo.soroban.binding.tokens import token_metadata
-from ajo.soroban.client import MAX_KEYS, SorobanClient, in_halves
+from ajo.soroban.contract.codec import DecodeError
+from ajo.soroban.contract.keys import InstanceKey
+from ajo.soroban.contract.tokens import token_metadata
 from ajo.soroban.plausibility import read_entries
+from ajo.soroban.rpc.client import MAX_KEYS, SorobanClient, in_halves
 from groups.models import Group, Token
 
 # u32 allows more, but no amount of an i128 has more digits to put behind a point

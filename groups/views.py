@@ -14,15 +14,15 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 
 from ajo.api.events import SHOWN, EventSerializer
-from ajo.api.paths import address_of, group_id_of
+from ajo.api.params import address_of, group_id_of
 from ajo.api.schema import ADDRESS, GROUP_ID
-from ajo.api.throttles import admit_chain_call, client_address
+from ajo.api.throttles import client_address, throttle_chain_read
 from ajo.api.views import ReadViewSet
 from ajo.soroban.models import ContractEvent
+from groups.cached import ensure_group, group_answer, unreadable
 from groups.filters import GroupFilter
 from groups.models import Group, GroupMember, User
 from groups.queries import groups_of, known_user, listed_groups, memberships
-from groups.reads import ensure_group, group_answer, unreadable
 from groups.serializers import (
     DueSerializer,
     GroupDetailSerializer,
@@ -38,7 +38,7 @@ class GroupViewSet(ReadViewSet):
     serializer_class = GroupSerializer
     filterset_class = GroupFilter
 
-    def shown(self, rows: Sequence[Any]) -> Sequence[Any]:
+    def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
         return groups_of(rows)
 
 
@@ -48,11 +48,11 @@ class GroupDetailViewSet(ReadViewSet):
     queryset = Group.objects.all()
     serializer_class = GroupDetailSerializer
     pagination_class = None
-    from_tables = kept = False
+    from_tables = edge_cacheable = False
 
     @extend_schema(summary="One group with its members and its refund request", parameters=[GROUP_ID])
     def retrieve(self, request: Request, group_id: str) -> HttpResponse:
-        admit = once(partial(admit_chain_call, request))
+        admit = once(partial(throttle_chain_read, request))
         client = client_address(request)
         self.fresh = answer = group_answer(group_id_of(group_id), self.min_ledger, admit=admit, client=client)
         return HttpResponse(answer.body, content_type="application/json")
@@ -61,9 +61,9 @@ class GroupDetailViewSet(ReadViewSet):
 class InGroupViewSet(ReadViewSet):
     """A list within one group, which is read from the chain if the tables do not have it yet."""
 
-    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def filter_by_path(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         group_id = group_id_of(self.kwargs["group_id"])
-        admit = once(partial(admit_chain_call, self.request))
+        admit = once(partial(throttle_chain_read, self.request))
         ensure_group(group_id, admit=admit, client=client_address(self.request))
         return queryset.filter(group_id=group_id)
 
@@ -91,10 +91,10 @@ class UserGroupViewSet(ReadViewSet):
     queryset = Group.objects.all()
     serializer_class = GroupSerializer
 
-    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def filter_by_path(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return memberships(known_user(address_of(self.kwargs["address"])))
 
-    def shown(self, rows: Sequence[Any]) -> Sequence[Any]:
+    def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
         return groups_of(rows)
 
 
@@ -112,12 +112,12 @@ class UserDueViewSet(ReadViewSet):
         .order_by("-group_id")
     )
     serializer_class = DueSerializer
-    kept = False
+    edge_cacheable = False
 
-    def narrow(self, queryset: QuerySet[GroupMember]) -> QuerySet[GroupMember]:
+    def filter_by_path(self, queryset: QuerySet[GroupMember]) -> QuerySet[GroupMember]:
         return queryset.filter(user=known_user(address_of(self.kwargs["address"])))
 
-    def shown(self, rows: Sequence[Any]) -> Sequence[Any]:
+    def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
         if any(row.group.unreadable_since for row in rows):
             raise unreadable()  # to leave a due out would say that nothing is to be paid
         return rows

@@ -49,7 +49,7 @@ def AddressField(**kwargs: Any) -> serializers.CharField:
     return serializers.CharField(read_only=True, min_length=56, max_length=56, **kwargs)
 
 
-def later(moment: datetime | None, seconds: int | None) -> datetime | None:
+def add_seconds(moment: datetime | None, seconds: int | None) -> datetime | None:
     """`moment` plus a duration that anyone may have chosen; None where no calendar holds the sum."""
     if moment is None or seconds is None:
         return None

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import http_date, parse_etags
 
 from ajo.api.problems import invalid
-from ajo.cache import Answer, Freshness, Unavailable, etag, waiting_place
+from ajo.cache import Answer, Freshness, Unavailable, etag, waiter_slot
 from ajo.soroban.fields import U32_MAX
 from ajo.soroban.models import Checkpoint
 
@@ -56,7 +56,7 @@ def tables_at_least(min_ledger: int, client: str = "") -> Freshness:
         return fresh
     refuse_far_ahead(min_ledger)
     deadline = time.monotonic() + WAIT
-    with waiting_place("sync", client):
+    with waiter_slot("sync", client):
         while fresh.ledger < min_ledger:
             if time.monotonic() > deadline:
                 raise Unavailable(f"The tables are at ledger {fresh.ledger}.")

@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 from ajo.cache import PREFIX, with_redis
 
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-ADD_UP_AFTER = 0.5  # seconds
+FLUSH_INTERVAL = 0.5  # seconds
 MANY = 10_000  # clients whose counts one process remembers
 MOST_RESERVED = 50  # requests of one client
 EXHAUSTED = -1
@@ -36,32 +36,32 @@ class ReadThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         if request.method != "OPTIONS":
-            self.retry_after = exceeded("read", settings.READ_RATE, client_address(request))
+            self.retry_after = hit("read", settings.READ_RATE, client_address(request))
         return self.retry_after is None
 
     def wait(self) -> float | None:
         return self.retry_after
 
 
-def admit_chain_call(request: HttpRequest | Request) -> None:
+def throttle_chain_read(request: HttpRequest | Request) -> None:
     """CHAIN_RATE: counts a request that is about to cost an RPC call. Raises Throttled."""
-    retry_after = exceeded("chain", settings.CHAIN_RATE, client_address(request))
+    retry_after = hit("chain", settings.CHAIN_RATE, client_address(request))
     if retry_after is not None:
         raise Throttled(wait=retry_after)
 
 
-def exceeded(kind: str, rate: str, client: str) -> float | None:
+def hit(kind: str, rate: str, client: str) -> float | None:
     """Count one request of this client; seconds until it may try again if that is one too many."""
     if not rate:
         return None
     limit, window = parse_rate(rate)
     number, into = divmod(time.time(), window)
     key = f"{PREFIX}rate:{kind}:{client}:{window}:{int(number)}"
-    counted = reads.add_up({key: 1}).get(key)
+    counted = read_counter.flush({key: 1}).get(key)
     return None if counted is None or counted <= limit else window - into
 
 
-class Tally:
+class RateCounter:
     """READ_RATE where requests are answered without Django, by counts that all processes share in Redis.
 
     A process reserves a few requests of a client there before it admits them, and gives back within half a second what
@@ -72,7 +72,7 @@ class Tally:
         self._lock = threading.Lock()
         self._known: dict[str, int] = {}  # requests that are reserved and not yet used; EXHAUSTED: none was left
 
-    def admits(self, environ: Mapping[str, Any]) -> bool:
+    def allow(self, environ: Mapping[str, Any]) -> bool:
         """Take one request of those reserved; False where none may be left, which Django counts exactly."""
         rate = settings.READ_RATE
         if not rate:
@@ -98,12 +98,12 @@ class Tally:
             before = max(0, self._known.get(key, 0))  # what another thread has reserved meanwhile
             self._known[key] = before + granted - 1 if granted else before or EXHAUSTED
             if self._known[key] > 0:
-                timer = threading.Timer(ADD_UP_AFTER, self.add_up)
+                timer = threading.Timer(FLUSH_INTERVAL, self.flush)
                 timer.daemon = True
                 timer.start()
         return granted > 0
 
-    def add_up(self, more: Mapping[str, int] | None = None) -> dict[str, int]:
+    def flush(self, more: Mapping[str, int] | None = None) -> dict[str, int]:
         """Give back what is reserved and not used, and count these; all processes' counts. Empty without Redis."""
         with self._lock:
             changes = Counter({key: -reserved for key, reserved in self._known.items() if reserved > 0})
@@ -130,7 +130,7 @@ def _share(limit: int) -> int:
     return max(1, min(limit // (8 * settings.WEB_WORKERS), MOST_RESERVED))
 
 
-reads = Tally()
+read_counter = RateCounter()
 
 
 @lru_cache(maxsize=8)

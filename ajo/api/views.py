@@ -39,7 +39,7 @@ class ReadViewSet(GenericViewSet[Any]):
     # The tables answer, so `min_ledger` waits for the sync; a view that reads through the cache says how itself.
     from_tables = True
     # What it says changes with the sync's passes alone, so that the edge may keep it from one to the next.
-    kept = True
+    edge_cacheable = True
 
     min_ledger = 0
     fresh: Freshness | Answer | None = None
@@ -64,15 +64,15 @@ class ReadViewSet(GenericViewSet[Any]):
         """As the view of a path that names one thing."""
         return cls.as_view({"get": "retrieve"})
 
-    def narrow(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def filter_by_path(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The rows that the path names. Raises cache.Absent where it names nothing."""
         return queryset
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        rows = self.paginate_queryset(self.filter_queryset(self.narrow(self.get_queryset())))
-        return self.get_paginated_response(self.get_serializer(self.shown(rows or []), many=True).data)
+        rows = self.paginate_queryset(self.filter_queryset(self.filter_by_path(self.get_queryset())))
+        return self.get_paginated_response(self.get_serializer(self.to_objects(rows or []), many=True).data)
 
-    def shown(self, rows: Sequence[Any]) -> Sequence[Any]:
+    def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
         """What is shown for the rows of a page, which are what the list is ordered by."""
         return rows
 

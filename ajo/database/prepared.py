@@ -56,7 +56,7 @@ class Prepared:
         return self._rows(session, parameter, _result(session.pgconn, PATIENCE), PATIENCE)
 
     @contextmanager
-    def asked_ahead(self, parameter: str) -> Iterator[Callable[[], Rows]]:
+    def execute_async(self, parameter: str) -> Iterator[Callable[[], Rows]]:
         """Have PostgreSQL work on it, on Django's connection, while the block does something else.
 
         What is given waits for the rows; until then nothing else may be asked of the connection. Raises

@@ -9,9 +9,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from ajo.adminkit import display
+from ajo.adminkit.admins import ReadOnlyAdmin, TableAdmin
 from ajo.ops.models import Heartbeat
-from ajo.staff import display
-from ajo.staff.admins import ReadOnlyAdmin, TableAdmin
 
 
 @admin.register(Heartbeat)
@@ -24,11 +24,11 @@ class LoginAdmin(TableAdmin):
 
     @admin.display(description="Account")
     def account(self, row: Any) -> SafeString:
-        return display.said(row.username or "", 150)
+        return display.safe_text(row.username or "", 150)
 
     @admin.display(description="Browser")
     def browser(self, row: Any) -> SafeString:
-        return display.said(row.user_agent, 80)
+        return display.safe_text(row.user_agent, 80)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

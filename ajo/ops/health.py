@@ -23,7 +23,7 @@ from redis import Redis, RedisError
 from ajo.ops.asker import has_token, is_inside
 from ajo.ops.heartbeats import processes, silences
 from ajo.soroban.models import Checkpoint, Lease, RpcNode, SyncRun
-from ajo.soroban.nodes import node_names
+from ajo.soroban.rpc.pool import node_names
 
 KEPT_FOR, KEPT_AT_MOST = 1.0, 15.0  # seconds, the second for those who ask while it is being found out
 
@@ -103,8 +103,8 @@ def database_problems() -> list[str]:
         return ["database: does not answer"]
     except DatabaseError:
         return ["database: its tables do not fit this version"]
-    if checkpoint is not None and checkpoint.refusal:
-        return [f"sync: stopped: {checkpoint.refusal}"]
+    if checkpoint is not None and checkpoint.halt_reason:
+        return [f"sync: stopped: {checkpoint.halt_reason}"]
     return []
 
 

@@ -47,7 +47,7 @@ class Pulse(threading.Thread):
     is shared with children that are forked meanwhile, and one that hangs holds up nothing else.
     """
 
-    def __init__(self, part: Heartbeat.Part) -> None:
+    def __init__(self, part: Heartbeat.ManagedProcess) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._part = part
         self._pid = os.getpid()
@@ -78,12 +78,12 @@ class Pulse(threading.Thread):
             log.warning("the heartbeat cannot be taken back (%s)", type(failure).__name__)
 
 
-_pulses: dict[Heartbeat.Part, Pulse] = {}
+_pulses: dict[Heartbeat.ManagedProcess, Pulse] = {}
 
 
 def start(name: str) -> None:
     """Let this process say that it runs as the part of this name, until it ends; more calls change nothing."""
-    part = Heartbeat.Part(name)
+    part = Heartbeat.ManagedProcess(name)
     if part not in _pulses:
         _pulses[part] = pulse = Pulse(part)
         pulse.start()
@@ -121,7 +121,7 @@ def processes() -> list[Process]:
 def silences(known: Sequence[Process]) -> list[str]:
     """What is wrong with worker and beat, without names of hosts. Empty where nothing of them was ever heard."""
     found = []
-    for part in Heartbeat.Part:
+    for part in Heartbeat.ManagedProcess:
         ours = [each for each in known if each.part == part]
         silent = [abs(each.age) for each in ours if each.is_silent]
         if known and not ours:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 from structlog.typing import Processor
 
-from ajo.redaction import Secrets
+from ajo.conf.redaction import Secrets
 
 EXTRAS: Final = ("ledger", "kind", "outcome", "counts", "node", "status_code")  # of `extra=`; others may be objects
 LONGEST: Final = 1000  # characters of a message; an address that a client made up may have 60,000

@@ -25,9 +25,9 @@ from ajo.counts import CountFiles
 from ajo.ops.asker import has_token, is_inside
 from ajo.ops.health import redis_answers
 from ajo.ops.heartbeats import processes
-from ajo.soroban.lives import archived, near_end
+from ajo.soroban.archival import archived, expiring_soon
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
-from ajo.soroban.nodes import node_names
+from ajo.soroban.rpc.pool import node_names
 from groups.models import Group, Token
 
 log = logging.getLogger(__name__)
@@ -84,8 +84,8 @@ def _from_database() -> Iterator[Metric]:
     short = Token.objects.short().count()
     text = "Tokens of which the contract owes more than it holds, by more than the premiums that it only booked."
     yield GaugeMetricFamily("ajo_short_tokens", text, short)
-    unproven = Group.objects.unproven().count()
-    yield GaugeMetricFamily("ajo_unproven_groups", "Groups with rows that no entry proves.", unproven)
+    unconfirmed = Group.objects.unconfirmed().count()
+    yield GaugeMetricFamily("ajo_unproven_groups", "Groups with rows that no entry proves.", unconfirmed)
     yield from _nodes()
     age = GaugeMetricFamily("ajo_heartbeat_age_seconds", "Since it last said that it runs.", labels=["part", "name"])
     for each in processes():
@@ -109,10 +109,10 @@ def _from_database() -> Iterator[Metric]:
     for kind, number in checkpoint.drift.items():
         drift.add_metric([kind], number)
     yield drift
-    yield GaugeMetricFamily("ajo_halted", "Whether the sync waits for a person.", bool(checkpoint.refusal))
+    yield GaugeMetricFamily("ajo_halted", "Whether the sync waits for a person.", bool(checkpoint.halt_reason))
     yield GaugeMetricFamily("ajo_groups", "Groups that the contract has made.", checkpoint.group_count)
     for name, which, text in (
-        ("near_end", near_end, "With an entry that is archived within a week unless somebody extends its life."),
+        ("near_end", expiring_soon, "With an entry that is archived within a week unless somebody extends its life."),
         ("archived", archived, "With an entry that is archived, or whose end the node does not know."),
     ):
         gauge = GaugeMetricFamily(f"ajo_{name}", text, labels=["of"])

@@ -9,12 +9,12 @@ from django.db.models.functions import Now
 class Heartbeat(models.Model):
     """When a worker or beat last said that it runs. It writes its row every few seconds and deletes it when it ends."""
 
-    class Part(models.TextChoices):
+    class ManagedProcess(models.TextChoices):
         WORKER = "worker"
         BEAT = "beat"
 
     name = models.CharField(primary_key=True, max_length=255, help_text="Part, host and process.")
-    part = models.CharField(max_length=6, choices=Part.choices)
+    part = models.CharField(max_length=6, choices=ManagedProcess.choices)
     seen_at = models.DateTimeField(db_default=Now(), help_text="By the database's clock.")
 
     def __str__(self) -> str:

@@ -69,7 +69,7 @@ class StatusViewSet(ReadViewSet):
     queryset: QuerySet[Checkpoint] = Checkpoint.objects.all()
     serializer_class = StatusSerializer
     pagination_class = None
-    kept = False
+    edge_cacheable = False
 
     @extend_schema(summary="How far this service follows the chain")
     def retrieve(self, request: Request) -> Response:
@@ -86,7 +86,7 @@ class StatusViewSet(ReadViewSet):
             "stale": self.fresh is None or self.fresh.stale,
             "paused": checkpoint.paused if known else None,
             "group_count": checkpoint.group_count,
-            "halted": (checkpoint.refusal or None) if known else None,
+            "halted": (checkpoint.halt_reason or None) if known else None,
             "last_sync": _last(SyncRun.Kind.SYNC),
             "last_sweep": _last(SyncRun.Kind.SWEEP),
             "last_deep_sweep": _last(SyncRun.Kind.DEEP_SWEEP),

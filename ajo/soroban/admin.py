@@ -9,6 +9,9 @@ from django.contrib import admin
 from django.db.models import Model
 from django.utils.safestring import SafeString
 
+from ajo.adminkit import display
+from ajo.adminkit.admins import ReadOnlyAdmin
+from ajo.adminkit.lists import Choice, Search, event_id, number, tx_hash
 from ajo.soroban.models import (
     ChainTransaction,
     Checkpoint,
@@ -19,9 +22,6 @@ from ajo.soroban.models import (
     SyncRun,
     UndecodedEntry,
 )
-from ajo.staff import display
-from ajo.staff.admins import ReadOnlyAdmin
-from ajo.staff.lists import Choice, Search, event_id, number, tx_hash
 
 # The first topics of the contract's events; any other is found by its transaction or group.
 TOPICS = (
@@ -29,7 +29,7 @@ TOPICS = (
 )
 
 
-class OfGroup:
+class GroupLinkMixin:
     """A row that speaks of a group by the contract's number."""
 
     group_model: ClassVar[type[Model] | None] = None  # set by the app that has groups, which lies above this one
@@ -39,7 +39,11 @@ class OfGroup:
         if row.group_id is None:
             return "-"
         text = str(row.group_id)
-        return text if OfGroup.group_model is None else display.page_of(OfGroup.group_model, row.group_id, text)
+        return (
+            text
+            if GroupLinkMixin.group_model is None
+            else display.change_link(GroupLinkMixin.group_model, row.group_id, text)
+        )
 
 
 ENDS = ("instance_ledger", "live_until_ledger", "code_live_until_ledger")
@@ -65,7 +69,7 @@ class CheckpointAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Instance entry")
     def instance(self, row: Checkpoint) -> SafeString:
-        return display.raw(row.instance_xdr)
+        return display.preformatted(row.instance_xdr)
 
 
 class TopicChoice(Choice):
@@ -75,7 +79,7 @@ class TopicChoice(Choice):
 
 
 @admin.register(ContractEvent)
-class ContractEventAdmin(OfGroup, ReadOnlyAdmin):
+class ContractEventAdmin(GroupLinkMixin, ReadOnlyAdmin):
     list_display = ("id", "shown_type", "its_group", "round", "short_data", "transaction", "ledger", "created_at")
     list_filter = (TopicChoice,)
     searches: ClassVar = (
@@ -83,7 +87,7 @@ class ContractEventAdmin(OfGroup, ReadOnlyAdmin):
         tx_hash("transaction hash", "tx_hash"),
         event_id("event id", "pk"),
     )
-    narrowed_by = frozenset({"group_id", "tx_hash"})
+    indexed_lookups = frozenset({"group_id", "tx_hash"})
     narrowed_further_by = frozenset({"round"})
     not_in_list = ("topics", "value")
     fieldsets = (
@@ -94,7 +98,7 @@ class ContractEventAdmin(OfGroup, ReadOnlyAdmin):
 
     @admin.display(description="Type")
     def shown_type(self, row: ContractEvent) -> SafeString:
-        return display.said(row.type)
+        return display.safe_text(row.type)
 
     @admin.display(description="Data")
     def short_data(self, row: ContractEvent) -> SafeString | str:
@@ -106,15 +110,15 @@ class ContractEventAdmin(OfGroup, ReadOnlyAdmin):
 
     @admin.display(description="Transaction")
     def transaction(self, row: ContractEvent) -> SafeString:
-        return display.list_of(ContractEvent, display.shortened(row.tx_hash), tx_hash=row.tx_hash)
+        return display.changelist_link(ContractEvent, display.shortened(row.tx_hash), tx_hash=row.tx_hash)
 
     @admin.display(description="Topics")
     def raw_topics(self, row: ContractEvent) -> SafeString:
-        return display.raw(" ".join(map(str, row.topics)))
+        return display.preformatted(" ".join(map(str, row.topics)))
 
     @admin.display(description="Value")
     def raw_value(self, row: ContractEvent) -> SafeString:
-        return display.raw(row.value)
+        return display.preformatted(row.value)
 
 
 class Missing(Choice):
@@ -147,11 +151,11 @@ class RpcNodeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Last error")
     def short_error(self, row: RpcNode) -> SafeString:
-        return display.said(row.last_error, 80)
+        return display.safe_text(row.last_error, 80)
 
     @admin.display(description="Last error")
     def whole_error(self, row: RpcNode) -> SafeString:
-        return display.said_at_length(row.last_error)
+        return display.safe_multiline(row.last_error)
 
 
 class RunChoice(Choice):
@@ -182,15 +186,15 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Reason")
     def short_reason(self, row: SyncRun) -> SafeString:
-        return display.said(row.reason, 80)
+        return display.safe_text(row.reason, 80)
 
     @admin.display(description="Reason")
     def whole_reason(self, row: SyncRun) -> SafeString:
-        return display.said_at_length(row.reason)
+        return display.safe_multiline(row.reason)
 
 
 @admin.register(UndecodedEntry)
-class UndecodedEntryAdmin(OfGroup, ReadOnlyAdmin):
+class UndecodedEntryAdmin(GroupLinkMixin, ReadOnlyAdmin):
     list_display = ("id", "its_group", "short_error", "ledger", "found_at")
     searches: ClassVar = (
         event_id("event id", "key"),
@@ -202,19 +206,19 @@ class UndecodedEntryAdmin(OfGroup, ReadOnlyAdmin):
 
     @admin.display(description="Key")
     def ledger_key(self, row: UndecodedEntry) -> SafeString:
-        return display.raw(row.key)
+        return display.preformatted(row.key)
 
     @admin.display(description="Error")
     def short_error(self, row: UndecodedEntry) -> SafeString:
-        return display.said(row.error, 120)
+        return display.safe_text(row.error, 120)
 
     @admin.display(description="Error")
     def whole_error(self, row: UndecodedEntry) -> SafeString:
-        return display.said_at_length(row.error)
+        return display.safe_multiline(row.error)
 
     @admin.display(description="XDR")
     def raw_xdr(self, row: UndecodedEntry) -> SafeString:
-        return display.raw(row.xdr)
+        return display.preformatted(row.xdr)
 
 
 class StatusChoice(Choice):
@@ -234,8 +238,8 @@ class ChainTransactionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Events")
     def events(self, row: ChainTransaction) -> SafeString:
-        return display.list_of(ContractEvent, "what it announced", tx_hash=row.hash)
+        return display.changelist_link(ContractEvent, "what it announced", tx_hash=row.hash)
 
     @admin.display(description="Signed envelope")
     def raw_xdr(self, row: ChainTransaction) -> SafeString:
-        return display.raw(row.xdr)
+        return display.preformatted(row.xdr)

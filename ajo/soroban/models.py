@@ -18,7 +18,7 @@ from ajo.soroban.fields import U32_MAX, U64_MAX, AddressField, U64Field, in_rang
 
 EVENT_ID_LENGTH = 30  # %019d-%010d
 ASK_AGAIN = timedelta(hours=1)
-LONGEST_LEAVE = timedelta(minutes=5)  # that an RPC node which goes on failing is left alone
+MAX_BACKOFF = timedelta(minutes=5)  # that an RPC node which goes on failing is left alone
 # Each ledger closes in a later second than the one before; on the public networks it takes about five.
 SHORTEST_CLOSE = 1  # seconds
 LEDGER_SLACK = 5  # ledgers that one node may be ahead of another
@@ -131,7 +131,7 @@ class Checkpoint(models.Model):
     )
 
     objects = CheckpointQuerySet.as_manager()
-    first_end: ClassVar = Least("live_until_ledger", "code_live_until_ledger")
+    earliest_live_until: ClassVar = Least("live_until_ledger", "code_live_until_ledger")
 
     class Meta:
         constraints: ClassVar = [
@@ -153,7 +153,7 @@ class Checkpoint(models.Model):
         return sum(self.drift.values())
 
     @property
-    def refusal(self) -> str:
+    def halt_reason(self) -> str:
         """Why nothing of the configured chain may be written, and what a person can do; empty while it may."""
         why = self.halted
         if (self.network_passphrase, self.contract) != (settings.STELLAR_NETWORK_PASSPHRASE, settings.AJO_CONTRACT_ID):
@@ -296,7 +296,7 @@ class Lease(models.Model):
 class RpcNodeQuerySet(models.QuerySet["RpcNode"]):
     def left(self) -> Self:
         """Those that are left alone for now. An end that is further ahead was set by a clock that has stepped back."""
-        return self.filter(left_until__gt=Now(), left_until__lte=Now() + LONGEST_LEAVE)
+        return self.filter(left_until__gt=Now(), left_until__lte=Now() + MAX_BACKOFF)
 
 
 class RpcNode(models.Model):

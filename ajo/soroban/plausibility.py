@@ -13,11 +13,11 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import connection
 
-from ajo.soroban.client import Entries, EventPage, SorobanClient
-from ajo.soroban.errors import NodeAhead, NodeLagging, RpcOutOfRange, WrongChain
 from ajo.soroban.fields import U32_MAX
 from ajo.soroban.models import LEDGER_SLACK, SHORTEST_CLOSE, Checkpoint
-from ajo.soroban.nodes import nodes
+from ajo.soroban.rpc.client import Entries, EventPage, SorobanClient
+from ajo.soroban.rpc.errors import NodeAhead, NodeLagging, RpcOutOfRange, WrongChain
+from ajo.soroban.rpc.pool import nodes
 
 LEAP_LEDGERS, LEAP_TIME = 60, timedelta(minutes=5)  # a pass that moves on by more looks twice
 
@@ -63,7 +63,7 @@ def fits(checkpoint: Checkpoint, page: EventPage) -> bool:
     return 0 < ledgers <= seconds or seconds <= ledgers < 0
 
 
-def refuse_turned_back(checkpoint: Checkpoint, page: EventPage) -> None:
+def check_ledger_continuity(checkpoint: Checkpoint, page: EventPage) -> None:
     """Raise WrongChain for a page that is of another chain."""
     if not fits(checkpoint, page):
         raise WrongChain(
@@ -72,7 +72,7 @@ def refuse_turned_back(checkpoint: Checkpoint, page: EventPage) -> None:
         )
 
 
-def confirm_leap(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
+def confirm_large_jump(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
     """A page from far ahead, as after an outage, is asked for twice, and none is from the future.
 
     One that the network cannot have reached yet has to be another node's too, if another can be asked.

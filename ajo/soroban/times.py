@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 
-def moment(seconds: int) -> datetime | None:
+def timestamp_to_datetime(seconds: int) -> datetime | None:
     """As a UTC datetime; None for a time that no calendar holds (after the year 9999)."""
     try:
         return datetime.fromtimestamp(seconds, UTC)

@@ -11,10 +11,10 @@ from pytest_django import Settings
 
 from ajo import cache
 from ajo.api import freshness
-from ajo.cache import through
+from ajo.cache import read_through
 from ajo.soroban.models import Checkpoint
 from groups.models import Group
-from tests.api.making import API, account, make_checkpoint, make_group
+from tests.support.factories import API, account, make_checkpoint, make_group
 
 pytestmark = pytest.mark.django_db
 TABLES = ("groups/", "groups/1/members/", "users/", f"users/{account(1)}/", "events/", "contributions/")
@@ -143,7 +143,7 @@ def test_a_client_that_waits_in_another_process_waits_there_alone(client: Client
 
 def test_places_are_never_all_threads(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.WEB_THREADS = 2
-    through._places.cache_clear()
+    read_through._slots.cache_clear()
     answers: list[Any] = []
 
     def ask_again(seconds: float) -> None:
@@ -152,7 +152,7 @@ def test_places_are_never_all_threads(client: Client, settings: Settings, monkey
 
     monkeypatch.setattr("ajo.api.freshness.time.sleep", ask_again)
     assert client.get(f"{API}users/?min_ledger=1001").status_code == 200
-    through._places.cache_clear()
+    read_through._slots.cache_clear()
     assert [answer.status_code for answer in answers] == [503]
 
 

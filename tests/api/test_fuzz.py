@@ -10,7 +10,7 @@ from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.api.making import API, account, event_id, make_checkpoint, make_event, make_group
+from tests.support.factories import API, account, event_id, make_checkpoint, make_event, make_group
 
 pytestmark = pytest.mark.django_db
 PATHS = [

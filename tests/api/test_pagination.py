@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from contributions.models import Contribution
 from groups.models import Group
-from tests.api.making import API, account, event_id, make_checkpoint, make_event, make_group, make_row
+from tests.support.factories import API, account, event_id, make_checkpoint, make_event, make_group, make_row
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
-from tests.api.making import API, event_id
+from tests.support.factories import API, event_id
 
 # columns that no list looks at need no mention in the statements
 DEFAULTS = """DO $$ DECLARE c record; BEGIN
@@ -57,7 +57,7 @@ def _many_rows(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Ite
     with django_db_blocker.unblock(), transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(DEFAULTS)
-            cursor.execute(Path(__file__).with_name("many_rows.sql").read_text())
+            cursor.execute((Path(__file__).parents[1] / "support" / "many_rows.sql").read_text())
         yield
         transaction.set_rollback(True)
 

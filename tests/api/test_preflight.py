@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from tests.api.making import API
+from tests.support.factories import API
 
 ASKED = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
 

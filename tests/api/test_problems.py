@@ -15,7 +15,7 @@ from stellar_sdk import MuxedAccount
 
 from ajo.api.rendering import JSONParser
 from ajo.wsgi import application
-from tests.api.making import API, account, contract, make_checkpoint, make_group
+from tests.support.factories import API, account, contract, make_checkpoint, make_group
 
 pytestmark = pytest.mark.django_db
 

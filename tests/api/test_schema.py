@@ -15,7 +15,7 @@ from drf_spectacular.validation import validate_schema
 
 from contributions.models import Contribution, Payout, Refund
 from groups.models import RefundRequest
-from tests.api.making import API, START, account, make_checkpoint, make_event, make_group, make_row, make_user
+from tests.support.factories import API, START, account, make_checkpoint, make_event, make_group, make_row, make_user
 
 pytestmark = pytest.mark.django_db
 

@@ -8,11 +8,11 @@ from django.test.client import RequestFactory
 from pytest_django import Settings
 
 from ajo import cache
-from ajo.api.throttles import Tally, client_address
-from ajo.cache import server
+from ajo.api.throttles import RateCounter, client_address
+from ajo.cache import redis_client
 from ajo.soroban.models import Checkpoint
-from tests.api.making import API, make_checkpoint
-from tests.system.running import wait_for
+from tests.support.factories import API, make_checkpoint
+from tests.support.running import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -43,21 +43,21 @@ def test_all_processes_together_admit_no_more_than_the_rate(settings: Settings, 
     of them passed eight times. Each has a Tally of its own; Redis is all that they share.
     """
     settings.READ_RATE, settings.WEB_WORKERS = "600/day", processes
-    tallies = [Tally() for _ in range(processes)]
+    tallies = [RateCounter() for _ in range(processes)]
     environ = {"REMOTE_ADDR": "192.0.2.1"}
     with ThreadPoolExecutor(4 * processes) as threads:
-        admitted = list(threads.map(lambda tally: tally.admits(environ), tallies * 700))
+        admitted = list(threads.map(lambda tally: tally.allow(environ), tallies * 700))
     assert 600 - 600 // 8 <= sum(admitted) <= 600
     for tally in tallies:
-        tally.add_up()  # what was reserved and not used is there for the next one
+        tally.flush()  # what was reserved and not used is there for the next one
     (key,) = cache.client().keys(f"{cache.PREFIX}rate:read:*")
     assert int(cache.client().get(key) or 0) == sum(admitted)
 
 
 def test_a_process_gives_back_what_it_reserved_by_itself(settings: Settings) -> None:
     settings.READ_RATE, settings.WEB_WORKERS = "800/day", 1
-    tally, environ = Tally(), {"REMOTE_ADDR": "192.0.2.1"}
-    assert all(tally.admits(environ) for _ in range(3))
+    tally, environ = RateCounter(), {"REMOTE_ADDR": "192.0.2.1"}
+    assert all(tally.allow(environ) for _ in range(3))
     (key,) = cache.client().keys(f"{cache.PREFIX}rate:read:*")
     assert int(cache.client().get(key) or 0) == 51
     wait_for(lambda: int(cache.client().get(key) or 0) == 3, 20)
@@ -66,7 +66,7 @@ def test_a_process_gives_back_what_it_reserved_by_itself(settings: Settings) -> 
 def test_without_redis_nobody_is_limited(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.READ_RATE = "1/day"
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    monkeypatch.setattr(server, "DOWN_FOR", 0)  # no test after this one finds Redis left alone
+    monkeypatch.setattr(redis_client, "COOLDOWN", 0)  # no test after this one finds Redis left alone
     cache.client.cache_clear()
     try:
         assert {client.get(f"{API}users/").status_code for _ in range(3)} == {200}

@@ -12,9 +12,9 @@ from django.db.models import Model
 from pytest_django.live_server_helper import LiveServer
 
 from groups.models import Group, Token
-from tests.browser.chromium import Page, chromium
-from tests.staff import pages
-from tests.staff.rows import TABLES, fill, members
+from tests.support import admin_pages
+from tests.support.admin_rows import TABLES, fill, members
+from tests.support.chromium import Page, chromium
 
 SHOTS = Path(settings.BASE_DIR) / ".data" / "browser"
 # What hangs over the edge of the window, apart from what scrolls in a frame of its own.
@@ -46,8 +46,8 @@ def test_staff_log_in_and_find_every_table_and_row_whole(page: Page, live_server
     check(page, f"{live_server.url}/admin/", "index")
     for model in TABLES:
         name = f"{model._meta.app_label}-{model._meta.model_name}"
-        check(page, live_server.url + pages.table(model), f"{name}-table")
-        check(page, live_server.url + pages.row(shown(model)), f"{name}-row")
+        check(page, live_server.url + admin_pages.table(model), f"{name}-table")
+        check(page, live_server.url + admin_pages.row(shown(model)), f"{name}-row")
 
 
 def shown(model: type[Model]) -> Model:

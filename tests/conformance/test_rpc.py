@@ -15,12 +15,12 @@ import pytest
 import requests
 from stellar_sdk import Asset, StrKey
 
-from ajo.soroban.binding.keys import InstanceKey, decode_key
-from ajo.soroban.binding.tokens import token_metadata
-from ajo.soroban.client import MAX_KEYS, SorobanClient, cursor_ledger
-from ajo.soroban.errors import RpcOutOfRange, RpcRejected
-from ajo.soroban.sandbox.sandbox import Sandbox
-from tests.histories import History
+from ajo.soroban.contract.keys import InstanceKey, decode_key
+from ajo.soroban.contract.tokens import token_metadata
+from ajo.soroban.rpc.client import MAX_KEYS, SorobanClient, cursor_ledger
+from ajo.soroban.rpc.errors import RpcOutOfRange, RpcRejected
+from devtools.sandbox.sandbox import Sandbox
+from tests.support.histories import History
 
 RETENTION = 40  # ledgers that the sandbox keeps here, so that it prunes as a real node does
 

@@ -10,7 +10,7 @@ from django.test import Client
 
 from ajo.soroban.models import ChainTransaction
 from contributions.models import Contribution, HistoryRow, Payout, Refund
-from tests.api.making import (
+from tests.support.factories import (
     API,
     account,
     contract,

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from groups.models import Group
-from tests.api.making import (
+from tests.support.factories import (
     API,
     START,
     U64,

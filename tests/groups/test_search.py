@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from pytest_django import DjangoDbBlocker
 
 from groups.models import Group, WalletLabel
-from tests.api.making import API, account, make_checkpoint, make_group
-from tests.databases import LOCALE_C, database, manage
-from tests.staff import pages
+from tests.support import admin_pages
+from tests.support.databases import LOCALE_C, database, manage
+from tests.support.factories import API, account, make_checkpoint, make_group
 
 NAMES = {
     1: "Ẹgbẹ́ Àjọ Ìbàdàn",
@@ -84,7 +84,7 @@ def test_a_name_is_found_in_whatever_form_case_and_accents_it_is_typed(
         typed = unicodedata.normalize(form, term)
         assert found(client, typed) == groups, term
         if typed == typed.strip():  # staff's terms lose the spaces around them
-            listed = staff.get(pages.table(Group, q=typed)).context["cl"].result_list
+            listed = staff.get(admin_pages.table(Group, q=typed)).context["cl"].result_list
             assert [group.pk for group in listed] == groups, term
 
 
@@ -107,17 +107,21 @@ def test_what_is_too_short_or_too_long_is_refused_by_the_letters_that_count(clie
 @pytest.mark.usefixtures("_named")
 def test_a_term_with_too_few_letters_for_the_index_finds_nothing(client: Client, staff: Client) -> None:
     assert [found(client, term) for term in ("a\u200b\u200b\u200b", "\u0301\u0302\u0303")] == [[], []]
-    assert list(staff.get(pages.table(Group, q="a\u0301\u0302")).context["cl"].result_list) == []
+    assert list(staff.get(admin_pages.table(Group, q="a\u0301\u0302")).context["cl"].result_list) == []
 
 
 def test_staffs_own_labels_are_found_alike(staff: Client) -> None:
     label = WalletLabel.objects.create(address=account(1), label="Trésorière Ọlá")
     for term in ("tresoriere", "TRÉSORIÈRE", "Tre\u0301sorie\u0300re", "ola"):
-        assert [row.pk for row in staff.get(pages.table(WalletLabel, q=term)).context["cl"].result_list] == [label.pk]
+        assert [row.pk for row in staff.get(admin_pages.table(WalletLabel, q=term)).context["cl"].result_list] == [
+            label.pk
+        ]
     label.label = "Кассир"
     label.save()
-    assert list(staff.get(pages.table(WalletLabel, q="ola")).context["cl"].result_list) == []
-    assert [row.pk for row in staff.get(pages.table(WalletLabel, q="кассир")).context["cl"].result_list] == [label.pk]
+    assert list(staff.get(admin_pages.table(WalletLabel, q="ola")).context["cl"].result_list) == []
+    assert [row.pk for row in staff.get(admin_pages.table(WalletLabel, q="кассир")).context["cl"].result_list] == [
+        label.pk
+    ]
 
 
 @pytest.mark.django_db

@@ -15,8 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.databases import database, manage
-from tests.migrations.dump import RELEASES, TABLES, TOKEN, WALLET
+from tests.support.databases import database, manage
+from tests.support.dump import RELEASES, TABLES, TOKEN, WALLET
 
 SCHEMA = {
     "columns": """

@@ -15,10 +15,10 @@ import requests
 from django.conf import settings
 from django.db import connection
 
-from ajo.devstack.process import Part, free_port
 from ajo.soroban.models import Checkpoint
-from tests.api.making import API, make_checkpoint, make_group
-from tests.system.running import wait_for
+from devtools.stack.process import ManagedProcess, free_port
+from tests.support.factories import API, make_checkpoint, make_group
+from tests.support.running import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CONFIG = """
@@ -85,8 +85,8 @@ def front(tmp_path: Path) -> Iterator[Front]:
     user = "user root;" if os.geteuid() == 0 else ""  # as which it may write into the test's folder
     config = tmp_path / "nginx.conf"
     config.write_text(CONFIG.format(user=user, home=tmp_path, port=port, origin=origin))
-    web = Part("web", [sys.executable, "-m", "ajo.web"], tmp_path / "web.log", env=env)
-    nginx = Part("nginx", ["nginx", "-p", str(tmp_path), "-c", str(config)], tmp_path / "nginx.log")
+    web = ManagedProcess("web", [sys.executable, "-m", "ajo.web"], tmp_path / "web.log", env=env)
+    nginx = ManagedProcess("nginx", ["nginx", "-p", str(tmp_path), "-c", str(config)], tmp_path / "nginx.log")
     try:
         web.start()
         web.wait_until(lambda: answers(origin))

@@ -11,10 +11,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from ajo.checks import SANDBOX_PASSPHRASE
+from ajo.conf.checks import SANDBOX_PASSPHRASE
 from ajo.ops import health
 from ajo.soroban.models import Checkpoint, RpcNode, SyncRun
-from tests.services import CONTRACT
+from tests.support.services import CONTRACT
 
 
 def checkpoint(**values: object) -> Checkpoint:

@@ -13,10 +13,10 @@ from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from ajo.devstack.process import Part
 from ajo.ops.heartbeats import TOLD_FOR, Pulse
 from ajo.ops.models import Heartbeat
 from ajo.soroban.models import Checkpoint, Lease, SyncRun
+from devtools.stack.process import ManagedProcess
 from tests.ops.test_health import checkpoint
 
 CELERY = (sys.executable, "-m", "celery", "-q", "-A", "ajo.celery")
@@ -98,7 +98,7 @@ def test_the_rows_of_hosts_that_are_gone_are_deleted_and_the_last_of_a_part_is_n
     for host in ("b", "c"):
         heard("worker", TOLD_FOR + 60, host=host)
     heard("beat", 100 * TOLD_FOR)
-    pulse = Pulse(Heartbeat.Part.WORKER)
+    pulse = Pulse(Heartbeat.ManagedProcess.WORKER)
     beat_once(pulse)
     names = set(Heartbeat.objects.values_list("name", flat=True))
     assert names == {"beat@a:1", pulse._row}
@@ -106,7 +106,7 @@ def test_the_rows_of_hosts_that_are_gone_are_deleted_and_the_last_of_a_part_is_n
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[dict[str, Part]]:
+def running(tmp_path: Path) -> Iterator[dict[str, ManagedProcess]]:
     """A worker and beat in processes of their own, on the tests' servers."""
     database = connection.settings_dict
     env = os.environ | {
@@ -116,7 +116,8 @@ def running(tmp_path: Path) -> Iterator[dict[str, Part]]:
     }
     arguments = {"worker": ("worker", "-c", "1"), "beat": ("beat", "--pidfile=")}
     parts = {
-        name: Part(name, [*CELERY, *words], tmp_path / f"{name}.log", env=env) for name, words in arguments.items()
+        name: ManagedProcess(name, [*CELERY, *words], tmp_path / f"{name}.log", env=env)
+        for name, words in arguments.items()
     }
     try:
         for part in parts.values():
@@ -134,7 +135,7 @@ def age(name: str) -> None:
 
 @pytest.mark.system
 @pytest.mark.django_db(transaction=True)
-def test_a_frozen_process_is_named_until_it_goes_on(client: Client, running: dict[str, Part]) -> None:
+def test_a_frozen_process_is_named_until_it_goes_on(client: Client, running: dict[str, ManagedProcess]) -> None:
     checkpoint(heard_at=timezone.now())
     for part in running.values():
         part.wait_until(lambda: problems(client) == [] and Heartbeat.objects.count() == 2)

@@ -18,13 +18,13 @@ from requests import RequestException, get
 from structlog.contextvars import clear_contextvars
 
 from ajo.celery import app
+from ajo.indexer.runs import record_run
+from ajo.indexer.tasks import sync
 from ajo.ops.logs import formatter
 from ajo.settings import BASE_DIR
-from ajo.soroban.errors import ChainError, RpcUnavailable
 from ajo.soroban.models import RpcNode, SyncRun
-from ajo.soroban.nodes import Nodes
-from ajo.soroban.runs import recorded
-from contributions.tasks import sync
+from ajo.soroban.rpc.errors import ChainError, RpcUnavailable
+from ajo.soroban.rpc.pool import Nodes
 
 # every part that may hold a provider's key
 ADDRESS = "http://user77:hunter%402@127.0.0.1:1/v2/0123456789abcdef?apikey=letmein&n=1"
@@ -130,7 +130,7 @@ def test_what_staff_see_of_a_failure_holds_no_secret() -> None:
 
     nodes = Nodes([ADDRESS])
     nodes._nodes[0].check_network = lambda client: None  # type: ignore[method-assign]
-    with pytest.raises(ChainError), recorded(SyncRun.Kind.SYNC):
+    with pytest.raises(ChainError), record_run(SyncRun.Kind.SYNC):
         nodes.run(refuse)
     for text in (RpcNode.objects.get().last_error, SyncRun.objects.get().reason):
         assert "no such key: http://[hidden]" in text

@@ -14,16 +14,16 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from ajo.cache import Document, Freshness, begin, read_through
+from ajo.cache import Document, Freshness, fetch, start_epoch
 from ajo.celery import app
-from ajo.checks import SANDBOX_PASSPHRASE
+from ajo.conf.checks import SANDBOX_PASSPHRASE
 from ajo.counts import ROOM, CountFile
-from ajo.metrics import REQUESTS, noted
+from ajo.metrics import REQUESTS, buffered_metrics
 from ajo.settings import BASE_DIR
-from ajo.soroban.client import SorobanClient
-from ajo.soroban.errors import RpcUnavailable
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
-from tests.services import CONTRACT
+from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import RpcUnavailable
+from tests.support.services import CONTRACT
 
 TOKEN = "a-token-of-some-length"
 ASK = """
@@ -233,10 +233,10 @@ def test_reads_are_counted_by_the_layer_that_answered() -> None:
 
     fresh = Freshness("era", 5, timezone.now().timestamp())
     rows: dict[str, Document] = {}
-    begin(fresh)
+    start_epoch(fresh)
     before = [count(layer) for layer in ("redis", "postgresql", "chain")]
     for key in ("a", "a", "b"):
-        read_through(
+        fetch(
             key,
             freshness=lambda: fresh,
             from_rows=lambda: rows.get("row"),
@@ -259,8 +259,8 @@ def test_what_is_noted_is_counted_as_if_observed_one_by_one() -> None:
     before = REGISTRY.get_sample_value("ajo_cache_reads_total", layer) or 0
     times = (0.0, 2**-10, 2**-9, 0.75, 10.0, 11.0)  # whose sum is exact
     for seconds in times:
-        noted.note("process", "noted", "200 OK", seconds)
+        buffered_metrics.observe("process", "noted", "200 OK", seconds)
         REQUESTS.labels("observed", "2xx").observe(seconds)
-    noted.add_up()
+    buffered_metrics.flush()
     assert counts("noted") == counts("observed")
     assert REGISTRY.get_sample_value("ajo_cache_reads_total", layer) == before + len(times)

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from ajo.soroban.models import HistoryGap, SyncRun, UndecodedEntry
-from tests.api.making import API, START, contract, make_checkpoint
+from tests.support.factories import API, START, contract, make_checkpoint
 
 pytestmark = pytest.mark.django_db
 

@@ -13,14 +13,14 @@ import psycopg
 import pytest
 from django.db import connection
 
-from ajo.devstack.process import Part, free_port
 from ajo.settings import BASE_DIR
 from ajo.soroban.models import Checkpoint
-from ajo.soroban.sandbox.sandbox import Sandbox
-from tests.api.making import make_checkpoint, make_group
-from tests.database import holding
-from tests.histories import History, contract_entries
-from tests.truth import differences
+from devtools.sandbox.sandbox import Sandbox
+from devtools.stack.process import ManagedProcess, free_port
+from tests.support.database import holding
+from tests.support.factories import make_checkpoint, make_group
+from tests.support.histories import History, contract_entries
+from tests.support.truth import differences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,7 +43,7 @@ def pooled(tmp_path: Path) -> Iterator[str]:
     if os.geteuid() == 0:  # it refuses to run as root
         argv = ["unshare", "--user", "--", *argv]
     address = f"postgres://{database['USER']}:{database['PASSWORD']}@127.0.0.1:{port}/{database['NAME']}"
-    part = Part("pgbouncer", argv, tmp_path / "pgbouncer.log")
+    part = ManagedProcess("pgbouncer", argv, tmp_path / "pgbouncer.log")
     part.start()
     try:
         part.wait_until(lambda: lets_in(address))
@@ -56,7 +56,7 @@ ASK_THE_EDGE = """
 import django
 django.setup()
 from ajo.edge import Edge
-from tests.edge import ask
+from tests.support.edge import ask
 
 def nobody(environ, start_response):
     raise SystemExit(environ["PATH_INFO"] + " was left to Django")
@@ -132,7 +132,7 @@ def test_the_edge_answers_from_the_tables_behind_a_pooler_in_transaction_mode(po
 ASK_UNDER_LIMITS = """
 import sys, time
 from ajo.wsgi import application
-from tests.edge import ask
+from tests.support.edge import ask
 
 took = []
 for path in sys.argv[1:]:

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from ajo.soroban.client import SorobanClient
-from ajo.soroban.errors import (
+from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import (
     ChainError,
     RpcInvalidAnswer,
+    RpcLimitExceeded,
     RpcOutOfRange,
     RpcRateLimited,
     RpcRejected,
-    RpcTooMuch,
     RpcUnavailable,
 )
-from ajo.soroban.sandbox.sandbox import Sandbox
-from ajo.soroban.transport import ca_bundle
+from ajo.soroban.rpc.transport import ca_bundle
+from devtools.sandbox.sandbox import Sandbox
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ RANGE = b'{"id":"$id","error":{"code":-32600,"message":"startLedger must be with
         (400, b'{"id":"$id","error":{"code":-32602,"message":"invalid parameters"}}', RpcRejected, "invalid param"),
         (400, b'{"id":null,"error":{"code":-32700,"message":"parse error"}}', RpcRejected, "parse error"),
         (200, b'{"id":null,"error":{"code":-32700,"message":"parse error"}}', RpcRejected, "parse error"),
-        (504, b'{"id":"$id","error":{"code":-32001,"message":"took too long"}}', RpcTooMuch, "took too long"),
+        (504, b'{"id":"$id","error":{"code":-32001,"message":"took too long"}}', RpcLimitExceeded, "took too long"),
         # what is none for this request counts by its status
         (400, b'{"id":"another","error":{"code":-32602,"message":"x"}}', RpcUnavailable, "HTTP 400"),
         (400, b'{"error":"no such key"}', RpcUnavailable, "HTTP 400"),

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ajo.soroban.client import EventPage, SorobanClient
-from ajo.soroban.errors import ChainError, RpcOutOfRange, RpcRejected
+from ajo.soroban.rpc.client import EventPage, SorobanClient
+from ajo.soroban.rpc.errors import ChainError, RpcOutOfRange, RpcRejected
 
 # What is recorded about writing the client does not ask.
 RPC = (Path(__file__).parents[1] / "rpc").glob("*.json")
@@ -96,11 +96,11 @@ def of_others(params: dict[str, Any], contract: str) -> bool:
 
 
 def check_refusal(client: SorobanClient, method: str, params: dict[str, Any], contract: str, error: Any) -> None:
-    with pytest.raises(ChainError) as refusal:
+    with pytest.raises(ChainError) as halt_reason:
         ask(client, method, params, contract)
     out_of_range = "within the ledger range" in error["message"]
-    assert isinstance(refusal.value, RpcOutOfRange if out_of_range else RpcRejected)
-    assert str(error["code"]) in str(refusal.value)
+    assert isinstance(halt_reason.value, RpcOutOfRange if out_of_range else RpcRejected)
+    assert str(error["code"]) in str(halt_reason.value)
 
 
 def check_answer(answer: Any, result: dict[str, Any]) -> None:

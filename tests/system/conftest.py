@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from tests.system.running import Running, running
+from tests.support.running import Running, running
 
 
 @pytest.fixture(scope="module")

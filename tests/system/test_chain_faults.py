@@ -9,12 +9,12 @@ from django.db import connection
 from pytest_django import DjangoDbBlocker
 
 from ajo.soroban.models import HistoryGap
-from ajo.soroban.sandbox.sandbox import Sandbox
 from contributions.models import Contribution
+from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
-from tests.histories import History
-from tests.system.proxy import Exchange, Proxy, Reply
-from tests.system.running import Running, running, wait_for
+from tests.support.histories import History
+from tests.support.proxy import Exchange, Proxy, Reply
+from tests.support.running import Running, running, wait_for
 
 pytestmark = [
     pytest.mark.system_long,

@@ -16,10 +16,10 @@ import psutil
 import pytest
 import requests
 
-from ajo.devstack.process import free_port
 from ajo.settings import BASE_DIR
-from tests.services import SETTINGS
-from tests.system.running import wait_for
+from devtools.stack.process import free_port
+from tests.support.running import wait_for
+from tests.support.services import SETTINGS
 
 pytestmark = pytest.mark.system
 SERVER, REDIS = os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
@@ -30,7 +30,7 @@ def command(data: Path, port: int, sandbox_port: int, **more: str) -> dict[str, 
     """Arguments for subprocess: the stack in a folder and on ports of its own, nothing of the tests' settings."""
     env = {name: value for name, value in os.environ.items() if name not in OURS}
     env |= {"DATA_DIR": str(data), "PORT": str(port), "SANDBOX_PORT": str(sandbox_port), "ENV_FILE": os.devnull, **more}
-    return {"args": [sys.executable, "-m", "ajo.devstack"], "cwd": BASE_DIR, "env": env, "text": True}
+    return {"args": [sys.executable, "-m", "devtools.stack"], "cwd": BASE_DIR, "env": env, "text": True}
 
 
 @dataclass
@@ -85,7 +85,7 @@ def stack(data: Path, **more: str) -> Iterator[Up]:
         process.communicate(timeout=60)
 
 
-def refusal(data: Path, port: int, sandbox_port: int, **more: str) -> tuple[int, list[str]]:
+def halt_reason(data: Path, port: int, sandbox_port: int, **more: str) -> tuple[int, list[str]]:
     """Exit code and lines on stderr of a start that must not succeed."""
     done = subprocess.run(
         **command(data, port, sandbox_port, **more),  # type: ignore[call-overload]
@@ -108,7 +108,7 @@ def test_it_serves_says_where_and_ends_on_ctrl_c_with_nothing_left(tmp_path: Pat
             token = re.findall(r'csrfmiddlewaretoken" value="(\w+)"', page)[0]
             form = {"username": "staff", "password": up.password, "csrfmiddlewaretoken": token}
             assert session.post(f"{site}/admin/login/?next=/admin/", data=form, timeout=10).url == f"{site}/admin/"
-        names = ("postgres", "valkey-server|redis-server", "ajo.soroban.sandbox", "ajo.web", "worker", "beat")
+        names = ("postgres", "valkey-server|redis-server", "devtools.sandbox", "ajo.web", "worker", "beat")
         assert [name for name in names if up.find(name) is None] == []
         assert up.end(signal.SIGINT) == (0, [], "")
 
@@ -119,7 +119,7 @@ def test_it_serves_on_ipv6_loopback(tmp_path: Path) -> None:
         site = f"http://[::1]:{up.port}"
         assert f"{site}/api/v1/" in up.greeting
         assert requests.get(f"{site}/health/ready", timeout=10).json() == {"status": "ready", "problems": []}
-        code, lines = refusal(tmp_path / "two", up.port, free_port(), WEB_HOST="::1")
+        code, lines = halt_reason(tmp_path / "two", up.port, free_port(), WEB_HOST="::1")
         assert (code, lines[0].split(":")[1]) == (1, f" port {up.port} is in use")
 
 
@@ -130,7 +130,7 @@ def test_a_second_start_finds_its_data_and_copies_run_side_by_side(tmp_path: Pat
         assert again.password == password
         assert other.password != password
         assert requests.get(f"http://127.0.0.1:{other.port}/health/live", timeout=10).status_code == 200
-        code, lines = refusal(tmp_path / "one", free_port(), free_port())
+        code, lines = halt_reason(tmp_path / "one", free_port(), free_port())
         assert code == 1
         assert lines == [
             f"make run: {tmp_path / 'one'} is in use by another copy: stop it, or start with DATA_DIR=<another>"
@@ -177,7 +177,7 @@ def test_a_busy_port_is_one_line_that_names_the_variable(tmp_path: Path, variabl
         busy.listen()
         taken = busy.getsockname()[1]
         ports = {"PORT": free_port(), "SANDBOX_PORT": free_port(), variable: taken}
-        code, lines = refusal(tmp_path, ports["PORT"], ports["SANDBOX_PORT"])
+        code, lines = halt_reason(tmp_path, ports["PORT"], ports["SANDBOX_PORT"])
     expected = f"make run: port {taken} is in use: stop what uses it, or start with {variable}=<another port>"
     assert (code, lines) == (1, [expected])
 
@@ -199,6 +199,6 @@ def test_a_busy_port_is_one_line_that_names_the_variable(tmp_path: Path, variabl
 def test_a_setting_that_cannot_work_is_one_line_that_names_it(
     tmp_path: Path, setting: str, value: str, message: str
 ) -> None:
-    code, lines = refusal(tmp_path, free_port(), free_port(), **{setting: value})
+    code, lines = halt_reason(tmp_path, free_port(), free_port(), **{setting: value})
     assert (code, len(lines)) == (1, 1)
     assert message in lines[0]

@@ -13,8 +13,8 @@ import psutil
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from tests.system.proxy import Exchange, Reply
-from tests.system.running import Running, running, wait_for
+from tests.support.proxy import Exchange, Reply
+from tests.support.running import Running, running, wait_for
 
 pytestmark = [
     pytest.mark.system_long,

@@ -11,15 +11,15 @@ import pytest
 import requests
 from django.core.management.utils import get_random_secret_key
 
-from ajo.devstack.process import free_port
 from ajo.settings import BASE_DIR
-from tests.system.running import wait_for
+from devtools.stack.process import free_port
+from tests.support.running import wait_for
 from tests.system.test_devstack import OURS
 
 pytestmark = pytest.mark.system_long
 DISK = "160m"
 # A file system of its own, in a namespace that ends with the stack.
-MOUNT = 'mount -t tmpfs -o size="$1" tmpfs "$2" && exec "$3" -m ajo.devstack'
+MOUNT = 'mount -t tmpfs -o size="$1" tmpfs "$2" && exec "$3" -m devtools.stack'
 
 
 def fill(path: Path) -> None:

@@ -15,16 +15,16 @@ from django.db import connection
 from pytest_django import Settings
 
 from ajo import cache
-from ajo.addresses import redis_namespace
+from ajo.conf.addresses import redis_namespace
 from ajo.soroban.models import Checkpoint
-from ajo.soroban.nodes import nodes
-from ajo.soroban.sandbox.sandbox import Sandbox
+from ajo.soroban.rpc.pool import nodes
 from contributions.models import Contribution
-from groups.documents import group_documents
+from devtools.sandbox.sandbox import Sandbox
+from groups.bodies import group_bodies
+from groups.cached import group_answer
 from groups.models import Group
-from groups.reads import group_answer
-from tests.histories import History, contract_entries
-from tests.truth import differences
+from tests.support.histories import History, contract_entries
+from tests.support.truth import differences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).parents[2]
@@ -65,10 +65,10 @@ def sandbox(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[San
     with Sandbox() as running:
         settings.SOROBAN_RPC_URL = [running.url]
         theirs = redis_namespace(running.chain.passphrase, running.contract)
-        for name in ("PREFIX", "MARK", "REFRESHED"):
-            ours = getattr(cache.bodies, name)
-            monkeypatch.setattr(cache.bodies, name, ours.replace(settings.REDIS_NAMESPACE, theirs))
-        monkeypatch.setattr(cache, "MARK", cache.bodies.MARK)
+        for name in ("PREFIX", "WATERMARK", "REFRESHED"):
+            ours = getattr(cache.store, name)
+            monkeypatch.setattr(cache.store, name, ours.replace(settings.REDIS_NAMESPACE, theirs))
+        monkeypatch.setattr(cache, "WATERMARK", cache.store.WATERMARK)
         nodes.cache_clear()
         yield running
         nodes.cache_clear()
@@ -147,7 +147,7 @@ def expire_lease() -> None:
 
 def bodies_are_the_tables() -> None:
     """No old body stands under the new label."""
-    for group_id, document in group_documents(Group.objects.values_list("id", flat=True)).items():
+    for group_id, document in group_bodies(Group.objects.values_list("id", flat=True)).items():
         assert group_answer(group_id).body == document.body
 
 
@@ -158,13 +158,13 @@ def test_a_sync_killed_inside_its_transaction_or_between_commit_and_refresh_is_r
     run_sync(sandbox)
     for group_id in history.groups:
         group_answer(group_id)
-    mark = cache.mark()
+    mark = cache.watermark()
     assert mark is not None
     history.walk(25)
     run_sync(sandbox)
     # as if killed after its commit: the tables have moved, the mark and the bodies have not
     cache.with_redis(lambda r: r.flushdb())
-    cache.with_redis(lambda r: r.set(cache.MARK, mark.dump()))
+    cache.with_redis(lambda r: r.set(cache.WATERMARK, mark.dump()))
     for group_id in history.groups:
         old = cache.Document(b'{"old":true}', 0, 1)
         cache.refresh(mark, {f"group:{group_id}": old}, mark.freshness.ledger)
@@ -172,7 +172,7 @@ def test_a_sync_killed_inside_its_transaction_or_between_commit_and_refresh_is_r
     assert group_answer(history.groups[0]).ledger == mark.freshness.ledger
     run_sync(sandbox)
     bodies_are_the_tables()
-    after = cache.mark()
+    after = cache.watermark()
     assert after is not None
     assert after.freshness.ledger == Checkpoint.objects.get().ledger
     assert settings.REDIS_URL

@@ -10,17 +10,17 @@ from django.utils import timezone
 from pytest_django import Settings
 from stellar_sdk import scval
 
-from ajo.soroban.client import SorobanClient
-from ajo.soroban.errors import NodeLagging, RpcInvalidAnswer, RpcTooMuch
+from ajo.indexer.follow import sync_pass
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, RpcNode, SyncRun
-from ajo.soroban.nodes import Nodes, node_names
-from ajo.soroban.sandbox.sandbox import Sandbox
+from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer, RpcLimitExceeded
+from ajo.soroban.rpc.pool import Nodes, node_names
 from contributions.models import Contribution
-from contributions.sync import sync_pass
-from tests.histories import DAY, History, contract_entries, wallets
-from tests.system.faults import and_then, error, result, when
-from tests.system.proxy import Exchange, Fault, Proxy, Reply
-from tests.truth import differences
+from devtools.sandbox.sandbox import Sandbox
+from tests.support.faults import and_then, error, result, when
+from tests.support.histories import DAY, History, contract_entries, wallets
+from tests.support.proxy import Exchange, Fault, Proxy, Reply
+from tests.support.truth import differences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -138,7 +138,7 @@ def test_a_node_that_gives_up_on_a_single_event_ends_the_pass(
 ) -> None:
     """Breaks without the end at 1: a limit of 0 is the node's default of 100, asked for again and again."""
     History(sandbox.chain, 5).walk(5)
-    with proxy.failing(limited_to(0)), pytest.raises(RpcTooMuch):
+    with proxy.failing(limited_to(0)), pytest.raises(RpcLimitExceeded):
         sync_pass(client)
     catch_up(client)
     assert equals_the_chain(sandbox)

@@ -9,8 +9,8 @@ import pytest
 import requests
 from django.db import connection
 
-from ajo.devstack.process import Part, free_port
-from tests.api.making import API, make_checkpoint, make_group
+from devtools.stack.process import ManagedProcess, free_port
+from tests.support.factories import API, make_checkpoint, make_group
 
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
 
@@ -31,7 +31,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         "READ_RATE": "5/day",
         "WEB_WORKERS": "2",
     }
-    web = Part("web", [sys.executable, "-m", "ajo.web"], tmp_path / "web.log", env=env)
+    web = ManagedProcess("web", [sys.executable, "-m", "ajo.web"], tmp_path / "web.log", env=env)
     try:
         web.start()
         web.wait_until(lambda: is_up(port))

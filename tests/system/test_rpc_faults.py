@@ -8,9 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.system.faults import TRANSPORT, Twice, hangs
-from tests.system.proxy import Fault
-from tests.system.running import Running, wait_for
+from tests.support.faults import TRANSPORT, Twice, hangs
+from tests.support.proxy import Fault
+from tests.support.running import Running, wait_for
 
 pytestmark = [
     pytest.mark.system_long,

@@ -12,11 +12,11 @@ import pytest
 from django.conf import settings
 from redis import Redis
 
-from ajo.cache import MARK
-from ajo.devstack.postgres_server import answers as postgres_answers
-from ajo.devstack.process import Part
-from ajo.devstack.redis_server import answers as redis_answers
-from tests.system.running import Running, Seen, wait_for
+from ajo.cache import WATERMARK
+from devtools.stack.postgres_server import answers as postgres_answers
+from devtools.stack.process import ManagedProcess
+from devtools.stack.redis_server import answers as redis_answers
+from tests.support.running import Running, Seen, wait_for
 
 pytestmark = [
     pytest.mark.system_long,
@@ -34,7 +34,7 @@ def in_peace(up: Running) -> Iterator[None]:
 
 
 @contextmanager
-def frozen(part: Part) -> Iterator[None]:
+def frozen(part: ManagedProcess) -> Iterator[None]:
     assert part.process is not None
     part.process.send_signal(signal.SIGSTOP)
     try:
@@ -69,7 +69,7 @@ def test_redis_refuses_and_comes_back_empty(up: Running) -> None:
 
 
 def test_redis_freezes(up: Running) -> None:
-    """Breaks without the breaker in ajo/cache/server.py: each request pays Redis' timeout, and the throttles' too."""
+    """Breaks without the breaker in ajo/cache/redis_client.py: each request pays Redis' timeout, and the throttles' too."""
     with up.reading(KNOWN, "/api/v1/groups/") as seen:
         with frozen(up.redis):
             until_stale(up, seen)
@@ -84,7 +84,7 @@ def test_redis_is_flushed_while_everything_runs(up: Running) -> None:
     """Breaks without `cache.begin` after a pass that finds no mark: nothing would ever be cached again. Of the broker's
     side, no code of ours: tasks go to a queue by its name, which needs nothing that Redis keeps.
     """
-    mark = MARK.replace(settings.REDIS_NAMESPACE, up.namespace)
+    mark = WATERMARK.replace(settings.REDIS_NAMESPACE, up.namespace)
     with up.life(), up.reading() as seen, Redis.from_url(up.redis_url) as cached:
         for _ in range(5):
             cached.flushall()

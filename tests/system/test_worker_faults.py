@@ -16,16 +16,16 @@ from django.db import connection
 from django.db.models import F
 
 from ajo.soroban.models import Lease, SyncRun
-from tests.histories import DAY, wallets
-from tests.system.faults import Gate
-from tests.system.proxy import Exchange, Reply
-from tests.system.running import Running, kill_children, wait_for
+from tests.support.faults import Gate
+from tests.support.histories import DAY, wallets
+from tests.support.proxy import Exchange, Reply
+from tests.support.running import Running, kill_children, wait_for
 
 pytestmark = [
     pytest.mark.system_long,
     pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
 ]
-CLOCK = Path(__file__).parent / "clock"
+CLOCK = Path(__file__).parents[1] / "support" / "clock"
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,1 @@
-"""Plays recorded answers of the real contract and of the real RPC server against the binding and the sandbox.
-
-    python -m ajo.soroban.replay FILE…
-
-A line for each file with its steps, requests or entries and differences, and a line for each difference; exit 1 if
-there is any.
-"""
+"""`python -m ajo.soroban.replay`: lives in devtools/replay."""

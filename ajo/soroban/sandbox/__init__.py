@@ -1,1 +1,1 @@
-"""A local Stellar RPC with the Ajo contract behind it, in Python: for development, demos and tests only."""
+"""`python -m ajo.soroban.sandbox`: lives in devtools/sandbox."""

@@ -1,0 +1,218 @@
+"""Refuses to start on a bad setting, by the variable's name. Never prints a value: it may hold a password or key.
+
+Django runs `check_settings` before management commands; the web and Celery, which run no checks, call
+`refuse_bad_settings` when they start.
+"""
+
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from urllib.parse import parse_qsl, urlsplit
+
+from django.apps.config import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from stellar_sdk import StrKey
+
+from ajo.conf.env import READ_ELSEWHERE
+from ajo.conf.reachability import why_not_postgresql, why_not_redis
+
+# The passphrase of the sandbox that `make run` starts. Real networks never carry it, so it tells the sandbox apart
+# before anything is asked of it.
+SANDBOX_PASSPHRASE = "Ajo Sandbox ; for development only"  # noqa: S105  (public by design)
+PLACEHOLDER_KEY = "change-me"
+LEAST_KEY = 32  # characters
+LEAST_TOKEN = 16  # characters
+LEAST_PRELOAD = 31_536_000  # seconds: a year, which browsers' preload list asks for
+RATE = re.compile(r"^[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)$")
+PUBLIC = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/[!\"$->@-~]*)?", re.ASCII)
+HOST = re.compile(r"\*|\.?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
+
+HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+
+WARNING = "Warning. "
+# How much of two names is the same, as difflib counts it.
+NEAR, A_SLIP = 0.6, 0.9
+# What libraries, libpq and the interpreter read.
+OF_LIBRARIES = re.compile(
+    "(https?|no|all)_proxy$|PG|PYTHON|LC_|LANG$|TZ$|SSL_CERT_|(REQUESTS|CURL)_CA_BUNDLE$|DJANGO_|COMPOSE_",
+    re.IGNORECASE,
+)
+# Of the address of a Redis with TLS (rediss://); the first three are files.
+REDIS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
+
+Problem = tuple[str, str]
+
+
+def check_settings(app_configs: Sequence[AppConfig] | None = None, **_: object) -> list[CheckMessage]:
+    """One error for each variable that is missing or cannot be used; the variable's name leads the message."""
+    found = list(settings.ENV.problems)
+    unreadable = {name for name, _ in found}
+    for part in (_web, _chain, _servers):
+        found += [(name, what) for name, what in part() if name not in unreadable]
+    errors = [Error(f"{name}: {what}.", hint="See .env.example.", id=f"ajo.{name}") for name, what in found]
+    return errors + [
+        Warning(f"{name}: {what}.", hint="See .env.example.", id="ajo.unknown") for name, what in _unknown()
+    ]
+
+
+def refuse_bad_settings() -> None:
+    """End the process with one line for each problem, before anything is served or worked on."""
+    found = check_settings()
+    for message in found:
+        if not message.is_serious():
+            print(f"{WARNING}{message.msg}", file=sys.stderr)
+    errors = [f"Refused to start. {message.msg}" for message in found if message.is_serious()]
+    if errors:
+        sys.exit("\n".join(errors))
+
+
+def tell_what_cannot_be_reached() -> None:
+    """Print a line for each server that cannot be used now, as it may be one of the settings that is wrong.
+
+    The process starts all the same: it waits for them.
+    """
+    unreachable = {"DATABASE_URL": why_not_postgresql(settings.DATABASES["default"])}
+    for name in ("REDIS_URL", "CELERY_BROKER_URL"):
+        unreachable[name] = why_not_redis(getattr(settings, name))
+    if settings.CELERY_BROKER_URL == settings.REDIS_URL:
+        del unreachable["CELERY_BROKER_URL"]
+    for name, why in unreachable.items():
+        if why:
+            print(f"{WARNING}{name}: {why}.", file=sys.stderr, flush=True)
+
+
+def _unknown() -> Iterator[Problem]:
+    """Variables that nothing reads: all that the file sets, and those of the environment that are a slip away.
+
+    Containers have the file's variables in their environment, among those of others.
+    """
+    known = sorted(settings.ENV.names | READ_ELSEWHERE)
+    for name in sorted({*settings.ENV_FILE.names, *os.environ} - {*known, "ENV_FILE"}):
+        if OF_LIBRARIES.match(name):
+            continue
+        is_in_file = name in settings.ENV_FILE.names
+        nearest = get_close_matches(name, known, 1, NEAR if is_in_file else A_SLIP)
+        if nearest:
+            yield name, f"nothing reads it; the nearest setting is {nearest[0]}"
+        elif is_in_file:
+            yield name, "nothing reads it"
+
+
+def _web() -> Iterator[Problem]:
+    key = os.environ.get("SECRET_KEY", "").strip()
+    if not settings.DEBUG:
+        if not key:
+            yield "SECRET_KEY", "missing; set a random text of 50 characters"
+        elif key.startswith((PLACEHOLDER_KEY, "django-insecure-")):
+            yield "SECRET_KEY", "still the example's; set a random text of 50 characters"
+        elif len(key) < LEAST_KEY:
+            yield "SECRET_KEY", f"shorter than {LEAST_KEY} characters"
+    if any(len(key) < LEAST_KEY for key in settings.SECRET_KEY_FALLBACKS):
+        yield "SECRET_KEY_FALLBACKS", f"a key is shorter than {LEAST_KEY} characters; earlier keys, comma separated"
+    yield from _hsts()
+    if not _is_web_address(settings.PUBLIC_URL):
+        yield "PUBLIC_URL", "expected an address that starts with http:// or https://"
+    elif not PUBLIC.fullmatch(settings.PUBLIC_URL):
+        yield (
+            "PUBLIC_URL",
+            "expected an address as browsers write it: ASCII (xn--… for other names), no account, no query",
+        )
+    given = os.environ.get("ALLOWED_HOSTS", "").strip()  # by default PUBLIC_URL's: one mistake, one message
+    if given and not all(HOST.fullmatch(host) for host in settings.ALLOWED_HOSTS):
+        yield "ALLOWED_HOSTS", "expected host names without scheme, port or path, comma separated"
+    if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < LEAST_TOKEN:
+        yield "METRICS_TOKEN", f"shorter than {LEAST_TOKEN} characters"
+    for name in ("READ_RATE", "CHAIN_RATE"):
+        rate = getattr(settings, name)
+        if rate and not RATE.match(rate):
+            yield name, "expected a rate like 600/min (per s, min, hour or day), or nothing for no limit"
+    if settings.LOG_LEVEL not in settings.LOG_LEVELS:
+        yield "LOG_LEVEL", f"expected one of {', '.join(settings.LOG_LEVELS)}"
+    if not HEADER_NAME.fullmatch(settings.CLIENT_ADDRESS_HEADER):
+        yield "CLIENT_ADDRESS_HEADER", "expected a header's name: letters, digits and hyphens, no underscore"
+    for proxy in settings.TRUSTED_PROXIES:
+        if not _is_network(proxy):
+            yield "TRUSTED_PROXIES", "expected IP addresses or networks like 10.0.0.0/8, comma separated"
+            break
+
+
+def _hsts() -> Iterator[Problem]:
+    """Combinations that browsers or their preload list do not take."""
+    if not settings.HSTS_SECONDS:
+        for name in ("HSTS_INCLUDE_SUBDOMAINS", "HSTS_PRELOAD"):
+            if getattr(settings, name):
+                yield name, "has no effect without HSTS_SECONDS"
+    elif settings.HSTS_PRELOAD and not (settings.HSTS_INCLUDE_SUBDOMAINS and settings.HSTS_SECONDS >= LEAST_PRELOAD):
+        yield "HSTS_PRELOAD", f"the list takes HSTS_SECONDS of {LEAST_PRELOAD} or more with HSTS_INCLUDE_SUBDOMAINS"
+
+
+def _chain() -> Iterator[Problem]:
+    if not settings.SOROBAN_RPC_URL:
+        yield "SOROBAN_RPC_URL", "missing; set the address of a Stellar RPC"
+    if not all(_is_web_address(address) for address in settings.SOROBAN_RPC_URL):
+        yield "SOROBAN_RPC_URL", "expected addresses that start with http:// or https://, comma separated"
+    if settings.RPC_PROXY and not _is_web_address(settings.RPC_PROXY):
+        yield "RPC_PROXY", "expected an address that starts with http:// or https://"
+    if not settings.AJO_CONTRACT_ID:
+        yield "AJO_CONTRACT_ID", "missing; set the savings contract's C… address"
+    elif not StrKey.is_valid_contract(settings.AJO_CONTRACT_ID):
+        yield "AJO_CONTRACT_ID", "expected a contract's address: C and 55 more characters, with a valid checksum"
+    if not all(StrKey.is_valid_contract(token) for token in settings.VERIFIED_TOKENS):
+        yield "VERIFIED_TOKENS", "expected contract addresses (C…), comma separated"
+    passphrase = settings.STELLAR_NETWORK_PASSPHRASE
+    if not passphrase:
+        yield "STELLAR_NETWORK_PASSPHRASE", "missing or empty; set the network's passphrase"
+    elif passphrase == SANDBOX_PASSPHRASE and not settings.AJO_SANDBOX:
+        yield "AJO_SANDBOX", "this is the sandbox's network, which is for development; set AJO_SANDBOX=1 to use it"
+
+
+def _servers() -> Iterator[Problem]:
+    if not settings.DATABASES["default"].get("NAME"):
+        yield "DATABASE_URL", "missing; set an address like postgres://user:password@host:5432/name"
+    if not settings.REDIS_URL:
+        yield "REDIS_URL", "missing; set an address like redis://host:6379/0"
+    # The queue's default address is made from REDIS_URL: one mistake, one message.
+    for name in ("REDIS_URL", "CELERY_BROKER_URL"):
+        if os.environ.get(name, "").strip() and (problem := redis_problem(getattr(settings, name))):
+            yield name, problem
+
+
+def redis_problem(address: str) -> str:
+    """What is wrong with an address, which redis-py and Celery read differently; nothing if both can use it."""
+    if not _has_host(address, ("redis", "rediss")):
+        return "expected an address like redis://:password@host:6379/0"
+    parts = urlsplit(address)
+    if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        return "expected a database's number behind the last slash"
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in REDIS_OPTIONS:
+            return f"there is no option {name}" if name.isidentifier() else "expected name=value behind the ?"
+        if name == "ssl_cert_reqs" and value not in ("required", "optional", "none"):
+            return "ssl_cert_reqs: expected required, optional or none"
+        if name in REDIS_OPTIONS[:3] and not os.access(value, os.R_OK):
+            return f"{name}: there is no such file, or it cannot be read"
+    return ""
+
+
+def _has_host(address: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, an unclosed IPv6 bracket
+        return False
+
+
+def _is_web_address(address: str) -> bool:
+    return _has_host(address, ("http", "https"))
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,81 @@
+"""Groups from PostgreSQL, by sessions of the edge's own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+from ajo import cache
+from ajo.database.limits import sessions
+from ajo.database.sessions import begin_session
+from groups.bodies import fresh_body
+
+MAX_CONNECTION_AGE = 60.0  # seconds of a session: a server that another took over from is asked no longer than that
+COOLDOWN = 1.0  # seconds that a database that failed is left alone
+BIGINT = 18  # digits that certainly fit
+
+_Session = tuple[psycopg.Connection, float]  # with when it ends, by time.monotonic
+
+
+class PgReader:
+    """As many sessions as threads ask at once, opened as they are needed.
+
+    They are not checked before each use, which takes as long as the statement. One that died with a restarted server
+    fails once, and Django answers instead.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[_Session] = []
+        self._opening = threading.Lock()
+        self._left_alone_until = 0.0
+
+    def read(self, number: str) -> tuple[cache.Freshness, cache.Document] | None:
+        """From one statement; None where the tables do not have it, or cannot be asked: Django says which."""
+        if len(number) > BIGINT or time.monotonic() < self._left_alone_until:
+            return None
+        session = None
+        try:
+            if (session := self._session()) is None:
+                return None
+            found = fresh_body(session[0], int(number))
+        except psycopg.Error:
+            self._left_alone_until = time.monotonic() + COOLDOWN
+            if session:
+                session[0].close()
+            self.close()  # after a restart all of them are dead
+            return None
+        self._idle.append(session)
+        return found
+
+    def _session(self) -> _Session | None:
+        """None while another one is being opened: a server that does not answer holds one thread, not all."""
+        try:
+            while time.monotonic() >= (session := self._idle.pop())[1]:
+                session[0].close()
+            return session
+        except IndexError:
+            pass
+        if not self._opening.acquire(blocking=False):
+            return None
+        try:
+            opened = psycopg.connect(**_parameters(), autocommit=True)
+            begin_session(opened)
+            sessions.configure(opened)
+            return opened, time.monotonic() + MAX_CONNECTION_AGE
+        finally:
+            self._opening.release()
+
+    def close(self) -> None:
+        """End the sessions that nobody uses now."""
+        while self._idle:
+            self._idle.pop()[0].close()
+
+
+def _parameters() -> dict[str, Any]:
+    """Django's, without what only its own connections take."""
+    parameters = connection.get_connection_params()
+    return {name: value for name, value in parameters.items() if name not in ("pool", "cursor_factory", "context")}

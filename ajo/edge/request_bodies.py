@@ -1,0 +1,80 @@
+"""Between the edge and Django: requests' bodies, which come as slowly as a client likes, and answers in one piece.
+
+granian reads a body on the thread that asks for it, and hands an answer of several parts to its client on the thread
+that made them: both would be held by a client that is slow. So a body is read only where a route takes one, whole, by
+few threads at a time, and an answer is made whole first. ajo/webserver/connections.py ends a body that does not arrive.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from io import BytesIO
+from typing import Any, Final
+
+from django.conf import settings
+from django.http.response import HttpResponseBase
+
+from ajo.api.throttles import address_of_client
+from ajo.edge.responses import StartResponse
+
+Handler = Callable[[dict[str, Any], StartResponse], HttpResponseBase]
+
+TAKES_BODIES: Final = ("/admin/",)  # paths that begin so; no other route reads a body
+RETRY_AFTER: Final = "2"  # seconds
+
+
+class Bodies:
+    """The WSGI application around Django."""
+
+    def __init__(self, django: Handler) -> None:
+        self._django = django
+        self._lock = threading.Lock()
+        self._reading: set[str] = set()  # the clients whose bodies are being read
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        refusal = self._take_body(environ)
+        if refusal:
+            status, text = refusal
+            headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text))), ("Connection", "close")]
+            start_response(status, [*headers, *[("Retry-After", RETRY_AFTER)] * status.startswith("503")])
+            return [text]
+        with closing(self._django(environ, start_response)) as response:
+            return [b"".join(response)]
+
+    def _take_body(self, environ: dict[str, Any]) -> tuple[str, bytes] | None:
+        """Put the whole body into the environment, or an empty one where no route takes any; or why it is refused."""
+        stream, environ["wsgi.input"] = environ["wsgi.input"], BytesIO()
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD", "OPTIONS") or not environ["PATH_INFO"].startswith(TAKES_BODIES):
+            return None
+        length = environ.get("CONTENT_LENGTH", "") or "0"
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
+        if "HTTP_TRANSFER_ENCODING" in environ or not (length.isascii() and length.isdecimal()):
+            return "411 Length Required", b"A body needs a Content-Length.\n"
+        if len(length) > 10 or int(length) > most:
+            return "413 Content Too Large", b"The body is larger than %d bytes.\n" % most
+        if not int(length):
+            return None
+        with self._place(address_of_client(environ)) as has_place:
+            if not has_place:
+                return "503 Service Unavailable", b"Too many bodies are being sent. Try again.\n"
+            body = stream.read(int(length))
+        if len(body) < int(length):
+            return "408 Request Timeout", b"The body did not arrive.\n"
+        environ["wsgi.input"] = BytesIO(body)
+        return None
+
+    @contextmanager
+    def _place(self, client: str) -> Iterator[bool]:
+        """Whether this thread may read a body: at most half of them do, each for another client."""
+        with self._lock:
+            mine = client not in self._reading and len(self._reading) < max(1, settings.WEB_THREADS // 2)
+            if mine:
+                self._reading.add(client)
+        try:
+            yield mine
+        finally:
+            if mine:
+                with self._lock:
+                    self._reading.remove(client)

@@ -1,0 +1,1 @@
+"""Follows the contract's event stream into the tables, verifies them against the chain, and repairs them."""

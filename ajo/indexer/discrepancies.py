@@ -1,0 +1,266 @@
+"""Rows of history against what proves them: the contract's entries, and our own log of its events.
+
+What the log tells and the entries do not deny is right, with its transaction and time. What no event told is right as
+the entries have it. Nothing here asks the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from ajo.database.bulk import Row, insert
+from ajo.indexer.backfill import Evidence, note_verified
+from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap
+from contributions.event_rows import (
+    HistoryRows,
+    Identity,
+    LoggedEvent,
+    decode_events,
+    ensure_wallets,
+    identity_of,
+    joining_times,
+    log_row,
+    raw_event,
+    told_rows,
+    write_joining_times,
+)
+from contributions.models import Contribution, HistoryRow, Payout, Refund
+from groups.models import Group, GroupMember
+
+HISTORY: tuple[tuple[type[HistoryRow], str], ...] = (
+    (Contribution, "contributions"),
+    (Payout, "payouts"),
+    (Refund, "refunds"),
+)
+# every column that is made from the chain
+COLUMNS = {
+    model: [f.attname for f in model._meta.concrete_fields if not (f.primary_key or f.generated or f.name == "ordinal")]
+    for model, _ in HISTORY
+}
+
+
+@dataclass(slots=True)
+class Table:
+    """What is wrong with the rows of one kind. `denied`: rows that go, by primary key; `missing`: rows to insert;
+    `changed`: rows of the right amount that say something else wrong. `drift`: how many of these no event announced.
+    """
+
+    denied: list[int] = field(default_factory=list)
+    missing: list[Row] = field(default_factory=list)
+    changed: list[Row] = field(default_factory=list)
+    drift: int = 0
+
+
+@dataclass(slots=True)
+class Discrepancies:
+    """What is wrong with the history of some groups, and with their part of the event log.
+
+    `unconfirmed`: rows, by group, that entries deny which contradict themselves: these stay. `left_out`: groups of which
+    events are still to come. `joined`: the times at which members joined that are wrong, by group and wallet.
+    """
+
+    tables: dict[type[HistoryRow], Table] = field(default_factory=lambda: {model: Table() for model, _ in HISTORY})
+    events: list[Row] = field(default_factory=list)
+    joined: dict[tuple[int | None, int], datetime | None] = field(default_factory=dict)
+    unconfirmed: dict[int, int] = field(default_factory=dict)
+    left_out: set[int] = field(default_factory=set)
+
+    @property
+    def denies(self) -> bool:
+        """Whether a row goes because of what entries do not say."""
+        return bool(self.unconfirmed) or any(table.denied for table in self.tables.values())
+
+    @property
+    def is_empty(self) -> bool:
+        rows = any(table.denied or table.missing or table.changed for table in self.tables.values())
+        return not (rows or self.events or self.joined)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What all groups of one comparison share. `first_gap`: the first ledger whose events are missing, if any are."""
+
+    reached: int
+    newest: int
+    first_gap: int | None
+    recovered_to: int | None
+
+    @classmethod
+    def of(cls, reached: int) -> _Known:
+        gaps = HistoryGap.objects.missing().values_list("from_ledger", "recovered_at", "recovered_to")
+        return cls(
+            reached,
+            Checkpoint.objects.chain_ledger() + settings.RPC_MAX_LAG,
+            min((first for first, _, _ in gaps), default=None),
+            min((group_id for _, recovered_at, group_id in gaps if recovered_at is None), default=None),
+        )
+
+
+def compare_history(proofs: Sequence[Evidence], reached: int) -> Discrepancies:
+    """Compare the rows of these groups, and the log's, with what proves them. The tables were at ledger `reached`
+    before the entries were read: of what is younger the events are still to come.
+    """
+    ids = [proof.group.pk for proof in proofs]
+    stored = {model: list(model.objects.filter(group_id__in=ids).values("pk", *COLUMNS[model])) for model, _ in HISTORY}
+    rows = list(ContractEvent.objects.filter(group_id__in=ids))  # after the history, which is never written without
+    log = decode_events(map(raw_event, rows))
+    found = Discrepancies(events=wrong_events(rows, log))
+    users = ensure_wallets(log)
+    told = told_rows(log, users, {proof.group.pk: proof.group.current_round for proof in proofs})
+    known = _Known.of(reached)
+    for model, table in found.tables.items():
+        by_group: dict[int, dict[Identity, dict[str, Any]]] = {}
+        for row in stored[model]:
+            by_group.setdefault(row["group_id"], {})[identity_of(model, row)] = row
+        for proof in proofs:
+            rows_of_group = by_group.get(proof.group.pk, {})
+            wanted = _wanted(proof, model, rows_of_group, told, known, found)
+            _compare(model, rows_of_group, wanted, table, is_swallowed=_is_swallowed(proof, known))
+    found.joined = _wrong_joining_times(ids, joining_times(log, users))
+    return found
+
+
+def wrong_events(rows: Iterable[ContractEvent], log: Iterable[LoggedEvent]) -> list[Row]:
+    """Log rows whose columns are not what their topics, value and id say."""
+    stored = {row.pk: row for row in rows}
+    wrong = []
+    for entry in log:
+        right, row = log_row(entry), stored[entry.raw.id]
+        if any(_plain(getattr(row, name)) != _plain(value) for name, value in right.items()):
+            wrong.append(right)
+    return wrong
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _is_swallowed(proof: Evidence, known: _Known) -> bool:
+    """Whether a gap is open of which this group's history is not recovered yet: what is missing is no drift."""
+    return known.recovered_to is not None and proof.group.pk > known.recovered_to
+
+
+def _wanted(
+    proof: Evidence,
+    model: type[HistoryRow],
+    stored: Mapping[Identity, Row],
+    told: HistoryRows,
+    known: _Known,
+    found: Discrepancies,
+) -> dict[Identity, Row]:
+    """The rows of this kind that the group should have. Notes in `found` what cannot be decided."""
+    group_id = proof.group.pk
+    until = min(proof.ledger, proof.group.synced_ledger)  # what is younger may not have been asked for
+    wanted: dict[Identity, Row] = {}
+    for identity, row in told[model].items():
+        if identity[0] == group_id and (
+            row["ledger"] > until or proof.confirms(model, row) or (model is Refund and proof.has_overwritten(row))
+        ):
+            wanted[identity] = row
+    for identity, row in stored.items():
+        if identity not in wanted and _stays(proof, model, row, until, known):
+            wanted[identity] = row
+    if not proof.is_whole:
+        denied = stored.keys() - wanted.keys() - {identity_of(model, row) for row in proof.rows(model)}
+        found.unconfirmed[group_id] = found.unconfirmed.get(group_id, 0) + len(denied)
+        wanted |= {identity: row for identity, row in stored.items() if identity not in wanted}
+        found.left_out.add(group_id)
+    for row in proof.rows(model):
+        identity = identity_of(model, row)
+        if identity in wanted:
+            continue
+        has_paid = model is not Payout or (row["round"], proof.wallets[row["user_id"]]) in proof.contributions
+        if has_paid and (identity in stored or row["ledger"] <= known.reached):
+            wanted[identity] = row
+        else:
+            found.left_out.add(group_id)
+    return wanted
+
+
+def _stays(proof: Evidence, model: type[HistoryRow], row: Row, until: int, known: _Known) -> bool:
+    """Whether a row that no event told may be right, though these entries do not say so."""
+    if row["event_id"] is not None:
+        return False
+    ledger = row["ledger"]
+    if ledger is not None and until < ledger <= known.newest:
+        return True  # recovered meanwhile
+    if model is not Refund:
+        return False
+    if proof.wallets.get(row["user_id"]) in proof.unread_refunds:
+        return True
+    in_gap = known.first_gap is not None and (ledger is None or ledger >= known.first_gap)
+    return in_gap and proof.has_overwritten(row)
+
+
+def _compare(
+    model: type[HistoryRow],
+    stored: Mapping[Identity, Row],
+    wanted: Mapping[Identity, Row],
+    table: Table,
+    *,
+    is_swallowed: bool,
+) -> None:
+    for identity, row in stored.items():
+        right = wanted.get(identity)
+        if right is None or right["amount"] != row["amount"]:
+            table.denied.append(row["pk"])
+            table.drift += 1
+        elif wrong := {name for name in COLUMNS[model] if row[name] != right[name]}:
+            table.changed.append(right)
+            # an entry that is restored from the archive is written anew
+            table.drift += wrong != {"ledger"} or right["event_id"] is not None
+    for identity, right in wanted.items():
+        if identity not in stored:
+            table.missing.append(right)
+            table.drift += not (is_swallowed and right["event_id"] is None)
+        elif right["amount"] != stored[identity]["amount"]:
+            table.missing.append(right)
+
+
+def _wrong_joining_times(
+    ids: Sequence[int], told: Mapping[tuple[int | None, int], datetime]
+) -> dict[tuple[int | None, int], datetime | None]:
+    """What should stand where members joined at another time, or at one that no event tells."""
+    stored = GroupMember.objects.filter(group_id__in=ids).values_list("group_id", "user_id", "joined_at")
+    return {
+        (group_id, user_id): told.get((group_id, user_id))
+        for group_id, user_id, joined_at in stored
+        if joined_at != told.get((group_id, user_id))
+    }
+
+
+def correct_history(proofs: Sequence[Evidence], reached: int, events: Sequence[Row] = ()) -> Discrepancies:
+    """Put right what `compare_history` finds wrong, `events` of the log first. Returns what was.
+
+    In one transaction that locks as a pass of the sync does: groups, the log, then history.
+    """
+    ids = [proof.group.pk for proof in proofs]
+    with transaction.atomic():
+        list(Group.objects.filter(id__in=ids).order_by("id").select_for_update(of=("self",)).values_list("pk"))
+        correct_events(events)
+        for model, _ in HISTORY:
+            model.objects.lock()
+        found = compare_history(proofs, reached)
+        for model, table in found.tables.items():
+            right = [*table.missing, *table.changed]
+            model.objects.filter(pk__in=table.denied).delete()
+            # one that is wrong may name the event of another
+            model.objects.filter(event_id__in=[row["event_id"] for row in right if row["event_id"]]).update(
+                event_id=None
+            )
+            model.objects.correct(right)
+        write_joining_times(found.joined)
+        note_verified(proofs, found.left_out)
+    return found
+
+
+def correct_events(events: Sequence[Row]) -> None:
+    """Write these columns of the log."""
+    if events:
+        insert(ContractEvent, events, unique=["id"], update=[name for name in events[0] if name != "id"])

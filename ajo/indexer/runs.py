@@ -1,0 +1,78 @@
+"""SyncRun rows: what a pass read, wrote and found, and how it ended, whatever happens to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models.functions import Now
+
+from ajo.conf.redaction import Secrets
+from ajo.indexer.lease import LeaseHandle, Superseded, lease
+from ajo.metrics import RUNS
+from ajo.soroban.models import SyncRun
+
+log = logging.getLogger(__name__)
+
+PRUNED_AT_ONCE = 1000  # rows; each batch is a transaction of its own, so that no pass waits for long
+
+
+@contextmanager
+def record_run(kind: SyncRun.Kind) -> Iterator[tuple[SyncRun, LeaseHandle]]:
+    """Run the block as the only runner of its kind, recorded as one SyncRun. Raises Superseded if another is at it.
+
+    A run whose process died is closed by the next one.
+    """
+    with lease(kind) as handle:
+        left = SyncRun.objects.filter(kind=kind, outcome=SyncRun.Outcome.RUNNING)
+        left.update(outcome=SyncRun.Outcome.FAILED, finished_at=Now(), reason="it was killed, or its lease ran out")
+        run = SyncRun.objects.create(kind=kind)
+        try:
+            yield run, handle
+        except Superseded as failure:
+            _finish(run, SyncRun.Outcome.SUPERSEDED, str(failure))
+            raise
+        except Exception as failure:
+            _finish(run, SyncRun.Outcome.FAILED, f"{type(failure).__name__}: {failure}")
+            raise
+        _finish(run, SyncRun.Outcome.OK)
+
+
+def note_failure(kind: SyncRun.Kind, failure: Exception) -> None:
+    """Record that no node let a run of this kind begin, unless the last one says that it failed."""
+    last = SyncRun.objects.filter(kind=kind).order_by("-id").values_list("outcome", flat=True).first()
+    if last != SyncRun.Outcome.FAILED:
+        _finish(SyncRun.objects.create(kind=kind), SyncRun.Outcome.FAILED, f"{type(failure).__name__}: {failure}")
+
+
+def _finish(run: SyncRun, outcome: SyncRun.Outcome, reason: str = "") -> None:
+    SyncRun.objects.filter(pk=run.pk).update(
+        finished_at=Now(),
+        outcome=outcome,
+        reason=Secrets().hide(reason)[:2000],
+        ledger=run.ledger,
+        counts=run.counts,
+    )
+    RUNS.labels(run.kind, outcome.value).inc()
+    facts = {"kind": run.kind, "outcome": outcome.value, "ledger": run.ledger, "counts": run.counts}
+    log.info("%s ended: %s", run.kind, outcome.value, extra=facts)
+
+
+def prune(days: int) -> int:
+    """Delete the runs that began more than `days` days ago, save the newest of each kind. Returns how many.
+
+    From the oldest on: ids rise with time, so the first young row ends it, and no index by time is needed.
+    """
+    kept: list[int] = []
+    for kind in SyncRun.Kind:
+        runs = SyncRun.objects.filter(kind=kind).order_by("-id").values_list("pk", flat=True)
+        kept += [*runs[:1], *runs.exclude(outcome=SyncRun.Outcome.RUNNING)[:1]]
+    is_old = ExpressionWrapper(Q(started_at__lt=Now() - timedelta(days=days)), output_field=BooleanField())
+    oldest = SyncRun.objects.exclude(pk__in=kept).order_by("id").values_list("pk", is_old)
+    pruned = 0
+    while old := [pk for pk, old in oldest[:PRUNED_AT_ONCE] if old]:
+        pruned += SyncRun.objects.filter(pk__in=old).delete()[0]
+    return pruned

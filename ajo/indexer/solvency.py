@@ -1,0 +1,108 @@
+"""What the contract owes in each token against what it holds. A shortfall is shown, never hidden."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+
+from django.conf import settings
+from django.db.models import DecimalField, F, Sum
+
+from ajo.indexer.heal import Counts
+from ajo.soroban.contract import DecodeError
+from ajo.soroban.contract.entries import Balance, Instance, decode_entry
+from ajo.soroban.contract.keys import BalanceKey, InstanceKey
+from ajo.soroban.models import Checkpoint, ContractEvent
+from ajo.soroban.plausibility import read_entries
+from ajo.soroban.rpc.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, in_halves
+from groups.models import Group, Token
+from groups.tokens import due_tokens
+
+PATIENCE = 15.0  # seconds; a lease lasts longer
+POLL = 0.2  # seconds between two looks at the checkpoint
+
+
+def check_solvency(
+    checkpoint: Checkpoint, counts: Counts, client: SorobanClient, tokens: Sequence[Token] | None = None
+) -> None:
+    """Write balance and debt of these tokens, or of all, where they changed, and count those that fall short.
+
+    Both of one ledger: where the tables do not come to that of the balances, or have gone past it, what was found
+    before stays until the next time.
+    """
+    if tokens is None:
+        tokens = due_tokens(0, (), is_share=False).tokens
+    # of a group that cannot be read nobody knows what it is owed
+    hidden = set(Group.objects.exclude(unreadable_since=None).exclude(token=None).values_list("token_id", flat=True))
+    kept = [(t, BalanceKey(checkpoint.contract).to_xdr(t.address)) for t in tokens if t.address not in hidden]
+    own = InstanceKey().to_xdr(checkpoint.contract)
+
+    def ask(part: Sequence[tuple[Token, str]]) -> Entries:
+        counts["calls"] += 1
+        return read_entries(client, [own, *(key for _, key in part)], at_least=checkpoint.ledger)
+
+    for start in range(0, len(kept), MAX_KEYS - 1):
+        for part, answer in in_halves(ask, kept[start : start + MAX_KEYS - 1]):
+            instance = answer.found.get(own)
+            if not instance or not _tables_come_to(answer.ledger):
+                continue
+            owed = _owed(instance["xdr"], [token.address for token, _ in part])
+            if ContractEvent.objects.filter(id__gt=f"{(answer.ledger + 1) << 32:019d}").exists():
+                continue
+            _save([(token, answer.found.get(key), owed[token.address]) for token, key in part], answer.ledger)
+    counts["insolvent_tokens"] = Token.objects.short().count()
+
+
+def _save(found: Sequence[tuple[Token, LedgerEntry | None, tuple[Decimal, Decimal]]], ledger: int) -> None:
+    """Of what is as it was nothing is written: there may be tens of thousands of tokens, and all are looked at."""
+    changed = []
+    for token, entry, (owed, premiums) in found:
+        balance = _amount(entry["xdr"]) if entry else None
+        if not token.checked_ledger or (token.balance, token.owed, token.booked_premiums) != (balance, owed, premiums):
+            token.balance, token.owed, token.booked_premiums = balance, owed, premiums
+            token.checked_ledger = ledger
+            changed.append(token)
+    Token.objects.bulk_update(changed, ["balance", "owed", "booked_premiums", "checked_ledger"])
+
+
+def _tables_come_to(ledger: int) -> bool:
+    """Whether the sync has passed this ledger, which it is given two of its intervals for, if those are short."""
+    deadline = time.monotonic() + min(2 * settings.SYNC_INTERVAL, PATIENCE)
+    while not Checkpoint.objects.filter(ledger__gte=ledger).exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+def _owed(instance_xdr: str, tokens: Sequence[str]) -> dict[str, tuple[Decimal, Decimal]]:
+    """What the contract owes in each of these tokens, and how much of it are premiums that nobody has paid.
+
+    It owes rounds that were collected and not paid out or refunded yet, and the insurance pool's book. A contribution
+    adds its premium to the book, and moves no token for it: whatever has ever been added, be it in the book still or
+    paid out to claimants since, is held by nobody.
+    """
+    collected = F("contribution_amount") * F("contributions_received")
+    rows = Group.objects.filter(is_active=True, token_id__in=tokens).values_list("token_id")
+    rounds = dict(rows.annotate(total=Sum(collected, output_field=DecimalField(max_digits=60, decimal_places=0))))
+    try:
+        instance = decode_entry(instance_xdr).value
+    except DecodeError:
+        instance = None
+    pools = dict(instance.insurance_pools) if isinstance(instance, Instance) else {}
+    owed = {}
+    for token in tokens:
+        booked, paid = (pools[token].balance, pools[token].total_payouts) if token in pools else (0, 0)
+        owed[token] = (Decimal(int(rounds.get(token, 0)) + booked), Decimal(booked + paid))
+    return owed
+
+
+def _amount(xdr: str) -> int | None:
+    """None where it is kept in another way: whoever makes a group chooses its token, and that keeps what it likes."""
+    try:
+        value = decode_entry(xdr).value
+    except DecodeError:
+        return None
+    amount = value.amount if isinstance(value, Balance) else value
+    return amount if type(amount) is int else None

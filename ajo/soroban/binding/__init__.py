@@ -1,5 +1,0 @@
-"""The Ajo contract's keys, entries, events and functions as small frozen dataclasses (CHAIN §1). Knows no Django."""
-
-from ajo.soroban.binding.codec import DecodeError
-
-__all__ = ["DecodeError"]

@@ -1,0 +1,308 @@
+"""The few calls of the Stellar RPC that Ajo needs: each gives a checked, frozen answer, or raises one of our errors."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Annotated, Final, NotRequired, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, Field
+from typing_extensions import TypedDict
+
+from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer, RpcLimitExceeded
+from ajo.soroban.rpc.transport import MAX_U32, Answer, RpcModel, Transport, strip_nul
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MAX_KEYS = 200  # getLedgerEntries refuses more
+MAX_XDR = 2**19  # characters in base64; the network keeps no contract of more than 128 KiB, nor data of more than 64
+XDR: Final = re.compile("[A-Za-z0-9+/]+={0,2}", re.ASCII)  # in base64
+
+U32 = Annotated[int, Field(ge=0, le=MAX_U32)]
+Ledger = Annotated[int, Field(gt=0, le=MAX_U32)]
+Base64 = Annotated[str, Field(pattern="^[A-Za-z0-9+/]+={0,2}$")]
+EventId = Annotated[str, Field(pattern="^[0-9]{19}-[0-9]{10}$")]
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Health(RpcModel):
+    latest_ledger: Ledger
+    oldest_ledger: Ledger
+    retention: int = Field(alias="ledgerRetentionWindow")  # ledgers
+
+
+class Network(RpcModel):
+    passphrase: Annotated[str, AfterValidator(strip_nul)]
+    protocol_version: int
+
+
+class LedgerEntry(TypedDict):
+    """As the RPC gives it: a sweep reads so many that a model of each would take longer than all that is done with it.
+
+    `liveUntilLedgerSeq` 0 or none: archived or unknown, never "deleted".
+    """
+
+    key: str
+    xdr: str
+    lastModifiedLedgerSeq: U32
+    liveUntilLedgerSeq: NotRequired[U32 | None]
+
+
+_WRITTEN: Final = itemgetter("lastModifiedLedgerSeq")
+
+
+def earliest_live_until(one: int | None, other: int | None) -> int | None:
+    """Of two ledgers at which an entry is archived; None: the node does not say."""
+    return other if one is None or (other is not None and other < one) else one
+
+
+class _Entries(RpcModel):
+    latest_ledger: Ledger
+    entries: list[LedgerEntry] | None = None
+
+
+class _Event(RpcModel):
+    id: EventId
+    type: str
+    ledger: U32
+    ledger_closed_at: AwareDatetime
+    contract_id: str
+    tx_hash: Hash
+    topic: tuple[Base64, ...]
+    value: Base64
+    # Nodes before v30 also give the events of failed calls, and mark them: none of those took effect.
+    in_successful_contract_call: bool | None = None
+
+
+class _Events(RpcModel):
+    events: list[_Event]
+    cursor: EventId
+    latest_ledger: Ledger
+    oldest_ledger: Ledger
+    latest_ledger_close_time: int
+    oldest_ledger_close_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A snapshot of the asked keys at one ledger; keys that are not on the chain are not in `found`."""
+
+    ledger: int
+    found: dict[str, LedgerEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    id: str
+    is_system: bool
+    ledger: int
+    closed_at: datetime
+    tx_hash: str
+    topics: tuple[str, ...]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """`cursor` is where the next page starts; `complete_to` the newest ledger of which no event is missing so far."""
+
+    events: list[RawEvent]
+    cursor: str
+    latest_ledger: int
+    oldest_ledger: int
+    latest_closed_at: datetime
+    oldest_closed_at: datetime
+    full: bool
+
+    @property
+    def complete_to(self) -> int:
+        ledger = cursor_ledger(self.cursor)
+        return min(ledger - 1 if self.full else ledger, self.latest_ledger)
+
+    @property
+    def caught_up(self) -> bool:
+        return not self.full and cursor_ledger(self.cursor) >= self.latest_ledger
+
+
+def cursor_ledger(cursor: str) -> int:
+    """The ledger inside a cursor or event id: the upper 32 bits of its TOID (SEP-35)."""
+    return int(cursor.split("-", 1)[0]) >> 32
+
+
+def last_cursor(ledger: int) -> str:
+    """The cursor behind everything in this ledger, as an RPC gives it with a page that is not full."""
+    return f"{(ledger + 1 << 32) - 1:019d}-{MAX_U32:010d}"
+
+
+class Confirmed:
+    """The newest ledger that a second asking has confirmed, and when; 0: none has been."""
+
+    def __init__(self) -> None:
+        self._known = (0, 0.0)
+
+    def note(self, ledger: int) -> None:
+        self._known = (ledger, time.monotonic())
+
+    def reaches(self, ledger: int, shortest_close: float, slack: int) -> bool:
+        """Whether the network can have come from there to `ledger`, a ledger each `shortest_close` seconds."""
+        known, at = self._known
+        return known > 0 and ledger <= known + (time.monotonic() - at) / shortest_close + slack
+
+
+class SorobanClient:
+    """One Stellar RPC address. Every method raises only `ajo.soroban.rpc.errors.ChainError`s.
+
+    `timeout` is in seconds per attempt; `retries` counts the attempts after the first.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 8.0,
+        retries: int = 2,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._transport = Transport(url, headers or {}, timeout, retries, sleep)
+        self.url = url
+        self.confirmed = Confirmed()
+
+    def with_heartbeat(self, heartbeat: Callable[[], None] | None) -> SorobanClient:
+        """The same, which calls `heartbeat` before each attempt."""
+        other = copy(self)
+        other._transport = self._transport.with_heartbeat(heartbeat)
+        return other
+
+    def until(self, deadline: float | None) -> SorobanClient:
+        """The same, which gives up at `deadline` (time.monotonic), however many attempts are left."""
+        other = copy(self)
+        other._transport = self._transport.until(deadline)
+        return other
+
+    @property
+    def deadline(self) -> float | None:
+        """When it gives up (time.monotonic); None: never."""
+        return self._transport.deadline
+
+    def like(self, other: SorobanClient) -> SorobanClient:
+        """The same, which calls what `other` calls before each attempt, and gives up when `other` does."""
+        return self.with_heartbeat(other._transport.heartbeat).until(other._transport.deadline)
+
+    def close(self) -> None:
+        self._transport.http.close()
+
+    def get_health(self) -> Health:
+        def read(answer: Health) -> Health:
+            _check_order("getHealth", answer)
+            return answer
+
+        return self._transport.call("getHealth", Answer[Health], read)
+
+    def get_network(self) -> Network:
+        return self._transport.call("getNetwork", Answer[Network], lambda answer: answer)
+
+    def get_entries(self, keys: Sequence[str], *, at_least: int = 0, only_compared: bool = False) -> Entries:
+        """Entries of at most 200 distinct base64 LedgerKeys, all read at one ledger (getLedgerEntries).
+
+        Raises NodeLagging where that is before `at_least`. `only_compared`: with what was read before, so that nobody
+        looks whether it is base64 again.
+        """
+        wanted = set(keys)
+        if len(wanted) != len(keys) or len(keys) > MAX_KEYS:
+            raise ValueError(f"getLedgerEntries takes at most {MAX_KEYS} keys, none of them twice")
+
+        def read(answer: _Entries) -> Entries:
+            found = {entry["key"]: entry for entry in answer.entries or ()}
+            if len(found) != len(answer.entries or ()) or not wanted.issuperset(found):
+                raise RpcInvalidAnswer("getLedgerEntries: an entry that was not asked for, or one twice")
+            if max(map(_WRITTEN, found.values()), default=0) > answer.latest_ledger:
+                raise RpcInvalidAnswer("getLedgerEntries: an entry from after its own ledger")
+            if any(len(entry["xdr"]) > MAX_XDR for entry in found.values()):
+                raise RpcInvalidAnswer(f"getLedgerEntries: an entry of more than {MAX_XDR} characters")
+            if not (only_compared or all(XDR.fullmatch(entry["xdr"]) for entry in found.values())):
+                raise RpcInvalidAnswer("getLedgerEntries: an entry that is not base64")
+            return Entries(answer.latest_ledger, found)
+
+        entries = self._transport.call("getLedgerEntries", Answer[_Entries], read, {"keys": list(keys)})
+        if entries.ledger < at_least:
+            raise NodeLagging(f"the node is at ledger {entries.ledger}, {at_least} is known to exist")
+        return entries
+
+    def get_events(
+        self, contract: str, *, start_ledger: int | None = None, cursor: str | None = None, limit: int
+    ) -> EventPage:
+        """A page of the contract's events after `cursor`, or from `start_ledger` on (getEvents).
+
+        One filter with the one contract and no type, so that the upgrade's system event arrives too.
+        """
+        params = {"filters": [{"contractIds": [contract]}], "pagination": {"limit": limit}}
+        start = {"pagination": {"limit": limit, "cursor": cursor}} if cursor else {"startLedger": start_ledger}
+
+        def read(answer: _Events) -> EventPage:
+            _check_order("getEvents", answer)
+            if cursor_ledger(answer.cursor) > answer.latest_ledger:
+                raise RpcInvalidAnswer("getEvents: a cursor ahead of the newest ledger")
+            is_full = len(answer.events) >= limit
+            is_at_the_end = not is_full and cursor_ledger(answer.cursor) >= answer.latest_ledger
+            if cursor and (answer.cursor < cursor or (answer.cursor == cursor and not is_at_the_end)):
+                raise RpcInvalidAnswer("getEvents: a cursor that leads back, or nowhere")
+            return EventPage(
+                events=[
+                    _raw_event(event, contract, answer.latest_ledger)
+                    for event in answer.events
+                    # what came before the cursor was read before, and is not read another way now
+                    if event.in_successful_contract_call is not False and event.id > (cursor or "")
+                ],
+                cursor=answer.cursor,
+                latest_ledger=answer.latest_ledger,
+                oldest_ledger=answer.oldest_ledger,
+                latest_closed_at=datetime.fromtimestamp(answer.latest_ledger_close_time, UTC),
+                oldest_closed_at=datetime.fromtimestamp(answer.oldest_ledger_close_time, UTC),
+                full=is_full,
+            )
+
+        return self._transport.call("getEvents", Answer[_Events], read, params | start)
+
+
+def _check_order(method: str, answer: Health | _Events) -> None:
+    if answer.oldest_ledger > answer.latest_ledger:
+        raise RpcInvalidAnswer(f"{method}: ledgers out of order")
+
+
+def _raw_event(event: _Event, contract: str, latest_ledger: int) -> RawEvent:
+    if cursor_ledger(event.id) != event.ledger or event.ledger > latest_ledger:
+        raise RpcInvalidAnswer("getEvents: an event whose id and ledger disagree")
+    if event.contract_id != contract or event.type not in ("contract", "system"):
+        raise RpcInvalidAnswer("getEvents: an event that was not asked for")
+    return RawEvent(
+        id=event.id,
+        is_system=event.type == "system",
+        ledger=event.ledger,
+        closed_at=event.ledger_closed_at.astimezone(UTC),
+        tx_hash=event.tx_hash,
+        topics=event.topic,
+        value=event.value,
+    )
+
+
+Run = Callable[[Callable[[SorobanClient], None]], None]  # runs a read with a node that manages it
+
+
+def in_halves(ask: Callable[[Sequence[T]], R], items: Sequence[T]) -> Iterator[tuple[Sequence[T], R]]:
+    """`items` with what `ask` says to them; a node that gives up on so many is asked for halves, down to one item."""
+    try:
+        found = ask(items)
+    except RpcLimitExceeded:
+        if len(items) == 1:
+            raise
+        half = len(items) // 2
+        for part in (items[:half], items[half:]):
+            yield from in_halves(ask, part)
+    else:
+        yield items, found

@@ -1,0 +1,1 @@
+"""What granian leaves open: limits on connections, processes that hang, uploads."""

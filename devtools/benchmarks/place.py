@@ -1,0 +1,159 @@
+"""What the measures run on: PostgreSQL, Redis, web processes, and wrk."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+import psycopg
+
+from ajo.conf.checks import SANDBOX_PASSPHRASE
+from devtools.benchmarks.rows import fill
+from devtools.stack import postgres, redis
+from devtools.stack.process import ManagedProcess, free_port
+
+CONTRACT = "CAS3J7GYLGXMF6TDJBBYYSE3HQ6BBSMLNUQ34T6TZMYMW2EVH34XOWMA"
+WORDS = "bench-only-0123456789abcdefghijklmnopqrstuvwxyz"  # the key and the staff account's password
+CONNECTIONS = 8
+# Memory as a database of this size is given, and no flush of its own while a measure runs.
+POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "1h", "synchronous_commit": "off"}
+
+
+@dataclass
+class Place:
+    """Servers that are up, and the environment of every process that is measured."""
+
+    home: Path
+    database: str  # address without the database's name
+    env: dict[str, str]
+
+    def run(self, *args: str, env: Mapping[str, str] | None = None) -> str:
+        """A Python process to its end; what it printed."""
+        done = subprocess.run(
+            [sys.executable, *args], env={**self.env, **(env or {})}, stdout=subprocess.PIPE, check=True, text=True
+        )
+        return done.stdout
+
+    def chain(self, measure: str, count: int, env: Mapping[str, str] | None = None) -> dict[str, float]:
+        """A measure of devtools/benchmarks/chain.py, without its log lines."""
+        said = self.run("-m", "devtools.benchmarks.chain", measure, str(count), env=env)
+        found: dict[str, float] = json.loads(said.splitlines()[-1])
+        return found
+
+    def url(self, name: str) -> str:
+        return f"{self.database}/{name}"
+
+    @property
+    def other_redis(self) -> str:
+        """Another database of the same Redis, for tables that are not the large ones."""
+        return self.env["REDIS_URL"].removesuffix("/0") + "/5"
+
+    def make_database(self, name: str, groups: int = 0, contributions: int = 0) -> str:
+        """A migrated database with a staff account, filled if asked."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE ajo')
+        if groups:
+            fill(self.url(name), CONTRACT, SANDBOX_PASSPHRASE, groups, contributions)
+        return self.url(name)
+
+    @contextmanager
+    def web(self, module: str = "ajo.web", path: str = "/health/live", **env: str) -> Iterator["Web"]:
+        """granian, serving the application or a yardstick, until the block ends."""
+        port = free_port()
+        log = self.home / f"web-{port}.log"
+        part = ManagedProcess("Web", [sys.executable, "-m", module], log, env={**self.env, **env, "PORT": str(port)})
+        part.start()
+        try:
+            part.wait_until(lambda: _answers(f"http://127.0.0.1:{port}{path}"))
+            assert part.process
+            yield Web(port, part.process.pid, self.home)
+        finally:
+            part.stop()
+
+
+@dataclass
+class Rate:
+    """What wrk saw. `p99` in milliseconds."""
+
+    per_second: float
+    p99: float
+    requests: int
+
+
+@dataclass
+class Web:
+    port: int
+    pid: int
+    home: Path
+
+    def wrk(self, paths: Sequence[str], seconds: float = 2, header: str = "", pause: int = 0) -> Rate:
+        """Ask these paths in turn. Raises SystemExit where one in a hundred answers was an error."""
+        file = self.home / "paths"
+        file.write_text("\n".join(paths) + "\n")
+        env = {**os.environ, "BENCH_PATHS": str(file), "BENCH_HEADER": header, "BENCH_PAUSE": str(pause)}
+        argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "-s", "devtools/benchmarks/requests.lua"]
+        done = subprocess.run(
+            [*argv, f"http://127.0.0.1:{self.port}"], env=env, capture_output=True, text=True, check=True
+        )
+        _, requests, micros, p99, bad = done.stdout.splitlines()[-1].split()
+        if int(bad) * 100 > int(requests):
+            raise SystemExit(f"{bad} of {requests} answers to {paths[0]} were errors")
+        return Rate(int(requests) / int(micros) * 1e6, int(p99) / 1000, int(requests))
+
+    def memory(self) -> int:
+        """Bytes of the largest worker that it shares with nobody."""
+        workers = psutil.Process(self.pid).children(recursive=True)
+        return max(int(worker.memory_full_info().uss) for worker in workers)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5):  # noqa: S310  # our own
+            return True
+    except (URLError, OSError):
+        return False
+
+
+@contextmanager
+def place() -> Iterator[Place]:
+    """Everything in a folder that goes away with the block."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("make bench needs wrk (Debian: apt-get install wrk), and cannot go on without it.")
+    with ExitStack() as ends:
+        home = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="ajo-bench-")))
+        database, _ = ends.enter_context(postgres(home / "postgres", home / "postgres.log", POSTGRES))
+        cache, _ = ends.enter_context(redis(home / "redis", home / "redis.log"))
+        env = dict(os.environ) | {
+            "ENV_FILE": os.devnull, "SECRET_KEY": WORDS, "AJO_CONTRACT_ID": CONTRACT, "AJO_SANDBOX": "1",
+            "STELLAR_NETWORK_PASSPHRASE": SANDBOX_PASSPHRASE, "SOROBAN_RPC_URL": "http://127.0.0.1:1",
+            "DJANGO_SETTINGS_MODULE": "ajo.settings", "READ_RATE": "", "CHAIN_RATE": "", "CACHE_TTL": "86400",
+            "REDIS_URL": cache, "WEB_THREADS": os.environ.get("WEB_THREADS", "4"),
+            "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
+        }  # fmt: skip
+        found = Place(home, database.rsplit("/", 1)[0], env)
+        first = {"DATABASE_URL": database, "DJANGO_SUPERUSER_PASSWORD": WORDS}
+        found.run("manage.py", "migrate", "-v0", env=first)
+        found.run("manage.py", "createsuperuser", "--noinput", "--username=bench", "--email=", env=first)
+        yield found
+
+
+def median_seconds(ask: Callable[[], object], times: int) -> float:
+    """Of single calls, one after the other; the first ones, which fill caches and pools, do not count."""
+    for _ in range(3):
+        ask()
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        ask()
+        found.append(time.perf_counter() - began)
+    return sorted(found)[times // 2]

@@ -1,0 +1,223 @@
+"""The measures of the web processes."""
+
+import http.client
+import json
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from itertools import accumulate
+from statistics import median
+from typing import NamedTuple
+
+from devtools.benchmarks.place import WORDS, Place, Rate, Web, median_seconds
+from devtools.benchmarks.rows import wallet
+
+API = "/api/v1/"
+ASKED = 30  # single requests of which the median is taken
+ROUNDS = 5  # of rates
+
+
+class Measure(NamedTuple):
+    """`goal` is a bound of `ratio`, ours by the yardstick: at least for rates, at most for times."""
+
+    name: str
+    ours: float
+    yardstick: float
+    unit: str
+    goal: float
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.yardstick
+
+    @property
+    def met(self) -> bool:
+        return self.ratio >= self.goal if self.unit.endswith("/s") else self.ratio <= self.goal
+
+
+def group_paths(groups: int, count: int, *, zipf: bool) -> list[str]:
+    """Addresses of groups; by Zipf's law the n-th most wanted is wanted 1/n as often as the first."""
+    rng = random.Random(1)  # the same requests in each run
+    numbers = list(range(1, groups + 1))
+    rng.shuffle(numbers)
+    weights = list(accumulate(1 / n for n in range(1, groups + 1))) if zipf else None
+    return [f"{API}groups/{n}/" for n in rng.choices(numbers, cum_weights=weights, k=count)]
+
+
+def cached(place: Place, groups: int) -> Iterator[Measure]:
+    """From Redis and from a process's own memory, beside a bare answer of the same size."""
+    hot, many, page = [f"{API}groups/7/"], group_paths(groups, 100_000, zipf=True), [f"{API}groups/"]
+    place.chain("warm", groups)
+    with place.web() as web, ExitStack() as ends:
+        body, headers = fetch(web, hot[0])
+        known = f"If-None-Match: {headers['ETag']}"
+        small, large = (
+            ends.enter_context(place.web("devtools.benchmarks.bare", BENCH_BODY=str(len(each))))
+            for each in (body, fetch(web, page[0])[0])
+        )
+        for name, goal, asked, beside in (
+            ("cached group, one hot key", 0.7, partial(web.wrk, hot), partial(small.wrk, hot)),
+            (f"cached group, Zipf over {groups:,}", 0.4, partial(web.wrk, many), partial(small.wrk, many)),
+            ("304 to If-None-Match", 0.7, partial(web.wrk, hot, header=known), partial(small.wrk, hot)),
+            ("list, page 1 from the edge", 0.7, partial(web.wrk, page), partial(large.wrk, page)),
+        ):
+            ours, yardstick = in_turns(asked, beside)
+            yield Measure(name, ours, yardstick, "answers/s", goal)
+
+
+def in_turns(ours: Callable[[], Rate], yardstick: Callable[[], Rate]) -> tuple[float, float]:
+    """The median rate of each, asked one after the other again and again: what the machine does beside meets both."""
+    rates = [(ours().per_second, yardstick().per_second) for _ in range(ROUNDS)]
+    mine, bare = map(median, zip(*rates, strict=True))
+    return mine, bare
+
+
+def forget(place: Place) -> None:
+    """Without a mark nothing in Redis counts."""
+    place.run("-c", "import django; django.setup(); from ajo import cache; cache.forget_all()")
+
+
+def uncached(place: Place, groups: int) -> Iterator[Measure]:
+    """Every answer is built by PostgreSQL."""
+    paths = group_paths(groups, 20_000, zipf=False)
+    forget(place)
+    with place.web() as web, place.web("devtools.benchmarks.bare", f"{API}groups/7/", BENCH_ROWS="1") as bare:
+        ours, yardstick = in_turns(partial(web.wrk, paths), partial(bare.wrk, paths))
+        yield Measure("uncached group of ten members", ours, yardstick, "answers/s", 0.5)
+
+
+def lists(place: Place, groups: int, small: str) -> Iterator[Measure]:
+    """Times of single requests that Django answers, beside page one of 1,000 groups."""
+    forget(place)
+    with place.web() as web, place.web(DATABASE_URL=small, REDIS_URL=place.other_redis) as little:
+        page = f"{API}groups/"
+        deep = cursor_of_page(web, page, min(1000, groups // 20 - 1))
+        asked = {
+            "list, page 1": page,
+            "list, page 1,000": deep,
+            "list, member": f"{page}?member={wallet(77)}",
+            "list, joinable": f"{page}?joinable=true",
+            "list, search": f"{page}?search=harvest",
+        }
+        yardstick = median_seconds(partial(fetch, little, page), ASKED)
+        for name, path in asked.items():
+            ours = median_seconds(partial(fetch, web, path), ASKED)
+            yield Measure(name, ours * 1000, yardstick * 1000, "ms", 1.5)
+
+
+def cursor_of_page(web: Web, page: str, number: int) -> str:
+    """The address of a page far down, walked to in steps of the greatest size."""
+    path, left = f"{page}?limit=200", number * 20
+    while left > 0:
+        step = min(200, left)
+        path = re.sub(r"limit=\d+", f"limit={step}", path)
+        following = json.loads(fetch(web, path)[0])["next"]
+        path, left = following[following.index(API) :], left - step
+    return re.sub(r"limit=\d+", "limit=20", path)
+
+
+def admin(place: Place, small: str) -> Iterator[Measure]:
+    """The changelist of contributions, beside the same with 1,000 rows."""
+    path = "/admin/contributions/contribution/"
+    times = []
+    for url in (place.env["DATABASE_URL"], small):
+        with place.web(DATABASE_URL=url) as web:
+            cookies = login(web)
+            if fetch(web, path, Cookie=cookies)[0].count(b"<tr") < 20:
+                raise SystemExit("the changelist shows no rows")
+            times.append(median_seconds(partial(fetch, web, path, Cookie=cookies), ASKED) * 1000)
+    yield Measure("admin changelist of contributions", times[0], times[1], "ms", 2)
+
+
+def login(web: Web) -> str:
+    """Cookies of a staff account's session."""
+    page, headers = fetch(web, "/admin/login/")
+    found = re.search(rb'csrfmiddlewaretoken" value="(\w+)"', page)
+    assert found
+    token = headers["Set-Cookie"].split(";")[0]
+    form = f"csrfmiddlewaretoken={found[1].decode()}&username=bench&password={WORDS}"
+    connection = http.client.HTTPConnection("127.0.0.1", web.port)
+    kind = "application/x-www-form-urlencoded"
+    connection.request("POST", "/admin/login/?next=/admin/", form, {"Cookie": token, "Content-Type": kind})
+    answer = connection.getresponse()
+    cookies = "; ".join(each.split(";")[0] for each in answer.headers.get_all("Set-Cookie", []))
+    connection.close()
+    return cookies
+
+
+def memory(place: Place, groups: int, requests: int) -> Iterator[Measure]:
+    """Of a web process: after the first requests, and after many over all keys."""
+    paths = group_paths(groups, max(groups, 100_000), zipf=False)
+    place.chain("warm", groups)
+    with place.web() as web:
+        for path in paths[:1000]:
+            fetch(web, path)
+        first, done = web.memory(), 0
+        while done < requests:
+            done += web.wrk(paths, seconds=5).requests
+        yield Measure(f"memory after {done:,} requests", web.memory() / 2**20, first / 2**20, "MB", 1.3)
+
+
+def p99(place: Place, groups: int, events: int, rate: float) -> Iterator[Measure]:
+    """Of cached reads at a steady pace while a sync of many events runs, beside the same reads alone."""
+    paths = group_paths(groups, 20_000, zipf=True)
+    seconds = max(2.0, events / rate)
+    with place.web() as web:
+        web.wrk(paths, seconds, pause=10)
+        alone = median(web.wrk(paths, seconds, pause=10).p99 for _ in range(ROUNDS))
+        argv = [sys.executable, "-m", "devtools.benchmarks.chain", "events", str(events), "--wait"]
+        with subprocess.Popen(argv, env=place.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as sync:
+            assert sync.stdin
+            assert sync.stdout
+            if not any("READY" in line for line in sync.stdout):
+                raise SystemExit("the sync ended before it began")
+            sync.stdin.write("\n")
+            sync.stdin.flush()
+            beside = web.wrk(paths, seconds, pause=10)
+            sync.stdout.read()
+        if sync.returncode:
+            raise SystemExit("the sync beside the reads failed")
+    yield Measure(f"p99 while {events:,} events are synced", beside.p99, alone, "ms", 3)
+
+
+def fetch(web: Web, path: str, **headers: str) -> tuple[bytes, http.client.HTTPMessage]:
+    """Raises SystemExit for anything but 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=30)
+    try:
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != http.client.OK:
+            raise SystemExit(f"{path}: {answer.status} {body[:200]!r}")
+        return body, answer.headers
+    finally:
+        connection.close()
+
+
+def all_measures(place: Place, scale: float) -> Iterator[tuple[str, Callable[[], Iterator[Measure]]]]:
+    """Each by name, in an order in which none spoils the next."""
+    groups, events = max(1_000, int(100_000 * scale)), 10_000
+    small, rates = place.url("small"), {"events": 2_000.0}
+
+    def sync() -> Iterator[Measure]:
+        found = place.chain("events", events, {"DATABASE_URL": place.url("history"), "REDIS_URL": place.other_redis})
+        rates["events"] = found["ours"]
+        yield Measure("events to rows", 1e6 / found["ours"], 1e6 / found["yardstick"], "µs an event", 3)
+        yield Measure("events to rows, 3,000 a second", found["ours"], 3_000, "events/s", 1)
+
+    def sweep() -> Iterator[Measure]:
+        found = place.chain("sweep", min(groups, 50_000))
+        yield Measure("sweep of unchanged groups", 1e6 / found["ours"], 1e6 / found["yardstick"], "µs a group", 2)
+
+    yield "cached", partial(cached, place, groups)
+    yield "uncached", partial(uncached, place, groups)
+    yield "lists", partial(lists, place, groups, small)
+    yield "admin", partial(admin, place, small)
+    yield "sweep", sweep
+    yield "events", sync
+    yield "memory", partial(memory, place, groups, int(200_000 * min(scale, 1)))
+    yield "p99", lambda: p99(place, groups, events, rates["events"])

@@ -1,0 +1,10 @@
+"""`make run`: PostgreSQL, Redis, the sandbox chain, web, Celery worker and beat, started and stopped together.
+
+`postgres` and `redis` are also what the tests run on.
+"""
+
+from devtools.stack.postgres_server import postgres
+from devtools.stack.process import StackError
+from devtools.stack.redis_server import redis
+
+__all__ = ["StackError", "postgres", "redis"]

@@ -1,0 +1,106 @@
+"""Groups as finished bodies: the exact bytes of `GET groups/{id}/`, for cache, edge and view alike.
+
+PostgreSQL writes them: the ORM and the serializer take twenty times as long. The form is GroupDetailSerializer's, which
+the schema describes; tests/groups/test_bodies.py compares both, field by field and byte by byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import psycopg
+from django.db import connection
+
+from ajo.cache import Document, Freshness
+from ajo.database.prepared import Prepared
+from ajo.soroban.models import LEDGER_SLACK, SHORTEST_CLOSE
+from groups.schedule import DAY, MAX_FREQUENCY
+
+SECOND: Final = "'1 second'"
+END_OF_TIME: Final = 253_402_300_800  # seconds: the year 10,000, which Python's calendar does not hold
+
+
+def _time(moment: str) -> str:
+    """As TimeField writes it: microseconds only where there are any."""
+    return f"""replace(to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
+
+
+def _later(moment: str, seconds: str) -> str:
+    """As `computed` adds them: null where no calendar holds the sum."""
+    fits = f"extract(epoch FROM {moment}) + {seconds} < {END_OF_TIME}"
+    return f"CASE WHEN {fits} THEN {_time(f'({moment} + ({seconds})::float8 * interval {SECOND})')} END"
+
+
+# row_to_json writes no spaces and keeps the order of columns, as `rendering.dump` does; json_build_object does neither.
+_MEMBERS: Final = f"""
+SELECT row_to_json(member) FROM (
+  SELECT u.wallet_address AS address, m.position, {_time("m.joined_at")} AS joined_at, m.has_contributed,
+    m.position < g.payout_index AS has_received_payout
+  FROM groups_groupmember m JOIN groups_user u ON u.id = m.user_id WHERE m.group_id = g.id ORDER BY m.position
+) member
+"""
+_REQUEST: Final = f"""
+SELECT row_to_json(request) FROM (
+  SELECT u.wallet_address AS requester, {_time("r.created_at")} AS created_at,
+    {_time("r.voting_deadline")} AS voting_deadline, r.votes_for, r.votes_against, r.executed, r.approved
+  FROM groups_refundrequest r JOIN groups_user u ON u.id = r.requester_id WHERE r.group_id = g.id
+) request
+"""
+_BODY: Final = f"""
+SELECT g.id::text AS id, g.name, g.description, g.rules, c.wallet_address AS creator, g.token_address,
+  CASE WHEN t.symbol IS NOT NULL OR t.decimals IS NOT NULL
+    THEN (SELECT row_to_json(token) FROM (SELECT t.symbol, t.decimals, t.verified) token) END AS token,
+  g.contribution_amount::text AS contribution_amount, g.cycle_duration::text AS cycle_duration,
+  CASE WHEN g.cycle_duration <= {DAY * MAX_FREQUENCY} THEN ceil(g.cycle_duration / {DAY}) END AS frequency,
+  g.grace_period::text AS grace_period, g.penalty_rate, g.insurance_rate_bps, g.max_members, g.member_count,
+  g.current_round, g.payout_index, g.contributions_received,
+  (g.contribution_amount * g.contributions_received)::text AS collected_amount,
+  (g.contribution_amount * g.member_count)::text AS payout_amount,
+  CASE WHEN g.is_active THEN (
+    SELECT u.wallet_address FROM groups_groupmember m JOIN groups_user u ON u.id = m.user_id
+    WHERE m.group_id = g.id AND m.position = g.payout_index) END AS next_recipient,
+  g.status, g.is_active, {_time("g.created_at")} AS created_at, {_time("g.round_started_at")} AS round_started_at,
+  {_later("g.round_started_at", "g.cycle_duration")} AS round_ends_at,
+  {_later("g.round_started_at", "g.cycle_duration + coalesce(g.grace_period, 0)")} AS grace_ends_at,
+  g.modified_ledger, array_to_json(ARRAY({_MEMBERS})) AS members, ({_REQUEST}) AS refund_request
+"""
+# 0 for a row `g` that names a ledger which the network cannot have reached (CheckpointQuerySet.newest_possible): it is
+# as old as any.
+SYNCED: Final = f"""
+CASE WHEN g.synced_ledger > (
+  SELECT chain_ledger + floor(greatest(extract(epoch FROM now() - heard_at), 0) / {SHORTEST_CLOSE}) + {LEDGER_SLACK}
+  FROM soroban_checkpoint WHERE heard_at IS NOT NULL ORDER BY id LIMIT 1) THEN 0 ELSE g.synced_ledger END
+"""
+_DOCUMENTS: Final = f"""
+SELECT g.id, CASE WHEN g.unreadable_since IS NULL THEN row_to_json(body)::text ELSE '' END AS body, g.revision,
+  {SYNCED} AS synced_ledger FROM groups_group g
+JOIN groups_user c ON c.id = g.creator_id LEFT JOIN groups_token t ON t.address = g.token_address,
+LATERAL ({_BODY}) body WHERE g.id = """
+_WITH_FRESHNESS: Final = Prepared(f"""
+SELECT replace(c.era::text, '-', ''), c.ledger, extract(epoch FROM c.heard_at)::float8,
+  extract(epoch FROM now())::float8, d.body, d.revision, d.synced_ledger
+FROM (SELECT era, ledger, heard_at FROM soroban_checkpoint ORDER BY id LIMIT 1) c JOIN ({_DOCUMENTS} $1) d ON true
+""")
+
+
+def group_bodies(ids: Iterable[int]) -> dict[int, Document]:
+    """The bodies of these groups, those without a row left out. One statement: all parts are of one snapshot.
+
+    A group that cannot be read has an empty body, which takes the place of the one before in the cache.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_DOCUMENTS} ANY(%s)", [list(ids)])
+        return {row[0]: Document(row[1].encode(), *row[2:]) for row in cursor.fetchall()}
+
+
+def fresh_body(session: psycopg.Connection, group_id: int) -> tuple[Freshness, Document] | None:
+    """One group's body and how fresh the tables are, of one snapshot; None without a row, or before the first sync.
+
+    Raises psycopg.Error.
+    """
+    rows = _WITH_FRESHNESS.rows(session, str(group_id))
+    if not rows:
+        return None
+    era, ledger, heard_at, asked_at, body, revision, synced_ledger = rows[0]
+    return Freshness(era, ledger, heard_at or 0.0, asked_at), Document(body.encode(), revision, synced_ledger)

@@ -1,0 +1,423 @@
+"""The cache's promises: never an older body under a newer label, and everything works without Redis."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from pytest_django import Settings
+
+from ajo import cache
+from ajo.cache import Document, Freshness, read_through, redis_client
+
+ERA = "a" * 32
+
+
+def fresh(ledger: int, heard_at: float | None = None) -> Freshness:
+    return Freshness(ERA, ledger, time.time() if heard_at is None else heard_at)
+
+
+@pytest.fixture(autouse=True)
+def _no_trouble() -> None:
+    read_through._degraded.clear()
+
+
+def document(revision: int, synced_ledger: int = 10) -> Document:
+    return Document(f'{{"revision":{revision}}}'.encode(), revision, synced_ledger)
+
+
+class Source:
+    """A resource in tables that a test moves by hand; counts who asked for what."""
+
+    def __init__(self, rows: Document | None, ledger: int = 10) -> None:
+        self.rows, self.ledger = rows, ledger
+        self.chain: Document | None = None
+        self.asked: list[str] = []
+        self.exists = True
+        self.read_at = 10
+
+    def read(self, min_ledger: int = 0) -> cache.Answer:
+        return cache.fetch(
+            "thing:1",
+            freshness=lambda: fresh(self.ledger),
+            from_rows=self.from_rows,
+            from_chain=self.from_chain,
+            exists=lambda: self.exists,
+            min_ledger=min_ledger,
+        )
+
+    def from_rows(self) -> Document | None:
+        self.asked.append("rows")
+        return self.rows
+
+    def from_chain(self) -> int:
+        self.asked.append("chain")
+        self.rows = self.chain or self.rows
+        return self.read_at
+
+
+def current_mark() -> cache.Watermark:
+    found = cache.watermark()
+    assert found is not None
+    return found
+
+
+def test_a_second_read_comes_from_redis() -> None:
+    cache.start_epoch(fresh(10))
+    source = Source(document(1))
+    first = source.read()
+    assert source.read() == first
+    assert source.asked == ["rows"]
+
+
+def test_without_a_mark_nothing_in_redis_counts() -> None:
+    source = Source(document(1))
+    source.read()
+    source.read()
+    assert source.asked == ["rows", "rows"]
+
+
+def test_a_new_epoch_makes_every_body_worthless_without_deleting_it() -> None:
+    cache.start_epoch(fresh(10))
+    source = Source(document(1))
+    source.read()
+    cache.invalidate_all()
+    cache.start_epoch(fresh(10))
+    source.rows = document(2)
+    assert b"2" in source.read().body
+
+
+def test_a_slow_reader_puts_no_older_version_over_a_newer_one() -> None:
+    cache.start_epoch(fresh(10))
+    watermark = current_mark()
+    assert cache.refresh(watermark, {"thing:1": document(3)}, watermark.freshness.ledger)
+    assert cache.refresh(watermark, {"thing:1": document(2)}, watermark.freshness.ledger)
+    assert b"3" in Source(document(3)).read().body
+
+
+def test_a_slow_reader_whose_key_has_expired_meanwhile_puts_nothing_either() -> None:
+    """Its rows are from before the mark: the compare with the body alone would let it read_through."""
+    cache.start_epoch(fresh(10))
+    slow = current_mark()
+    cache.advance(slow, fresh(11))
+    cache.refresh(slow, {"thing:1": document(1)}, slow.freshness.ledger)
+    newer = Source(document(2), ledger=11)
+    assert b"2" in newer.read().body
+    assert newer.asked == ["rows"]
+
+
+def test_the_label_is_the_marks_so_a_body_is_never_older_than_it() -> None:
+    cache.start_epoch(fresh(10))
+    source = Source(document(1), ledger=10)
+    source.read()
+    source.ledger = 11  # the tables have moved, the pass died before its refresh
+    source.rows = document(2)
+    answer = source.read()
+    assert (answer.ledger, answer.body) == (10, document(1).body)
+
+
+def test_the_mark_never_goes_back() -> None:
+    cache.start_epoch(fresh(10))
+    watermark = current_mark()
+    cache.advance(watermark, fresh(12))
+    cache.advance(watermark, fresh(11))
+    assert current_mark().freshness.ledger == 12
+
+
+def test_silence_makes_answers_stale(settings: Settings) -> None:
+    cache.start_epoch(fresh(10, heard_at=time.time() - settings.STALE_AFTER - 1))
+    source = Source(document(1))
+    source.read()
+    assert source.read().stale
+    cache.advance(current_mark(), fresh(11))
+    assert not source.read().stale
+
+
+def test_what_cannot_exist_is_absent_without_asking_the_chain() -> None:
+    source = Source(None)
+    source.exists = False
+    with pytest.raises(cache.Absent):
+        source.read()
+    assert "chain" not in source.asked
+
+
+def test_absence_is_remembered_for_seconds() -> None:
+    source = Source(None)
+    for _ in range(3):
+        with pytest.raises(cache.Absent):
+            source.read()
+    assert source.asked.count("chain") == 1
+
+
+def test_min_ledger_asks_the_chain_and_labels_the_answer_with_its_reading() -> None:
+    cache.start_epoch(fresh(10))
+    source = Source(document(1, synced_ledger=9))
+    source.chain = document(2, synced_ledger=14)
+    assert source.read(min_ledger=14).ledger == 14
+    assert source.asked.count("chain") == 1
+    assert source.read().ledger == 10
+
+
+def test_min_ledger_that_no_node_reaches_is_unavailable_in_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_through, "WAIT", 0.2)
+    source = Source(document(1, synced_ledger=9))
+    with pytest.raises(cache.Unavailable) as refused:
+        source.read(min_ledger=14)
+    assert refused.value.retry_after > 0
+
+
+@pytest.fixture
+def no_redis(settings: Settings) -> Iterator[None]:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    cache.client.cache_clear()
+    yield
+    cache.client.cache_clear()
+    cache.breaker.close()
+
+
+@pytest.mark.usefixtures("no_redis")
+def test_without_redis_everything_is_answered_from_the_tables() -> None:
+    source = Source(document(1))
+    assert source.read() == source.read()
+    source.rows, source.chain = None, document(2)
+    assert b"2" in source.read().body
+    assert cache.watermark() is None
+
+
+@pytest.fixture
+def frozen_redis(settings: Settings) -> Iterator[None]:
+    """Connections are taken, and nobody ever answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        cache.client.cache_clear()
+        yield
+        cache.client.cache_clear()
+        cache.breaker.close()
+
+
+@pytest.mark.usefixtures("frozen_redis")
+def test_of_many_requests_one_at_a_time_waits_for_a_redis_that_hangs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks without the breaker's lock: each time its pause is over, every thread pays the timeout."""
+    monkeypatch.setattr(redis_client, "COOLDOWN", 0.0)
+    assert cache.watermark() is None
+    took: list[float] = []
+    start = threading.Barrier(8)
+
+    def ask() -> None:
+        start.wait()
+        began = time.monotonic()
+        cache.watermark()
+        took.append(time.monotonic() - began)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [seconds > 0.9 * settings.REDIS_TIMEOUT for seconds in sorted(took)] == [False] * 7 + [True]
+    assert max(took) < 1.8 * settings.REDIS_TIMEOUT
+
+
+@pytest.mark.parametrize(("step", "stale"), [(0.0, False), (-3600.0, True), (3600.0, True)])
+def test_what_was_heard_far_from_now_is_stale_on_either_side(step: float, stale: bool) -> None:
+    """A clock that stepped back leaves times an hour ahead: they would count as fresh for an hour."""
+    assert fresh(1, heard_at=time.time() + step).stale is stale
+
+
+def test_many_first_readers_make_one_reading_of_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.WEB_THREADS = 400
+    read_through._slots.cache_clear()
+    source = Source(None)
+    source.chain = document(1, synced_ledger=10)
+    entered = threading.Event()
+
+    def slowly() -> int:
+        source.asked.append("chain")
+        entered.wait(0.2)
+        source.rows = source.chain
+        return 10
+
+    monkeypatch.setattr(source, "from_chain", slowly)
+    answers: list[cache.Answer] = []
+    threads = [threading.Thread(target=lambda: answers.append(source.read())) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    read_through._slots.cache_clear()
+    assert len(answers) == 50
+    assert source.asked.count("chain") == 1
+
+
+def test_not_all_threads_wait_for_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.WEB_THREADS = 2
+    read_through._slots.cache_clear()
+    source = Source(None)
+    reading, release = threading.Event(), threading.Event()
+
+    def forever() -> int:
+        reading.set()
+        release.wait(10)
+        source.rows = document(1)
+        return 10
+
+    monkeypatch.setattr(source, "from_chain", forever)
+    first = threading.Thread(target=source.read)
+    first.start()
+    assert reading.wait(10)
+    with pytest.raises(cache.Unavailable, match="Too many"):
+        source.read()
+    release.set()
+    first.join()
+    read_through._slots.cache_clear()
+
+
+def test_a_reader_of_the_chain_that_died_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock in Redis expires; the process that held it is gone."""
+    cache.with_redis(lambda r: r.set(f"{cache.PREFIX}flight:thing:1", "a dead process", px=300))
+    source = Source(None)
+    source.chain = document(1)
+    assert b"1" in source.read().body
+    assert source.asked.count("chain") == 1
+
+
+def test_only_bodies_that_stand_in_an_older_revision_are_outdated() -> None:
+    cache.start_epoch(fresh(10))
+    watermark = current_mark()
+    cache.refresh(watermark, {"thing:1": document(3), "thing:2": document(5)}, watermark.freshness.ledger)
+    assert cache.stale_keys(watermark, {"thing:1": 4, "thing:2": 5, "thing:3": 1}) == {"thing:1"}
+    cache.start_epoch(fresh(10))
+    assert cache.stale_keys(current_mark(), {"thing:1": 4}) == set()
+
+
+@pytest.mark.parametrize("garbage", [b"x", b"a 1 2 3 4 5", b"\xff\xfe", b"a b c d e f"])
+def test_a_mark_that_is_none_is_none(garbage: bytes) -> None:
+    cache.with_redis(lambda r: r.set(cache.WATERMARK, garbage))
+    source = Source(document(1))
+    assert source.read().body == document(1).body
+    assert source.read().ledger == source.ledger
+
+
+def test_what_a_client_has_seen_on_the_chain_is_not_absent_by_what_was_known_before() -> None:
+    """Neither by the tables, nor by who looked a moment ago, nor by a node that has not come so far."""
+    source = Source(None)
+    source.exists = False
+    with pytest.raises(cache.Absent):
+        source.read()
+    source.exists = True
+    with pytest.raises(cache.Absent):
+        source.read()  # remembered from here on
+    source.chain = document(1, synced_ledger=12)
+    assert source.read(min_ledger=12).body == document(1).body
+
+
+def test_a_node_from_before_the_ledger_cannot_say_that_something_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_through, "WAIT", 0.2)
+    source = Source(None)
+    source.read_at = 11
+    with pytest.raises(cache.Unavailable):
+        source.read(min_ledger=12)
+    source.read_at = 12
+    with pytest.raises(cache.Absent):
+        source.read(min_ledger=12)
+
+
+def test_who_waits_for_a_ledger_takes_a_place_and_makes_no_trouble_of_a_chain_that_is_well(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks if all threads could wait for a ledger that is to come, and if that looked like a chain that hangs."""
+    monkeypatch.setattr(read_through, "PATIENCE", 0.1)
+    monkeypatch.setattr(read_through, "WAIT", 0.5)
+    settings.WEB_THREADS = 2
+    read_through._slots.cache_clear()
+    source, reading = Source(document(1)), threading.Event()
+    failures: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            source.read(min_ledger=99)
+        except cache.Unavailable as failure:
+            failures.append(failure)
+
+    def not_yet() -> int:
+        reading.set()
+        return 10
+
+    monkeypatch.setattr(source, "from_chain", not_yet)
+    waits = threading.Thread(target=wait)
+    waits.start()
+    assert reading.wait(10)
+    with pytest.raises(cache.Unavailable, match="Too many"):
+        source.read(min_ledger=99)
+    waits.join()
+    assert [str(failure) for failure in failures] == ["The chain has not been read in time."]
+    assert not read_through._is_degraded()
+    read_through._slots.cache_clear()
+
+
+def test_a_reading_that_failed_leaves_threads_that_do_not_wait(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WEB_THREADS = 2
+    read_through._slots.cache_clear()
+    source = Source(None)
+
+    def fails() -> int:
+        raise cache.Unavailable("no node answers")
+
+    monkeypatch.setattr(source, "from_chain", fails)
+    with pytest.raises(cache.Unavailable, match="no node"):
+        source.read()
+    with cache.waiter_slot("chain"), pytest.raises(cache.Unavailable, match="Too many"):
+        source.read()  # at once
+    read_through._slots.cache_clear()
+
+
+def test_a_pass_that_ends_after_everything_was_forgotten_brings_nothing_back() -> None:
+    """As of a chain that was reset meanwhile. Breaks if the mark were set where there is none, or another's."""
+    cache.start_epoch(fresh(10))
+    old = current_mark()
+    cache.invalidate_all()
+    cache.advance(old, fresh(11))
+    assert cache.watermark() is None
+    cache.start_epoch(fresh(1))
+    cache.advance(old, fresh(11))
+    assert current_mark().freshness.ledger == 1
+
+
+def test_the_marks_of_other_releases_are_forgotten_too(settings: Settings) -> None:
+    cache.with_redis(lambda r: r.set(f"{settings.REDIS_NAMESPACE}another:mark", "x"))
+    cache.invalidate_all()
+    assert cache.client().keys("ajo:*:mark") == []
+
+
+def test_of_two_passes_at_once_the_later_ones_body_is_taken() -> None:
+    """Breaks if a body were put by the ledger of the mark that its pass saw: the other pass has moved it meanwhile, and
+    the old body would stay under the next mark.
+    """
+    cache.start_epoch(fresh(10))
+    slow = later = current_mark()
+    cache.refresh(slow, {"thing:1": document(1)}, 11)
+    cache.advance(slow, fresh(11))
+    cache.refresh(later, {"thing:1": document(2)}, 12)
+    cache.advance(later, fresh(12))
+    answer = Source(document(2), ledger=12).read()
+    assert (answer.body, answer.ledger) == (document(2).body, 12)
+
+
+def test_a_redis_that_cannot_be_asked_which_bodies_are_old_is_no_redis_without_any(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.start_epoch(fresh(10))
+    watermark = current_mark()
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    cache.client.cache_clear()
+    try:
+        assert cache.stale_keys(watermark, {"thing:1": 4}) is None
+        assert cache.stale_keys(watermark, {}) == set()
+    finally:
+        cache.client.cache_clear()
+        cache.breaker.close()

@@ -1,0 +1,276 @@
+"""Pages of lists at the edge: what Django rendered, while the mark that was read before stands, and no longer."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, URLResolver, get_resolver
+from pytest_django import Settings
+
+from ajo import cache
+from ajo.cache import store
+from ajo.edge import Edge, application
+from ajo.soroban.models import Checkpoint
+from contributions.models import Contribution, Payout, Refund
+from groups.models import Group
+from tests.support.edge import Answer, Django, ask, django, fresh, front
+from tests.support.factories import account, make_event, make_row
+
+__all__ = ["django", "front"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+API = "/api/v1/"
+LIST = f"{API}groups/"
+PAGES = [
+    "groups/", "users/", "contributions/", "payouts/", "refunds/", "events/", "groups/7/members/", "groups/7/events/",
+    "groups/7/contributions/", "groups/7/payouts/", "groups/7/refunds/", f"users/{account(1)}/",
+    f"users/{account(1)}/groups/", f"users/{account(1)}/contributions/", f"users/{account(1)}/payouts/",
+    f"users/{account(1)}/refunds/",
+]  # fmt: skip
+QUERIES = [
+    ("groups/", "limit=1"),
+    ("groups/", "search=gb%E1%BA%B9&status=active&ordering=-contribution_amount"),
+    ("groups/", f"member={account(1)}"),
+    ("groups/", "joinable=true&limit=200"),
+    ("contributions/", "created_after=2020-01-01T00:00:00Z&group=7"),
+    ("groups/7/contributions/", "round=1"),
+    ("events/", "limit=1&after=0000000000000000000-0000000000"),
+]
+ASIDE = [
+    {"query": "min_ledger=1"},
+    {"query": "limit=1&min_ledger=1"},
+    {"query": "min%5Fledger=1"},
+    {"query": "limit=1&cursor=x"},
+    {"query": "limit"},
+    {"query": "Limit=1"},
+    {"query": f"search={'x' * 300}"},
+    {"method": "POST"},
+    {"method": "OPTIONS"},
+    {"HTTP_COOKIE": "sessionid=1"},
+    {"HTTP_AUTHORIZATION": "Basic eDp5"},
+    {"HTTP_ACCEPT": "text/html"},
+    {"HTTP_HOST": "evil.example"},
+    {"CONTENT_LENGTH": "5"},
+    {"path": f"{API}groups"},
+    {"path": f"{API}users/{account(1)}/dues/"},
+    {"path": f"{API}status/"},
+    {"path": f"{API}schema/"},
+    {"path": f"{API}docs/"},
+    {"path": f"{API}transactions/{'a' * 64}/"},
+    {"path": f"{API}nothing/"},
+    {"path": "/admin/login/"},
+]
+
+
+@pytest.fixture(autouse=True)
+def _history(front: Edge) -> None:
+    """Beside group 7: an event and a row of each kind."""
+    make_row(Contribution, 7, 1, 1, 900)
+    make_row(Payout, 7, 1, 1, 901)
+    make_row(Refund, 7, 1, 1, 902)
+    make_event(900, 7)
+
+
+def another_mark(ledger: int = 1001) -> None:
+    """What a pass does at its end."""
+    now = cache.watermark()
+    assert now
+    Checkpoint.objects.update(ledger=ledger)
+    cache.advance(now, cache.Freshness(now.freshness.era, ledger, now.freshness.heard_at, now.freshness.as_of + 1))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(("path", "query"), [*((path, "") for path in PAGES), *QUERIES])
+def test_the_second_reader_is_answered_what_django_answers(
+    front: Edge, django: Django, path: str, query: str, method: str
+) -> None:
+    asked = {"path": API + path, "query": query, "method": method}
+    rendered = ask(front, **asked)
+    assert django.asked == 1
+    from_redis, kept = ask(front, **asked), ask(front, **asked)
+    assert django.asked == 1
+    assert rendered == from_redis == kept == ask(django, **asked)
+    assert rendered[0] == "200 OK"
+
+
+@pytest.mark.parametrize("known", ["TAG", "W/TAG", '"another", TAG', "*", '"another"'])
+def test_a_known_page_is_304_from_django_from_redis_and_from_the_process(
+    front: Edge, django: Django, known: str
+) -> None:
+    known = known.replace("TAG", dict(ask(django, path=LIST)[1])["ETag"])
+    answers = [ask(front, path=LIST, HTTP_IF_NONE_MATCH=known) for _ in range(3)]
+    assert django.asked == 2
+    assert answers == [ask(django, path=LIST, HTTP_IF_NONE_MATCH=known)] * 3
+    assert ask(front, path=LIST) == ask(django, path=LIST)
+
+
+@pytest.mark.parametrize("case", ASIDE, ids=str)
+def test_what_is_no_plain_page_is_always_djangos(front: Edge, django: Django, case: dict[str, str]) -> None:
+    asked = {"path": LIST} | case
+    statuses = [ask(front, **asked)[0], ask(front, **asked)[0]]
+    assert django.asked == 2
+    assert statuses == [ask(django, **asked)[0]] * 2
+
+
+def test_a_view_that_may_be_kept_is_one_of_these() -> None:
+    """A new path is kept unless its view says otherwise: think of it here."""
+    kept = {str(path.pattern) for path in flat(get_resolver().url_patterns) if is_kept(path)}
+    named = {path.replace(account(1), "<str:address>").replace("/7/", "/<str:group_id>/") for path in PAGES}
+    assert {path.removeprefix("api/v1/") for path in kept} == named
+
+
+def flat(patterns: list[Any]) -> list[URLPattern]:
+    found: list[URLPattern] = []
+    for each in patterns:
+        found += flat(each.url_patterns) if isinstance(each, URLResolver) else [each]
+    return found
+
+
+def is_kept(path: URLPattern) -> bool:
+    return bool(getattr(getattr(path.callback, "cls", None), "kept", False))
+
+
+@pytest.mark.parametrize("case", [{"query": "limit=0"}, {"query": "x=1"}, {"path": f"{API}groups/999/members/"}])
+def test_only_what_was_found_is_kept(front: Edge, django: Django, case: dict[str, str]) -> None:
+    asked = {"path": LIST} | case
+    assert ask(front, **asked)[0][0] == ask(front, **asked)[0][0] == "4"
+    assert django.asked == 2
+    assert cache.client().keys(f"{cache.PREFIX}page:*") == []
+
+
+def test_a_change_shows_with_the_next_mark(front: Edge, django: Django) -> None:
+    ask(front, path=LIST)
+    Group.objects.filter(pk=7).update(name="Another")
+    assert b"Another" not in ask(front, path=LIST)[2]
+    another_mark()
+    front._local.until = 0  # half a second later
+    assert b"Another" in ask(front, path=LIST)[2]
+    assert django.asked == 2
+    assert ("Latest-Ledger", "1001") in ask(front, path=LIST)[1]
+    assert django.asked == 2
+
+
+def test_a_page_of_tables_that_are_older_than_the_mark_is_not_kept(front: Edge, django: Django) -> None:
+    """As after a backup was restored. Breaks if the page took the mark's label: it would be older than it says."""
+    Checkpoint.objects.update(ledger=900)
+    for asked in (1, 2):
+        assert ("Latest-Ledger", "900") in ask(front, path=LIST)[1]
+        assert django.asked == asked
+
+
+def new_epoch() -> None:
+    cache.start_epoch(Checkpoint.objects.freshness())
+
+
+def new_era() -> None:
+    cache.start_epoch(cache.Freshness("b" * 32, 1000, Checkpoint.objects.freshness().heard_at))
+
+
+@pytest.mark.parametrize("change", [another_mark, new_epoch, new_era, cache.invalidate_all])
+def test_a_page_is_never_shown_under_another_mark(front: Edge, django: Django, change: Any) -> None:
+    ask(front, path=LIST)
+    change()
+    assert ask(front, path=LIST)[0] == "200 OK"
+    assert django.asked == 2
+
+
+def test_a_page_whose_mark_went_by_while_it_was_rendered_is_not_shown(
+    front: Edge, django: Django, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slowly = django._handler
+
+    def late(environ: dict[str, Any], start_response: Any) -> HttpResponseBase:
+        answer = slowly(environ, start_response)
+        Group.objects.filter(pk=7).update(name="Another")
+        another_mark()
+        return answer
+
+    monkeypatch.setattr(django, "_handler", late)
+    assert b"Another" not in ask(front, path=LIST)[2]
+    monkeypatch.setattr(django, "_handler", slowly)
+    assert b"Another" in ask(front, path=LIST)[2]
+
+
+def test_of_many_first_readers_one_has_the_page_rendered(
+    front: Edge, django: Django, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "PAGE_WAIT", 60)
+    others, waits = threading.Barrier(8), threading.Event.wait
+    slowly = django._handler
+
+    def when_all_wait(environ: dict[str, Any], start_response: Any) -> HttpResponseBase:
+        others.wait(10)
+        return slowly(environ, start_response)
+
+    def wait(event: threading.Event, timeout: float | None = None) -> bool:
+        if timeout and timeout > 30:
+            others.wait(10)
+        return waits(event, timeout)
+
+    monkeypatch.setattr(django, "_handler", when_all_wait)
+    monkeypatch.setattr(threading.Event, "wait", wait)
+    answers: list[Answer] = []
+    threads = [threading.Thread(target=lambda: answers.append(ask(front, path=LIST))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert django.asked == 1
+    assert answers == [answers[0]] * 8
+    assert front._pending == {}
+
+
+def test_a_reader_whose_page_could_not_be_rendered_holds_up_nobody(
+    front: Edge, django: Django, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(environ: dict[str, Any], start_response: Any) -> HttpResponseBase:
+        raise RuntimeError
+
+    handler = django._handler
+    monkeypatch.setattr(django, "_handler", fails)
+    with pytest.raises(RuntimeError):
+        ask(front, path=LIST)
+    monkeypatch.setattr(django, "_handler", handler)
+    assert ask(front, path=LIST)[0] == "200 OK"
+    assert front._pending == {}
+
+
+def test_pages_that_are_too_large_are_not_kept(front: Edge, django: Django, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PAGE_BYTES", 100)
+    assert ask(front, path=LIST) == ask(front, path=LIST)
+    assert django.asked == 2
+
+
+def test_redis_forgets_pages_that_no_pass_drops(front: Edge) -> None:
+    ask(front, path=LIST)
+    (key,) = cache.client().keys(f"{cache.PREFIX}page:*")
+    assert 0 < cache.client().pttl(key) <= 1100 * store.PAGE_FOR
+
+
+@pytest.mark.parametrize("known", ["", "*"])
+def test_silence_of_the_chain_is_told_of_pages_too(front: Edge, django: Django, settings: Settings, known: str) -> None:
+    settings.STALE_AFTER = -1
+    fresh(1000)
+    answers = [ask(front, path=LIST, HTTP_IF_NONE_MATCH=known) for _ in range(3)]
+    assert ("Ajo-Stale", "true") in answers[0][1]
+    assert django.asked == 1
+    assert answers == [ask(django, path=LIST, HTTP_IF_NONE_MATCH=known)] * 3
+
+
+def test_the_rate_holds_for_pages_and_counts_each_request_once(front: Edge, django: Django, settings: Settings) -> None:
+    settings.READ_RATE = "3/day"
+    assert [ask(front, path=LIST)[0][:3] for _ in range(4)] == ["200", "200", "200", "429"]
+
+
+def test_without_redis_pages_are_djangos(front: Edge, django: Django, settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    cache.client.cache_clear()
+    try:
+        assert ask(front, path=LIST) == ask(front, path=LIST)
+        assert django.asked == 2
+    finally:
+        cache.client.cache_clear()
+        cache.breaker.close()

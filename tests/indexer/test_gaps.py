@@ -1,0 +1,165 @@
+"""A gap that a node with a longer memory can tell of shrinks, or is filled, and its alarm ends."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from ajo.console.front_page import panel
+from ajo.indexer.follow import run_pass
+from ajo.indexer.tasks import sweep
+from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, RpcNode
+from ajo.soroban.rpc.client import SorobanClient
+from contributions.models import Contribution, Payout, Refund
+from devtools.sandbox.chain import Chain
+from devtools.sandbox.sandbox import Sandbox
+from groups.models import GroupMember
+from tests.indexer.test_hostile import lie
+from tests.indexer.test_other_chain import follow
+from tests.support.following import assert_equal, catch_up
+from tests.support.histories import History
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def forgetful(chain: Chain, retention: int) -> Chain:
+    """A node of the same network that keeps less."""
+    node = chain.replica()
+    node.retention = retention
+    node.prune(node.latest)
+    return node
+
+
+def alarms(client: Client) -> tuple[int, int, bool]:
+    """How many gaps status/, the metrics and the panel know of."""
+    gaps = len(client.get("/api/v1/status/").json()["gaps"])
+    lines = client.get("/metrics").content.decode().splitlines()
+    metric = next(float(line.split()[1]) for line in lines if line.startswith("ajo_gaps "))
+    fact = next(fact for fact in panel() if fact.name == "Gaps in history")
+    return gaps, int(metric), fact.alarm
+
+
+def everything_is_told() -> None:
+    for model in (Contribution, Payout, Refund):
+        assert not model.objects.filter(event_id=None).exists()
+    assert not GroupMember.objects.filter(joined_at=None).exists()
+
+
+def passes() -> None:
+    while not run_pass().caught_up:
+        pass
+
+
+def test_a_gap_is_filled_by_a_node_that_remembers_it(sandbox: Sandbox, settings: Settings, client: Client) -> None:
+    """Breaks if what was once missing were never asked for again: the gap would stay, with its alarm."""
+    History(sandbox.chain, 8).walk(40)
+    settings.RPC_EVENTS_LIMIT = 5
+    with Sandbox(forgetful(sandbox.chain, 4)) as short:
+        follow(settings, short)
+        passes()
+        assert alarms(client) == (1, 1, True)
+        assert Contribution.objects.filter(event_id=None).exists()
+        follow(settings, sandbox)
+        passes()
+    assert alarms(client) == (0, 0, False)
+    everything_is_told()
+    kept = {event.id for event in sandbox.chain.store.events("", "9", "AND contract = ?", [sandbox.contract])}
+    assert set(ContractEvent.objects.values_list("id", flat=True)) == kept
+    assert_equal(sandbox)
+    gap = HistoryGap.objects.exclude(filled_at=None).order_by("-to_ledger")[0]
+    assert gap.recovered_at is not None
+
+
+@pytest.mark.parametrize("asks", ["sweep", "sync"])
+def test_a_node_that_is_not_the_first_is_asked_too(sandbox: Sandbox, settings: Settings, asks: str) -> None:
+    """Breaks if only the preferred node were asked: it does not have them, and is well."""
+    History(sandbox.chain, 8).walk(40)
+    with Sandbox(forgetful(sandbox.chain, 4)) as short:
+        follow(settings, short)
+        passes()
+        follow(settings, short, sandbox)
+        if asks == "sweep":
+            sweep()
+        else:
+            call_command("sync", stdout=StringIO())
+        assert not HistoryGap.objects.missing().exists()
+        everything_is_told()
+        assert not RpcNode.objects.filter(failures__gt=0).exists()
+    assert_equal(sandbox)
+
+
+def test_a_gap_of_which_only_a_part_is_remembered_shrinks(sandbox: Sandbox, settings: Settings, client: Client) -> None:
+    history = History(sandbox.chain, 8)
+    history.walk(20)
+    passes()
+    left = Checkpoint.objects.get().ledger
+    history.walk(60)
+    latest = sandbox.chain.latest
+    with Sandbox(forgetful(sandbox.chain, 4)) as short, Sandbox(forgetful(sandbox.chain, 20)) as longer:
+        follow(settings, short)
+        while Checkpoint.objects.get().ledger < latest or not HistoryGap.objects.exclude(recovered_at=None).exists():
+            run_pass()
+        whole = HistoryGap.objects.get()
+        assert whole.from_ledger <= left + 1
+        follow(settings, longer)
+        passes()
+        rest = HistoryGap.objects.missing().get()
+        assert (rest.pk, rest.from_ledger) == (whole.pk, whole.from_ledger)
+        assert rest.to_ledger < longer.chain.range().first + 2 < whole.to_ledger
+        assert alarms(client) == (1, 1, True)
+        recovered = [*Contribution.objects.filter(event_id=None), *Payout.objects.filter(event_id=None)]
+        assert recovered
+        assert all(row.ledger <= rest.to_ledger for row in recovered)
+    assert_equal(sandbox)
+
+
+def test_a_node_that_leaves_events_out_fills_nothing(sandbox: Sandbox, settings: Settings, client: Client) -> None:
+    """Entries prove what happened in these ledgers. Breaks if a node's word that nothing did ended the alarm."""
+    History(sandbox.chain, 8).walk(40)
+    with Sandbox(forgetful(sandbox.chain, 4)) as short:
+        follow(settings, short)
+        passes()
+        follow(settings, sandbox)
+
+        def nothing(said: dict[str, Any]) -> None:
+            said["events"] = []
+
+        lie(sandbox, "getEvents", nothing, times=100)
+        passes()
+        assert alarms(client)[2]
+        sandbox.rpc.__dict__.pop("call")
+        passes()  # an hour is to pass first
+        assert alarms(client)[2]
+        HistoryGap.objects.update(asked_at=timezone.now() - timedelta(hours=2))
+        passes()
+        assert not alarms(client)[2]
+    everything_is_told()
+
+
+def test_filling_goes_on_where_it_committed_last(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch, client_of_chain: SorobanClient
+) -> None:
+    """Breaks if a pass read for as long as it takes, or began anew each time."""
+    History(sandbox.chain, 8).walk(40)
+    settings.RPC_EVENTS_LIMIT = 2
+    with Sandbox(forgetful(sandbox.chain, 4)) as short:
+        follow(settings, short)
+        passes()
+    told = ContractEvent.objects.count()
+    follow(settings, sandbox)
+    monkeypatch.setattr("ajo.indexer.gaps.AT_A_STRETCH", 0.05)
+    seen = [told]
+    while not run_pass().caught_up:
+        seen.append(ContractEvent.objects.count())
+    assert seen == sorted(seen)
+    assert len(seen) > 2
+    monkeypatch.undo()
+    catch_up(client_of_chain)
+    everything_is_told()

@@ -1,0 +1,56 @@
+"""A pytest plugin: one real PostgreSQL and one real Redis for the whole run, up before Django's settings are read.
+
+TEST_DATABASE_URL and TEST_REDIS_URL replace them by servers that are there already (their contents are overwritten).
+"""
+
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ajo.conf.checks import SANDBOX_PASSPHRASE
+from devtools.stack import postgres, redis
+
+# Tests throw the data away: nothing has to survive a crash of the machine.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+CONTRACT = "CAS3J7GYLGXMF6TDJBBYYSE3HQ6BBSMLNUQ34T6TZMYMW2EVH34XOWMA"
+# Whatever the machine's own environment holds, tests see these; a test that needs others says so itself.
+SETTINGS = {
+    "ENV_FILE": os.devnull,
+    "SECRET_KEY": "tests-only-0123456789abcdefghijklmnopqrstuvwxyz-0123456789",
+    "AJO_CONTRACT_ID": CONTRACT,
+    "AJO_SANDBOX": "1",
+    "SOROBAN_RPC_URL": "http://127.0.0.1:1",  # nobody listens there
+    "STELLAR_NETWORK_PASSPHRASE": SANDBOX_PASSPHRASE,
+    "READ_RATE": "",
+    "CHAIN_RATE": "",
+    "DJANGO_SETTINGS_MODULE": "ajo.settings",
+}
+running = ExitStack()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Before pytest-django reads the settings, which it does in the same hook."""
+    os.environ.update(SETTINGS)
+    for name in ("DEBUG", "PUBLIC_URL", "ALLOWED_HOSTS", "TRUSTED_PROXIES", "CELERY_BROKER_URL", "SOROBAN_RPC_HEADERS"):
+        os.environ.pop(name, None)
+    home = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="ajo-tests-")))
+    os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or _postgres(home)
+    os.environ["REDIS_URL"] = os.environ.get("TEST_REDIS_URL") or _redis(home)
+
+
+def _postgres(home: Path) -> str:
+    return running.enter_context(postgres(home / "postgres", home / "postgres.log", FAST))[0]
+
+
+def _redis(home: Path) -> str:
+    return running.enter_context(redis(home / "redis", home / "redis.log"))[0]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """After pytest-django has dropped its database."""
+    running.close()

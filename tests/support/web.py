@@ -1,0 +1,80 @@
+"""A web process as `python -m ajo.web` starts it, and clients that write to its sockets themselves."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import requests
+from django.db import connection
+
+from devtools.stack.process import ManagedProcess, free_port
+from tests.support.running import wait_for
+
+
+@dataclass
+class Served:
+    port: int
+    part: ManagedProcess
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """The processes that serve, oldest first."""
+        assert self.part.process is not None
+        return sorted(psutil.Process(self.part.process.pid).children(), key=lambda each: each.create_time())
+
+    def is_live(self, timeout: float = 2) -> bool:
+        """Whether a new connection is answered."""
+        try:
+            return requests.get(f"http://127.0.0.1:{self.port}/health/live", timeout=timeout).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def get(self, path: str, cookies: dict[str, str] | None = None) -> requests.Response:
+        return requests.get(f"http://127.0.0.1:{self.port}{path}", timeout=40, cookies=cookies)
+
+    def connect(self, *, source: str = "127.0.0.1") -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=40, source_address=(source, 0))
+
+    def ask(self, request: bytes) -> bytes:
+        """What is answered to these bytes, until the connection closes or an answer of one piece is there."""
+        with self.connect() as client:
+            client.sendall(request)
+            return client.recv(2**16)
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Whether the other end has closed the connection without an answer; waits for one of both."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@contextmanager
+def served(home: Path, **env: str) -> Iterator[Served]:
+    """The service's web processes on the tests' own servers."""
+    database, port = connection.settings_dict, free_port()
+    account = f"{database['USER']}:{quote(str(database['PASSWORD']))}"
+    own = {
+        "DATABASE_URL": f"postgres://{account}@{database['HOST']}:{database['PORT']}/{database['NAME']}",
+        "PORT": str(port),
+        "WEB_WORKERS": "1",
+        "WEB_THREADS": "4",
+    }
+    own = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"} | own
+    part = ManagedProcess("web", [sys.executable, "-m", "ajo.web"], home / "web.log", env=own | env)
+    part.start()
+    try:
+        web = Served(port, part)
+        wait_for(web.is_live, what="the web process")
+        yield web
+    finally:
+        part.stop()
