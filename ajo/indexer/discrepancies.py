@@ -15,7 +15,6 @@ from django.conf import settings
 from django.db import transaction
 
 from ajo.database.bulk import Row, insert
-from ajo.indexer.backfill import Evidence, note_verified
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap
 from contributions.event_rows import (
     HistoryRows,
@@ -30,6 +29,7 @@ from contributions.event_rows import (
     told_rows,
     write_joining_times,
 )
+from contributions.evidence import Evidence, note_verified
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from groups.models import Group, GroupMember
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from ajo.indexer.backfill import note_verified, read_history
+from ajo.indexer.backfill import read_history
 from ajo.indexer.discrepancies import HISTORY, compare_history, correct_history
 from ajo.indexer.guards import refuse_all_absent, remove_invented
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.client import SorobanClient
+from contributions.evidence import note_verified
 from groups.cached import refresh_groups
 from groups.creation import read_groups
 from groups.models import Group

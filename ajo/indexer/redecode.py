@@ -8,13 +8,14 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, OuterRef, Q, Subquery
 
-from ajo.indexer.backfill import backfill_rows, read_history
+from ajo.indexer.backfill import read_history
 from ajo.soroban.contract.keys import GroupKey, InstanceKey, MetadataKey, RefundRequestKey, decode_key
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
 from ajo.soroban.rpc.client import Run, SorobanClient
 from ajo.soroban.rpc.errors import ChainError
 from contributions.event_rows import LoggedEvent, decode_events, log_row, raw_event, replay, write_history
+from contributions.evidence import backfill_rows
 from groups.cached import refresh_groups
 from groups.creation import read_groups
 from groups.models import Group
