@@ -29,7 +29,7 @@ from ajo.indexer.guards import (
 from ajo.indexer.lease import LeaseHandle, Superseded
 from ajo.indexer.pages import as_far_as_read, next_page, outdated, recent_texts
 from ajo.indexer.redecode import resolve_undecoded
-from ajo.indexer.runs import note_failure, record_run
+from ajo.indexer.runs import record_failure, record_run
 from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.plausibility import LEAP_LEDGERS, check_ledger_continuity, confirm_large_jump
@@ -80,7 +80,7 @@ def run_pass() -> Pass:
     try:
         return nodes().run(partial(sync_pass, gap_to=0))
     except RpcUnavailable as failure:
-        note_failure(SyncRun.Kind.SYNC, failure)
+        record_failure(SyncRun.Kind.SYNC, failure)
         raise
     except NeedsConsensus as failure:
         logger.warning("sync: %s: asking once more", failure)

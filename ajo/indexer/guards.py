@@ -131,7 +131,7 @@ def check_no_missing_groups(absent: Iterable[int], counted: int) -> None:
         raise NodeLagging(f"the node counts {counted} groups and does not have group {missing[0]}")
 
 
-def refuse_all_absent(counted: int, ids: Sequence[int], absent: Collection[int]) -> None:
+def check_not_all_absent(counted: int, ids: Sequence[int], absent: Collection[int]) -> None:
     """A stretch of counted groups of which a node has none is beyond what there is: no sweep goes on to its end."""
     if ids and ids[-1] <= counted and len(absent) == len(ids):
         raise NodeLagging(f"the node has none of groups {ids[0]} to {ids[-1]}, which the contract counts")

@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from ajo.indexer.backfill import read_history
 from ajo.indexer.discrepancies import HISTORY, compare_history, correct_history
-from ajo.indexer.guards import refuse_all_absent, remove_invented
+from ajo.indexer.guards import check_not_all_absent, remove_invented
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.client import SorobanClient
@@ -70,7 +70,7 @@ def heal(
     deadline = Deadline()
     snapshots = read(client, checkpoint.contract, reached, ids, deadline=deadline)
     _add(counts, calls=snapshots.calls)
-    refuse_all_absent(ids[-1] if force else int(checkpoint.group_count), ids, snapshots.absent)
+    check_not_all_absent(ids[-1] if force else int(checkpoint.group_count), ids, snapshots.absent)
     before_write()
     found: Found = {}
     changed = write_snapshots(snapshots, force=force, found=found)

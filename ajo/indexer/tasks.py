@@ -48,7 +48,7 @@ def sweep() -> None:
     try:
         for _ in sweep_groups(nodes().run, deadline=_deadline()):
             pass
-        for _ in sweep_deep(nodes().run, most=daily_quota(), deadline=_deadline()):
+        for _ in sweep_deep(nodes().run, limit=daily_quota(), deadline=_deadline()):
             pass
         ask_longest_memory()
     except (ChainError, Superseded) as failure:

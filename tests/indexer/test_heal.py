@@ -111,7 +111,7 @@ def by_name_deeply(group_id: int) -> None:
 
 
 def by_the_daily_share(group_id: int) -> None:
-    for _ in sweep_deep(nodes().run, most=daily_quota()):
+    for _ in sweep_deep(nodes().run, limit=daily_quota()):
         pass
 
 
