@@ -45,7 +45,7 @@ class Healed:
     history_to: int = 0
     history: Counter[str] = field(default_factory=Counter)
 
-    def show(self) -> None:
+    def refresh_cache(self) -> None:
         """Bring the cached bodies to where the tables are."""
         refresh_groups(self.changed)
 

@@ -67,7 +67,7 @@ def sweep_groups(
 def _heal(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
     """Prove everything that the tables have of these groups."""
     healed = heal(client, checkpoint, ids, counts)
-    healed.show()
+    healed.refresh_cache()
     counts["groups_changed"] += len(healed.changed)
     return Compared(healed.done, healed.absent)
 

@@ -92,5 +92,5 @@ def daily_quota() -> int:
 
 def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
     healed = heal(client, checkpoint, ids, counts)
-    healed.show()
+    healed.refresh_cache()
     return Compared(healed.done, healed.absent)

@@ -76,7 +76,7 @@ def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
 def test_a_rebuild_that_was_killed_goes_on_where_it_was(
     sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ajo.indexer.rebuild.BATCH", 2)
+    monkeypatch.setattr("ajo.indexer.rebuild.REBUILD_BATCH", 2)
     History(sandbox.chain, 5).walk(40)
     while not sync_pass(client_of_chain).caught_up:
         pass
