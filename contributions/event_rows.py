@@ -71,7 +71,7 @@ def _decode(raw: RawEvent) -> LoggedEvent:
         return LoggedEvent(raw, None, str(failure))
 
 
-def undecoded(log: Iterable[LoggedEvent], ledger: int) -> list[Undecoded]:
+def undecoded_events(log: Iterable[LoggedEvent], ledger: int) -> list[Undecoded]:
     return [Undecoded(e.raw.id, None, e.raw.value, e.error, ledger) for e in log if e.event is None]
 
 

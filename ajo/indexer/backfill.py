@@ -8,6 +8,7 @@ from itertools import islice
 from django.db import transaction
 from django.db.models.functions import Now
 
+from ajo.indexer.runs import Counts, add_counts
 from ajo.soroban.contract.keys import Key
 from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, HistoryGap
@@ -17,26 +18,27 @@ from contributions.evidence import Evidence, backfill_rows, keys_to_read
 from groups.models import Group, GroupMember
 from groups.snapshots import MAX_CONTRIBUTIONS
 
-GROUPS_AT_A_TIME = 50  # groups whose recovery commits together
-AT_A_STRETCH = 10.0  # seconds of a pass
+RECOVERY_BATCH = 50  # groups whose recovery commits together
+PASS_BUDGET = 10.0  # seconds of one pass; what is left waits for the next pass
 
 
-def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> bool:
-    """Recover what each open gap swallowed, group by group; killed, it goes on where it committed last.
+def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: Counts) -> bool:
+    """Recover the history in each open gap from entries, group by group. Resumable: each batch commits its position.
 
-    False after some seconds, if there is more: first the events of that time are followed.
+    Returns False after PASS_BUDGET seconds if there is more: a pass follows the events of that time first. Groups that
+    cannot be read are passed over, since not even their round is known.
     """
-    deadline = Deadline(AT_A_STRETCH)
-    readable = Group.objects.filter(unreadable_since=None)  # of the others not even the round is known
+    deadline = Deadline(PASS_BUDGET)
+    readable = Group.objects.filter(unreadable_since=None)
     for gap in HistoryGap.objects.filter(recovered_at=None).order_by("pk"):
-        while groups := list(readable.filter(id__gt=gap.recovered_to).order_by("id")[:GROUPS_AT_A_TIME]):
+        while groups := list(readable.filter(id__gt=gap.recovered_to).order_by("id")[:RECOVERY_BATCH]):
             if deadline.is_past():
                 return False
             proofs = read_history(client, checkpoint.contract, groups, counts, deadline=deadline)
             gap.recovered_to = proofs[-1].group.pk
             with transaction.atomic():
-                for name, number in backfill_rows(proofs).items():
-                    counts[f"recovered_{name}"] = counts.get(f"recovered_{name}", 0) + number
+                added = backfill_rows(proofs)
+                add_counts(counts, **{f"recovered_{name}": number for name, number in added.items()})
                 HistoryGap.objects.filter(pk=gap.pk).update(recovered_to=gap.recovered_to)
         HistoryGap.objects.filter(pk=gap.pk).update(recovered_at=Now())
     return True
@@ -46,25 +48,26 @@ def read_history(
     client: SorobanClient,
     contract: str,
     groups: Sequence[Group],
-    counts: dict[str, int],
+    counts: Counts,
     *,
     again: bool = False,
     deadline: Deadline = NEVER,
 ) -> list[Evidence]:
-    """What these groups' entries prove of each round not verified since it closed, or of all rounds `again`.
+    """Read what these groups' entries prove of each round that was not verified since it closed, or `again` of all.
 
-    Of the first groups only where the deadline comes before the others were read, but of one in any case. Without
-    groups that cannot have come so far: what a row says of its round may be a liar's.
+    Reads at most MAX_KEYS entries a call (getLedgerEntries) and adds the calls to `counts`. If the deadline passes,
+    only the first groups are returned, but at least one. Leaves out groups whose row claims more contributions than
+    MAX_CONTRIBUTIONS: such a round is a lying node's.
     """
     groups = [group for group in groups if group.current_round * group.member_count <= MAX_CONTRIBUTIONS]
     proofs = [Evidence(group, members, 1 if again else group.verified_round + 1) for group, members in _members(groups)]
     wanted = ((number, key, key.to_xdr(contract)) for number, proof in enumerate(proofs) for key in keys_to_read(proof))
-    newest = Checkpoint.objects.newest_possible()  # a row that names a later ledger was read from a liar
+    newest = Checkpoint.objects.newest_possible()  # a row of a later ledger is a lying node's
     at_least = max((group.synced_ledger for group in groups if group.synced_ledger <= newest), default=0)
 
     def ask(part: Sequence[tuple[int, Key, str]]) -> Entries:
         answer = read_entries(client, [name for *_, name in part], at_least=at_least)
-        counts["calls"] = counts.get("calls", 0) + 1
+        add_counts(counts, calls=1)
         return answer
 
     while asked := list(islice(wanted, MAX_KEYS)):
@@ -74,13 +77,14 @@ def read_history(
                 proof.ledger = min(proof.ledger or answer.ledger, answer.ledger)
                 if entry := answer.found.get(name):
                     proof.add_entry(key, name, entry)
-            whole = part[-1][0]  # of the group after these there may be more
-            if whole and deadline.is_past():
-                return proofs[:whole]
+            complete = part[-1][0]  # the last group of the part may have more entries
+            if complete and deadline.is_past():
+                return proofs[:complete]
     return proofs
 
 
 def _members(groups: Iterable[Group]) -> list[tuple[Group, dict[str, GroupMember]]]:
+    """Return each group with its members by wallet address."""
     members: dict[int, dict[str, GroupMember]] = {group.pk: {} for group in groups}
     rows = GroupMember.objects.filter(group_id__in=members).select_related("user")
     for member in rows.order_by("group_id", "position"):

@@ -17,7 +17,7 @@ from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
 from ajo.soroban.rpc.client import RawEvent, SorobanClient, cursor_ledger
 from ajo.soroban.rpc.errors import NodeLagging, RpcLimitExceeded, RpcOutOfRange
 from ajo.soroban.rpc.pool import nodes
-from contributions.event_rows import decode_events, raw_event, replay, undecoded, write_history
+from contributions.event_rows import decode_events, raw_event, replay, undecoded_events, write_history
 from contributions.models import Contribution, Payout, Refund
 from groups.cached import refresh_groups
 from groups.models import Group, GroupMember
@@ -116,7 +116,7 @@ def _reconcile(right: Mapping[str, RawEvent], invented: Collection[str], log: Ma
             model.objects.filter(event_id__in=gone).delete()
         UndecodedEntry.objects.filter(key__in=gone).delete()
         ContractEvent.objects.filter(id__in=invented).delete()
-        store_undecoded([each for entry in entries for each in undecoded([entry], entry.raw.ledger)])
+        store_undecoded([each for entry in entries for each in undecoded_events([entry], entry.raw.ledger)])
         write_history(entries)
         GroupMember.objects.filter(group_id__in=group_ids).update(joined_at=None)
         groups = Group.objects.filter(pk__in=group_ids)

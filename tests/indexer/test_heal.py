@@ -320,7 +320,7 @@ def test_groups_with_much_history_are_proved_in_parts(
         return read(*args, **kwargs)
 
     monkeypatch.setattr(heal, "read_history", counted)
-    monkeypatch.setattr(heal, "CONTRIBUTIONS_AT_ONCE", 1)
+    monkeypatch.setattr(heal, "MAX_CONTRIBUTIONS_HELD", 1)
     by_the_daily_share(RUNNING)
     assert parts == [[RUNNING], [CANCELLED]]
     assert shown() == right
