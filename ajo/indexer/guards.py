@@ -1,7 +1,7 @@
 """Guards: check what a node says against what is known, and ask a second time before believing what contradicts it.
 
-A node may lag, be of another chain, or err. A wrong answer that was once believed makes later honest ones look wrong.
-Guards raise NodeLagging (another node may know better) or WrongChain; see docs/decisions/0008-belief.md.
+The second answer is another node's where there is one (`pool.second_opinion`). A node may lag, be of another chain, or
+err. A wrong answer that was once believed makes later honest ones look wrong. Guards raise NodeLagging (another node may know better) or WrongChain; see docs/decisions/0008-belief.md.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def check_group_count(
     """Check that the contract counts no fewer groups than before: no group is ever deleted (docs/chain.md §1.1).
 
     A lower count is another chain's (WrongChain), or from before ours was read (NodeLagging), or ours is wrong. Ours is
-    wrong if our groups are on that chain and a second node counts fewer too: then invented groups are removed.
+    wrong if our groups are on that chain and a second answer counts fewer too: then invented groups are removed.
     `newest`: the newest ledger that the network can have reached.
     """
     if snapshots.instance_entry is None:
@@ -69,7 +69,7 @@ def check_group_count(
 
 
 def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int, counts: Counts) -> set[int]:
-    """Remove groups beyond the count that two nodes do not have, and that no event in the log has announced.
+    """Remove groups beyond the count that two answers do not have, and that no event in the log has announced.
 
     At most MAX_REMOVED at a time. Returns their ids.
     """
@@ -87,7 +87,7 @@ def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int,
 def _confirmed_absent(
     checkpoint: Checkpoint, synced: Mapping[int, int], counts: Counts, client: SorobanClient
 ) -> dict[int, int]:
-    """Return those of `synced` (ledger by group id) that the node lacks, at or after the ledger of their last reading."""
+    """Return those of `synced` (ledger by group id) that a node lacks which is not behind their last reading."""
     if not synced:
         return {}
     newest = Checkpoint.objects.newest_possible()
@@ -97,9 +97,9 @@ def _confirmed_absent(
 
 
 def confirm_more_groups(client: SorobanClient, checkpoint: Checkpoint, snapshots: Snapshots, counts: Counts) -> None:
-    """Confirm a higher group count with a second node: a count that is believed makes every lower one look wrong.
+    """Confirm a higher group count by a second answer: a count that is believed makes every lower one look wrong.
 
-    Raises NodeLagging if the second node counts fewer, or does not have the last group.
+    Raises NodeLagging if the second answer counts fewer, or does not have the last group.
     """
     if snapshots.instance is None:
         return
@@ -111,7 +111,7 @@ def confirm_more_groups(client: SorobanClient, checkpoint: Checkpoint, snapshots
         raise NodeLagging(f"the node counts {last} groups")
     at_least = checkpoint.ledger
     again = nodes().second_opinion(client, lambda other: _read_count(other, checkpoint, at_least, [last]))
-    if again.ledger < snapshots.instance_ledger:  # the second node is behind
+    if again.ledger < snapshots.instance_ledger:  # the second answer is from a ledger before this one
         add_counts(counts, calls=again.calls)
         again = _read_count(client, checkpoint, at_least, [last])
     add_counts(counts, calls=again.calls)
@@ -134,7 +134,7 @@ def check_no_missing_groups(absent: Iterable[int], counted: int) -> None:
 
 
 def check_not_all_absent(counted: int, ids: Sequence[int], absent: Collection[int]) -> None:
-    """Raise NodeLagging if the node has none of these counted groups: such a count is wrong, and a sweep of it futile."""
+    """Raise NodeLagging if the node has none of these counted groups: such a count is wrong."""
     if ids and ids[-1] <= counted and len(absent) == len(ids):
         raise NodeLagging(f"the node has none of groups {ids[0]} to {ids[-1]}, which the contract counts")
 
