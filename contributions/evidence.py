@@ -29,9 +29,9 @@ from groups.sync import store_undecoded
 
 @dataclass(slots=True)
 class Evidence:
-    """What one group's entries prove at `ledger`: its history of the rounds from `from_round` on, and how old each is.
+    """What one group's entries prove, at `ledger`, of its history of the rounds from `from_round` on.
 
-    Keys are (round, wallet), values the ledger at which the entry was written.
+    `contributions`, `payouts` and `refunds` hold, by (round, wallet), the ledger at which the entry was written.
     """
 
     group: Group
@@ -41,21 +41,22 @@ class Evidence:
     contributions: dict[tuple[int, str], int] = field(default_factory=dict)
     payouts: dict[tuple[int, str], int] = field(default_factory=dict)
     refunds: dict[tuple[int, str], int] = field(default_factory=dict)
-    refund_records: dict[str, on_chain.Refund] = field(default_factory=dict)
-    unread_refunds: set[str] = field(default_factory=set)  # wallets whose entry is there and cannot be read
+    refund_records: dict[str, on_chain.Refund] = field(default_factory=dict)  # by wallet
+    undecoded_refunds: set[str] = field(default_factory=set)  # wallets whose entry exists and cannot be decoded
     undecoded: list[Undecoded] = field(default_factory=list)
-    live_until: int | None = None  # when the first of its entries is archived
-    wallets: dict[int, str] = field(init=False)  # of the members, by their primary keys
+    live_until: int | None = None  # the ledger at which the first of its entries is archived
+    wallets: dict[int, str] = field(init=False)  # the members' addresses, by primary key
 
     def __post_init__(self) -> None:
         self.wallets = {member.user_id: wallet for wallet, member in self.members.items()}
 
     @property
-    def is_whole(self) -> bool:
-        """Whether these entries of all rounds agree with each other and with the group's row.
+    def is_complete(self) -> bool:
+        """Whether these entries, of all rounds, agree with each other and with the group's row.
 
-        Who comes before `payout_index` was paid out and had paid in; who has paid this round, or was refunded, has an
-        entry that says so. If not, the node has left entries out, and what is not among them may exist.
+        Every member before `payout_index` has a PAYOUT entry and a CONTRIB entry of that round. Every member who has
+        paid this round, or was refunded, has a CONTRIB entry. If one is missing, the node has left entries out, and
+        the absence of others proves nothing.
         """
         group, members = self.group, self.members.items()
         paid_out = {(m.position + 1, wallet) for wallet, m in members if m.position < group.payout_index}
@@ -63,62 +64,71 @@ class Evidence:
         has_paid = paid_out | paying | self.refunds.keys()
         return paid_out <= self.payouts.keys() and has_paid <= self.contributions.keys()
 
-    def add(self, other: Evidence) -> None:
-        """Take what another reading of the same group has found: no entry of history ever goes away."""
+    def merge(self, other: Evidence) -> None:
+        """Add the entries of another reading of the same group: no entry of history ever goes away."""
         self.contributions |= other.contributions
         self.payouts |= other.payouts
         self.refunds |= other.refunds
         self.refund_records |= other.refund_records
-        self.unread_refunds |= other.unread_refunds
+        self.undecoded_refunds |= other.undecoded_refunds
 
     def confirms(self, model: type[HistoryRow], row: Row) -> bool:
-        """Whether the entries, of all rounds, say what the row does."""
+        """Whether the entries, of all rounds, confirm the row's round, wallet, amount and reason.
+
+        A REFUND entry that cannot be decoded confirms whatever the row says.
+        """
         wallet = self.wallets.get(row["user_id"], "")
-        place, amount = (row["round"], wallet), self.group.contribution_amount
+        key, amount = (row["round"], wallet), self.group.contribution_amount
         if model is Contribution:
-            return place in self.contributions and row["amount"] == amount
+            return key in self.contributions and row["amount"] == amount
         if model is Payout:
-            return place in self.payouts and row["amount"] == amount * self._paid()[row["round"]]
-        said = self.refund_records.get(wallet)
-        if said is None or place not in self.refunds:
-            return wallet in self.unread_refunds
-        return (row["amount"], row["reason"]) == (said.amount, said.reason)
+            return key in self.payouts and row["amount"] == amount * self._contributors()[row["round"]]
+        record = self.refund_records.get(wallet)
+        if record is None or key not in self.refunds:
+            return wallet in self.undecoded_refunds
+        return (row["amount"], row["reason"]) == (record.amount, record.reason)
 
     def has_overwritten(self, row: Row) -> bool:
-        """Whether the wallet's REFUND entry may have said this, before a later refund was written over it."""
+        """Whether the wallet's REFUND entry may have said what the row does, before a later refund overwrote it."""
         wallet = self.wallets.get(row["user_id"], "")
-        said, written = self.refund_records.get(wallet), self.refunds.get((row["round"], wallet))
-        if said is None or written is None:
+        record, written = self.refund_records.get(wallet), self.refunds.get((row["round"], wallet))
+        if record is None or written is None:
             return False
         if row["ledger"] is not None and row["ledger"] > written:
             return False
-        return row["reason"] != said.reason and bool(row["amount"] == self.group.contribution_amount)
+        return row["reason"] != record.reason and bool(row["amount"] == self.group.contribution_amount)
 
     def rows(self, model: type[HistoryRow]) -> Iterator[dict[str, Any]]:
-        """What the entries prove, as rows; a payout's amount is counted from the rounds that were asked for."""
+        """Yield the rows that the entries prove, in order of round and wallet.
+
+        A payout's amount is the contributions of its round among these entries; see `backfill_rows` for the others.
+        """
         entries = {Contribution: self.contributions, Payout: self.payouts, Refund: self.refunds}[model]
-        paid = self._paid()
+        contributors = self._contributors()
         for (cycle, wallet), ledger in sorted(entries.items()):
             row = {
                 "group_id": self.group.pk, "user_id": self.members[wallet].user_id, "round": cycle,
-                "amount": self.group.contribution_amount * (paid[cycle] if model is Payout else 1),
+                "amount": self.group.contribution_amount * (contributors[cycle] if model is Payout else 1),
                 "tx_hash": None, "event_id": None, "ledger": ledger, "created_at": None,
             }  # fmt: skip
             if model is Refund:
-                said = self.refund_records[wallet]
+                record = self.refund_records[wallet]
                 row |= {
-                    "amount": said.amount,
-                    "created_at": timestamp_to_datetime(said.timestamp),
-                    "reason": said.reason,
+                    "amount": record.amount,
+                    "created_at": timestamp_to_datetime(record.timestamp),
+                    "reason": record.reason,
                 }
             yield row
 
-    def _paid(self) -> Counter[int]:
-        """How many have paid each round."""
+    def _contributors(self) -> Counter[int]:
+        """Count the contributions of each round."""
         return Counter(cycle for cycle, _ in self.contributions)
 
     def add_entry(self, key: Key, name: str, entry: LedgerEntry) -> None:
-        """Take an entry that exists. A payout's round is its recipient's position, from 1."""
+        """Add an entry that exists, under its base64 LedgerKey `name`. A payout's round is its recipient's position.
+
+        A REFUND entry that cannot be decoded is kept as undecoded. Other keys count for the archival ledger only.
+        """
         self.live_until = earliest_live_until(self.live_until, entry.get("liveUntilLedgerSeq"))
         match key:
             case ContribKey():
@@ -131,7 +141,7 @@ class Evidence:
                     if not isinstance(value, on_chain.Refund):
                         raise DecodeError("the entry is no refund")
                 except DecodeError as failure:
-                    self.unread_refunds.add(key.member)
+                    self.undecoded_refunds.add(key.member)
                     self.undecoded.append(Undecoded(name, self.group.pk, entry["xdr"], str(failure), self.ledger))
                 else:
                     self.refunds[self.group.current_round, key.member] = entry["lastModifiedLedgerSeq"]
@@ -139,9 +149,12 @@ class Evidence:
 
 
 def keys_to_read(proof: Evidence) -> Iterator[Key]:
-    """Every round that is asked for × its members: who joined later has no entry, which is no contribution."""
+    """Yield the keys of a group's history: of each round from `from_round` on and each member.
+
+    A member who joined after a round has no entry of it, which rightly means no contribution.
+    """
     group = proof.group
-    yield RefundRequestKey(group.pk)  # for its life only: what it says is part of the group's state
+    yield RefundRequestKey(group.pk)  # for its archival ledger only: its value is part of the snapshot
     for wallet, member in proof.members.items():
         for cycle in range(proof.from_round, group.current_round + 1):
             yield ContribKey(group.pk, cycle, wallet)
@@ -152,7 +165,12 @@ def keys_to_read(proof: Evidence) -> Iterator[Key]:
 
 
 def backfill_rows(proofs: Sequence[Evidence]) -> dict[str, int]:
-    """Insert what entries prove and no row shows; what an event told stays as it is. Returns how many of each."""
+    """Insert the rows that entries prove and the tables lack, and note the rounds as verified. Idempotent.
+
+    Rows that an event announced stay as they are. Groups whose entries contradict themselves (a payout without its
+    recipient's contribution) keep their unverified rounds and are read again. Returns how many rows of each table were
+    inserted, by name.
+    """
     groups = {proof.group.pk: proof.group for proof in proofs}
     store_undecoded([undecoded for proof in proofs for undecoded in proof.undecoded])
     counts, left_out = {}, set()
@@ -163,28 +181,28 @@ def backfill_rows(proofs: Sequence[Evidence]) -> dict[str, int]:
         for row in (row for proof in proofs for row in proof.rows(model)):
             identity = identity_of(model, row)
             if model is Payout and identity not in contributed:
-                left_out.add(row["group_id"])  # who is paid out has paid: the node left entries out, and is asked again
+                left_out.add(row["group_id"])  # a recipient has paid: the node left entries out
             elif identity not in known:
                 missing[identity] = row
         if model is Contribution:
             contributed = known | missing.keys()
-        if model is Payout:  # it paid one contribution for each entry of its round
-            paid = Counter((group_id, cycle) for group_id, cycle, _ in contributed)
+        if model is Payout:  # a payout's amount is all contributions of its round
+            contributors = Counter((group_id, cycle) for group_id, cycle, _ in contributed)
             for row in missing.values():
                 amount = groups[row["group_id"]].contribution_amount
-                row["amount"] = amount * paid[row["group_id"], row["round"]]
+                row["amount"] = amount * contributors[row["group_id"], row["round"]]
         counts[f"{model.__name__.lower()}s"] = model.objects.recover(list(missing.values()))
-    note_verified(proofs, left_out)
+    record_verified(proofs, left_out)
     return counts
 
 
-def note_verified(proofs: Sequence[Evidence], left_out: Set[int]) -> None:
-    """Note up to which round these groups' history is what the entries prove, and when the first entry is archived.
+def record_verified(proofs: Sequence[Evidence], left_out: Set[int]) -> None:
+    """Write the last round of these groups that is verified, and the ledger at which their first entry is archived.
 
-    The current round of an active group is still open. Of the groups in `left_out` the entries are asked for again: an
-    event that is still to come may never do so.
+    The current round of an active group is still open. Of the groups in `left_out` the verified round stays, so that
+    their entries are read again.
     """
-    buffered_metrics: list[Group] = []
+    changed: list[Group] = []
     for proof in proofs:
         group = proof.group
         before = (group.verified_round, group.history_live_until_ledger)
@@ -192,5 +210,5 @@ def note_verified(proofs: Sequence[Evidence], left_out: Set[int]) -> None:
             group.verified_round = group.current_round - int(group.is_active)
         group.history_live_until_ledger = proof.live_until
         if before != (group.verified_round, group.history_live_until_ledger):
-            buffered_metrics.append(group)
-    Group.objects.bulk_update(buffered_metrics, ["verified_round", "history_live_until_ledger"])
+            changed.append(group)
+    Group.objects.bulk_update(changed, ["verified_round", "history_live_until_ledger"])

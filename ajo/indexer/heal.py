@@ -18,7 +18,7 @@ from ajo.indexer.runs import Counts, add_counts
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.client import SorobanClient
-from contributions.evidence import note_verified
+from contributions.evidence import record_verified
 from groups.cached import refresh_groups
 from groups.creation import read_groups
 from groups.models import Group
@@ -156,11 +156,11 @@ def _heal_history(
     if found.denies:  # one answer that leaves entries out removes nothing
         again = read_history(client, checkpoint.contract, groups, counts, again=True)
         for proof, other in zip(proofs, again, strict=True):
-            proof.add(other)
+            proof.merge(other)
     before_write()
     store_undecoded([undecoded for proof in proofs for undecoded in proof.undecoded])
     if found.is_empty:
-        note_verified(proofs, found.left_out)
+        record_verified(proofs, found.left_out)
     else:
         events = found.events
         found = correct_history(proofs, reached, events)
