@@ -125,7 +125,8 @@ def ensure_wallets(log: Iterable[LoggedEvent]) -> dict[str, int]:
 def rows_from_events(log: Iterable[LoggedEvent], users: dict[str, int], rounds: dict[int, int]) -> HistoryRows:
     """Return the history rows that these events announce, by table and identity.
 
-    `users`: primary keys by address. `rounds`: the groups' current rounds, by id; refunds of others are left out. Of two events with one identity the later one stands: see `HistoryQuerySet.record`.
+    `users`: primary keys by address. `rounds`: the groups' current rounds, by id; refunds of others are left out. Of two
+    events with one identity the later one stands: see `HistoryQuerySet.record`.
     """
     rows: HistoryRows = {Contribution: {}, Payout: {}, Refund: {}}
     for entry in log:

@@ -37,8 +37,8 @@ class HistoryQuerySet(models.QuerySet[Any]):
     def lock(self) -> None:
         """Lock the table against other writers until the transaction ends; readers go on.
 
-        Without it, one of two concurrent writers might violate the unique event_id, which ON CONFLICT does not name. The
-        lock is an advisory one, since a table lock would cancel a running autovacuum.
+        Without it, one of two concurrent writers might violate the unique event_id, which ON CONFLICT does not name.
+        The lock is an advisory one, since a table lock would cancel a running autovacuum.
         """
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.model._meta.db_table])

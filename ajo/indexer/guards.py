@@ -1,8 +1,8 @@
 """Guards: check what a node says against what is known, and ask a second time before believing what contradicts it.
 
 The second answer is another node's where there is one (`pool.second_opinion`). A node may lag, be of another chain, or
-err. A wrong answer that was once believed makes later honest ones look wrong. Guards raise NodeLagging (another node may
-know better) or WrongChain; see docs/decisions/0008-belief.md.
+err. A wrong answer that was once believed makes later honest ones look wrong. Guards raise NodeLagging (another node
+may know better) or WrongChain; see docs/decisions/0008-belief.md.
 """
 
 from __future__ import annotations
