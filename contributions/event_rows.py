@@ -50,7 +50,7 @@ class LoggedEvent:
 
     @property
     def affected_group_id(self) -> int | None:
-        """The group that may have changed; None if the event names none.
+        """Return the id of the group that may have changed; None if the event names none.
 
         Every event of the contract has the group's id as its second topic: so even an event that cannot be decoded, as
         after an upgrade of the contract, says which group to read.
@@ -125,8 +125,8 @@ def ensure_wallets(log: Iterable[LoggedEvent]) -> dict[str, int]:
 def rows_from_events(log: Iterable[LoggedEvent], users: dict[str, int], rounds: dict[int, int]) -> HistoryRows:
     """Return the history rows that these events announce, by table and identity.
 
-    `users`: primary keys by address. `rounds`: the groups' current rounds, by id; refunds of others are left out. Of two
-    events with one identity the later one stands: see `HistoryQuerySet.record`.
+    `users`: primary keys by address. `rounds`: the groups' current rounds, by id; refunds of others are left out.
+    Of two events with one identity the later one stands: see `HistoryQuerySet.record`.
     """
     rows: HistoryRows = {Contribution: {}, Payout: {}, Refund: {}}
     for entry in log:

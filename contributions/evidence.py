@@ -1,4 +1,4 @@
-"""Evidence: what CONTRIB, PAYOUT and REFUND entries prove of a group's history, and the rows made from it.
+"""Collects evidence: what CONTRIB, PAYOUT and REFUND entries prove of a group's history. Makes rows from it.
 
 Entries of history never go away (docs/chain.md §1.1): they prove what no event announces any more. Round, wallet, group
 and amount are exact. The ledger is the one at which the entry was last written: exact, or a later one if the entry was
@@ -29,7 +29,7 @@ from groups.sync import store_undecoded
 
 @dataclass(slots=True)
 class Evidence:
-    """What one group's entries prove, at `ledger`, of its history of the rounds from `from_round` on.
+    """Holds what one group's entries prove, at `ledger`, of its history from round `from_round` on.
 
     `contributions`, `payouts` and `refunds` hold, by (round, wallet), the ledger at which the entry was written.
     """
@@ -52,7 +52,7 @@ class Evidence:
 
     @property
     def is_complete(self) -> bool:
-        """Whether these entries, of all rounds, agree with each other and with the group's row.
+        """Return whether these entries, of all rounds, agree with each other and with the group's row.
 
         Every member before `payout_index` has a PAYOUT entry and a CONTRIB entry of that round. Every member who has
         paid this round, or was refunded, has a CONTRIB entry. If one is missing, the node has left entries out, and
@@ -73,7 +73,7 @@ class Evidence:
         self.undecoded_refunds |= other.undecoded_refunds
 
     def confirms(self, model: type[HistoryRow], row: Row) -> bool:
-        """Whether the entries, of all rounds, confirm the row's round, wallet, amount and reason.
+        """Return whether the entries, of all rounds, confirm the row's round, wallet, amount and reason.
 
         A REFUND entry that cannot be decoded confirms whatever the row says.
         """
@@ -89,7 +89,7 @@ class Evidence:
         return (row["amount"], row["reason"]) == (record.amount, record.reason)
 
     def has_overwritten(self, row: Row) -> bool:
-        """Whether the wallet's REFUND entry may have said what the row does, before a later refund overwrote it."""
+        """Return whether the wallet's REFUND entry may have confirmed the row before a later refund overwrote it."""
         wallet = self.wallets.get(row["user_id"], "")
         record, written = self.refund_records.get(wallet), self.refunds.get((row["round"], wallet))
         if record is None or written is None:
@@ -148,15 +148,15 @@ class Evidence:
                     self.refund_records[key.member] = value
 
 
-def keys_to_read(proof: Evidence) -> Iterator[Key]:
+def keys_to_read(evidence: Evidence) -> Iterator[Key]:
     """Yield the keys of a group's history: of each round from `from_round` on and each member.
 
     A member who joined after a round has no entry of it, which rightly means no contribution.
     """
-    group = proof.group
+    group = evidence.group
     yield RefundRequestKey(group.pk)  # for its archival ledger only: its value is part of the snapshot
-    for wallet, member in proof.members.items():
-        for cycle in range(proof.from_round, group.current_round + 1):
+    for wallet, member in evidence.members.items():
+        for cycle in range(evidence.from_round, group.current_round + 1):
             yield ContribKey(group.pk, cycle, wallet)
         if member.position < group.payout_index:
             yield PayoutKey(group.pk, wallet)
@@ -164,21 +164,21 @@ def keys_to_read(proof: Evidence) -> Iterator[Key]:
             yield RefundKey(group.pk, wallet)
 
 
-def backfill_rows(proofs: Sequence[Evidence]) -> dict[str, int]:
+def backfill_rows(all_evidence: Sequence[Evidence]) -> dict[str, int]:
     """Insert the rows that entries prove and the tables lack, and note the rounds as verified. Idempotent.
 
     Rows that an event announced stay as they are. Groups whose entries contradict themselves (a payout without its
     recipient's contribution) keep their unverified rounds and are read again. Returns how many rows of each table were
     inserted, by name.
     """
-    groups = {proof.group.pk: proof.group for proof in proofs}
-    store_undecoded([undecoded for proof in proofs for undecoded in proof.undecoded])
+    groups = {evidence.group.pk: evidence.group for evidence in all_evidence}
+    store_undecoded([undecoded for evidence in all_evidence for undecoded in evidence.undecoded])
     counts, left_out = {}, set()
     contributed: set[Identity] = set()
     for model in (Contribution, Payout, Refund):
         known = set(model.objects.filter(group_id__in=groups).values_list(*model.identity))
         missing: dict[Identity, dict[str, Any]] = {}
-        for row in (row for proof in proofs for row in proof.rows(model)):
+        for row in (row for evidence in all_evidence for row in evidence.rows(model)):
             identity = identity_of(model, row)
             if model is Payout and identity not in contributed:
                 left_out.add(row["group_id"])  # a recipient has paid: the node left entries out
@@ -192,23 +192,23 @@ def backfill_rows(proofs: Sequence[Evidence]) -> dict[str, int]:
                 amount = groups[row["group_id"]].contribution_amount
                 row["amount"] = amount * contributors[row["group_id"], row["round"]]
         counts[f"{model.__name__.lower()}s"] = model.objects.recover(list(missing.values()))
-    record_verified(proofs, left_out)
+    record_verified(all_evidence, left_out)
     return counts
 
 
-def record_verified(proofs: Sequence[Evidence], left_out: Set[int]) -> None:
+def record_verified(all_evidence: Sequence[Evidence], left_out: Set[int]) -> None:
     """Write the last round of these groups that is verified, and the ledger at which their first entry is archived.
 
     The current round of an active group is still open. Of the groups in `left_out` the verified round stays, so that
     their entries are read again.
     """
     changed: list[Group] = []
-    for proof in proofs:
-        group = proof.group
+    for evidence in all_evidence:
+        group = evidence.group
         before = (group.verified_round, group.history_live_until_ledger)
         if group.pk not in left_out:
             group.verified_round = group.current_round - int(group.is_active)
-        group.history_live_until_ledger = proof.live_until
+        group.history_live_until_ledger = evidence.live_until
         if before != (group.verified_round, group.history_live_until_ledger):
             changed.append(group)
     Group.objects.bulk_update(changed, ["verified_round", "history_live_until_ledger"])

@@ -34,10 +34,10 @@ def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: Counts) 
         while groups := list(readable.filter(id__gt=gap.recovered_to).order_by("id")[:RECOVERY_BATCH]):
             if deadline.is_past():
                 return False
-            proofs = read_history(client, checkpoint.contract, groups, counts, deadline=deadline)
-            gap.recovered_to = proofs[-1].group.pk
+            all_evidence = read_history(client, checkpoint.contract, groups, counts, deadline=deadline)
+            gap.recovered_to = all_evidence[-1].group.pk
             with transaction.atomic():
-                added = backfill_rows(proofs)
+                added = backfill_rows(all_evidence)
                 add_counts(counts, **{f"recovered_{name}": number for name, number in added.items()})
                 HistoryGap.objects.filter(pk=gap.pk).update(recovered_to=gap.recovered_to)
         HistoryGap.objects.filter(pk=gap.pk).update(recovered_at=Now())
@@ -60,10 +60,11 @@ def read_history(
     MAX_CONTRIBUTIONS: such a round is a lying node's.
     """
     groups = [group for group in groups if group.current_round * group.member_count <= MAX_CONTRIBUTIONS]
-    proofs = [Evidence(group, members, 1 if again else group.verified_round + 1) for group, members in _members(groups)]
-    wanted = ((number, key, key.to_xdr(contract)) for number, proof in enumerate(proofs) for key in keys_to_read(proof))
-    newest = Checkpoint.objects.newest_possible()  # a row of a later ledger is a lying node's
-    at_least = max((group.synced_ledger for group in groups if group.synced_ledger <= newest), default=0)
+    all_evidence = [
+        Evidence(group, members, 1 if again else group.verified_round + 1) for group, members in _members(groups)
+    ]
+    wanted = ((i, key, key.to_xdr(contract)) for i, each in enumerate(all_evidence) for key in keys_to_read(each))
+    at_least = _newest_synced(groups)
 
     def ask(part: Sequence[tuple[int, Key, str]]) -> Entries:
         answer = read_entries(client, [name for *_, name in part], at_least=at_least)
@@ -73,14 +74,20 @@ def read_history(
     while asked := list(islice(wanted, MAX_KEYS)):
         for part, answer in in_halves(ask, asked):
             for number, key, name in part:
-                proof = proofs[number]
-                proof.ledger = min(proof.ledger or answer.ledger, answer.ledger)
+                evidence = all_evidence[number]
+                evidence.ledger = min(evidence.ledger or answer.ledger, answer.ledger)
                 if entry := answer.found.get(name):
-                    proof.add_entry(key, name, entry)
+                    evidence.add_entry(key, name, entry)
             complete = part[-1][0]  # the last group of the part may have more entries
             if complete and deadline.is_past():
-                return proofs[:complete]
-    return proofs
+                return all_evidence[:complete]
+    return all_evidence
+
+
+def _newest_synced(groups: Iterable[Group]) -> int:
+    """Return the newest ledger at which one of these groups was read, or 0: entries must not be older than rows."""
+    newest = Checkpoint.objects.newest_possible()  # a row of a later ledger is a lying node's
+    return max((group.synced_ledger for group in groups if group.synced_ledger <= newest), default=0)
 
 
 def _members(groups: Iterable[Group]) -> list[tuple[Group, dict[str, GroupMember]]]:

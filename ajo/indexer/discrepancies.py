@@ -47,7 +47,7 @@ COLUMNS = {
 
 @dataclass(slots=True)
 class TableDiscrepancies:
-    """What is wrong in one table.
+    """Lists what is wrong in one table.
 
     `denied`: primary keys of rows to delete. `missing`: rows to insert. `changed`: rows to update, whose amount is
     right. `drift`: how many of these differences count as drift.
@@ -61,7 +61,7 @@ class TableDiscrepancies:
 
 @dataclass(slots=True)
 class Discrepancies:
-    """What is wrong with the history of some groups, and with their part of the event log.
+    """Lists what is wrong with the history of some groups, and with their part of the event log.
 
     `events`: log rows to overwrite. `joined`: joining times to write, by group and member. `unconfirmed`: how many rows
     of a group are denied only by entries that contradict themselves: those rows stay. `left_out`: ids of groups whose
@@ -78,7 +78,7 @@ class Discrepancies:
 
     @property
     def denies(self) -> bool:
-        """Whether a row is to be deleted because no entry confirms it."""
+        """Return whether a row is to be deleted because no entry confirms it."""
         return bool(self.unconfirmed) or any(table.denied for table in self.tables.values())
 
     @property
@@ -89,7 +89,7 @@ class Discrepancies:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What all groups of one comparison share.
+    """Holds what all groups of one comparison share.
 
     `reached`: the ledger whose events the tables have. `newest`: the newest ledger that a row may name. `first_gap`:
     the first ledger whose events are missing. `recovered_to`: the last group id of which every gap is recovered. Either
@@ -112,27 +112,29 @@ class _Known:
         )
 
 
-def compare_history(proofs: Sequence[Evidence], reached: int) -> Discrepancies:
+def compare_history(all_evidence: Sequence[Evidence], reached: int) -> Discrepancies:
     """Compare the rows of these groups, and their part of the log, with what proves them.
 
     `reached`: the tables' ledger before the entries were read. The events of younger entries are still to come.
     """
-    ids = [proof.group.pk for proof in proofs]
+    ids = [evidence.group.pk for evidence in all_evidence]
     stored = {model: list(model.objects.filter(group_id__in=ids).values("pk", *COLUMNS[model])) for model, _ in HISTORY}
     rows = list(ContractEvent.objects.filter(group_id__in=ids))  # read after history, which is never written before it
     log = decode_events(map(raw_event, rows))
     found = Discrepancies(events=wrong_events(rows, log))
     users = ensure_wallets(log)
-    announced = rows_from_events(log, users, {proof.group.pk: proof.group.current_round for proof in proofs})
+    announced = rows_from_events(
+        log, users, {evidence.group.pk: evidence.group.current_round for evidence in all_evidence}
+    )
     known = _Known.of(reached)
     for model, table in found.tables.items():
         by_group: dict[int, dict[Identity, dict[str, Any]]] = {}
         for row in stored[model]:
             by_group.setdefault(row["group_id"], {})[identity_of(model, row)] = row
-        for proof in proofs:
-            rows_of_group = by_group.get(proof.group.pk, {})
-            wanted = _wanted(proof, model, rows_of_group, announced, known, found)
-            _compare(model, rows_of_group, wanted, table, is_in_gap=_is_in_gap(proof, known))
+        for evidence in all_evidence:
+            rows_of_group = by_group.get(evidence.group.pk, {})
+            wanted = _wanted(evidence, model, rows_of_group, announced, known, found)
+            _compare(model, rows_of_group, wanted, table, is_in_gap=_is_in_gap(evidence, known))
     found.joined = _wrong_joining_times(ids, joining_times(log, users))
     return found
 
@@ -152,13 +154,13 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _is_in_gap(proof: Evidence, known: _Known) -> bool:
-    """Whether this group's history in some gap is not recovered yet: then a missing row is no drift."""
-    return known.recovered_to is not None and proof.group.pk > known.recovered_to
+def _is_in_gap(evidence: Evidence, known: _Known) -> bool:
+    """Return whether this group's history in some gap is not recovered yet: then a missing row is no drift."""
+    return known.recovered_to is not None and evidence.group.pk > known.recovered_to
 
 
 def _wanted(
-    proof: Evidence,
+    evidence: Evidence,
     model: type[HistoryRow],
     stored: Mapping[Identity, Row],
     announced: HistoryRows,
@@ -166,27 +168,29 @@ def _wanted(
     found: Discrepancies,
 ) -> dict[Identity, Row]:
     """Return the rows that the group should have in this table. Adds to `found` what cannot be decided."""
-    group_id = proof.group.pk
-    until = min(proof.ledger, proof.group.synced_ledger)  # younger entries may not have been read
+    group_id = evidence.group.pk
+    until = min(evidence.ledger, evidence.group.synced_ledger)  # younger entries may not have been read
     wanted: dict[Identity, Row] = {}
     for identity, row in announced[model].items():
         if identity[0] == group_id and (
-            row["ledger"] > until or proof.confirms(model, row) or (model is Refund and proof.has_overwritten(row))
+            row["ledger"] > until
+            or evidence.confirms(model, row)
+            or (model is Refund and evidence.has_overwritten(row))
         ):
             wanted[identity] = row
     for identity, row in stored.items():
-        if identity not in wanted and _stays(proof, model, row, until, known):
+        if identity not in wanted and _stays(evidence, model, row, until, known):
             wanted[identity] = row
-    if not proof.is_complete:
-        denied = stored.keys() - wanted.keys() - {identity_of(model, row) for row in proof.rows(model)}
+    if not evidence.is_complete:
+        denied = stored.keys() - wanted.keys() - {identity_of(model, row) for row in evidence.rows(model)}
         found.unconfirmed[group_id] = found.unconfirmed.get(group_id, 0) + len(denied)
         wanted |= {identity: row for identity, row in stored.items() if identity not in wanted}
         found.left_out.add(group_id)
-    for row in proof.rows(model):
+    for row in evidence.rows(model):
         identity = identity_of(model, row)
         if identity in wanted:
             continue
-        has_paid = model is not Payout or (row["round"], proof.wallets[row["user_id"]]) in proof.contributions
+        has_paid = model is not Payout or (row["round"], evidence.wallets[row["user_id"]]) in evidence.contributions
         if has_paid and (identity in stored or row["ledger"] <= known.reached):
             wanted[identity] = row
         else:
@@ -194,8 +198,8 @@ def _wanted(
     return wanted
 
 
-def _stays(proof: Evidence, model: type[HistoryRow], row: Row, until: int, known: _Known) -> bool:
-    """Whether a row without an event may be right though these entries do not confirm it."""
+def _stays(evidence: Evidence, model: type[HistoryRow], row: Row, until: int, known: _Known) -> bool:
+    """Return whether a row without an event may be right though these entries do not confirm it."""
     if row["event_id"] is not None:
         return False
     ledger = row["ledger"]
@@ -203,10 +207,10 @@ def _stays(proof: Evidence, model: type[HistoryRow], row: Row, until: int, known
         return True  # inserted by a recovery meanwhile
     if model is not Refund:
         return False
-    if proof.wallets.get(row["user_id"]) in proof.undecoded_refunds:
+    if evidence.wallets.get(row["user_id"]) in evidence.undecoded_refunds:
         return True
     in_gap = known.first_gap is not None and (ledger is None or ledger >= known.first_gap)
-    return in_gap and proof.has_overwritten(row)
+    return in_gap and evidence.has_overwritten(row)
 
 
 def _compare(
@@ -247,18 +251,18 @@ def _wrong_joining_times(
     }
 
 
-def correct_history(proofs: Sequence[Evidence], reached: int, events: Sequence[Row] = ()) -> Discrepancies:
+def correct_history(all_evidence: Sequence[Evidence], reached: int, events: Sequence[Row] = ()) -> Discrepancies:
     """Correct what `compare_history` finds wrong, after `events` of the log. Returns what was wrong.
 
     Works in one transaction that locks in the order of a pass of the sync: groups, the log, then history.
     """
-    ids = [proof.group.pk for proof in proofs]
+    ids = [evidence.group.pk for evidence in all_evidence]
     with transaction.atomic():
         list(Group.objects.filter(id__in=ids).order_by("id").select_for_update(of=("self",)).values_list("pk"))
         correct_events(events)
         for model, _ in HISTORY:
             model.objects.lock()
-        found = compare_history(proofs, reached)
+        found = compare_history(all_evidence, reached)
         for model, table in found.tables.items():
             right = [*table.missing, *table.changed]
             model.objects.filter(pk__in=table.denied).delete()
@@ -268,7 +272,7 @@ def correct_history(proofs: Sequence[Evidence], reached: int, events: Sequence[R
             )
             model.objects.correct(right)
         write_joining_times(found.joined)
-        record_verified(proofs, found.left_out)
+        record_verified(all_evidence, found.left_out)
     return found
 
 

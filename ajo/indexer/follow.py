@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """The result of a pass: everything announced up to `ledger` is in the tables.
+    """Describes the result of a pass: everything announced up to `ledger` is in the tables.
 
     `caught_up`: the node has no later event, and the history of every gap is recovered. `oldest_ledger`: the first
     ledger whose events the node has; MAX_U32 if it did not say.

@@ -33,7 +33,7 @@ UNANNOUNCED = {*TEXTS, "live_until_ledger", "modified_ledger"}
 
 @dataclass(slots=True)
 class Healed:
-    """What was done to some groups. `changed` and `absent` (on the chain) are ids; `undecoded` counts entries.
+    """Reports what was done to some groups. `changed` and `absent` (on the chain) are ids; `undecoded` counts entries.
 
     `done`: how many groups, from the first on, were healed before the deadline; `history_to`: the last id of those.
     `history`: how many rows were removed, added and changed, by table.
@@ -151,19 +151,19 @@ def _heal_history(
 
     Rows are removed only after a second reading of the entries.
     """
-    proofs = read_history(client, checkpoint.contract, groups, counts, again=True)
-    found = compare_history(proofs, reached)
+    all_evidence = read_history(client, checkpoint.contract, groups, counts, again=True)
+    found = compare_history(all_evidence, reached)
     if found.denies:  # one answer that leaves entries out removes nothing
         again = read_history(client, checkpoint.contract, groups, counts, again=True)
-        for proof, other in zip(proofs, again, strict=True):
-            proof.merge(other)
+        for evidence, other in zip(all_evidence, again, strict=True):
+            evidence.merge(other)
     before_write()
-    store_undecoded([undecoded for proof in proofs for undecoded in proof.undecoded])
+    store_undecoded([undecoded for evidence in all_evidence for undecoded in evidence.undecoded])
     if found.is_empty:
-        record_verified(proofs, found.left_out)
+        record_verified(all_evidence, found.left_out)
     else:
         events = found.events
-        found = correct_history(proofs, reached, events)
+        found = correct_history(all_evidence, reached, events)
         result.changed |= {group_id for group_id, _ in found.joined if group_id}
         joined = int(bool(found.joined))
         add_counts(

@@ -25,7 +25,7 @@ SAVE_INTERVAL = 1.0  # seconds between two writes of the position; a killed job 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How many groups of a batch, counted from its first, were compared in time, and the ids that the chain lacks."""
+    """Reports how many groups of a batch were compared in time, from the first on, and the ids that the chain lacks."""
 
     done: int
     absent: set[int] = field(default_factory=set)
@@ -33,7 +33,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many groups are compared, of how many. `absent`: the ids of the last batch that the chain does not have."""
+    """Reports how many groups of the total are compared. `absent`: ids of the last batch that the chain lacks."""
 
     done: int
     total: int
@@ -64,7 +64,7 @@ class SweepJob:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The groups of one run: the named ones in `only`, or those after the saved position.
+    """Selects the groups of one run: the named ones in `only`, or those after the saved position.
 
     `limit`: the most groups of those after the position; None: all. `from_start`: afterwards the groups up to the
     position too. The run ends after the batch during which `deadline` passes.
@@ -100,7 +100,7 @@ def run_job(job: SweepJob, run_read: Run, selection: Selection) -> Iterator[Prog
 
 @dataclass(slots=True)
 class _Queue:
-    """The groups that are left to do. A slow node gets no more of them at once than twice what it did in time."""
+    """Holds the groups that are left to do. A slow node gets at most twice as many at once as it did in time."""
 
     parts: list[Sequence[int]]
     max_size: int

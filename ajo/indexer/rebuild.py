@@ -1,4 +1,4 @@
-"""The rebuild: makes an empty or a wrong database what the chain says, while readers go on being served.
+"""Rebuilds the tables: makes an empty or a wrong database what the chain says, while readers go on being served.
 
 A batch of groups is healed before the rebuild's position is saved: a killed rebuild repeats its last batch, which is
 idempotent. Afterwards the events that can still be had are applied again (`follow.replay_history`).
@@ -29,7 +29,7 @@ REBUILD_BATCH = 50  # groups that are read and committed together
 
 @dataclass(slots=True)
 class Rebuilt:
-    """The progress of a rebuild, in groups, and what it changed (in a dry run: would change) so far."""
+    """Reports the progress of a rebuild, in groups, and what it changed (in a dry run: would change) so far."""
 
     done: int = 0
     total: int = 0

@@ -103,10 +103,12 @@ def _redecode_groups(client: SorobanClient, *, ids: list[int], counts: Counts, h
     changed = write_snapshots(snapshots)
     if snapshots.instance:  # the next pass takes what it says
         UndecodedEntry.objects.filter(key=InstanceKey().to_xdr(contract)).delete()
-    proofs = read_history(client, contract, list(Group.objects.filter(id__in=snapshots.groups)), counts, again=True)
+    all_evidence = read_history(
+        client, contract, list(Group.objects.filter(id__in=snapshots.groups)), counts, again=True
+    )
     with transaction.atomic():
         _settle(list(UndecodedEntry.objects.filter(group_id__in=snapshots.groups).exclude(key__in=still)))
-        backfill_rows(proofs)  # stores again what still cannot be decoded
+        backfill_rows(all_evidence)  # stores again what still cannot be decoded
     refresh_groups(changed | snapshots.groups.keys())
 
 

@@ -1,7 +1,7 @@
-"""The Celery tasks that beat schedules.
+"""Defines the Celery tasks that beat schedules.
 
-They log ChainError and Superseded and do not raise them: a failed pass has its reason in its SyncRun, and the next goes
-on.
+Tasks log ChainError and Superseded and do not raise them: a failed pass has its reason in its SyncRun, and the next
+pass goes on.
 """
 
 from __future__ import annotations

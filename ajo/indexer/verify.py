@@ -1,4 +1,4 @@
-"""The sweep: compares every group's GROUP and METADATA entries, 200 keys a call, with what is stored.
+"""Sweeps: compares every group's GROUP and METADATA entries, 200 keys a call, with what is stored.
 
 An entry that equals the stored XDR is not decoded. A group whose entries differ is read whole and written, never over a
 newer row; if no event has announced the difference, or will, it is drift, and counted. A sweep of named groups proves
@@ -73,7 +73,7 @@ def _heal(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: So
 
 
 class _Stored(NamedTuple):
-    """The columns of a group's row that a sweep compares; the defaults are those of a group without a row."""
+    """Holds the columns of a group's row that a sweep compares; the defaults stand for a group without a row."""
 
     id: int = 0
     live_until_ledger: int | None = None

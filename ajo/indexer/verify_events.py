@@ -31,7 +31,7 @@ MAX_PAGES = 10  # read by one check, and as many again where something differs
 
 @dataclass(frozen=True, slots=True)
 class EventRange:
-    """Every event of the ledgers from `first` to `last`, by id, as a node gave them when it was at ledger `newest`."""
+    """Holds every event of ledgers `first` to `last`, by id, as a node gave them when it was at ledger `newest`."""
 
     first: int
     last: int

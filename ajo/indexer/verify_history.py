@@ -1,4 +1,4 @@
-"""The deep sweep: proves columns, members, history, and the event log since the last one, and checks solvency.
+"""Sweeps deeply: proves columns, members, history, and the event log since the last one, and checks solvency.
 
 A shallow sweep sees neither a contribution that no event announced, which leaves the GROUP entry untouched, nor a row
 whose columns contradict its stored entry. A deep sweep reaches every group once a day: a share of them beside each
