@@ -20,16 +20,6 @@ from groups.models import Group, User
 
 
 class HistoryQuerySet(models.QuerySet[Any]):
-    def for_group(self, group_id: int) -> Self:
-        return self.filter(group_id=group_id)
-
-    def for_user(self, address: str) -> Self:
-        return self.filter(user__wallet_address=address)
-
-    def for_transaction(self, tx_hash: str) -> Self:
-        """Filter by transaction, which can carry several rows: a router contract pays for many members at once."""
-        return self.filter(tx_hash=tx_hash)
-
     def newest_first(self) -> Self:
         """Order by event id, newest first; rows that were recovered without an event come last."""
         return self.order_by("-order_key", "-id")

@@ -240,14 +240,14 @@ def _compare(
 
 
 def _wrong_joining_times(
-    ids: Sequence[int], told: Mapping[tuple[int | None, int], datetime]
+    ids: Sequence[int], announced: Mapping[tuple[int | None, int], datetime]
 ) -> dict[tuple[int | None, int], datetime | None]:
     """Return the right joining times of members whose stored one differs; None where no event announces it."""
     stored = GroupMember.objects.filter(group_id__in=ids).values_list("group_id", "user_id", "joined_at")
     return {
-        (group_id, user_id): told.get((group_id, user_id))
+        (group_id, user_id): announced.get((group_id, user_id))
         for group_id, user_id, joined_at in stored
-        if joined_at != told.get((group_id, user_id))
+        if joined_at != announced.get((group_id, user_id))
     }
 
 

@@ -171,7 +171,7 @@ def _heal_history(
         )
     for group in groups:
         unconfirmed = found.unconfirmed.get(group.pk, 0)
-        add_counts(counts, unconfirmed=unconfirmed)
+        add_counts(counts, unproven=unconfirmed)
         if unconfirmed != group.unproven_rows:
             Group.objects.filter(pk=group.pk).update(unproven_rows=unconfirmed)
     for model, name in HISTORY:
