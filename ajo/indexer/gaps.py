@@ -19,7 +19,7 @@ from contributions.models import Contribution, Payout, Refund
 from groups.models import Group
 from groups.sync import store_undecoded
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def first_ledger(client: SorobanClient) -> int:
@@ -54,7 +54,7 @@ def fill_gaps(client: SorobanClient, checkpoint: Checkpoint, oldest: int, counts
             if not _fill(client, checkpoint, _part(gap, first), deadline, counts):
                 return False
         except RpcOutOfRange as failure:
-            log.warning("gap %s: the node has pruned its events meanwhile: %s", gap, failure)
+            logger.warning("gap %s: the node has pruned its events meanwhile: %s", gap, failure)
             return True
     if first_event_is_known():  # before it there was nothing
         HistoryGap.objects.missing().filter(from_ledger=0, to_ledger__lt=first).update(**_FILLED)
@@ -103,7 +103,7 @@ def _shrink(gap: HistoryGap, filled_to: int) -> bool:
     if any(
         model.objects.filter(event_id=None, ledger__range=ledgers).exists() for model in (Contribution, Payout, Refund)
     ):
-        log.warning("gap %s: the node left out events of ledgers %d to %d", gap, *ledgers)
+        logger.warning("gap %s: the node left out events of ledgers %d to %d", gap, *ledgers)
         row.update(asked_at=Now())
         return True
     if filled_to >= gap.to_ledger:

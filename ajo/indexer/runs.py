@@ -15,7 +15,7 @@ from ajo.indexer.lease import LeaseHandle, Superseded, lease
 from ajo.metrics import RUNS
 from ajo.soroban.models import SyncRun
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PRUNE_BATCH = 1000  # rows; each batch is a transaction of its own, so that no pass waits for long
 
@@ -67,7 +67,7 @@ def _finish(run: SyncRun, outcome: SyncRun.Outcome, reason: str = "") -> None:
     )
     RUNS.labels(run.kind, outcome.value).inc()
     facts = {"kind": run.kind, "outcome": outcome.value, "ledger": run.ledger, "counts": run.counts}
-    log.info("%s ended: %s", run.kind, outcome.value, extra=facts)
+    logger.info("%s ended: %s", run.kind, outcome.value, extra=facts)
 
 
 def prune(days: int) -> int:

@@ -21,7 +21,7 @@ from ajo.soroban.deadline import Deadline
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # No pass begins after a quarter of the time limit, and neither part of a sweep goes on for longer. So a pass or a batch
 # of slow calls that is under way then ends before the limit does.
@@ -39,9 +39,9 @@ def sync() -> None:
     deadline = _deadline()
     try:
         while not run_pass().caught_up and not deadline.is_past():
-            log.info("sync: a page is done, more to come")
+            logger.info("sync: a page is done, more to come")
     except (ChainError, Superseded) as failure:
-        log.warning("sync: %s", failure)
+        logger.warning("sync: %s", failure)
 
 
 @shared_task(name="contributions.tasks.sweep")
@@ -57,10 +57,10 @@ def sweep() -> None:
             pass
         fill_gaps_elsewhere()
     except (ChainError, Superseded) as failure:
-        log.warning("sweep: %s", failure)
+        logger.warning("sweep: %s", failure)
 
 
 @shared_task(name="contributions.tasks.prune_runs")
 def prune_runs() -> None:
     """Delete SyncRuns that are older than RUNS_KEPT_DAYS."""
-    log.info("%d old runs are deleted", prune(settings.RUNS_KEPT_DAYS))
+    logger.info("%d old runs are deleted", prune(settings.RUNS_KEPT_DAYS))

@@ -33,7 +33,7 @@ from groups.models import Group
 from groups.sync import write_snapshots
 from groups.tokens import due_tokens, is_native, read_tokens, save_tokens
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 COMPARE_BATCH = MAX_KEYS // 2  # groups a call: both keys of one group are read at one ledger
 HEAL_BATCH = 50  # groups that are proved together
@@ -41,8 +41,8 @@ STORED_ENTRIES = Prepared(
     f"SELECT g.id, g.live_until_ledger, {SYNCED}, g.entry_xdr, g.metadata_xdr FROM groups_group g"  # noqa: S608  # our own words
     " WHERE g.id = ANY($1::bigint[])"
 )
-COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata", "tokens_changed")
-HEAL_COUNTS = ("drift_history", "unproven")  # and these of groups that are named
+SWEEP_COUNTS = ("calls", "groups", "groups_changed", "drift_state", "drift_metadata", "tokens_changed")
+NAMED_COUNTS = ("drift_history", "unproven")  # and these of groups that are named
 
 
 def sweep_groups(
@@ -58,7 +58,7 @@ def sweep_groups(
         compare=_heal if only else _compare,
         batch_size=HEAL_BATCH if only else COMPARE_BATCH,
         position_field="swept_to",
-        count_names=(*COUNTS, *HEAL_COUNTS) if only else COUNTS,
+        count_names=(*SWEEP_COUNTS, *NAMED_COUNTS) if only else SWEEP_COUNTS,
         finalize=partial(_read_tokens, only, not from_start),
     )
     return run_job(job, run_read, Selection(only, from_start=from_start, deadline=deadline))
@@ -166,7 +166,7 @@ def _read_tokens(
     try:
         counts["tokens_changed"] += save_tokens(read_tokens(client, checkpoint.ledger, tokens))
     except RpcLimitExceeded as failure:  # a token's maker decides what it answers; it must not end the round
-        log.warning("tokens: %s", failure)
+        logger.warning("tokens: %s", failure)
     if due.position is not None:
         Checkpoint.objects.filter(pk=checkpoint.pk).update(tokens_swept_to=due.position)
 

@@ -30,7 +30,7 @@ from groups.tokens import due_tokens
 DEEP_BATCH = 50  # groups read and committed together
 DAY_SECONDS = 86_400
 MAX_STRAY_EVENTS = 1000  # events that name no group, which every event of the contract does
-COUNTS = (
+DEEP_SWEEP_COUNTS = (
     "calls", "groups", "drift_state", "drift_metadata", "drift_history", "unproven", "events_corrected",
     "events_disputed", "insolvent_tokens",
 )  # fmt: skip
@@ -54,7 +54,7 @@ def sweep_deep(
         compare=_compare,
         batch_size=DEEP_BATCH,
         position_field="deep_swept_to",
-        count_names=COUNTS,
+        count_names=DEEP_SWEEP_COUNTS,
         prepare=check_events,
         finalize=partial(_finalize, only, not from_start),
     )
