@@ -199,8 +199,8 @@ def backfill_rows(all_evidence: Sequence[Evidence]) -> dict[str, int]:
 def record_verified(all_evidence: Sequence[Evidence], left_out: Set[int]) -> None:
     """Write the last round of these groups that is verified, and the ledger at which their first entry is archived.
 
-    The current round of an active group is still open. Of the groups in `left_out` the verified round stays, so that
-    their entries are read again.
+    The current round of an active group is still open. The verified round of groups in `left_out` stays, so that their
+    entries are read again.
     """
     changed: list[Group] = []
     for evidence in all_evidence:

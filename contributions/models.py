@@ -1,6 +1,6 @@
 """History: contributions, payouts and refunds.
 
-Group, round and wallet identify a row. Of refunds the reason does too: a cancelled and refunded group can be refunded
+Group, round and wallet identify a row, and of a refund the reason too: a cancelled and refunded group can be refunded
 once more by a vote that was approved before (docs/chain.md §1.3).
 """
 

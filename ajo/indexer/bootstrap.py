@@ -50,7 +50,7 @@ def load_state(client: SorobanClient, checkpoint: Checkpoint, counts: Counts, de
     if first.instance_entry is None:
         raise NodeLagging("the node does not have the contract")
     if not (first.instance or total):
-        store_undecoded(first.undecoded)  # of a contract whose entry was never readable not even the groups are known
+        store_undecoded(first.undecoded)  # the group count is unknown until the contract's own entry can be read
         raise ChainError(f"AJO_CONTRACT_ID: {checkpoint.contract} is no contract that this version can read")
     for start in range(1, total + 1, LOAD_BATCH):
         batch = range(start, min(start + LOAD_BATCH, total + 1))

@@ -209,7 +209,7 @@ def _out_of_range(client: SorobanClient, checkpoint: Checkpoint, failure: RpcOut
     newest = client.get_events(checkpoint.contract, limit=1, start_ledger=failure.latest)
     check_ledger_continuity(checkpoint, newest)
     confirm_large_jump(client, checkpoint, newest)
-    # of two answers the lower one: too low is refused once more, too high would be waited for
+    # take the lower of the two: the next pass corrects one that is too low, and would wait for one that is too high
     oldest = min(oldest, failure.oldest)
     if checkpoint.chain_closed_at and oldest > gap_to:  # before the first page there is nothing to lose
         raise HistoryPruned(f"the node keeps no event from before ledger {oldest}, we want {asked}", oldest)

@@ -25,7 +25,7 @@ from groups.models import Group
 from groups.snapshots import GroupReader, Snapshots
 from groups.sync import Found, store_undecoded, write_snapshots
 
-MAX_CONTRIBUTIONS_HELD = 20_000  # of the groups whose history is held in memory together
+MAX_CONTRIBUTIONS_HELD = 20_000  # rows of the groups whose history is in memory at once
 TEXTS = {"name", "description", "rules", "metadata_xdr"}  # no event announces them
 # anybody can extend an entry's life or restore it from the archive, and no event announces that
 UNANNOUNCED = {*TEXTS, "live_until_ledger", "modified_ledger"}
@@ -118,7 +118,7 @@ def find_surplus(client: SorobanClient, checkpoint: Checkpoint, ids: set[int], c
 def _count_drift_of(snapshots: Snapshots, differing: Found, reached: int, counts: Counts) -> None:
     """Count the drift in the columns that differed; `reached`: the ledger whose events the tables had."""
     for group_id, wrong in differing.items():
-        if "unreadable_since" not in wrong:  # what could not be read is not wrong
+        if "unreadable_since" not in wrong:  # an undecodable entry was not wrong, and is no drift
             is_due = snapshots.groups[group_id].modified_ledger <= reached
             count_drift(counts, state=bool(wrong - UNANNOUNCED) and is_due, text=bool(wrong & TEXTS))
 

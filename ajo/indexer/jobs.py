@@ -46,7 +46,7 @@ Step = Callable[[Checkpoint, Counts, SorobanClient], None]
 
 @dataclass(frozen=True, slots=True)
 class SweepJob:
-    """A job that compares groups with the chain.
+    """Describes a job that compares groups with the chain.
 
     `batch_size`: the most groups that one call of `compare` gets. `position_field`: the Checkpoint column that keeps
     how far the job has come, by group id; 0 once all are done. `count_names`: the SyncRun's counts, which begin at 0.
@@ -130,7 +130,7 @@ class _Queue:
 
 @dataclass(frozen=True, slots=True)
 class _Execution:
-    """One run of a job."""
+    """Runs a job once, under its lease."""
 
     job: SweepJob
     run_read: Run
@@ -171,7 +171,7 @@ class _Execution:
         results: list[Compared] = []
         try:
             self.run_read(lambda client: results.append(self._compare_with(client, ids)))
-        finally:  # what was healed before a node failed was drift all the same
+        finally:  # groups that were healed before a node failed had drifted all the same
             drift = {
                 name: F(name) + number - before[name]
                 for name, number in self.counts.items()

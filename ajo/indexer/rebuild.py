@@ -59,7 +59,7 @@ def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]
 
 @dataclass(frozen=True, slots=True)
 class _Rebuild:
-    """One run of the rebuild. `job`: its lease; None for a dry run, which takes none."""
+    """Runs the rebuild once. `job`: its lease; None for a dry run, which takes none and writes nothing."""
 
     run_read: Run
     progress: Rebuilt
@@ -117,7 +117,7 @@ class _Rebuild:
 
         Returns the ids that are done. Raises NodeLagging if not even the first one is.
         """
-        checkpoint = Checkpoint.objects.get()  # of now: what is read must be as new as what passes have written since
+        checkpoint = Checkpoint.objects.get()  # read now, since entries must be as new as what passes have written
         counts, is_dry = self.progress.counts, self.job is None
         # No transaction waits for the chain, except a dry run's, which is rolled back.
         with transaction.atomic() if is_dry else nullcontext():

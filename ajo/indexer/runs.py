@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 PRUNE_BATCH = 1000  # rows; each batch is a transaction of its own, so that no pass waits for long
 
-Counts = dict[str, int]  # of a SyncRun, by name
+Counts = dict[str, int]  # a SyncRun's counts, by name
 
 
 def add_counts(counts: Counts, **numbers: int) -> None:

@@ -33,7 +33,7 @@ def check_solvency(
     """
     if tokens is None:
         tokens = due_tokens(0, (), is_share=False).tokens
-    # what a group that cannot be read is owed is unknown
+    # the debt to a group that cannot be read is unknown
     hidden = set(Group.objects.exclude(unreadable_since=None).exclude(token=None).values_list("token_id", flat=True))
     kept = [(t, BalanceKey(checkpoint.contract).to_xdr(t.address)) for t in tokens if t.address not in hidden]
     own = InstanceKey().to_xdr(checkpoint.contract)

@@ -1,4 +1,4 @@
-"""Sweeps: compares every group's GROUP and METADATA entries, 200 keys a call, with what is stored.
+"""Sweeps the groups: compares every group's GROUP and METADATA entries, 200 keys a call, with what is stored.
 
 An entry that equals the stored XDR is not decoded. A group whose entries differ is read whole and written, never over a
 newer row; if no event has announced the difference, or will, it is drift, and counted. A sweep of named groups proves
@@ -102,7 +102,7 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     counts["groups_changed"] += len(changed)
     for pk in changed:
         row, (group, metadata) = stored.get(pk, _NO_ROW), pairs[pk]
-        if row.entry_xdr != "":  # what could not be read is not wrong
+        if row.entry_xdr != "":  # an undecodable entry was not wrong, and is no drift
             is_due = group["lastModifiedLedgerSeq"] <= checkpoint.ledger
             is_renamed = row.metadata_xdr != (metadata["xdr"] if metadata else "")
             count_drift(counts, state=row.entry_xdr != group["xdr"] and is_due, text=is_renamed)
