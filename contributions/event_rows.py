@@ -1,4 +1,7 @@
-"""The event stream → the event log and the history's rows. Events say who paid what and when. No chain here."""
+"""Makes rows of the event log and of history from events (docs/chain.md §1.2), and writes them.
+
+Only events say when and by which transaction something was paid. Nothing here asks the chain.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ FROM json_to_recordset(%s::json) AS r(group_id bigint, user_id bigint, joined_at
 WHERE m.group_id = r.group_id AND m.user_id = r.user_id AND m.joined_at IS DISTINCT FROM r.joined_at
 RETURNING m.group_id
 """
-Identity = tuple[int, ...]  # group, round, wallet; of a refund its reason too
+Identity = tuple[int, ...]  # group id, round, wallet's primary key; of a refund its reason too
 HistoryRows = dict[type[HistoryRow], dict[Identity, Row]]
 
 
@@ -47,8 +50,11 @@ class LoggedEvent:
 
     @property
     def affected_group_id(self) -> int | None:
-        """The group that may have changed. Every event of the contract names it second: one that an upgrade brought,
-        and that nobody here can read, still says where to look."""
+        """Return the id of the group that may have changed; None if the event names none.
+
+        Every event of the contract has the group's id as its second topic: so even an event that cannot be decoded, as
+        after an upgrade of the contract, says which group to read.
+        """
         if self.group_id or len(self.raw.topics) < 2:
             return self.group_id
         try:
@@ -59,7 +65,7 @@ class LoggedEvent:
 
 
 def decode_events(raws: Iterable[RawEvent]) -> list[LoggedEvent]:
-    """Decode a page, in chain order; an event that was delivered twice counts once."""
+    """Decode events and sort them in chain order. An event that was delivered twice is returned once. Never raises."""
     unique = {raw.id: raw for raw in raws}
     return [_decode(unique[event_id]) for event_id in sorted(unique)]
 
@@ -71,51 +77,56 @@ def _decode(raw: RawEvent) -> LoggedEvent:
         return LoggedEvent(raw, None, str(failure))
 
 
-def undecoded(log: Iterable[LoggedEvent], ledger: int) -> list[Undecoded]:
+def undecoded_events(log: Iterable[LoggedEvent], ledger: int) -> list[Undecoded]:
+    """Return those events that could not be decoded, as read at `ledger`."""
     return [Undecoded(e.raw.id, None, e.raw.value, e.error, ledger) for e in log if e.event is None]
 
 
 def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
-    """Append to the event log and write contributions, payouts and refunds; returns how many of each.
+    """Append to the event log and write contributions, payouts, refunds and joining times. Idempotent.
 
-    Within the pass's transaction, after the groups' rows. Again changes nothing. A group without a row keeps
-    its events in the log only, and a refund waits there while the group's round cannot be read.
+    Call it in a transaction, after the groups' rows are written. Events of a group without a row are written to the log
+    only, and so are refunds while the group's round cannot be read. Returns how many events and rows there were.
     """
     events = [log_row(entry) for entry in log]
-    if events:  # one that is there already and says something else was written wrongly
+    if events:  # a logged row that differs was written wrongly
         insert(ContractEvent, events, unique=["id"], update=[name for name in events[0] if name != "id"])
     groups = Group.objects.filter(id__in={e.group_id for e in log if e.group_id})
     known = {row[0]: row[1:] for row in groups.values_list("id", "current_round", "unreadable_since")}
     rounds = {group_id: round for group_id, (round, unreadable_since) in known.items() if not unreadable_since}
-    told = [e for e in log if e.group_id in known]
-    users = ensure_wallets(told)
-    rows = told_rows(told, users, rounds)
+    of_known = [e for e in log if e.group_id in known]
+    users = ensure_wallets(of_known)
+    rows = rows_from_events(of_known, users, rounds)
     for model, by_identity in rows.items():
         model.objects.record(list(by_identity.values()))
-    write_joining_times(joining_times(told, users))
+    write_joining_times(joining_times(of_known, users))
     return {"events": len(log), **{f"{model.__name__.lower()}s": len(of_kind) for model, of_kind in rows.items()}}
 
 
 def remove_groups(group_ids: Iterable[int]) -> None:
-    """Delete groups that the chain does not have, their history, and every body that was cached."""
+    """Delete groups that the chain does not have, with their history. Invalidates the whole cache.
+
+    Their events stay in the log. Does nothing without ids.
+    """
     if not (ids := list(group_ids)):
         return
     with transaction.atomic():
         for model in (Contribution, Payout, Refund):
             model.objects.filter(group_id__in=ids).delete()
         Group.objects.filter(id__in=ids).delete()
-    cache.invalidate_all()  # nobody can say of a body that its group is none
+    cache.invalidate_all()  # a body has no later version that would replace it
 
 
 def ensure_wallets(log: Iterable[LoggedEvent]) -> dict[str, int]:
-    """Primary keys of the wallets that history names, made where they are missing."""
+    """Return the primary keys of the wallets that these events name, by address. Inserts those that are missing."""
     return User.objects.ensure(address for entry in log for address in _wallets(entry.event))
 
 
-def told_rows(log: Iterable[LoggedEvent], users: dict[str, int], rounds: dict[int, int]) -> HistoryRows:
-    """The history rows that these events announce, `rounds` being the groups' current ones.
+def rows_from_events(log: Iterable[LoggedEvent], users: dict[str, int], rounds: dict[int, int]) -> HistoryRows:
+    """Return the history rows that these events announce, by table and identity.
 
-    Of two events about the same thing the later one stands: see `HistoryQuerySet.record`.
+    `users`: primary keys by address. `rounds`: the groups' current rounds, by id; refunds of others are left out.
+    Of two events with one identity the later one stands: see `HistoryQuerySet.record`.
     """
     rows: HistoryRows = {Contribution: {}, Payout: {}, Refund: {}}
     for entry in log:
@@ -126,17 +137,17 @@ def told_rows(log: Iterable[LoggedEvent], users: dict[str, int], rounds: dict[in
 
 
 def identity_of(model: type[HistoryRow], row: Row) -> Identity:
-    """What tells this row from others of its kind."""
+    """Return the columns that identify the row in its table."""
     return tuple(row[name] for name in model.identity)
 
 
 def replay(rows: Iterable[ContractEvent]) -> None:
-    """Write history once more from what the log has."""
+    """Write history once more from these rows of the log. Idempotent."""
     write_history(decode_events(map(raw_event, rows)))
 
 
 def raw_event(row: ContractEvent) -> RawEvent:
-    """As it came."""
+    """Return the event as the RPC delivered it."""
     return RawEvent(
         id=row.id,
         is_system=row.is_system,
@@ -149,7 +160,7 @@ def raw_event(row: ContractEvent) -> RawEvent:
 
 
 def log_row(entry: LoggedEvent) -> Row:
-    """The event as a row of the log."""
+    """Return the event as a row of the log."""
     raw, event = entry.raw, entry.event
     return {
         "id": raw.id,
@@ -179,7 +190,7 @@ def _wallets(event: Event | None) -> list[str]:
 
 
 def _row(entry: LoggedEvent, users: dict[str, int], rounds: dict[int, int]) -> tuple[type[HistoryRow], Row] | None:
-    """The history row that an event announces. A refund's round is the group's last one: nothing moves it later."""
+    """Return the history row that an event announces, or None. A refund's round is the group's current one."""
     match entry.event:
         case announced.Contribution() | announced.LateContribution() as event:
             return Contribution, _row_from_event(entry, users[event.member], event.cycle, event.amount)
@@ -207,7 +218,7 @@ def _row_from_event(entry: LoggedEvent, user_id: int, cycle: int, amount: int) -
 
 
 def joining_times(log: Iterable[LoggedEvent], users: dict[str, int]) -> dict[tuple[int | None, int], datetime]:
-    """When each member, by group and wallet, joined. Only events say. The creator is a member from the beginning."""
+    """Return when each member joined, by group id and wallet's primary key. The creator joins with the creation."""
     joined: dict[tuple[int | None, int], datetime] = {}
     for entry in log:
         match entry.event:
@@ -217,7 +228,7 @@ def joining_times(log: Iterable[LoggedEvent], users: dict[str, int]) -> dict[tup
 
 
 def write_joining_times(joined: Mapping[tuple[int | None, int], datetime | None]) -> None:
-    """Write when these members, by group and wallet, joined; None: no event tells."""
+    """Write when these members joined, by group id and wallet's primary key. None: no event says when."""
     if not joined:
         return
     rows = [{"group_id": group, "user_id": user, "joined_at": at} for (group, user), at in joined.items()]

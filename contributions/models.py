@@ -1,5 +1,7 @@
-"""History: what was paid in, out and back. Group, round and wallet identify a row; of refunds the reason too, for a
-group that was cancelled and refunded can be refunded once more by a vote that was approved before.
+"""History: contributions, payouts and refunds.
+
+Group, round and wallet identify a row, and of a refund the reason too: a cancelled and refunded group can be refunded
+once more by a vote that was approved before (docs/chain.md §1.3).
 """
 
 from __future__ import annotations
@@ -18,42 +20,32 @@ from groups.models import Group, User
 
 
 class HistoryQuerySet(models.QuerySet[Any]):
-    def for_group(self, group_id: int) -> Self:
-        return self.filter(group_id=group_id)
-
-    def for_user(self, address: str) -> Self:
-        return self.filter(user__wallet_address=address)
-
-    def for_transaction(self, tx_hash: str) -> Self:
-        """One transaction can carry several: a router contract pays for many members at once."""
-        return self.filter(tx_hash=tx_hash)
-
     def newest_first(self) -> Self:
-        """By event id; rows that were recovered without one come last."""
+        """Order by event id, newest first; rows that were recovered without an event come last."""
         return self.order_by("-order_key", "-id")
 
     def lock(self) -> None:
-        """Keep other writers out until the transaction ends; readers go on.
+        """Lock the table against other writers until the transaction ends; readers go on.
 
-        Of two writers at once one might meet the other's event_id first, which is no conflict that ON CONFLICT names.
-        Of locks on tables autovacuum would be the victim.
+        Without it, one of two concurrent writers might violate the unique event_id, which ON CONFLICT does not name.
+        The lock is an advisory one, since a table lock would cancel a running autovacuum.
         """
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.model._meta.db_table])
 
     def record(self, rows: Sequence[Row]) -> int:
-        """Insert what events announced. Again changes nothing; a row recovered without its event is completed.
+        """Insert rows that events announced, and complete rows that were recovered without their event. Idempotent.
 
-        Of two events about the same thing the later one stands. Returns how many rows were inserted or changed.
+        Of two events with one identity the later one stands. Returns how many rows were inserted or changed.
         """
         return self._write(rows, newest_by="event_id", completes=True)
 
     def recover(self, rows: Sequence[Row]) -> int:
-        """Insert what entries prove; what an event has announced meanwhile stays. Returns how many were inserted."""
+        """Insert rows that entries prove; existing rows stay as they are. Returns how many were inserted."""
         return self._write(rows, completes=False)
 
     def correct(self, rows: Sequence[Row]) -> int:
-        """Insert these rows, or make those that are there say the same. Returns how many were inserted or changed."""
+        """Insert or overwrite these rows. Returns how many were inserted or changed."""
         return self._write(rows, completes=True)
 
     def _write(self, rows: Sequence[Row], *, completes: bool, newest_by: str = "") -> int:
@@ -67,7 +59,7 @@ class HistoryQuerySet(models.QuerySet[Any]):
 
 
 class HistoryRow(models.Model):
-    """What contributions, payouts and refunds have in common. `identity`: the columns that tell two rows apart."""
+    """The columns that contributions, payouts and refunds share. `identity`: the columns that identify a row."""
 
     identity: ClassVar[tuple[str, ...]] = ("group_id", "round", "user_id")
 
@@ -128,7 +120,7 @@ class HistoryRow(models.Model):
 
     @classmethod
     def completed(cls, rows: Sequence[Row]) -> Sequence[Row]:
-        """These rows with the columns that are not made from the chain."""
+        """Return these rows with the columns that are not made from the chain: none, except in subclasses."""
         return rows
 
 
@@ -173,7 +165,7 @@ class Refund(HistoryRow):
 
     @classmethod
     def completed(cls, rows: Sequence[Row]) -> Sequence[Row]:
-        """Give each refund that is new the first number that no other of its wallet and round has."""
+        """Return these rows with ordinals: a stored refund keeps its own, a new one gets the first free number."""
         stored = cls.objects.filter(group_id__in={row["group_id"] for row in rows})
         taken: dict[tuple[int, ...], dict[int, int]] = {}
         for *place, reason, ordinal in stored.values_list(*cls.identity, "ordinal"):

@@ -1,7 +1,7 @@
-"""Rows of history against what proves them: the contract's entries, and our own log of its events.
+"""Compares rows of history with what proves them: the contract's entries, and the event log.
 
-What the log tells and the entries do not deny is right, with its transaction and time. What no event told is right as
-the entries have it. Nothing here asks the chain.
+A row that an event announces and the entries do not deny is right, with the event's transaction and time. A row without
+an event is right as the entries have it. Nothing here asks the chain.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from django.conf import settings
 from django.db import transaction
 
 from ajo.database.bulk import Row, insert
-from ajo.indexer.backfill import Evidence, note_verified
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap
 from contributions.event_rows import (
     HistoryRows,
@@ -27,9 +26,10 @@ from contributions.event_rows import (
     joining_times,
     log_row,
     raw_event,
-    told_rows,
+    rows_from_events,
     write_joining_times,
 )
+from contributions.evidence import Evidence, record_verified
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from groups.models import Group, GroupMember
 
@@ -46,9 +46,11 @@ COLUMNS = {
 
 
 @dataclass(slots=True)
-class Table:
-    """What is wrong with the rows of one kind. `denied`: rows that go, by primary key; `missing`: rows to insert;
-    `changed`: rows of the right amount that say something else wrong. `drift`: how many of these no event announced.
+class TableDiscrepancies:
+    """Lists what is wrong in one table.
+
+    `denied`: primary keys of rows to delete. `missing`: rows to insert. `changed`: rows to update, whose amount is
+    right. `drift`: how many of these differences count as drift.
     """
 
     denied: list[int] = field(default_factory=list)
@@ -59,13 +61,16 @@ class Table:
 
 @dataclass(slots=True)
 class Discrepancies:
-    """What is wrong with the history of some groups, and with their part of the event log.
+    """Lists what is wrong with the history of some groups, and with their part of the event log.
 
-    `unconfirmed`: rows, by group, that entries deny which contradict themselves: these stay. `left_out`: groups of
-    which events are still to come. `joined`: the times at which members joined that are wrong, by group and wallet.
+    `events`: log rows to overwrite. `joined`: joining times to write, by group and member. `unconfirmed`: how many rows
+    of a group are denied only by entries that contradict themselves: those rows stay. `left_out`: ids of groups whose
+    entries are incomplete, or whose events are still to come.
     """
 
-    tables: dict[type[HistoryRow], Table] = field(default_factory=lambda: {model: Table() for model, _ in HISTORY})
+    tables: dict[type[HistoryRow], TableDiscrepancies] = field(
+        default_factory=lambda: {model: TableDiscrepancies() for model, _ in HISTORY}
+    )
     events: list[Row] = field(default_factory=list)
     joined: dict[tuple[int | None, int], datetime | None] = field(default_factory=dict)
     unconfirmed: dict[int, int] = field(default_factory=dict)
@@ -73,7 +78,7 @@ class Discrepancies:
 
     @property
     def denies(self) -> bool:
-        """Whether a row goes because of what entries do not say."""
+        """Return whether a row is to be deleted because no entry confirms it."""
         return bool(self.unconfirmed) or any(table.denied for table in self.tables.values())
 
     @property
@@ -84,7 +89,12 @@ class Discrepancies:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What all groups of one comparison share. `first_gap`: the first ledger whose events are missing, if any are."""
+    """Holds what all groups of one comparison share.
+
+    `reached`: the ledger whose events the tables have. `newest`: the newest ledger that a row may name. `first_gap`:
+    the first ledger whose events are missing. `recovered_to`: the last group id of which every gap is recovered. Either
+    is None without such a gap.
+    """
 
     reached: int
     newest: int
@@ -102,32 +112,35 @@ class _Known:
         )
 
 
-def compare_history(proofs: Sequence[Evidence], reached: int) -> Discrepancies:
-    """Compare the rows of these groups, and the log's, with what proves them. The tables were at ledger `reached`
-    before the entries were read: of what is younger the events are still to come.
+def compare_history(all_evidence: Sequence[Evidence], reached: int) -> Discrepancies:
+    """Compare the rows of these groups, and their part of the log, with what proves them.
+
+    `reached`: the tables' ledger before the entries were read. The events of younger entries are still to come.
     """
-    ids = [proof.group.pk for proof in proofs]
+    ids = [evidence.group.pk for evidence in all_evidence]
     stored = {model: list(model.objects.filter(group_id__in=ids).values("pk", *COLUMNS[model])) for model, _ in HISTORY}
-    rows = list(ContractEvent.objects.filter(group_id__in=ids))  # after the history, which is never written without
+    rows = list(ContractEvent.objects.filter(group_id__in=ids))  # read after history, which is never written before it
     log = decode_events(map(raw_event, rows))
     found = Discrepancies(events=wrong_events(rows, log))
     users = ensure_wallets(log)
-    told = told_rows(log, users, {proof.group.pk: proof.group.current_round for proof in proofs})
+    announced = rows_from_events(
+        log, users, {evidence.group.pk: evidence.group.current_round for evidence in all_evidence}
+    )
     known = _Known.of(reached)
     for model, table in found.tables.items():
         by_group: dict[int, dict[Identity, dict[str, Any]]] = {}
         for row in stored[model]:
             by_group.setdefault(row["group_id"], {})[identity_of(model, row)] = row
-        for proof in proofs:
-            rows_of_group = by_group.get(proof.group.pk, {})
-            wanted = _wanted(proof, model, rows_of_group, told, known, found)
-            _compare(model, rows_of_group, wanted, table, is_swallowed=_is_swallowed(proof, known))
+        for evidence in all_evidence:
+            rows_of_group = by_group.get(evidence.group.pk, {})
+            wanted = _wanted(evidence, model, rows_of_group, announced, known, found)
+            _compare(model, rows_of_group, wanted, table, is_in_gap=_is_in_gap(evidence, known))
     found.joined = _wrong_joining_times(ids, joining_times(log, users))
     return found
 
 
 def wrong_events(rows: Iterable[ContractEvent], log: Iterable[LoggedEvent]) -> list[Row]:
-    """Log rows whose columns are not what their topics, value and id say."""
+    """Return the right rows for those log rows whose columns contradict their own topics, value and id."""
     stored = {row.pk: row for row in rows}
     wrong = []
     for entry in log:
@@ -141,41 +154,43 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _is_swallowed(proof: Evidence, known: _Known) -> bool:
-    """Whether a gap is open of which this group's history is not recovered yet: what is missing is no drift."""
-    return known.recovered_to is not None and proof.group.pk > known.recovered_to
+def _is_in_gap(evidence: Evidence, known: _Known) -> bool:
+    """Return whether this group's history in some gap is not recovered yet: then a missing row is no drift."""
+    return known.recovered_to is not None and evidence.group.pk > known.recovered_to
 
 
 def _wanted(
-    proof: Evidence,
+    evidence: Evidence,
     model: type[HistoryRow],
     stored: Mapping[Identity, Row],
-    told: HistoryRows,
+    announced: HistoryRows,
     known: _Known,
     found: Discrepancies,
 ) -> dict[Identity, Row]:
-    """The rows of this kind that the group should have. Notes in `found` what cannot be decided."""
-    group_id = proof.group.pk
-    until = min(proof.ledger, proof.group.synced_ledger)  # what is younger may not have been asked for
+    """Return the rows that the group should have in this table. Adds to `found` what cannot be decided."""
+    group_id = evidence.group.pk
+    until = min(evidence.ledger, evidence.group.synced_ledger)  # younger entries may not have been read
     wanted: dict[Identity, Row] = {}
-    for identity, row in told[model].items():
+    for identity, row in announced[model].items():
         if identity[0] == group_id and (
-            row["ledger"] > until or proof.confirms(model, row) or (model is Refund and proof.has_overwritten(row))
+            row["ledger"] > until
+            or evidence.confirms(model, row)
+            or (model is Refund and evidence.has_overwritten(row))
         ):
             wanted[identity] = row
     for identity, row in stored.items():
-        if identity not in wanted and _stays(proof, model, row, until, known):
+        if identity not in wanted and _stays(evidence, model, row, until, known):
             wanted[identity] = row
-    if not proof.is_whole:
-        denied = stored.keys() - wanted.keys() - {identity_of(model, row) for row in proof.rows(model)}
+    if not evidence.is_complete:
+        denied = stored.keys() - wanted.keys() - {identity_of(model, row) for row in evidence.rows(model)}
         found.unconfirmed[group_id] = found.unconfirmed.get(group_id, 0) + len(denied)
         wanted |= {identity: row for identity, row in stored.items() if identity not in wanted}
         found.left_out.add(group_id)
-    for row in proof.rows(model):
+    for row in evidence.rows(model):
         identity = identity_of(model, row)
         if identity in wanted:
             continue
-        has_paid = model is not Payout or (row["round"], proof.wallets[row["user_id"]]) in proof.contributions
+        has_paid = model is not Payout or (row["round"], evidence.wallets[row["user_id"]]) in evidence.contributions
         if has_paid and (identity in stored or row["ledger"] <= known.reached):
             wanted[identity] = row
         else:
@@ -183,29 +198,30 @@ def _wanted(
     return wanted
 
 
-def _stays(proof: Evidence, model: type[HistoryRow], row: Row, until: int, known: _Known) -> bool:
-    """Whether a row that no event told may be right, though these entries do not say so."""
+def _stays(evidence: Evidence, model: type[HistoryRow], row: Row, until: int, known: _Known) -> bool:
+    """Return whether a row without an event may be right though these entries do not confirm it."""
     if row["event_id"] is not None:
         return False
     ledger = row["ledger"]
     if ledger is not None and until < ledger <= known.newest:
-        return True  # recovered meanwhile
+        return True  # inserted by a recovery meanwhile
     if model is not Refund:
         return False
-    if proof.wallets.get(row["user_id"]) in proof.unread_refunds:
+    if evidence.wallets.get(row["user_id"]) in evidence.undecoded_refunds:
         return True
     in_gap = known.first_gap is not None and (ledger is None or ledger >= known.first_gap)
-    return in_gap and proof.has_overwritten(row)
+    return in_gap and evidence.has_overwritten(row)
 
 
 def _compare(
     model: type[HistoryRow],
     stored: Mapping[Identity, Row],
     wanted: Mapping[Identity, Row],
-    table: Table,
+    table: TableDiscrepancies,
     *,
-    is_swallowed: bool,
+    is_in_gap: bool,
 ) -> None:
+    """Add to `table` how the stored rows of one group differ from the wanted ones."""
     for identity, row in stored.items():
         right = wanted.get(identity)
         if right is None or right["amount"] != row["amount"]:
@@ -218,49 +234,49 @@ def _compare(
     for identity, right in wanted.items():
         if identity not in stored:
             table.missing.append(right)
-            table.drift += not (is_swallowed and right["event_id"] is None)
+            table.drift += not (is_in_gap and right["event_id"] is None)
         elif right["amount"] != stored[identity]["amount"]:
             table.missing.append(right)
 
 
 def _wrong_joining_times(
-    ids: Sequence[int], told: Mapping[tuple[int | None, int], datetime]
+    ids: Sequence[int], announced: Mapping[tuple[int | None, int], datetime]
 ) -> dict[tuple[int | None, int], datetime | None]:
-    """What should stand where members joined at another time, or at one that no event tells."""
+    """Return the right joining times of members whose stored one differs; None where no event announces it."""
     stored = GroupMember.objects.filter(group_id__in=ids).values_list("group_id", "user_id", "joined_at")
     return {
-        (group_id, user_id): told.get((group_id, user_id))
+        (group_id, user_id): announced.get((group_id, user_id))
         for group_id, user_id, joined_at in stored
-        if joined_at != told.get((group_id, user_id))
+        if joined_at != announced.get((group_id, user_id))
     }
 
 
-def correct_history(proofs: Sequence[Evidence], reached: int, events: Sequence[Row] = ()) -> Discrepancies:
-    """Put right what `compare_history` finds wrong, `events` of the log first. Returns what was.
+def correct_history(all_evidence: Sequence[Evidence], reached: int, events: Sequence[Row] = ()) -> Discrepancies:
+    """Correct what `compare_history` finds wrong, after `events` of the log. Returns what was wrong.
 
-    In one transaction that locks as a pass of the sync does: groups, the log, then history.
+    Works in one transaction that locks in the order of a pass of the sync: groups, the log, then history.
     """
-    ids = [proof.group.pk for proof in proofs]
+    ids = [evidence.group.pk for evidence in all_evidence]
     with transaction.atomic():
         list(Group.objects.filter(id__in=ids).order_by("id").select_for_update(of=("self",)).values_list("pk"))
         correct_events(events)
         for model, _ in HISTORY:
             model.objects.lock()
-        found = compare_history(proofs, reached)
+        found = compare_history(all_evidence, reached)
         for model, table in found.tables.items():
             right = [*table.missing, *table.changed]
             model.objects.filter(pk__in=table.denied).delete()
-            # one that is wrong may name the event of another
+            # a wrong row may name the event of another one, and event ids are unique
             model.objects.filter(event_id__in=[row["event_id"] for row in right if row["event_id"]]).update(
                 event_id=None
             )
             model.objects.correct(right)
         write_joining_times(found.joined)
-        note_verified(proofs, found.left_out)
+        record_verified(all_evidence, found.left_out)
     return found
 
 
 def correct_events(events: Sequence[Row]) -> None:
-    """Write these columns of the log."""
+    """Overwrite these rows of the log."""
     if events:
         insert(ContractEvent, events, unique=["id"], update=[name for name in events[0] if name != "id"])

@@ -1,4 +1,4 @@
-"""Gaps that a node with a longer memory can tell of: its events are read and applied, and the gap shrinks or closes."""
+"""Records gaps in the event stream, and fills them from a node that has retained their events."""
 
 from __future__ import annotations
 
@@ -9,42 +9,44 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
-from ajo.indexer.backfill import AT_A_STRETCH
+from ajo.indexer.backfill import PASS_BUDGET
+from ajo.indexer.runs import Counts, add_counts
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap
 from ajo.soroban.rpc.client import EventPage, SorobanClient
 from ajo.soroban.rpc.errors import RpcLimitExceeded, RpcOutOfRange
-from contributions.event_rows import decode_events, undecoded, write_history
+from contributions.event_rows import decode_events, undecoded_events, write_history
 from contributions.models import Contribution, Payout, Refund
 from groups.models import Group
 from groups.sync import store_undecoded
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def first_ledger(client: SorobanClient) -> int:
-    """From where on events can be had. A node whose window is full prunes while we read: a little above its oldest."""
+    """Return the first ledger whose events can be had: a little above a pruning node's oldest."""
     health = client.get_health()
     is_pruning = health.latest_ledger - health.oldest_ledger + 1 >= health.retention
     return min(health.oldest_ledger + (2 if is_pruning else 0), health.latest_ledger)
 
 
 def first_event_is_known() -> bool:
-    """Whether the log begins where the contract's story does: with the creation of group 1."""
+    """Return whether the log begins with the creation of group 1, the contract's first event."""
     first = ContractEvent.objects.exclude(group_id=None).order_by("id").values_list("type", "group_id").first()
     return first == ("created", 1)
 
 
-def fill_gaps(client: SorobanClient, checkpoint: Checkpoint, oldest: int, counts: dict[str, int]) -> bool:
-    """Read the events of recorded gaps that this node has, whose oldest ledger is `oldest`, newest gap first.
+def fill_gaps(client: SorobanClient, checkpoint: Checkpoint, oldest: int, counts: Counts) -> bool:
+    """Read the events of recorded gaps that this node has retained, newest gap first. `oldest`: its oldest ledger.
 
-    False if some were read: what they changed is shown by the next pass, which goes on after some seconds' worth.
-    Killed, it goes on where it committed last.
+    Returns False if some were read: the next pass brings the cache to what they changed, and goes on. Stops after
+    PASS_BUDGET seconds. Resumable: each page's events commit with the gap's new beginning. Logs and returns True if the
+    node has pruned the events meanwhile.
     """
     gaps = HistoryGap.objects.to_ask_for()
     if not gaps.filter(to_ledger__gte=oldest).exists():
         return True
-    deadline, first = time.monotonic() + AT_A_STRETCH, first_ledger(client)
-    counts["calls"] = counts.get("calls", 0) + 1
+    deadline, first = time.monotonic() + PASS_BUDGET, first_ledger(client)
+    add_counts(counts, calls=1)
     has_read = False
     for gap in gaps.filter(to_ledger__gte=first):
         has_read = True
@@ -52,7 +54,7 @@ def fill_gaps(client: SorobanClient, checkpoint: Checkpoint, oldest: int, counts
             if not _fill(client, checkpoint, _part(gap, first), deadline, counts):
                 return False
         except RpcOutOfRange as failure:
-            log.warning("gap %s: the node has pruned its events meanwhile: %s", gap, failure)
+            logger.warning("gap %s: the node has pruned its events meanwhile: %s", gap, failure)
             return True
     if first_event_is_known():  # before it there was nothing
         HistoryGap.objects.missing().filter(from_ledger=0, to_ledger__lt=first).update(**_FILLED)
@@ -63,7 +65,7 @@ _FILLED = {"filled_at": Now(), "recovered_at": Coalesce("recovered_at", Now())}
 
 
 def _part(gap: HistoryGap, first: int) -> HistoryGap:
-    """The gap from this ledger on; what comes before stays a gap of its own."""
+    """Return the gap from ledger `first` on; the ledgers before become a gap of their own."""
     if gap.from_ledger >= first:
         return gap
     with transaction.atomic():
@@ -73,37 +75,35 @@ def _part(gap: HistoryGap, first: int) -> HistoryGap:
     return gap
 
 
-def _fill(
-    client: SorobanClient, checkpoint: Checkpoint, gap: HistoryGap, deadline: float, counts: dict[str, int]
-) -> bool:
-    """False if the time is over before all is read."""
+def _fill(client: SorobanClient, checkpoint: Checkpoint, gap: HistoryGap, deadline: float, counts: Counts) -> bool:
+    """Read and apply the gap's events. Returns False if the deadline (time.monotonic) passes first."""
     cursor: str | None = None
     while time.monotonic() <= deadline:
         page = _page(client, checkpoint, gap, cursor, counts)
         entries = decode_events(page.events)
         cursor, filled_to = page.cursor, min(page.complete_to, gap.to_ledger)
         with transaction.atomic():
-            told = write_history(entries)
-            store_undecoded(undecoded(entries, page.latest_ledger))
-            is_over = _note(gap, filled_to)
-        for name, number in told.items():
-            counts[f"filled_{name}"] = counts.get(f"filled_{name}", 0) + number
+            written = write_history(entries)
+            store_undecoded(undecoded_events(entries, page.latest_ledger))
+            is_over = _shrink(gap, filled_to)
+        add_counts(counts, **{f"filled_{name}": number for name, number in written.items()})
         if is_over:
             return True
     return False
 
 
-def _note(gap: HistoryGap, filled_to: int) -> bool:
-    """Note that the gap's events up to this ledger are told; True if there are no more, or some were left out.
+def _shrink(gap: HistoryGap, filled_to: int) -> bool:
+    """Note that the gap's events up to ledger `filled_to` are read. Returns True if the node has no more to offer.
 
-    What was recovered from entries of these ledgers has its event now, or the node does not have them all.
+    If a row that was recovered from an entry of these ledgers has no event still, the node has left events out: that is
+    logged, and the gap stays as it is.
     """
     row = HistoryGap.objects.filter(pk=gap.pk)
     ledgers = (gap.from_ledger, filled_to)
     if any(
         model.objects.filter(event_id=None, ledger__range=ledgers).exists() for model in (Contribution, Payout, Refund)
     ):
-        log.warning("gap %s: the node left out events of ledgers %d to %d", gap, *ledgers)
+        logger.warning("gap %s: the node left out events of ledgers %d to %d", gap, *ledgers)
         row.update(asked_at=Now())
         return True
     if filled_to >= gap.to_ledger:
@@ -116,13 +116,13 @@ def _note(gap: HistoryGap, filled_to: int) -> bool:
 
 
 def _page(
-    client: SorobanClient, checkpoint: Checkpoint, gap: HistoryGap, cursor: str | None, counts: dict[str, int]
+    client: SorobanClient, checkpoint: Checkpoint, gap: HistoryGap, cursor: str | None, counts: Counts
 ) -> EventPage:
-    """The events after the cursor, or from the gap's beginning; fewer where the node gives up on so many at once."""
+    """Return the events after the cursor, or from the gap's beginning: fewer where the node gives up on so many."""
     limit = settings.RPC_EVENTS_LIMIT
     start = None if cursor else gap.from_ledger
     while True:
-        counts["calls"] = counts.get("calls", 0) + 1
+        add_counts(counts, calls=1)
         try:
             return client.get_events(checkpoint.contract, limit=limit, cursor=cursor, start_ledger=start)
         except RpcLimitExceeded:
@@ -131,20 +131,20 @@ def _page(
             limit //= 2
 
 
-def note_first_gap(checkpoint: Checkpoint, page: EventPage) -> None:
-    """Record what happened before the first event that the node retained, if the contract is older than that.
+def record_first_gap(checkpoint: Checkpoint, page: EventPage) -> None:
+    """Record the ledgers before the first event that the node retained as a gap, if the contract is older than that.
 
-    The contract's story begins with the creation of group 1; until an event is known, the group's own time tells.
+    The contract's first event is the creation of group 1. Until an event is known, the time of that group decides.
     """
     first = Group.objects.order_by("id").values_list("created_at", flat=True).first()
-    is_told = ContractEvent.objects.exclude(group_id=None).exists()
-    begins_later = not first_event_is_known() if is_told else first is not None and first < page.oldest_closed_at
+    has_events = ContractEvent.objects.exclude(group_id=None).exists()
+    begins_later = not first_event_is_known() if has_events else first is not None and first < page.oldest_closed_at
     if begins_later and not HistoryGap.objects.exists():
-        note_gap(checkpoint, 0, checkpoint.start_ledger - 1, "the contract is older than what the RPC retained")
+        record_gap(checkpoint, 0, checkpoint.start_ledger - 1, "the contract is older than what the RPC retained")
 
 
-def note_gap(checkpoint: Checkpoint, from_ledger: int, to_ledger: int, why: str) -> None:
-    """Record a stretch of history that the RPC no longer has, once."""
+def record_gap(checkpoint: Checkpoint, from_ledger: int, to_ledger: int, why: str) -> None:
+    """Record ledgers whose events the RPC no longer has. Idempotent."""
     HistoryGap.objects.get_or_create(
         network_passphrase=checkpoint.network_passphrase,
         contract=checkpoint.contract,

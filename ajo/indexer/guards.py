@@ -1,6 +1,8 @@
-"""What a node says that is not believed: by itself, by one node alone, or said only once.
+"""Guards: check what a node says against what is known, and ask a second time before believing what contradicts it.
 
-A node may lag, be of another chain, or slip; what was once believed makes honest answers that come later look wrong.
+The second answer is another node's where there is one (`pool.second_opinion`). A node may lag, be of another chain, or
+err. A wrong answer that was once believed makes later honest ones look wrong. Guards raise NodeLagging (another node
+may know better) or WrongChain; see docs/decisions/0008-belief.md.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
+from ajo.indexer.runs import Counts, add_counts
 from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.plausibility import fits, newest_page
 from ajo.soroban.rpc.client import EventPage, SorobanClient, cursor_ledger
@@ -26,26 +29,27 @@ from groups.snapshots import GroupReader, Snapshots
 
 logger = logging.getLogger(__name__)
 
-MOST_REMOVED = 100  # groups at a time
+MAX_REMOVED = 100  # groups at a time
 
 
 def check_node_progress(checkpoint: Checkpoint, page: EventPage) -> None:
-    """Of a node that has nothing new for so long that its answers count as stale, another may know more."""
+    """Raise NodeStalled or NodeLagging for a node that has had no new ledger for so long that another may know more."""
     if not page.caught_up or page.latest_ledger > checkpoint.chain_ledger:
         return
-    for silence, lags in ((SILENT_FOR, NodeStalled), (timedelta(seconds=settings.STALE_AFTER), NodeLagging)):
+    for silence, error in ((SILENT_FOR, NodeStalled), (timedelta(seconds=settings.STALE_AFTER), NodeLagging)):
         if Checkpoint.objects.filter(pk=checkpoint.pk, heard_at__lt=Now() - silence).exists():
             seconds = int(silence.total_seconds())
-            raise lags(f"the node stands still at ledger {page.latest_ledger} for more than {seconds} s")
+            raise error(f"the node stands still at ledger {page.latest_ledger} for more than {seconds} s")
 
 
 def check_group_count(
-    client: SorobanClient, checkpoint: Checkpoint, snapshots: Snapshots, newest: int, counts: dict[str, int]
+    client: SorobanClient, checkpoint: Checkpoint, snapshots: Snapshots, newest: int, counts: Counts
 ) -> None:
-    """No group is ever deleted: a count below ours is another chain's, or from before ours was read, or ours is wrong.
+    """Check that the contract counts no fewer groups than before: no group is ever deleted (docs/chain.md §1.1).
 
-    It is, where a second asking counts fewer too and our groups are on that chain: groups that were invented are
-    removed. `newest`: the ledger that the network can have reached.
+    A lower count is another chain's (WrongChain), or from before ours was read (NodeLagging), or ours is wrong. Ours is
+    wrong if our groups are on that chain and a second answer counts fewer too: then invented groups are removed.
+    `newest`: the newest ledger that the network can have reached.
     """
     if snapshots.instance_entry is None:
         raise NodeLagging("the node does not have the contract, which was there before")
@@ -57,48 +61,46 @@ def check_group_count(
         raise NodeLagging(f"{said}: the node is behind the one that said so")
     if not is_our_chain(client, checkpoint.contract):
         raise WrongChain(said)
-    again = nodes().second_opinion(client, lambda other: _counted(other, checkpoint, snapshots.instance_ledger, []))
-    counts["calls"] = counts.get("calls", 0) + again.calls
+    again = nodes().second_opinion(client, lambda other: _read_count(other, checkpoint, snapshots.instance_ledger, []))
+    add_counts(counts, calls=again.calls)
     if again.instance is None or again.instance.group_counter >= checkpoint.group_count:
         raise NodeLagging(f"{said}; a second asking differs")
     logger.warning("%s, and a second asking says so too: that was wrong", said)
     remove_invented(client, checkpoint, counted, counts)
 
 
-def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int, counts: dict[str, int]) -> set[int]:
-    """Remove groups beyond the count that two askings do not have, and that no event in the log has announced.
+def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int, counts: Counts) -> set[int]:
+    """Remove groups beyond the count that two answers do not have, and that no event in the log has announced.
 
-    Returns their ids.
+    At most MAX_REMOVED at a time. Returns their ids.
     """
     announced = ContractEvent.objects.filter(type="created", group_id=OuterRef("pk"))
     beyond = Group.objects.filter(~Exists(announced), pk__gt=counted).order_by("pk")
-    synced = dict(beyond.values_list("pk", "synced_ledger")[:MOST_REMOVED])
-    synced = _absent(checkpoint, synced, counts, client)
-    synced = nodes().second_opinion(client, partial(_absent, checkpoint, synced, counts))
+    synced = dict(beyond.values_list("pk", "synced_ledger")[:MAX_REMOVED])
+    synced = _confirmed_absent(checkpoint, synced, counts, client)
+    synced = nodes().second_opinion(client, partial(_confirmed_absent, checkpoint, synced, counts))
     if synced:
         logger.warning("groups %s never were: removed", sorted(synced))
         remove_groups(synced)
     return set(synced)
 
 
-def _absent(
-    checkpoint: Checkpoint, synced: Mapping[int, int], counts: dict[str, int], client: SorobanClient
+def _confirmed_absent(
+    checkpoint: Checkpoint, synced: Mapping[int, int], counts: Counts, client: SorobanClient
 ) -> dict[int, int]:
-    """Those of these groups that the node does not have; a node from before one was read knows nothing of it."""
+    """Return those of `synced` (ledger by group id) that a node lacks which is not behind their last reading."""
     if not synced:
         return {}
     newest = Checkpoint.objects.newest_possible()
-    found = _counted(client, checkpoint, checkpoint.ledger, synced)
-    counts["calls"] = counts.get("calls", 0) + found.calls
+    found = _read_count(client, checkpoint, checkpoint.ledger, synced)
+    add_counts(counts, calls=found.calls)
     return {pk: synced[pk] for pk in found.absent if not found.ledger < synced[pk] <= newest}
 
 
-def confirm_more_groups(
-    client: SorobanClient, checkpoint: Checkpoint, snapshots: Snapshots, counts: dict[str, int]
-) -> None:
-    """A count that was once believed makes every lower one look wrong: a second asking has to count as many.
+def confirm_more_groups(client: SorobanClient, checkpoint: Checkpoint, snapshots: Snapshots, counts: Counts) -> None:
+    """Confirm a higher group count by a second answer: a count that is believed makes every lower one look wrong.
 
-    Raises NodeLagging where it does not, or does not have the last group.
+    Raises NodeLagging if the second answer counts fewer, or does not have the last group.
     """
     if snapshots.instance is None:
         return
@@ -109,38 +111,40 @@ def confirm_more_groups(
     if last > MAX_BIGINT:
         raise NodeLagging(f"the node counts {last} groups")
     at_least = checkpoint.ledger
-    again = nodes().second_opinion(client, lambda other: _counted(other, checkpoint, at_least, [last]))
-    if again.ledger < snapshots.instance_ledger:  # a node from before it was counted knows nothing of it
-        counts["calls"] = counts.get("calls", 0) + again.calls
-        again = _counted(client, checkpoint, at_least, [last])
-    counts["calls"] = counts.get("calls", 0) + again.calls
+    again = nodes().second_opinion(client, lambda other: _read_count(other, checkpoint, at_least, [last]))
+    if again.ledger < snapshots.instance_ledger:  # the second answer is from a ledger before this one
+        add_counts(counts, calls=again.calls)
+        again = _read_count(client, checkpoint, at_least, [last])
+    add_counts(counts, calls=again.calls)
     if again.ledger < snapshots.instance_ledger:
-        return  # if the count is wrong, the next passes put it right
+        return  # a wrong count is corrected by the next passes
     check_no_missing_groups(again.absent, last)
     if again.instance and again.instance.group_counter < last:
         raise NodeLagging(f"the node counts {last} groups; a second asking says {again.instance.group_counter}")
 
 
-def _counted(client: SorobanClient, checkpoint: Checkpoint, at_least: int, ids: Iterable[int]) -> Snapshots:
+def _read_count(client: SorobanClient, checkpoint: Checkpoint, at_least: int, ids: Iterable[int]) -> Snapshots:
+    """Read the instance entry, which has the group count, and these groups, at ledger `at_least` or later."""
     return GroupReader(client, checkpoint.contract, at_least).read(ids, with_instance=True)
 
 
 def check_no_missing_groups(absent: Iterable[int], counted: int) -> None:
-    """Ids run from 1 to the contract's count without a gap, and no group is ever deleted."""
+    """Raise NodeLagging if a counted group is absent: ids run from 1 to the contract's count without a gap."""
     if missing := sorted(group_id for group_id in absent if group_id <= counted):
         raise NodeLagging(f"the node counts {counted} groups and does not have group {missing[0]}")
 
 
-def refuse_all_absent(counted: int, ids: Sequence[int], absent: Collection[int]) -> None:
-    """A stretch of counted groups of which a node has none is beyond what there is: no sweep goes on to its end."""
+def check_not_all_absent(counted: int, ids: Sequence[int], absent: Collection[int]) -> None:
+    """Raise NodeLagging if the node has none of these counted groups: such a count is wrong."""
     if ids and ids[-1] <= counted and len(absent) == len(ids):
         raise NodeLagging(f"the node has none of groups {ids[0]} to {ids[-1]}, which the contract counts")
 
 
 def recheck_wrong_chain(failure: WrongChain) -> None:
-    """Raises NodeLagging where a node has our groups: what one said before was a slip then, and passes.
+    """Raise NodeLagging if a node has our groups after all: what nodes said before was an error that passes.
 
-    Where all nodes say twice that their newest ledger does not fit ours, ours was the slip, and is put right.
+    If every node says that its newest ledger does not fit ours, ours was the error, and the position is reset. Returns
+    without raising if the chain is another one indeed.
     """
 
     def recognise(client: SorobanClient) -> EventPage:
@@ -154,14 +158,14 @@ def recheck_wrong_chain(failure: WrongChain) -> None:
         return
     checkpoint = Checkpoint.objects.get()
     if not fits(checkpoint, page):
-        _put_right_position(checkpoint, page)
+        _reset_position(checkpoint, page)
     raise NodeLagging(f"the nodes contradict what they said before, and have our groups: {failure}") from failure
 
 
-def _put_right_position(checkpoint: Checkpoint, page: EventPage) -> None:
-    """Put the page's position in the place of ours.
+def _reset_position(checkpoint: Checkpoint, page: EventPage) -> None:
+    """Set the checkpoint to the page's position.
 
-    A cursor from beyond it has passed over events: all that can still be had are applied again.
+    A cursor beyond it has passed over events: then all events that can still be had are applied again.
     """
     logger.warning("the network never reached ledger %d: it is at %d", checkpoint.chain_ledger, page.latest_ledger)
     values: dict[str, object] = {"chain_ledger": page.latest_ledger, "chain_closed_at": page.latest_closed_at}

@@ -1,7 +1,7 @@
-"""Heals groups: whatever their rows said, afterwards they say what the chain's entries and our event log do.
+"""Heals groups: makes all their rows what the chain's entries and the event log say.
 
-Columns, members, refund requests and history are all compared, and only what differs is written. A sweep of groups that
-are named, the deep sweep and the rebuild share it. Passes of the sync may run meanwhile.
+Columns, members, refund requests and history are compared, and only what differs is written. The sweep of named groups,
+the deep sweep and the rebuild share it. Passes of the sync may run meanwhile.
 """
 
 from __future__ import annotations
@@ -11,30 +11,32 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from ajo.indexer.backfill import note_verified, read_history
+from ajo.indexer.backfill import read_history
 from ajo.indexer.discrepancies import HISTORY, compare_history, correct_history
-from ajo.indexer.guards import refuse_all_absent, remove_invented
+from ajo.indexer.guards import check_not_all_absent, remove_invented
+from ajo.indexer.runs import Counts, add_counts
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.client import SorobanClient
+from contributions.evidence import record_verified
 from groups.cached import refresh_groups
 from groups.creation import read_groups
 from groups.models import Group
 from groups.snapshots import GroupReader, Snapshots
 from groups.sync import Found, store_undecoded, write_snapshots
 
-CONTRIBUTIONS_AT_ONCE = 20_000
-Counts = dict[str, int]
+MAX_CONTRIBUTIONS_HELD = 20_000  # rows of the groups whose history is in memory at once
 TEXTS = {"name", "description", "rules", "metadata_xdr"}  # no event announces them
-# Anybody can extend an entry's life or restore it from the archive, and no event announces that.
+# anybody can extend an entry's life or restore it from the archive, and no event announces that
 UNANNOUNCED = {*TEXTS, "live_until_ledger", "modified_ledger"}
 
 
 @dataclass(slots=True)
 class Healed:
-    """What was done to some groups. `absent`: the chain does not have them; `history`: rows of it, by what was done.
+    """Reports what was done to some groups. `changed` and `absent` (on the chain) are ids; `undecoded` counts entries.
 
-    `done`: how many of them, from the first on, were healed before the deadline; `history_to`: the last one of those.
+    `done`: how many groups, from the first on, were healed before the deadline; `history_to`: the last id of those.
+    `history`: how many rows were removed, added and changed, by table.
     """
 
     changed: set[int] = field(default_factory=set)
@@ -44,8 +46,8 @@ class Healed:
     history_to: int = 0
     history: Counter[str] = field(default_factory=Counter)
 
-    def show(self) -> None:
-        """Bring the cached bodies to where the tables are."""
+    def refresh_cache(self) -> None:
+        """Bring the cached bodies of the changed groups to the tables' state."""
         refresh_groups(self.changed)
 
 
@@ -58,23 +60,23 @@ def heal(
     force: bool = False,
     before_write: Callable[[], None] = lambda: None,
 ) -> Healed:
-    """Prove all that the tables have of these groups, and put right what is wrong. Adds calls and drift to `counts`.
+    """Prove all that the tables have of these groups, and correct what is wrong. Adds calls and drift to `counts`.
 
-    With `force` a row that says it is newer than the chain is overwritten too: nobody else may write meanwhile.
-    `before_write` is called each time that the chain has answered.
+    With `force` a row that claims to be newer than the chain is overwritten too: no other runner may write meanwhile.
+    `before_write` is called after each answer of the chain and before its rows are written; it may raise.
     """
     reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
     # where nothing else may write, as in a rebuild, the chain's word on who made a group counts without the tables'
     read = _read if force else read_groups
     deadline = Deadline()
     snapshots = read(client, checkpoint.contract, reached, ids, deadline=deadline)
-    _add(counts, calls=snapshots.calls)
-    refuse_all_absent(ids[-1] if force else int(checkpoint.group_count), ids, snapshots.absent)
+    add_counts(counts, calls=snapshots.calls)
+    check_not_all_absent(ids[-1] if force else int(checkpoint.group_count), ids, snapshots.absent)
     before_write()
-    found: Found = {}
-    changed = write_snapshots(snapshots, force=force, found=found)
+    differing: Found = {}
+    changed = write_snapshots(snapshots, force=force, found=differing)
     result = Healed(changed, set(snapshots.absent), undecoded=len(snapshots.undecoded))
-    _note_drift(snapshots, found, reached, counts)
+    _count_drift_of(snapshots, differing, reached, counts)
     # a group that the node does not have proves nothing, neither does one that cannot be read
     groups = list(Group.objects.filter(id__in=snapshots.groups, unreadable_since=None).order_by("id"))
     result.done = len(list(takewhile(snapshots.settled.__contains__, ids)))
@@ -86,7 +88,7 @@ def heal(
         result.history_to = portion[-1].pk
     if not force and Group.objects.filter(id__in=result.absent).exists():
         removed = remove_invented(client, checkpoint, int(checkpoint.group_count), counts)
-        _add(counts, drift_state=len(removed))
+        add_counts(counts, drift_state=len(removed))
     return result
 
 
@@ -95,37 +97,39 @@ def _read(client: SorobanClient, contract: str, at_least: int, ids: Sequence[int
 
 
 def count_drift(counts: Counts, *, state: bool, text: bool) -> None:
-    """Count a group that is healed. What changed after the events that the tables had, at the latest when its row was
-    read, is news, not drift: its event was still to come. A name has none.
+    """Count the drift of one healed group: of its state, or else of its texts, whose changes no event announces.
+
+    `state` is false for a change whose event is still to come: that is news, not drift.
     """
-    _add(counts, drift_state=int(state), drift_metadata=int(text and not state))
+    add_counts(counts, drift_state=int(state), drift_metadata=int(text and not state))
 
 
 def find_surplus(client: SorobanClient, checkpoint: Checkpoint, ids: set[int], counts: Counts) -> set[int]:
-    """Of these groups, which an answer left out, those that are stored and the contract neither counts nor has."""
+    """Return those of these ids that are stored, though the contract neither counts nor has them."""
     stored = set(Group.objects.filter(id__in=ids).values_list("pk", flat=True)) if ids else ids
     if not stored:
         return set()
     again = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(stored, with_instance=True)
-    _add(counts, calls=again.calls)
+    add_counts(counts, calls=again.calls)
     counted = again.instance.group_counter if again.instance else checkpoint.group_count
     return {group_id for group_id in again.absent if group_id > counted}
 
 
-def _note_drift(snapshots: Snapshots, found: Found, reached: int, counts: Counts) -> None:
-    for group_id, wrong in found.items():
-        if "unreadable_since" not in wrong:  # what could not be read is not wrong
+def _count_drift_of(snapshots: Snapshots, differing: Found, reached: int, counts: Counts) -> None:
+    """Count the drift in the columns that differed; `reached`: the ledger whose events the tables had."""
+    for group_id, wrong in differing.items():
+        if "unreadable_since" not in wrong:  # an undecodable entry was not wrong, and is no drift
             is_due = snapshots.groups[group_id].modified_ledger <= reached
             count_drift(counts, state=bool(wrong - UNANNOUNCED) and is_due, text=bool(wrong & TEXTS))
 
 
 def _portions(groups: Sequence[Group]) -> Iterator[list[Group]]:
-    """These groups in parts, by how many contributions each may have: all of a part is held in memory."""
+    """Split the groups into parts of at most MAX_CONTRIBUTIONS_HELD contributions, or of one group that has more."""
     portion: list[Group] = []
     size = 0
     for group in groups:
         contributions = group.member_count * group.current_round
-        if portion and size + contributions > CONTRIBUTIONS_AT_ONCE:
+        if portion and size + contributions > MAX_CONTRIBUTIONS_HELD:
             yield portion
             portion, size = [], 0
         portion.append(group)
@@ -143,35 +147,34 @@ def _heal_history(
     result: Healed,
     before_write: Callable[[], None],
 ) -> None:
-    proofs = read_history(client, checkpoint.contract, groups, counts, again=True)
-    found = compare_history(proofs, reached)
+    """Compare these groups' history and event log with their entries, correct it, and count drift and rows.
+
+    Rows are removed only after a second reading of the entries.
+    """
+    all_evidence = read_history(client, checkpoint.contract, groups, counts, again=True)
+    found = compare_history(all_evidence, reached)
     if found.denies:  # one answer that leaves entries out removes nothing
         again = read_history(client, checkpoint.contract, groups, counts, again=True)
-        for proof, other in zip(proofs, again, strict=True):
-            proof.add(other)
+        for evidence, other in zip(all_evidence, again, strict=True):
+            evidence.merge(other)
     before_write()
-    store_undecoded([undecoded for proof in proofs for undecoded in proof.undecoded])
+    store_undecoded([undecoded for evidence in all_evidence for undecoded in evidence.undecoded])
     if found.is_empty:
-        note_verified(proofs, found.left_out)
+        record_verified(all_evidence, found.left_out)
     else:
         events = found.events
-        found = correct_history(proofs, reached, events)
+        found = correct_history(all_evidence, reached, events)
         result.changed |= {group_id for group_id, _ in found.joined if group_id}
         joined = int(bool(found.joined))
-        _add(
+        add_counts(
             counts, drift_history=len(events) + sum(table.drift for table in found.tables.values()), drift_state=joined
         )
     for group in groups:
         unconfirmed = found.unconfirmed.get(group.pk, 0)
-        _add(counts, unconfirmed=unconfirmed)
+        add_counts(counts, unproven=unconfirmed)
         if unconfirmed != group.unproven_rows:
             Group.objects.filter(pk=group.pk).update(unproven_rows=unconfirmed)
     for model, name in HISTORY:
         table = found.tables[model]
         for what, rows in (("removed", table.denied), ("added", table.missing), ("changed", table.changed)):
             result.history[f"{name}_{what}"] += len(rows)
-
-
-def _add(counts: Counts, **numbers: int) -> None:
-    for name, number in numbers.items():
-        counts[name] = counts.get(name, 0) + number

@@ -1,8 +1,8 @@
-"""Pages of events: those after the cursor, and those of the last ledgers once more.
+"""Reads pages of events: those after the cursor, and those of the last ledgers before it once more.
 
-A node may call a ledger its newest before it shows that ledger's events, and behind one address there may be several
-nodes. So a page begins some ledgers before the cursor; what the log has already is left out of it. And it ends where a
-slow node has not told in time how the groups are that its events speak of.
+A node may call a ledger its newest before it shows that ledger's events, and several nodes may stand behind one
+address. So a page begins some ledgers before the cursor, and leaves out events that are in the log already. It ends
+before the first event whose group a slow node has not delivered in time.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ from itertools import takewhile
 
 from django.conf import settings
 
+from ajo.indexer.runs import Counts, add_counts
 from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.rpc.client import EventPage, SorobanClient, cursor_ledger, last_cursor
 from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer, RpcLimitExceeded, RpcOutOfRange
 from contributions.event_rows import LoggedEvent
 from groups.models import Group
 
-RECENT = 199  # events at most, so that the groups fit one call beside the contract's own entry
-OVERLAP = 60  # ledgers, about five minutes: what comes later is found by the sweeps
+MAX_RECENT_EVENTS = 199  # so that their groups fit one call beside the contract's own entry
+OVERLAP_LEDGERS = 60  # about five minutes; the event log's check finds what comes later still
 
 
-def next_page(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, int]) -> EventPage:
-    """Return the events that come next, late ones first. A node that gives up on so many is asked for half of them.
+def next_page(client: SorobanClient, checkpoint: Checkpoint, counts: Counts) -> EventPage:
+    """Return the events that come next, late ones first (getEvents). Its cursor is never before the checkpoint's.
 
-    The page's cursor is never before the checkpoint's. Raises RpcOutOfRange for the checkpoint's cursor alone.
+    A node that gives up on so many events is asked for half of them, down to one. Raises RpcOutOfRange if the node
+    lacks the checkpoint's own cursor, RpcInvalidAnswer if the page's cursor leads nowhere.
     """
-    limit, overlap = settings.RPC_EVENTS_LIMIT, OVERLAP
+    limit, overlap = settings.RPC_EVENTS_LIMIT, OVERLAP_LEDGERS
     while True:
         after, known = _begin(checkpoint, overlap, limit // 2)
-        counts["calls"] = counts.get("calls", 0) + 1
+        add_counts(counts, calls=1)
         start = None if after else checkpoint.start_ledger
         try:
             page = client.get_events(checkpoint.contract, limit=limit, cursor=after or None, start_ledger=start)
@@ -53,8 +55,8 @@ def next_page(client: SorobanClient, checkpoint: Checkpoint, counts: dict[str, i
 def _begin(checkpoint: Checkpoint, overlap: int, most: int) -> tuple[str, Collection[str]]:
     """Return the cursor to begin at, and the events between it and the checkpoint's that the log has.
 
-    Those are `most` at most, so that the rest of the page leads on. Only of ledgers that were the newest ones not long
-    before can events be late: while the sync is far behind, a page begins at its cursor.
+    Those are at most `most`, so that the rest of the page leads on. Events can be late only in ledgers that were the
+    newest ones not long before: while the sync is far behind, a page begins at its cursor.
     """
     first = last_cursor(max(checkpoint.chain_ledger - overlap, checkpoint.start_ledger))
     if not overlap or checkpoint.cursor <= first:
@@ -64,20 +66,23 @@ def _begin(checkpoint: Checkpoint, overlap: int, most: int) -> tuple[str, Collec
     return (newest[most] if len(newest) > most else first), set(newest)
 
 
-def outdated(log: Sequence[LoggedEvent], newest: int) -> list[int]:
-    """Return the groups that an event speaks of and that were last read before it, in the order of their first events.
+def stale_groups(log: Sequence[LoggedEvent], newest: int) -> list[int]:
+    """Return the ids of groups that an event names and that were last read before it, in order of their first events.
 
-    A row that says it was read after ledger `newest`, which the network cannot have reached, is outdated too.
+    A row that claims to have been read after ledger `newest`, which the network cannot have reached, is stale too.
     """
-    told = {entry.affected_group_id: entry.raw.ledger for entry in log if entry.affected_group_id}
-    synced = dict(Group.objects.filter(id__in=told).values_list("id", "synced_ledger"))
-    return [pk for pk, ledger in told.items() if pk and not ledger <= synced.get(pk, 0) <= newest]
+    named = {entry.affected_group_id: entry.raw.ledger for entry in log if entry.affected_group_id}
+    synced = dict(Group.objects.filter(id__in=named).values_list("id", "synced_ledger"))
+    return [pk for pk, ledger in named.items() if pk and not ledger <= synced.get(pk, 0) <= newest]
 
 
-def as_far_as_read(
+def until_unread(
     page: EventPage, log: list[LoggedEvent], unread: set[int], checkpoint: Checkpoint
 ) -> tuple[EventPage, list[LoggedEvent]]:
-    """The page up to the first event of a group that was not read in time: the next pass begins there."""
+    """Cut the page before the first event of an unread group: the next pass begins there.
+
+    Raises NodeLagging if not even the first event's group was read.
+    """
     if not unread:
         return page, log
     done = list(takewhile(lambda entry: entry.affected_group_id not in unread, log))
@@ -87,11 +92,11 @@ def as_far_as_read(
 
 
 def recent_texts(checkpoint: Checkpoint) -> dict[int, str]:
-    """The stored METADATA entries of groups that were created or touched in the last ledgers, the last ones first.
+    """Return the stored METADATA entries, by group id, of groups with an event in the last ledgers, newest first.
 
-    No event tells when a name is set or changed, which is done seconds after a group is created.
+    No event announces that a name is set or changed, and a name is usually set seconds after its group is created.
     """
-    events = ContractEvent.objects.filter(id__gt=last_cursor(max(checkpoint.chain_ledger - OVERLAP, 0)))
-    recent = events.exclude(group_id=None).order_by("-id").values_list("group_id", flat=True)[:RECENT]
+    events = ContractEvent.objects.filter(id__gt=last_cursor(max(checkpoint.chain_ledger - OVERLAP_LEDGERS, 0)))
+    recent = events.exclude(group_id=None).order_by("-id").values_list("group_id", flat=True)[:MAX_RECENT_EVENTS]
     stored = dict(Group.objects.filter(id__in=set(recent), unreadable_since=None).values_list("id", "metadata_xdr"))
     return {group_id: stored[group_id] for group_id in recent if group_id in stored}

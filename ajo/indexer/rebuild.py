@@ -1,19 +1,21 @@
-"""The rebuild: from an empty or a wrong database to what the chain says, while readers go on being served.
+"""Rebuilds the tables: makes an empty or a wrong database what the chain says, while readers go on being served.
 
-Groups are healed in batches, each before the rebuild's own progress is noted: killed, it does the last one again. The
-events that can still be had are applied again afterwards (`sync.restart_history`).
+A batch of groups is healed before the rebuild's position is saved: a killed rebuild repeats its last batch, which is
+idempotent. Afterwards the events that can still be had are applied again (`follow.replay_history`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from django.db import transaction
+from structlog.contextvars import bind_contextvars
 
 from ajo.indexer.heal import find_surplus, heal
-from ajo.indexer.lease import LeaseHandle, lease
+from ajo.indexer.lease import LEASE_PATIENCE, LeaseHandle, lease
+from ajo.indexer.runs import Counts, add_counts, record_run
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.plausibility import check_ledger_continuity
 from ajo.soroban.rpc.client import Run, SorobanClient
@@ -22,95 +24,124 @@ from contributions.event_rows import remove_groups
 from groups.models import Group
 from groups.snapshots import GroupReader
 
-BATCH = 50  # groups that are read and committed together
-PATIENCE = 60.0  # seconds that a batch waits for the sync's lease: longer than that of a runner that was killed lasts
+REBUILD_BATCH = 50  # groups that are read and committed together
 
 
 @dataclass(slots=True)
 class Rebuilt:
-    """How far it is, and what it changed (or, in a dry run, would)."""
+    """Reports the progress of a rebuild, in groups, and what it changed (in a dry run: would change) so far."""
 
     done: int = 0
     total: int = 0
-    counted_at: int = 0  # the ledger at which the contract said `total`
-    counts: dict[str, int] = field(default_factory=dict)
+    counted_at: int = 0  # the ledger at which the contract counted `total` groups
+    counts: Counts = field(default_factory=dict)
     is_finished: bool = False
-    size: int = field(default_factory=lambda: BATCH)  # of the next batch
-
-    def add(self, **numbers: int) -> None:
-        for name, number in numbers.items():
-            self.counts[name] = self.counts.get(name, 0) + number
+    size: int = field(default_factory=lambda: REBUILD_BATCH)  # groups of the next batch
 
 
 def rebuild_groups(run_read: Run, *, dry_run: bool = False) -> Iterator[Rebuilt]:
-    """Make every group and its history what the entries say, yielding after each batch. Needs a checkpoint."""
+    """Make every group and its history what the entries say, yielding after each batch.
+
+    Recorded as one SyncRun, but for a dry run, which writes nothing. Needs a checkpoint. Raises ChainError if the sync
+    is halted or no node answers, Superseded if another rebuild is running.
+    """
     checkpoint = Checkpoint.objects.get()
     if checkpoint.halt_reason:
         raise ChainError(checkpoint.halt_reason)
-    progress = Rebuilt(0 if dry_run else checkpoint.rebuilt_to)
+    if dry_run:
+        yield from _Rebuild(run_read, Rebuilt(), None).run()
+        return
+    with record_run(SyncRun.Kind.REBUILD, LEASE_PATIENCE) as (run, handle):
+        bind_contextvars(ledger=checkpoint.ledger)
+        run.ledger = checkpoint.ledger
+        yield from _Rebuild(run_read, Rebuilt(checkpoint.rebuilt_to, counts=run.counts), handle).run()
 
-    def count(client: SorobanClient) -> None:
-        """The tables may be wrong about this too."""
+
+@dataclass(frozen=True, slots=True)
+class _Rebuild:
+    """Runs the rebuild once. `job`: its lease; None for a dry run, which takes none and writes nothing."""
+
+    run_read: Run
+    progress: Rebuilt
+    job: LeaseHandle | None
+
+    def run(self) -> Iterator[Rebuilt]:
+        progress = self.progress
+        self.run_read(self._count)
+        while not progress.is_finished:
+            self.run_read(self._do_batch if progress.done < progress.total else self._finish)
+            yield progress
+
+    def _count(self, client: SorobanClient) -> None:
+        """Ask the contract how many groups there are: the tables may be wrong about this too."""
         checkpoint = Checkpoint.objects.get()
         newest = client.get_health().latest_ledger
         check_ledger_continuity(checkpoint, client.get_events(checkpoint.contract, limit=1, start_ledger=newest))
         snapshots = GroupReader(client, checkpoint.contract, checkpoint.ledger).read([], with_instance=True)
         if snapshots.instance_entry is None:
             raise NodeLagging("the node does not have the contract")
-        progress.counted_at = snapshots.instance_ledger
-        progress.total = snapshots.instance.group_counter if snapshots.instance else int(checkpoint.group_count)
+        self.progress.counted_at = snapshots.instance_ledger
+        self.progress.total = snapshots.instance.group_counter if snapshots.instance else int(checkpoint.group_count)
 
-    def batch(client: SorobanClient) -> None:
-        # no pass of the sync writes newer rows in between; those that are running end soon
-        with lease(SyncRun.Kind.SYNC, patience=PATIENCE) as handle:
+    @contextmanager
+    def _without_sync(self, client: SorobanClient) -> Iterator[tuple[SorobanClient, LeaseHandle]]:
+        """Hold the sync's lease: no pass begins meanwhile. The client renews it, and the rebuild's own, as it waits."""
+        with lease(SyncRun.Kind.SYNC, patience=LEASE_PATIENCE) as handle:
+
+            def renew() -> None:
+                handle.renew()
+                if self.job:
+                    self.job.renew()
+
+            renew()
+            yield client.with_heartbeat(renew), handle
+
+    def _do_batch(self, client: SorobanClient) -> None:
+        progress = self.progress
+        with self._without_sync(client) as (client, handle):
             ids = range(progress.done + 1, min(progress.done + progress.size, progress.total) + 1)
-            done = _rebuild(client.with_heartbeat(handle.renew), handle, list(ids), progress, dry_run=dry_run)
-            progress.size = min(2 * len(done), BATCH)  # of a slow node no more is asked than it answers in time
+            done = self._heal(client, handle, list(ids))
+            progress.size = min(2 * len(done), REBUILD_BATCH)  # a slow node gets no more than it answers in time
             progress.done = done[-1]
 
-    def finish(client: SorobanClient) -> None:
-        """Groups that were made while the rebuild was on are no surplus: counted again, with no pass in between."""
-        with lease(SyncRun.Kind.SYNC, patience=PATIENCE) as handle:
-            count(client.with_heartbeat(handle.renew))
-            if progress.done >= progress.total:
-                _remove_surplus(client, progress, dry_run=dry_run)
-                progress.is_finished = True
+    def _finish(self, client: SorobanClient) -> None:
+        """Count again, since groups made meanwhile are no surplus, and remove the surplus once all groups are done."""
+        with self._without_sync(client) as (client, _):
+            self._count(client)
+            if self.progress.done >= self.progress.total:
+                self._remove_surplus(client)
+                self.progress.is_finished = True
 
-    run_read(count)
-    while not progress.is_finished:
-        run_read(batch if progress.done < progress.total else finish)
-        yield progress
+    def _heal(self, client: SorobanClient, handle: LeaseHandle, ids: list[int]) -> list[int]:
+        """Heal these groups, or as many from the first on as can be read in time, and save the position.
 
+        Returns the ids that are done. Raises NodeLagging if not even the first one is.
+        """
+        checkpoint = Checkpoint.objects.get()  # read now, since entries must be as new as what passes have written
+        counts, is_dry = self.progress.counts, self.job is None
+        # No transaction waits for the chain, except a dry run's, which is rolled back.
+        with transaction.atomic() if is_dry else nullcontext():
+            # the lease is renewed before each write: else a pass may have written newer rows
+            healed = heal(client, checkpoint, ids, counts, force=True, before_write=handle.renew)
+            add_counts(counts, groups_changed=len(healed.changed), undecoded=healed.undecoded, **healed.history)
+            if is_dry:
+                transaction.set_rollback(True)
+        done = ids[: healed.done]
+        if not done:
+            raise NodeLagging("the first group of the batch could not be read in time")
+        if not is_dry:
+            Checkpoint.objects.update(rebuilt_to=done[-1])
+            healed.refresh_cache()
+        return done
 
-def _remove_surplus(client: SorobanClient, progress: Rebuilt, *, dry_run: bool) -> None:
-    """Groups beyond the contract's count that the chain does not have either: the count may be one of long ago."""
-    checkpoint = Checkpoint.objects.get()
-    beyond = Group.objects.filter(id__gt=progress.total).values_list("id", flat=True)
-    absent = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(beyond).absent
-    surplus = find_surplus(client, checkpoint, absent, progress.counts)
-    progress.add(groups_removed=len(surplus))
-    if dry_run:
-        return
-    remove_groups(surplus)
-    Checkpoint.objects.update(rebuilt_to=0, group_count=progress.total, instance_ledger=progress.counted_at)
-
-
-def _rebuild(
-    client: SorobanClient, handle: LeaseHandle, ids: list[int], progress: Rebuilt, *, dry_run: bool
-) -> list[int]:
-    """Rebuild these groups, or as many of them as can be read in time. Returns those that are done."""
-    checkpoint = Checkpoint.objects.get()  # of now: what is read must be as new as what passes have written since
-    # No transaction waits for the chain; but a dry run's, which writes nothing in the end.
-    with transaction.atomic() if dry_run else nullcontext():
-        # each time the lease is renewed: else a pass may have written newer rows
-        healed = heal(client, checkpoint, ids, progress.counts, force=True, before_write=handle.renew)
-        progress.add(groups_changed=len(healed.changed), undecoded=healed.undecoded, **healed.history)
-        if dry_run:
-            transaction.set_rollback(True)
-    done = ids[: healed.done]
-    if not done:
-        raise NodeLagging("the first group of the batch could not be read in time")
-    if not dry_run:
-        Checkpoint.objects.update(rebuilt_to=done[-1])
-        healed.show()
-    return done
+    def _remove_surplus(self, client: SorobanClient) -> None:
+        """Remove groups beyond the contract's count that the chain does not have: the count may be an old one."""
+        progress, checkpoint = self.progress, Checkpoint.objects.get()
+        beyond = Group.objects.filter(id__gt=progress.total).values_list("id", flat=True)
+        absent = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(beyond).absent
+        surplus = find_surplus(client, checkpoint, absent, progress.counts)
+        add_counts(progress.counts, groups_removed=len(surplus))
+        if self.job is None:
+            return
+        remove_groups(surplus)
+        Checkpoint.objects.update(rebuilt_to=0, group_count=progress.total, instance_ledger=progress.counted_at)

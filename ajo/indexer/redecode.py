@@ -1,47 +1,62 @@
-"""Takes up what was set aside, once the binding can read it: after an upgrade of ours, or of what the chain holds."""
+"""Decodes stored undecoded entries and events again: after an upgrade of ours, or once the chain holds others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, OuterRef, Q, Subquery
 
-from ajo.indexer.backfill import backfill_rows, read_history
+from ajo.indexer.backfill import read_history
+from ajo.indexer.lease import LEASE_PATIENCE, LeaseHandle
+from ajo.indexer.runs import Counts, add_counts, record_run
 from ajo.soroban.contract.keys import GroupKey, InstanceKey, MetadataKey, RefundRequestKey, decode_key
 from ajo.soroban.deadline import Deadline
-from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
+from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun, UndecodedEntry
 from ajo.soroban.rpc.client import Run, SorobanClient
 from ajo.soroban.rpc.errors import ChainError
 from contributions.event_rows import LoggedEvent, decode_events, log_row, raw_event, replay, write_history
+from contributions.evidence import backfill_rows
 from groups.cached import refresh_groups
 from groups.creation import read_groups
 from groups.models import Group
 from groups.sync import write_snapshots
 
-BATCH = 100  # groups a transaction
+REDECODE_BATCH = 100  # groups a transaction
 
 
 def redecode(run_read: Run) -> tuple[int, int]:
-    """Try every entry and event again; returns how many could be read now and how many still cannot."""
+    """Try every stored undecoded entry and event again, recorded as one SyncRun.
+
+    Returns how many could be decoded now, and how many still cannot. Raises ChainError if the sync is halted or no node
+    answers, Superseded if another redecode is running.
+    """
     checkpoint = Checkpoint.objects.current()
     if checkpoint and checkpoint.halt_reason:
         raise ChainError(checkpoint.halt_reason)
-    before = UndecodedEntry.objects.count()
-    waiting = UndecodedEntry.objects.exclude(group_id=None).values_list("group_id", flat=True)
-    group_ids = sorted({group_id for group_id in waiting if group_id})
-    for start in range(0, max(len(group_ids), 1), BATCH):
-        batch = group_ids[start : start + BATCH]
-        run_read(lambda client, some=batch: _groups(client, some))  # type: ignore[misc]
-    _events(list(ContractEvent.objects.filter(id__in=UndecodedEntry.objects.values("key"))))
-    left = UndecodedEntry.objects.count()
+    with record_run(SyncRun.Kind.REDECODE, LEASE_PATIENCE) as (run, handle):
+        run.ledger = checkpoint.ledger if checkpoint else None
+        before = UndecodedEntry.objects.count()
+        waiting = UndecodedEntry.objects.exclude(group_id=None).values_list("group_id", flat=True)
+        group_ids = sorted({group_id for group_id in waiting if group_id})
+        for start in range(0, max(len(group_ids), 1), REDECODE_BATCH):  # once without groups: the instance entry's turn
+            batch = group_ids[start : start + REDECODE_BATCH]
+            run_read(partial(_redecode_groups, ids=batch, counts=run.counts, handle=handle))
+        _redecode_events(list(ContractEvent.objects.filter(id__in=UndecodedEntry.objects.values("key"))))
+        left = UndecodedEntry.objects.count()
+        add_counts(run.counts, decoded=before - left, undecoded=left)
     return before - left, left
 
 
 def resolve_undecoded(deadline: Deadline) -> None:
-    """Settle what was set aside of groups that have been read whole since, or some of it. Asks the chain nothing."""
-    newest = Checkpoint.objects.newest_possible()  # what was set aside at a later ledger, a liar told
+    """Delete undecoded entries of groups that have been read whole since, and replay those groups' events.
+
+    Works in batches and stops after the first one that ends past the deadline; the next pass goes on. Nothing here asks
+    the chain.
+    """
+    newest = Checkpoint.objects.newest_possible()  # a later ledger is a lying node's
     instance = Checkpoint.objects.order_by("id").values_list("contract", "instance_ledger").first()
     if instance and instance[1]:
         own = UndecodedEntry.objects.filter(key=InstanceKey().to_xdr(instance[0]))
@@ -50,15 +65,15 @@ def resolve_undecoded(deadline: Deadline) -> None:
     later = UndecodedEntry.objects.exclude(group_id=None).annotate(read_at=Subquery(synced))
     is_later = Q(read_at__gte=F("ledger")) | Q(read_at__gt=0, ledger__gt=newest)
     entries = [entry for entry in later.filter(is_later) if _was_read(entry, entry.read_at, newest)]
-    for start in range(0, len(entries), BATCH):
+    for start in range(0, len(entries), REDECODE_BATCH):
         with transaction.atomic():
-            _settle(entries[start : start + BATCH])
+            _settle(entries[start : start + REDECODE_BATCH])
         if deadline.is_past():
             return
 
 
 def _was_read(entry: UndecodedEntry, ledger: int, newest: int) -> bool:
-    """Whether the reading of its group at this ledger has read it. Without a name it is whole; history is not read."""
+    """Return whether the snapshot of its group at this ledger has read the entry. Snapshots do not read history."""
     match decode_key(entry.key)[1]:
         case GroupKey() | RefundRequestKey():
             return True
@@ -69,30 +84,36 @@ def _was_read(entry: UndecodedEntry, ledger: int, newest: int) -> bool:
 
 
 def _settle(entries: Sequence[UndecodedEntry]) -> None:
-    """What happened in these groups while nobody could read them is in the log. What is set aside anew stays."""
+    """Delete these entries, unless stored anew meanwhile, and replay what the log has of their groups."""
     ledgers = {entry.pk: entry.ledger for entry in entries}
     now = UndecodedEntry.objects.filter(pk__in=ledgers).select_for_update()
     UndecodedEntry.objects.filter(pk__in=[e.pk for e in now if e.ledger == ledgers[e.pk]]).delete()
     replay(ContractEvent.objects.filter(group_id__in={entry.group_id for entry in entries}))
 
 
-def _groups(client: SorobanClient, ids: list[int]) -> None:
+def _redecode_groups(client: SorobanClient, *, ids: list[int], counts: Counts, handle: LeaseHandle) -> None:
+    """Read these groups and the instance entry anew, and write what can be decoded now."""
+    client = client.with_heartbeat(handle.renew)
     checkpoint = Checkpoint.objects.current()
     at_least = checkpoint.ledger if checkpoint else 0  # a row must not be older than the tables' label
     contract = settings.AJO_CONTRACT_ID
     snapshots = read_groups(client, contract, at_least, ids, with_instance=True)
+    add_counts(counts, calls=snapshots.calls)
     still = {undecoded.key for undecoded in snapshots.undecoded}
     changed = write_snapshots(snapshots)
     if snapshots.instance:  # the next pass takes what it says
         UndecodedEntry.objects.filter(key=InstanceKey().to_xdr(contract)).delete()
-    proofs = read_history(client, contract, list(Group.objects.filter(id__in=snapshots.groups)), {}, again=True)
+    all_evidence = read_history(
+        client, contract, list(Group.objects.filter(id__in=snapshots.groups)), counts, again=True
+    )
     with transaction.atomic():
         _settle(list(UndecodedEntry.objects.filter(group_id__in=snapshots.groups).exclude(key__in=still)))
-        backfill_rows(proofs)  # sets aside again what still cannot be read
+        backfill_rows(all_evidence)  # stores again what still cannot be decoded
     refresh_groups(changed | snapshots.groups.keys())
 
 
-def _events(rows: list[ContractEvent]) -> None:
+def _redecode_events(rows: list[ContractEvent]) -> None:
+    """Decode these logged events again, and write the history of those that can be decoded now."""
     log: list[LoggedEvent] = [entry for entry in decode_events(map(raw_event, rows)) if entry.event]
     with transaction.atomic():
         ContractEvent.objects.bulk_update(

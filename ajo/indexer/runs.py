@@ -1,4 +1,4 @@
-"""SyncRun rows: what a pass read, wrote and found, and how it ended, whatever happens to it."""
+"""Records each pass and job as a SyncRun: what it read, wrote and found, and how it ended."""
 
 from __future__ import annotations
 
@@ -15,18 +15,27 @@ from ajo.indexer.lease import LeaseHandle, Superseded, lease
 from ajo.metrics import RUNS
 from ajo.soroban.models import SyncRun
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-PRUNED_AT_ONCE = 1000  # rows; each batch is a transaction of its own, so that no pass waits for long
+PRUNE_BATCH = 1000  # rows; each batch is a transaction of its own, so that no pass waits for long
+
+Counts = dict[str, int]  # a SyncRun's counts, by name
+
+
+def add_counts(counts: Counts, **numbers: int) -> None:
+    """Add these numbers to `counts`, which may not have the names yet."""
+    for name, number in numbers.items():
+        counts[name] = counts.get(name, 0) + number
 
 
 @contextmanager
-def record_run(kind: SyncRun.Kind) -> Iterator[tuple[SyncRun, LeaseHandle]]:
-    """Run the block as the only runner of its kind, recorded as one SyncRun. Raises Superseded if another is at it.
+def record_run(kind: SyncRun.Kind, patience: float = 0) -> Iterator[tuple[SyncRun, LeaseHandle]]:
+    """Run the block as the only runner of its kind, recorded as one SyncRun with how it ended.
 
-    A run whose process died is closed by the next one.
+    Raises Superseded if another runner has the kind's lease for `patience` seconds more. A run whose process died is
+    closed by the next one. The block's exceptions are recorded and raised again.
     """
-    with lease(kind) as handle:
+    with lease(kind, patience) as handle:
         left = SyncRun.objects.filter(kind=kind, outcome=SyncRun.Outcome.RUNNING)
         left.update(outcome=SyncRun.Outcome.FAILED, finished_at=Now(), reason="it was killed, or its lease ran out")
         run = SyncRun.objects.create(kind=kind)
@@ -41,8 +50,8 @@ def record_run(kind: SyncRun.Kind) -> Iterator[tuple[SyncRun, LeaseHandle]]:
         _finish(run, SyncRun.Outcome.OK)
 
 
-def note_failure(kind: SyncRun.Kind, failure: Exception) -> None:
-    """Record that no node let a run of this kind begin, unless the last one says that it failed."""
+def record_failure(kind: SyncRun.Kind, failure: Exception) -> None:
+    """Record that no node let a run of this kind begin. Does nothing if the last run of the kind failed too."""
     last = SyncRun.objects.filter(kind=kind).order_by("-id").values_list("outcome", flat=True).first()
     if last != SyncRun.Outcome.FAILED:
         _finish(SyncRun.objects.create(kind=kind), SyncRun.Outcome.FAILED, f"{type(failure).__name__}: {failure}")
@@ -58,13 +67,14 @@ def _finish(run: SyncRun, outcome: SyncRun.Outcome, reason: str = "") -> None:
     )
     RUNS.labels(run.kind, outcome.value).inc()
     facts = {"kind": run.kind, "outcome": outcome.value, "ledger": run.ledger, "counts": run.counts}
-    log.info("%s ended: %s", run.kind, outcome.value, extra=facts)
+    logger.info("%s ended: %s", run.kind, outcome.value, extra=facts)
 
 
 def prune(days: int) -> int:
-    """Delete the runs that began more than `days` days ago, save the newest of each kind. Returns how many.
+    """Delete the runs that began more than `days` days ago, and return how many.
 
-    From the oldest on: ids rise with time, so the first young row ends it, and no index by time is needed.
+    The newest run of each kind stays, and so does the newest that has ended. Ids rise with time, so pruning begins with
+    the oldest and stops at the first young row: it needs no index by time.
     """
     kept: list[int] = []
     for kind in SyncRun.Kind:
@@ -73,6 +83,6 @@ def prune(days: int) -> int:
     is_old = ExpressionWrapper(Q(started_at__lt=Now() - timedelta(days=days)), output_field=BooleanField())
     oldest = SyncRun.objects.exclude(pk__in=kept).order_by("id").values_list("pk", is_old)
     pruned = 0
-    while old := [pk for pk, old in oldest[:PRUNED_AT_ONCE] if old]:
+    while old := [pk for pk, old in oldest[:PRUNE_BATCH] if old]:
         pruned += SyncRun.objects.filter(pk__in=old).delete()[0]
     return pruned

@@ -1,4 +1,4 @@
-"""What the contract owes in each token against what it holds. A shortfall is shown, never hidden."""
+"""Checks solvency: what the contract holds in each token against what it owes. A shortfall is shown, never hidden."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decimal import Decimal
 from django.conf import settings
 from django.db.models import DecimalField, F, Sum
 
-from ajo.indexer.heal import Counts
+from ajo.indexer.runs import Counts
 from ajo.soroban.contract import DecodeError
 from ajo.soroban.contract.entries import Balance, Instance, decode_entry
 from ajo.soroban.contract.keys import BalanceKey, InstanceKey
@@ -19,21 +19,21 @@ from ajo.soroban.rpc.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient
 from groups.models import Group, Token
 from groups.tokens import due_tokens
 
-PATIENCE = 15.0  # seconds; a lease lasts longer
-POLL = 0.2  # seconds between two looks at the checkpoint
+MAX_TABLES_WAIT = 15.0  # seconds; shorter than a lease's lifetime
+TABLES_POLL = 0.2  # seconds between two looks at the checkpoint
 
 
 def check_solvency(
     checkpoint: Checkpoint, counts: Counts, client: SorobanClient, tokens: Sequence[Token] | None = None
 ) -> None:
-    """Write balance and debt of these tokens, or of all, where they changed, and count those that fall short.
+    """Write balance and debt of these tokens, or of all, where they changed, and count the tokens that fall short.
 
-    Both of one ledger: where the tables do not come to that of the balances, or have gone past it, what was found
-    before stays until the next time.
+    Balance and debt are of one ledger. Does nothing for a call's tokens if the tables do not reach the balances' ledger
+    in time, or have gone past it: the next check does. Passes over tokens of groups that cannot be read.
     """
     if tokens is None:
         tokens = due_tokens(0, (), is_share=False).tokens
-    # of a group that cannot be read nobody knows what it is owed
+    # the debt to a group that cannot be read is unknown
     hidden = set(Group.objects.exclude(unreadable_since=None).exclude(token=None).values_list("token_id", flat=True))
     kept = [(t, BalanceKey(checkpoint.contract).to_xdr(t.address)) for t in tokens if t.address not in hidden]
     own = InstanceKey().to_xdr(checkpoint.contract)
@@ -45,7 +45,7 @@ def check_solvency(
     for start in range(0, len(kept), MAX_KEYS - 1):
         for part, answer in in_halves(ask, kept[start : start + MAX_KEYS - 1]):
             instance = answer.found.get(own)
-            if not instance or not _tables_come_to(answer.ledger):
+            if not instance or not _tables_reach(answer.ledger):
                 continue
             owed = _owed(instance["xdr"], [token.address for token, _ in part])
             if ContractEvent.objects.filter(id__gt=f"{(answer.ledger + 1) << 32:019d}").exists():
@@ -55,7 +55,7 @@ def check_solvency(
 
 
 def _save(found: Sequence[tuple[Token, LedgerEntry | None, tuple[Decimal, Decimal]]], ledger: int) -> None:
-    """Of what is as it was nothing is written: there may be tens of thousands of tokens, and all are looked at."""
+    """Write what changed only: there may be tens of thousands of tokens."""
     changed = []
     for token, entry, (owed, premiums) in found:
         balance = _amount(entry["xdr"]) if entry else None
@@ -66,22 +66,22 @@ def _save(found: Sequence[tuple[Token, LedgerEntry | None, tuple[Decimal, Decima
     Token.objects.bulk_update(changed, ["balance", "owed", "booked_premiums", "checked_ledger"])
 
 
-def _tables_come_to(ledger: int) -> bool:
-    """Whether the sync has passed this ledger, which it is given two of its intervals for, if those are short."""
-    deadline = time.monotonic() + min(2 * settings.SYNC_INTERVAL, PATIENCE)
+def _tables_reach(ledger: int) -> bool:
+    """Wait until the tables reach `ledger`; False after two intervals of the sync, or MAX_TABLES_WAIT."""
+    deadline = time.monotonic() + min(2 * settings.SYNC_INTERVAL, MAX_TABLES_WAIT)
     while not Checkpoint.objects.filter(ledger__gte=ledger).exists():
         if time.monotonic() > deadline:
             return False
-        time.sleep(POLL)
+        time.sleep(TABLES_POLL)
     return True
 
 
 def _owed(instance_xdr: str, tokens: Sequence[str]) -> dict[str, tuple[Decimal, Decimal]]:
-    """What the contract owes in each of these tokens, and how much of it are premiums that nobody has paid.
+    """Return the debt in each of these tokens, and how much of it are premiums that were booked and never collected.
 
-    It owes rounds that were collected and not paid out or refunded yet, and the insurance pool's book. A contribution
-    adds its premium to the book, and moves no token for it: whatever has ever been added, be it in the book still or
-    paid out to claimants since, is held by nobody.
+    The contract owes rounds that were collected and not yet paid out or refunded, and the insurance pool's balance. An
+    insured contribution adds its premium to the pool and moves no token for it (docs/chain.md §1.3): so the pool's
+    balance and all that it has paid out are uncollected. Amounts are in the token's smallest unit.
     """
     collected = F("contribution_amount") * F("contributions_received")
     rows = Group.objects.filter(is_active=True, token_id__in=tokens).values_list("token_id")
@@ -99,7 +99,7 @@ def _owed(instance_xdr: str, tokens: Sequence[str]) -> dict[str, tuple[Decimal, 
 
 
 def _amount(xdr: str) -> int | None:
-    """None where it is kept in another way: whoever makes a group chooses its token, and that keeps what it likes."""
+    """Return the amount in a BALANCE entry; None if the token, which a group's creator chooses, keeps it otherwise."""
     try:
         value = decode_entry(xdr).value
     except DecodeError:

@@ -1,4 +1,8 @@
-"""What beat asks for. A failed pass has its reason in its SyncRun and is no failed task: the next pass goes on."""
+"""Defines the Celery tasks that beat schedules.
+
+Tasks log ChainError and Superseded and do not raise them: a failed pass has its reason in its SyncRun, and the next
+pass goes on.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from django.conf import settings
 
 from ajo.indexer.follow import run_pass
 from ajo.indexer.lease import Superseded
-from ajo.indexer.longer_memory import ask_longest_memory
+from ajo.indexer.longest_retention import fill_gaps_elsewhere
 from ajo.indexer.runs import prune
 from ajo.indexer.verify import sweep_groups
 from ajo.indexer.verify_history import daily_quota, sweep_deep
@@ -17,45 +21,46 @@ from ajo.soroban.deadline import Deadline
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-# Of the time limit: no pass is begun after a quarter of it, and of a sweep's two parts none goes on for longer. What a
-# pass or a batch of slow calls takes beyond that comes to an end before the limit does.
-SHARE_OF_LIMIT = 4
+# No pass begins after a quarter of the time limit, and neither part of a sweep goes on for longer. So a pass or a batch
+# of slow calls that is under way then ends before the limit does.
+DEADLINE_DIVISOR = 4
 
 
 def _deadline() -> Deadline:
-    return Deadline(settings.CELERY_TASK_SOFT_TIME_LIMIT / SHARE_OF_LIMIT)
+    """Return the time at which a part of a task stops beginning new work."""
+    return Deadline(settings.CELERY_TASK_SOFT_TIME_LIMIT / DEADLINE_DIVISOR)
 
 
 @shared_task(name="contributions.tasks.sync")
 def sync() -> None:
-    """Follow the chain until caught up, until a pass fails, or for some minutes: the next task goes on."""
+    """Follow the chain until caught up, until a pass fails, or until the deadline: the next task goes on."""
     deadline = _deadline()
     try:
         while not run_pass().caught_up and not deadline.is_past():
-            log.info("sync: a page is done, more to come")
+            logger.info("sync: a page is done, more to come")
     except (ChainError, Superseded) as failure:
-        log.warning("sync: %s", failure)
+        logger.warning("sync: %s", failure)
 
 
 @shared_task(name="contributions.tasks.sweep")
 def sweep() -> None:
-    """Compare every group with the chain, and some with all that it has of them, or as many as some minutes allow.
+    """Compare every group with the chain, prove the day's share of groups, and fill gaps.
 
-    Then ask for the events that gaps miss.
+    Either sweep ends at its deadline, and the next task goes on.
     """
     try:
         for _ in sweep_groups(nodes().run, deadline=_deadline()):
             pass
-        for _ in sweep_deep(nodes().run, most=daily_quota(), deadline=_deadline()):
+        for _ in sweep_deep(nodes().run, limit=daily_quota(), deadline=_deadline()):
             pass
-        ask_longest_memory()
+        fill_gaps_elsewhere()
     except (ChainError, Superseded) as failure:
-        log.warning("sweep: %s", failure)
+        logger.warning("sweep: %s", failure)
 
 
 @shared_task(name="contributions.tasks.prune_runs")
 def prune_runs() -> None:
-    """Forget what passes of long ago did."""
-    log.info("%d old runs are deleted", prune(settings.RUNS_KEPT_DAYS))
+    """Delete SyncRuns that are older than RUNS_KEPT_DAYS."""
+    logger.info("%d old runs are deleted", prune(settings.RUNS_KEPT_DAYS))

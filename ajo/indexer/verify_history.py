@@ -1,8 +1,8 @@
-"""The deep sweep: columns, members, history and the events since the last one too, and whether the contract is solvent.
+"""Sweeps deeply: proves columns, members, history, and the event log since the last one, and checks solvency.
 
-A shallow sweep sees neither a contribution that no event told, for it leaves the GROUP entry untouched, nor a row that
-says something else than its stored entry. Once a day every group is looked at: a share of them beside each shallow
-sweep, so that no hour bears the RPC calls of all.
+A shallow sweep sees neither a contribution that no event announced, which leaves the GROUP entry untouched, nor a row
+whose columns contradict its stored entry. A deep sweep reaches every group once a day: a share of them beside each
+shallow sweep, so that no hour bears the RPC calls of all.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from django.conf import settings
 
 from ajo.indexer.discrepancies import correct_events, wrong_events
 from ajo.indexer.guards import remove_invented
-from ajo.indexer.heal import Counts, heal
+from ajo.indexer.heal import heal
+from ajo.indexer.jobs import Compared, Progress, Selection, SweepJob, run_job
+from ajo.indexer.runs import Counts
 from ajo.indexer.solvency import check_solvency
-from ajo.indexer.verify import Compared, Progress, sweep
 from ajo.indexer.verify_events import check_events
 from ajo.soroban.contract.keys import code_key
 from ajo.soroban.deadline import NEVER, Deadline
@@ -26,10 +27,10 @@ from ajo.soroban.rpc.client import Run, SorobanClient
 from contributions.event_rows import decode_events, raw_event
 from groups.tokens import due_tokens
 
-BATCH = 50  # groups read and committed together
-DAY = 86_400  # seconds
-STRAYS = 1000  # events that name no group: of the contract's own each does
-COUNTS = (
+DEEP_BATCH = 50  # groups read and committed together
+DAY_SECONDS = 86_400
+MAX_STRAY_EVENTS = 1000  # events that name no group, which every event of the contract does
+DEEP_SWEEP_COUNTS = (
     "calls", "groups", "drift_state", "drift_metadata", "drift_history", "unproven", "events_corrected",
     "events_disputed", "insolvent_tokens",
 )  # fmt: skip
@@ -39,34 +40,32 @@ def sweep_deep(
     run_read: Run,
     only: Sequence[int] = (),
     *,
-    most: int | None = None,
+    limit: int | None = None,
     from_start: bool = False,
     deadline: Deadline = NEVER,
 ) -> Iterator[Progress]:
-    """Compare all entries of `only` some groups, or of the next `most`, or of all that are left, with the tables.
+    """Prove all that the tables have of the groups in `only`, or of the next `limit` groups, or of all that are left.
 
-    `from_start`: then of those before them too. Yields after each batch.
+    Yields after each batch. With `from_start` the groups before the saved position follow. The first batch comes after
+    the event log's check, and the token balances' check after the last one. Raises as `run_job` does.
     """
-    return sweep(
-        run_read,
-        _compare,
-        COUNTS,
-        SyncRun.Kind.DEEP_SWEEP,
-        only=only,
-        size=BATCH,
-        position="deep_swept_to",
-        most=most,
-        from_start=from_start,
-        deadline=deadline,
-        at_the_start=check_events,
+    job = SweepJob(
+        kind=SyncRun.Kind.DEEP_SWEEP,
+        compare=_compare,
+        batch_size=DEEP_BATCH,
+        position_field="deep_swept_to",
+        count_names=DEEP_SWEEP_COUNTS,
+        prepare=check_events,
         finalize=partial(_finalize, only, not from_start),
     )
+    return run_job(job, run_read, Selection(only, limit=limit, from_start=from_start, deadline=deadline))
 
 
 def _finalize(
     only: Sequence[int], is_share: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
 ) -> None:
-    strays = list(ContractEvent.objects.filter(group_id=None, is_system=False)[:STRAYS])
+    """Check what belongs to no group: events without one, token balances, surplus groups, and the code's archival."""
+    strays = list(ContractEvent.objects.filter(group_id=None, is_system=False)[:MAX_STRAY_EVENTS])
     wrong = wrong_events(strays, decode_events(map(raw_event, strays)))
     correct_events(wrong)
     counts["drift_history"] += len(wrong)
@@ -84,12 +83,14 @@ def _finalize(
 
 
 def daily_quota() -> int:
-    """The groups that each sweep has to look at deeply, so that a day sees them all."""
+    """Return how many groups each deep sweep has to prove, so that a day's sweeps reach all. At least one batch."""
     checkpoint = Checkpoint.objects.current()
-    return max(BATCH, -(-int(checkpoint.group_count if checkpoint else 0) * settings.SWEEP_INTERVAL // DAY))
+    return max(
+        DEEP_BATCH, -(-int(checkpoint.group_count if checkpoint else 0) * settings.SWEEP_INTERVAL // DAY_SECONDS)
+    )
 
 
 def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
     healed = heal(client, checkpoint, ids, counts)
-    healed.show()
+    healed.refresh_cache()
     return Compared(healed.done, healed.absent)

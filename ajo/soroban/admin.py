@@ -165,6 +165,8 @@ class RunChoice(Choice):
         "sync": ("sync", {"kind": SyncRun.Kind.SYNC}),
         "sweep": ("sweep", {"kind": SyncRun.Kind.SWEEP}),
         "deep": ("deep sweep", {"kind": SyncRun.Kind.DEEP_SWEEP}),
+        "rebuild": ("rebuild", {"kind": SyncRun.Kind.REBUILD}),
+        "redecode": ("redecode", {"kind": SyncRun.Kind.REDECODE}),
         **{value: (label, {"outcome": value}) for value, label in SyncRun.Outcome.choices},
     }
 

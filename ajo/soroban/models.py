@@ -249,12 +249,14 @@ class SyncRunQuerySet(models.QuerySet["SyncRun"]):
 
 
 class SyncRun(models.Model):
-    """What one pass of sync or sweep read, wrote and found, and how it ended."""
+    """What one pass or job of the indexer read, wrote and found, and how it ended."""
 
     class Kind(models.TextChoices):
         SYNC = "sync"
         SWEEP = "sweep"
         DEEP_SWEEP = "deep"
+        REBUILD = "rebuild"
+        REDECODE = "redecode"
 
     class Outcome(models.TextChoices):
         RUNNING = "running"

@@ -145,7 +145,7 @@ def test_a_pass_keeps_its_lease_however_long_it_reads(sandbox: Sandbox, monkeypa
     """Breaks if the lease were renewed only before the rows are written: another pass would begin meanwhile, the first
     leave it what it has read, and so on, for as long as the chain is slow.
     """
-    monkeypatch.setattr("ajo.indexer.lease.LASTS", timedelta(seconds=2))
+    monkeypatch.setattr("ajo.indexer.lease.LEASE_LIFETIME", timedelta(seconds=2))
     monkeypatch.setattr("ajo.indexer.lease.RENEW_AFTER", 0.0)
     answer, ended, others = sandbox.rpc.call, threading.Event(), []
 

@@ -182,8 +182,8 @@ def test_a_sweep_of_unchanged_groups_costs_one_call_for_a_hundred(
 def test_a_sweep_that_was_killed_goes_on_where_it_was(
     sandbox: Sandbox, client_of_chain: SorobanClient, sweep: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ajo.indexer.verify.BATCH", 10)
-    monkeypatch.setattr("ajo.indexer.verify_history.BATCH", 10)
+    monkeypatch.setattr("ajo.indexer.verify.COMPARE_BATCH", 10)
+    monkeypatch.setattr("ajo.indexer.verify_history.DEEP_BATCH", 10)
     make_groups(sandbox, 25)
     catch_up(client_of_chain)
     steps = sweep(lambda read: read(client_of_chain))

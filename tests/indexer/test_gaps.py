@@ -154,7 +154,7 @@ def test_filling_goes_on_where_it_committed_last(
         passes()
     told = ContractEvent.objects.count()
     follow(settings, sandbox)
-    monkeypatch.setattr("ajo.indexer.gaps.AT_A_STRETCH", 0.05)
+    monkeypatch.setattr("ajo.indexer.gaps.PASS_BUDGET", 0.05)
     seen = [told]
     while not run_pass().caught_up:
         seen.append(ContractEvent.objects.count())

@@ -111,7 +111,7 @@ def by_name_deeply(group_id: int) -> None:
 
 
 def by_the_daily_share(group_id: int) -> None:
-    for _ in sweep_deep(nodes().run, most=daily_quota()):
+    for _ in sweep_deep(nodes().run, limit=daily_quota()):
         pass
 
 
@@ -289,6 +289,8 @@ def test_a_node_whose_entries_contradict_each_other_removes_nothing_and_staff_ar
         by_the_daily_share(RUNNING)
     assert shown() == right
     assert list(Group.objects.unconfirmed().values_list("pk", flat=True).order_by("pk")) == [RUNNING, CANCELLED]
+    runs = SyncRun.objects.filter(kind=SyncRun.Kind.DEEP_SWEEP)
+    assert any(counts["unproven"] for counts in runs.values_list("counts", flat=True))
     sandbox.rpc.__dict__.pop("call", None)
     by_the_daily_share(RUNNING)
     assert not Group.objects.unconfirmed().exists()
@@ -320,7 +322,7 @@ def test_groups_with_much_history_are_proved_in_parts(
         return read(*args, **kwargs)
 
     monkeypatch.setattr(heal, "read_history", counted)
-    monkeypatch.setattr(heal, "CONTRIBUTIONS_AT_ONCE", 1)
+    monkeypatch.setattr(heal, "MAX_CONTRIBUTIONS_HELD", 1)
     by_the_daily_share(RUNNING)
     assert parts == [[RUNNING], [CANCELLED]]
     assert shown() == right

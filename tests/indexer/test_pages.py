@@ -145,7 +145,7 @@ def test_what_is_asked_for_again_costs_no_call_and_is_written_once(
     run = SyncRun.objects.latest("id")
     assert (run.counts["calls"], run.counts["events"]) == (2, 0)
     assert ContractEvent.objects.count() == events
-    monkeypatch.setattr(pages, "OVERLAP", 0)
+    monkeypatch.setattr(pages, "OVERLAP_LEDGERS", 0)
     sandbox.chain.close_ledger()
     sync_pass(client_of_chain)
     assert SyncRun.objects.latest("id").counts["calls"] == 2

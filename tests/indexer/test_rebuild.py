@@ -7,7 +7,7 @@ from django.core.management import call_command
 
 from ajo.indexer.follow import sync_pass
 from ajo.indexer.rebuild import rebuild_groups
-from ajo.soroban.models import Checkpoint
+from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.rpc.client import SorobanClient
 from contributions.models import Contribution, Payout
 from devtools.sandbox.sandbox import Sandbox
@@ -66,7 +66,10 @@ def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
     assert "groups_removed 1" in said
     assert "contributions_removed 2" in said  # the one of round 77 and the one of another amount
     assert differences(contract_entries(sandbox.chain)) == wrong
+    rebuilds = SyncRun.objects.filter(kind=SyncRun.Kind.REBUILD)
+    assert not rebuilds.exists()
     assert "goes on after" not in command("rebuild")
+    assert (rebuilds.get().outcome, rebuilds.get().counts["groups_removed"]) == (SyncRun.Outcome.OK, 1)
     assert differences(contract_entries(sandbox.chain)) == []
     assert "groups_changed 0" in command("rebuild", "--dry-run")
     Checkpoint.objects.update(rebuilt_to=2)
@@ -76,7 +79,7 @@ def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
 def test_a_rebuild_that_was_killed_goes_on_where_it_was(
     sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ajo.indexer.rebuild.BATCH", 2)
+    monkeypatch.setattr("ajo.indexer.rebuild.REBUILD_BATCH", 2)
     History(sandbox.chain, 5).walk(40)
     while not sync_pass(client_of_chain).caught_up:
         pass

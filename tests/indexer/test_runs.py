@@ -24,7 +24,7 @@ def left() -> set[int]:
 
 @pytest.mark.django_db
 def test_runs_older_than_the_setting_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "PRUNED_AT_ONCE", 2)  # so that it takes more than one batch
+    monkeypatch.setattr(runs, "PRUNE_BATCH", 2)  # so that it takes more than one batch
     for days in (90, 80, 70, 60, 50):
         made(SYNC, days)
     young = {made(SYNC, 13.9), made(SYNC, 1)}

@@ -11,7 +11,7 @@ from ajo.indexer.redecode import redecode
 from ajo.indexer.verify import sweep_groups
 from ajo.indexer.verify_history import sweep_deep
 from ajo.soroban.contract.keys import GroupKey, InstanceKey, MetadataKey, RefundKey, RefundRequestKey
-from ajo.soroban.models import Checkpoint, UndecodedEntry
+from ajo.soroban.models import Checkpoint, SyncRun, UndecodedEntry
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError
 from contributions.models import Contribution, Refund
@@ -55,6 +55,8 @@ def test_what_was_set_aside_is_taken_up_again_with_its_history(
     put(sandbox, GroupKey(2), whole)
     assert redecode(lambda read: read(client_of_chain)) == (1, 0)
     assert Contribution.objects.get().event_id
+    run = SyncRun.objects.filter(kind=SyncRun.Kind.REDECODE).latest("id")
+    assert (run.outcome, run.counts["decoded"], run.counts["undecoded"]) == (SyncRun.Outcome.OK, 1, 0)
     assert_equal(sandbox)
 
 

@@ -266,8 +266,8 @@ def test_every_group_is_looked_at_deeply_within_a_day_a_share_beside_each_sweep(
     sweep()  # the tables are not filled yet: it leaves without a word
     make_groups(sandbox, 7)
     catch_up(client_of_chain)
-    monkeypatch.setattr(verify_history, "BATCH", 2)
-    settings.SWEEP_INTERVAL = verify_history.DAY // 3
+    monkeypatch.setattr(verify_history, "DEEP_BATCH", 2)
+    settings.SWEEP_INTERVAL = verify_history.DAY_SECONDS // 3
     for _ in range(4):
         sweep()
     ended = SyncRun.objects.exclude(kind=SyncRun.Kind.SYNC).order_by("id").values_list("kind", "counts__groups")

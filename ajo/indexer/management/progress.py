@@ -1,4 +1,4 @@
-"""How many groups a command has done: a bar where stderr is a terminal, else lines."""
+"""Reports how many groups a command has done: by a bar where stderr is a terminal, else by lines."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Step(Protocol):
 S = TypeVar("S", bound=Step)
 
 
-def shown(steps: Iterable[S], command: str, out: OutputWrapper) -> Iterator[S]:
-    """The steps, each told as it is done."""
+def report_progress(steps: Iterable[S], command: str, out: OutputWrapper) -> Iterator[S]:
+    """Yield the steps, reporting each as it is done."""
     with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("groups", total=None)
         for step in steps:

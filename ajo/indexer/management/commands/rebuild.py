@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ajo.indexer.follow import replay_history
 from ajo.indexer.lease import Superseded
-from ajo.indexer.management.progress import shown
+from ajo.indexer.management.progress import report_progress
 from ajo.indexer.rebuild import Rebuilt, rebuild_groups
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.errors import ChainError
@@ -28,7 +28,7 @@ class Command(BaseCommand):
                     self.stdout.write("rebuild: the tables are empty; it would fill them")
                     return
                 call_command("sync", stdout=self.stdout)  # an empty database is filled first
-            result = self._groups(dry_run=dry_run)
+            result = self._rebuild(dry_run=dry_run)
             if not dry_run:
                 nodes().run(replay_history)
                 call_command("sync", stdout=self.stdout)
@@ -38,8 +38,9 @@ class Command(BaseCommand):
         changes = ", ".join(f"{name} {number}" for name, number in sorted(result.counts.items()) if name != "calls")
         self.stdout.write(f"rebuild: {verb}: {changes}")
 
-    def _groups(self, *, dry_run: bool) -> Rebuilt:
+    def _rebuild(self, *, dry_run: bool) -> Rebuilt:
+        """Rebuild all groups, reporting progress, and return what changed."""
         if (begun := Checkpoint.objects.get().rebuilt_to) and not dry_run:
             self.stdout.write(f"rebuild: goes on after group {begun}, where the last one ended before its time")
-        *_, result = shown(rebuild_groups(nodes().run, dry_run=dry_run), "rebuild", self.stdout)
+        *_, result = report_progress(rebuild_groups(nodes().run, dry_run=dry_run), "rebuild", self.stdout)
         return result

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from ajo import cache
 from groups.models import WalletLabel
 
-KEPT = {WalletLabel}  # staff's own words
+KEPT_MODELS = {WalletLabel}  # staff's own words
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         models = [m for app in ("soroban", "groups", "contributions") for m in apps.get_app_config(app).get_models()]
-        tables = [connection.ops.quote_name(model._meta.db_table) for model in models if model not in KEPT]
+        tables = [connection.ops.quote_name(model._meta.db_table) for model in models if model not in KEPT_MODELS]
         if not options["yes"]:
             raise CommandError(f"This empties {', '.join(tables)}. Run it again with --yes.")
         if not cache.invalidate_all():

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ajo.indexer.lease import Superseded
-from ajo.indexer.management.progress import shown
+from ajo.indexer.management.progress import report_progress
 from ajo.indexer.verify import sweep_groups
 from ajo.indexer.verify_history import sweep_deep
 from ajo.soroban.models import SyncRun
@@ -29,8 +29,8 @@ class Command(BaseCommand):
             raise CommandError("A group id is a number from 1 on.")
         try:
             sweep = sweep_deep if options["deep"] else sweep_groups
-            # the worker may be somewhere in the middle
-            for step in shown(sweep(nodes().run, options["group"], from_start=True), "sweep", self.stdout):
+            # from the start, since the worker may have stopped somewhere in the middle
+            for step in report_progress(sweep(nodes().run, options["group"], from_start=True), "sweep", self.stdout):
                 for group_id in sorted(step.absent):
                     self.stdout.write(f"sweep: group {group_id} is not on the chain")
         except (ChainError, Superseded) as failure:

@@ -10,11 +10,11 @@ from rich.progress import Progress
 
 from ajo.indexer.follow import Pass, run_pass
 from ajo.indexer.lease import Superseded
-from ajo.indexer.longer_memory import ask_longest_memory
+from ajo.indexer.longest_retention import fill_gaps_elsewhere
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.errors import ChainError
 
-PATIENCE = 0.5  # seconds until a look whether the other runner is done
+SUPERSEDED_WAIT = 0.5  # seconds before the next attempt while another runner has the lease
 
 
 class Command(BaseCommand):
@@ -30,17 +30,21 @@ class Command(BaseCommand):
                 if progress.disable:
                     self.stdout.write(f"sync: at ledger {done.ledger} of {newest}")
             try:
-                ask_longest_memory()
-            except (ChainError, Superseded) as failure:  # the worker asks again; all that was announced since is here
+                fill_gaps_elsewhere()
+            except (
+                ChainError,
+                Superseded,
+            ) as failure:  # the worker tries again
                 self.stderr.write(f"sync: gaps in history stay as they are: {failure}")
         self.stdout.write(f"sync: caught up at ledger {done.ledger}")
 
     def _pass(self) -> Pass:
+        """Run one pass, or wait where another runner does. Raises CommandError with the chain's trouble."""
         try:
             return run_pass()
         except Superseded:
-            # the worker is at it: what it does is done, and its lease ends after each pass
-            time.sleep(PATIENCE)
+            # the worker does the same job, and releases its lease after each pass
+            time.sleep(SUPERSEDED_WAIT)
             return Pass(caught_up=False, ledger=Checkpoint.objects.values_list("ledger", flat=True).first() or 0)
         except ChainError as failure:
             raise CommandError(str(failure)) from failure

@@ -1,4 +1,4 @@
-"""Asks the node with the longest memory for what is missing, where the preferred one has pruned it."""
+"""Fills gaps from the node with the longest retention, where the preferred node has pruned their events."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from ajo.soroban.models import HistoryGap
 from ajo.soroban.rpc.pool import nodes
 
 
-def ask_longest_memory() -> None:
-    """Have the node that keeps the oldest events fill the gaps of which it has any. Raises ChainError or Superseded."""
+def fill_gaps_elsewhere() -> None:
+    """Run passes with the node that has the oldest events until it has filled the gaps of which it has any.
+
+    Does nothing if no gap is open, or no node has its events. Raises ChainError or Superseded.
+    """
     newest = HistoryGap.objects.to_ask_for().values_list("to_ledger", flat=True).first()
     found = nodes().longest_memory() if newest is not None else None
     if newest is None or found is None or found.oldest_ledger > newest:
