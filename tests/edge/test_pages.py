@@ -76,10 +76,12 @@ def _history(front: Edge) -> None:
 
 def another_mark(ledger: int = 1001) -> None:
     """What a pass does at its end."""
-    now = cache.watermark()
+    now = cache.current_watermark()
     assert now
     Checkpoint.objects.update(ledger=ledger)
-    cache.advance(now, cache.Freshness(now.freshness.era, ledger, now.freshness.heard_at, now.freshness.as_of + 1))
+    cache.advance(
+        now, cache.Freshness(now.freshness.dataset_id, ledger, now.freshness.heard_at, now.freshness.as_of + 1)
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -239,7 +241,7 @@ def test_a_reader_whose_page_could_not_be_rendered_holds_up_nobody(
 
 
 def test_pages_that_are_too_large_are_not_kept(front: Edge, django: Django, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PAGE_BYTES", 100)
+    monkeypatch.setattr(store, "PAGE_MAX_BYTES", 100)
     assert ask(front, path=LIST) == ask(front, path=LIST)
     assert django.asked == 2
 
@@ -247,7 +249,7 @@ def test_pages_that_are_too_large_are_not_kept(front: Edge, django: Django, monk
 def test_redis_forgets_pages_that_no_pass_drops(front: Edge) -> None:
     ask(front, path=LIST)
     (key,) = cache.client().keys(f"{cache.PREFIX}page:*")
-    assert 0 < cache.client().pttl(key) <= 1100 * store.PAGE_FOR
+    assert 0 < cache.client().pttl(key) <= 1100 * store.PAGE_TTL
 
 
 @pytest.mark.parametrize("known", ["", "*"])
