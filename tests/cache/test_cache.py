@@ -11,11 +11,11 @@ from pytest_django import Settings
 from ajo import cache
 from ajo.cache import Document, Freshness, read_through, redis_client
 
-ERA = "a" * 32
+DATASET_ID = "a" * 32
 
 
 def fresh(ledger: int, heard_at: float | None = None) -> Freshness:
-    return Freshness(ERA, ledger, time.time() if heard_at is None else heard_at)
+    return Freshness(DATASET_ID, ledger, time.time() if heard_at is None else heard_at)
 
 
 @pytest.fixture(autouse=True)

@@ -167,11 +167,11 @@ def new_epoch() -> None:
     cache.start_epoch(Checkpoint.objects.freshness())
 
 
-def new_era() -> None:
+def new_dataset() -> None:
     cache.start_epoch(cache.Freshness("b" * 32, 1000, Checkpoint.objects.freshness().heard_at))
 
 
-@pytest.mark.parametrize("change", [another_mark, new_epoch, new_era, cache.invalidate_all])
+@pytest.mark.parametrize("change", [another_mark, new_epoch, new_dataset, cache.invalidate_all])
 def test_a_page_is_never_shown_under_another_mark(front: Edge, django: Django, change: Any) -> None:
     ask(front, path=LIST)
     change()

@@ -231,7 +231,7 @@ def test_reads_are_counted_by_the_layer_that_answered() -> None:
     def count(layer: str) -> float:
         return REGISTRY.get_sample_value("ajo_cache_reads_total", {"layer": layer}) or 0
 
-    fresh = Freshness("era", 5, timezone.now().timestamp())
+    fresh = Freshness("dataset", 5, timezone.now().timestamp())
     rows: dict[str, Document] = {}
     start_epoch(fresh)
     before = [count(layer) for layer in ("redis", "postgresql", "chain")]
