@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ajo.api.events import SHOWN
+from ajo.api.events import EVENT_COLUMNS
 from ajo.api.params import path_address, path_hash
 from ajo.api.schema import ADDRESS, GROUP_ID, HASH
 from ajo.api.views import ReadViewSet
@@ -121,7 +121,7 @@ class TransactionViewSet(ReadViewSet):
             "contributions": list(Contributions.queryset.filter(tx_hash=tx_hash)),
             "payouts": list(Payouts.queryset.filter(tx_hash=tx_hash)),
             "refunds": list(Refunds.queryset.filter(tx_hash=tx_hash)),
-            "events": list(ContractEvent.objects.filter(tx_hash=tx_hash).only(*SHOWN).order_by("id")),
+            "events": list(ContractEvent.objects.filter(tx_hash=tx_hash).only(*EVENT_COLUMNS).order_by("id")),
         }
         ledger = next((row.ledger for rows in carried.values() for row in rows), None)
         if submitted is None and ledger is None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 
-from ajo.api.events import SHOWN, EventSerializer
+from ajo.api.events import EVENT_COLUMNS, EventSerializer
 from ajo.api.params import path_address, path_group_id
 from ajo.api.schema import ADDRESS, GROUP_ID
 from ajo.api.throttles import client_address, throttle_chain_read
@@ -76,7 +76,7 @@ class GroupMemberViewSet(InGroupViewSet):
 
 @extend_schema_view(list=extend_schema(summary="A group's events, newest first", parameters=[GROUP_ID]))
 class GroupEventViewSet(InGroupViewSet):
-    queryset = ContractEvent.objects.only(*SHOWN).order_by("-id")
+    queryset = ContractEvent.objects.only(*EVENT_COLUMNS).order_by("-id")
     serializer_class = EventSerializer
 
 

@@ -132,7 +132,7 @@ def flat(patterns: list[Any]) -> list[URLPattern]:
 
 
 def is_kept(path: URLPattern) -> bool:
-    return bool(getattr(getattr(path.callback, "cls", None), "kept", False))
+    return bool(getattr(getattr(path.callback, "cls", None), "edge_cacheable", False))
 
 
 @pytest.mark.parametrize("case", [{"query": "limit=0"}, {"query": "x=1"}, {"path": f"{API}groups/999/members/"}])

@@ -59,7 +59,7 @@ def front(django: Django) -> Iterator[Edge]:
     fresh(ledger=1000)
     cache.with_redis(lambda r: r.set(f"{cache.PREFIX}absent:group:8", 1))
     fixed_headers.cache_clear()
-    read_counter._known.clear()
+    read_counter.reset_for_tests()
     built = Edge(django)
     yield built
     built.close()
