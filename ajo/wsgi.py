@@ -1,4 +1,4 @@
-"""The WSGI entry point that granian serves."""
+"""The WSGI entry point that granian serves: the edge around Django."""
 
 import os
 from importlib import import_module

@@ -27,6 +27,7 @@ class _Field(forms.CharField):
         return self.parse(value) if value else None
 
     def parse(self, text: str) -> Any:
+        """Return the value. Raise ValidationError."""
         raise NotImplementedError
 
 
@@ -68,34 +69,48 @@ class _AmountField(_IntegerField):
 
 @extend_schema_field(params.ADDRESS_SCHEMA)
 class AddressFilter(django_filters.Filter):
+    """Take a G… or C… strkey."""
+
     field_class = _AddressField
 
 
 @extend_schema_field(params.ID_SCHEMA)
 class GroupIdFilter(django_filters.Filter):
+    """Take a group's number; one larger than any matches nothing."""
+
     field_class = _GroupIdField
 
 
 @extend_schema_field(params.HASH_SCHEMA)
 class HashFilter(django_filters.Filter):
+    """Take a transaction hash in either case."""
+
     field_class = _HashField
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)
 class TimeFilter(django_filters.Filter):
+    """Take an RFC 3339 time with its offset."""
+
     field_class = _TimeField
 
 
 @extend_schema_field(OpenApiTypes.BOOL)
 class BoolFilter(django_filters.Filter):
+    """Take `true` or `false`."""
+
     field_class = _BoolField
 
 
 @extend_schema_field(params.U32_SCHEMA)
 class U32Filter(django_filters.Filter):
+    """Take a u32."""
+
     field_class = _IntegerField
 
 
 @extend_schema_field(I128_SCHEMA)
 class AmountFilter(django_filters.Filter):
+    """Take an i128."""
+
     field_class = _AmountField

@@ -118,24 +118,20 @@ def _read_chain(
     most. A caller that waits for another's reading needs a slot only while the chain is degraded.
     """
     began, read_at = time.monotonic(), 0
-    with ExitStack() as slots:
-        if has_slot := bool(min_ledger):
-            slots.enter_context(waiter_slot("chain", client))
+    with ExitStack() as stack:
+        slot = _OwnSlot(stack)
+        if min_ledger:
+            slot.take(client)
         while True:
-            with _flight(key) as is_leader:
+            with _flight(key) as is_free:
                 # another flight may have landed since the caller looked
                 document = from_rows()
                 if document is None and not min_ledger and with_redis(lambda r: r.exists(absent_key(key))):
                     raise Absent
                 is_wanted = document is None or document.synced_ledger < min_ledger
+                is_leader = is_free and (not is_wanted or slot.try_take())
                 if is_leader and is_wanted:
-                    is_leader = has_slot = has_slot or _take_slot(slots)
-                    if is_leader:
-                        try:
-                            read_at = from_chain()
-                        except Unavailable:
-                            _mark_degraded()
-                            raise
+                    read_at = _read_or_degrade(from_chain)
             fresh = freshness()
             document = from_rows()
             if document and document.synced_ledger >= min_ledger:
@@ -148,9 +144,8 @@ def _read_chain(
                 raise Unavailable("The chain has not been read in time.")
             if waited > DEGRADED_AFTER and not document:
                 _mark_degraded()
-            if not has_slot and _is_degraded():
-                slots.enter_context(waiter_slot("chain"))
-                has_slot = True
+            if _is_degraded():
+                slot.take()
             time.sleep(CHAIN_POLL if is_leader else FLIGHT_POLL)
 
 
@@ -169,13 +164,35 @@ def _is_degraded() -> bool:
     return now < _degraded.get("until", 0.0) or now - oldest > DEGRADED_AFTER
 
 
-def _take_slot(slots: ExitStack) -> bool:
-    """Take a waiter slot until the end of the stack. Return False if there is none."""
+def _read_or_degrade(from_chain: Callable[[], int]) -> int:
+    """Read the chain; where that raises Unavailable, the chain counts as degraded."""
     try:
-        slots.enter_context(waiter_slot("chain"))
+        return from_chain()
     except Unavailable:
-        return False
-    return True
+        _mark_degraded()
+        raise
+
+
+class _OwnSlot:
+    """The waiter slot of one caller: taken once at most, and held until the stack ends."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._is_held = False
+
+    def take(self, client: str = "") -> None:
+        """Take a slot unless one is held. Raise Unavailable where there is none."""
+        if not self._is_held:
+            self._stack.enter_context(waiter_slot("chain", client))
+            self._is_held = True
+
+    def try_take(self) -> bool:
+        """Take a slot unless one is held. Return False where there is none."""
+        try:
+            self.take()
+        except Unavailable:
+            return False
+        return True
 
 
 @lru_cache(maxsize=1)

@@ -45,7 +45,7 @@ def client() -> redis.Redis:
     )
 
 
-# What connections meet after a failover when they stayed with the server that was the primary.
+# After a failover these come from connections that stayed with the server that was the primary.
 REPLICA_ERRORS = (redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)
 
 

@@ -44,8 +44,7 @@ return 1
 # Sent by its hash, as a pass writes thousands of bodies; called with a client each time.
 _set_if_newer = Script(None, _SET_IF_NEWER)  # type: ignore[arg-type]
 
-# What Redis holds under one key: in that order, each None where it is not there.
-Raw: TypeAlias = bytes | None
+Raw: TypeAlias = bytes | None  # the value of one key; None: there is none
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """What the tables say of themselves: they hold everything announced up to `ledger`.
+    """How fresh the tables are: they hold everything announced up to `ledger`.
 
     `dataset_id` is 32 hexadecimal digits, or empty before the first sync. `heard_at` is when the chain last advanced,
     `as_of` when the tables were asked: both in Unix seconds by the database's clock.
