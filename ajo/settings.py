@@ -34,7 +34,7 @@ _HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [*ENV.list("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
 # Addresses or networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 TRUSTED_PROXIES = ENV.list("TRUSTED_PROXIES")
-# The header in which they name the client. To WSGI, X_Forwarded_For, which proxies in Go pass on, has the same name, and
+# The header in which they name the client. To WSGI X_Forwarded_For, which proxies in Go pass on, has the same name, and
 # granian takes the last: behind one of these only a name without a hyphen is certainly the proxy's.
 CLIENT_ADDRESS_HEADER = ENV.text("CLIENT_ADDRESS_HEADER", "X-Forwarded-For")
 
@@ -129,7 +129,7 @@ CACHES = {
 }
 
 # --- Celery (ajo/celery.py has the schedule) --------------------------------------------------------------------------
-# It is the cache's database: many managed servers have only one. Flushing it loses no task for longer than its interval.
+# It is the cache's database: many managed servers have only one. A flush loses no task for longer than its interval.
 CELERY_BROKER_URL = ENV.text("CELERY_BROKER_URL", REDIS_URL)
 # Celery would believe any certificate otherwise; ssl_ca_certs and the like of the address are read as well.
 CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if CELERY_BROKER_URL.startswith("rediss://") else False

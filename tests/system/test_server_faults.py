@@ -81,7 +81,7 @@ def test_redis_freezes(up: Running) -> None:
 
 
 def test_redis_is_flushed_while_everything_runs(up: Running) -> None:
-    """Breaks without `cache.start_epoch` after a pass that finds no watermark: nothing would ever be cached again. Of the
+    """Breaks without `cache.start_epoch` after a pass that finds no watermark: nothing would be cached again. Of the
     broker's side, no code of ours: tasks go to a queue by its name, which needs nothing that Redis keeps.
     """
     mark = WATERMARK_KEY.replace(settings.REDIS_NAMESPACE, up.namespace)
