@@ -1,3 +1,5 @@
+"""The project's Django apps: its checks, and the admin with our own site."""
+
 import logging
 
 from django.apps import AppConfig
@@ -8,6 +10,8 @@ from ajo.conf.checks import check_settings
 
 
 class ProjectConfig(AppConfig):
+    """Registers the checks of the settings."""
+
     name = "ajo"
 
     def ready(self) -> None:
@@ -16,6 +20,6 @@ class ProjectConfig(AppConfig):
 
 
 class StaffConfig(AdminConfig):
-    """django.contrib.admin with our own site as the one that every table registers with."""
+    """django.contrib.admin with our own site as the default, with which every model registers."""
 
     default_site = "ajo.console.site.StaffSite"

@@ -1,8 +1,8 @@
-"""Celery beat by a clock that only goes forward.
+"""A scheduler for Celery beat that goes by the monotonic clock.
 
-Celery's own scheduler compares wall-clock times that it keeps in a file: when the machine's clock steps back an hour,
-it sends nothing for an hour; and after a start the first sync waits a whole interval. This one keeps nothing, counts by
-the monotonic clock, and sends every task at once when it starts. It takes schedules in seconds only.
+Celery's own scheduler compares wall-clock times that it keeps in a file: when that clock steps back an hour, it sends
+nothing for an hour; and after a start the first sync waits a whole interval. This one keeps no state, goes by the
+monotonic clock, and sends every task at once when it starts. It takes schedules in seconds only.
 """
 
 import time
@@ -24,6 +24,7 @@ class SteadyEntry(ScheduleEntry):
 
     @property
     def seconds(self) -> float:
+        """The interval."""
         return float(vars(self.schedule)["run_every"].total_seconds())
 
     def is_due(self) -> schedstate:
@@ -37,7 +38,7 @@ class SteadyEntry(ScheduleEntry):
 
 
 class SteadyScheduler(Scheduler):
-    """Orders entries by the same clock, and touches BEAT_FILE with every task that the broker took."""
+    """Orders entries by the monotonic clock, and touches BEAT_FILE with every task that the broker accepts."""
 
     Entry = SteadyEntry
 

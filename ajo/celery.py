@@ -1,4 +1,4 @@
-"""The Celery application and its schedule: sync follows the events, sweep compares everything.
+"""The Celery application and its schedule: sync follows the events, sweep verifies all groups.
 
 Limits and acknowledgement are in ajo/settings.py (CELERY_…), the clock behind the schedule in ajo/beat.py.
 """
@@ -19,8 +19,8 @@ from ajo.database.limits import WORKERS, sessions
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
 
-# What Redis says after a failover (READONLY, UNBLOCKED) and while it is full is a reason to connect anew. For Celery it
-# would be the worker's end, and beat would keep its connection to the server that was the primary.
+# Errors that Redis answers after a failover (READONLY, UNBLOCKED) and while it is full are reasons to connect anew.
+# Without this they end a worker, and beat keeps its connection to the server that was the primary.
 Transport.connection_errors += (ResponseError,)
 
 app = Celery("ajo")
@@ -29,7 +29,10 @@ app.autodiscover_tasks()
 
 
 def every(task: str, seconds: int) -> dict[str, Any]:
-    """A run that waited a whole interval in the queue is stale: it expires, for the next one is there already."""
+    """Return a schedule entry that sends `task` every so many seconds.
+
+    A run that waited a whole interval in the queue is stale and expires: the next one is there already.
+    """
     return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
 
 
@@ -42,40 +45,45 @@ app.conf.beat_schedule = {
 
 @worker_init.connect
 @beat_init.connect
-def check(**_: object) -> None:
-    """Celery runs no system checks that stop it."""
+def check_settings(**_: object) -> None:
+    """Refuse bad settings when worker or beat starts: Celery runs no system checks that stop it."""
     refuse_bad_settings()
     tell_what_cannot_be_reached()
 
 
 @worker_init.connect
 def limit_sessions(**_: object) -> None:
-    """In the worker, before it starts the processes that run its tasks."""
+    """Give the worker's database sessions their limits, before it forks the processes that run its tasks."""
     sessions.limit(WORKERS)
 
 
 @worker_ready.connect
 def start_heartbeat_of_worker(**_: object) -> None:
-    """In the parent, after its children were forked; sent again whenever the broker is back."""
+    """Start the worker's heartbeat in the parent, after its children were forked.
+
+    The signal is sent again whenever the broker is back; `start` is idempotent.
+    """
     import_string("ajo.ops.heartbeats.start")("worker")  # it cannot be imported before the apps are loaded
 
 
 @beat_init.connect
 def start_heartbeat_of_beat(**_: object) -> None:
+    """Start beat's heartbeat."""
     import_string("ajo.ops.heartbeats.start")("beat")
 
 
 @setup_logging.connect
 def keep_logging(**_: object) -> None:
-    """Celery replaces the loggers unless somebody answers this signal; settings.LOGGING stays as it is."""
+    """Do nothing: a receiver of this signal keeps Celery from replacing the loggers of settings.LOGGING."""
 
 
 @task_prerun.connect
 def name_task(task_id: str, task: Task[Any, Any], **_: object) -> None:
-    """Every log line of a task carries its name and id."""
+    """Bind a task's name and id to its log lines."""
     bind_contextvars(task=task.name, task_id=task_id)
 
 
 @task_postrun.connect
 def forget_task(**_: object) -> None:
+    """Unbind them, and the ledger that a pass binds."""
     unbind_contextvars("task", "task_id", "ledger")

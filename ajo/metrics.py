@@ -1,14 +1,14 @@
-"""What each process counts about itself: /metrics adds the processes up (ajo/ops/metrics.py).
+"""The counters of each process; /metrics sums them over the processes (ajo/ops/metrics.py).
 
 With PROMETHEUS_MULTIPROC_DIR (made by ajo/settings.py) the counts are in files there, one set for each process, so that
-web, worker and beat are seen together; without it a process shows only its own.
+web, worker and beat are summed together; without it a process shows only its own.
 """
 
 import os
 import socket
 import threading
 from bisect import bisect_left
-from collections import Counter as RateCounter
+from collections import Counter as Multiset
 from collections import defaultdict
 
 from prometheus_client import Counter, Histogram, values
@@ -19,7 +19,10 @@ _HOST = socket.gethostname()
 
 
 def _process() -> str:
-    """Containers may share the folder, and every container has a process 1. Asked at every count."""
+    """Return this process's name in the folder, which the library asks for at every count.
+
+    Containers may share the folder, and every container has a process 1.
+    """
     return f"{_HOST}-{os.getpid()}"
 
 
@@ -41,35 +44,39 @@ FLUSH_INTERVAL = 0.5  # seconds
 
 
 class BufferedMetrics:
-    """Answers that take less time than their counts' way into the process's file: these go there every half second."""
+    """Buffers what the edge answers and writes it every FLUSH_INTERVAL seconds.
+
+    Writing one count into the process's file takes longer than such an answer. A process that is killed loses the
+    counts of the last half second.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._noted: list[tuple[str, str, str, float]] = []
+        self._observed: list[tuple[str, str, str, float]] = []
 
     def observe(self, layer: str, route: str, status: str, seconds: float) -> None:
-        """An answer for REQUESTS, and for CACHE_READS if it came from a layer."""
+        """Count an answer in REQUESTS, and in CACHE_READS unless `layer` is empty. `status` begins with the code."""
         with self._lock:
-            if not self._noted:
+            if not self._observed:
                 timer = threading.Timer(FLUSH_INTERVAL, self.flush)
                 timer.daemon = True
                 timer.start()
-            self._noted.append((layer, route, status, seconds))
+            self._observed.append((layer, route, status, seconds))
 
     def flush(self) -> None:
-        """Count what was noted since the last time."""
+        """Write what was observed since the last time."""
         with self._lock:
-            buffered_metrics, self._noted = self._noted, []
+            observed, self._observed = self._observed, []
         took = defaultdict(list)
-        for layer, number in RateCounter(layer for layer, *_ in buffered_metrics if layer).items():
+        for layer, number in Multiset(layer for layer, *_ in observed if layer).items():
             CACHE_READS.labels(layer).inc(number)
-        for _, route, status, seconds in buffered_metrics:
+        for _, route, status, seconds in observed:
             took[route, f"{status[0]}xx"].append(seconds)
         for (route, status), times in took.items():
             child = REQUESTS.labels(route, status)
             # as `observe` does for each, which writes twice
             child._sum.inc(sum(times))
-            for bucket, number in RateCounter(bisect_left(child._upper_bounds, seconds) for seconds in times).items():
+            for bucket, number in Multiset(bisect_left(child._upper_bounds, seconds) for seconds in times).items():
                 child._buckets[bucket].inc(number)
 
 

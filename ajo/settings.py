@@ -34,7 +34,7 @@ _HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [*ENV.list("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
 # Addresses or networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 TRUSTED_PROXIES = ENV.list("TRUSTED_PROXIES")
-# Where they say whose request it is. WSGI knows X_Forwarded_For, which proxies in Go pass on, by the same name, and
+# The header in which they name the client. To WSGI X_Forwarded_For, which proxies in Go pass on, has the same name, and
 # granian takes the last: behind one of these only a name without a hyphen is certainly the proxy's.
 CLIENT_ADDRESS_HEADER = ENV.text("CLIENT_ADDRESS_HEADER", "X-Forwarded-For")
 
@@ -79,8 +79,8 @@ BEAT_FILE = ENV.text("BEAT_FILE")  # touched whenever beat sends a task: what he
 # to one more for each thread, so a machine's web processes take WEB_WORKERS * (DATABASE_POOL_SIZE + WEB_THREADS): 16 on
 # two cores, 64 on eight and more, of the 100 that PostgreSQL allows.
 DATABASE_POOL_SIZE = ENV.number("DATABASE_POOL_SIZE", max(WEB_THREADS, 4), 1, 200)  # connections of one process
-KEEPALIVE = (10, 5, 3)  # seconds without a word until TCP probes, between two probes, and how many go unanswered
-SILENT_FOR = 20  # seconds that what was sent may stay unacknowledged
+KEEPALIVE = (10, 5, 3)  # seconds of silence until TCP probes, seconds between two probes, probes without an answer
+UNACKED_TIMEOUT = 20  # seconds that sent data may stay unacknowledged
 _DATABASE = ENV.database("DATABASE_URL")
 _OPTIONS = _DATABASE.get("OPTIONS")
 DATABASES = {
@@ -97,17 +97,17 @@ DATABASES = {
             "keepalives_idle": KEEPALIVE[0],
             "keepalives_interval": KEEPALIVE[1],
             "keepalives_count": KEEPALIVE[2],
-            "tcp_user_timeout": SILENT_FOR * 1000,
-            # Said by each transaction, as behind a pooler no session can be relied on.
+            "tcp_user_timeout": UNACKED_TIMEOUT * 1000,
+            # Set in each transaction: behind a pooler no session can be relied on.
             "isolation_level": IsolationLevel.READ_COMMITTED,
-            # A pool doubles the pause between its attempts for so long, then tries again when it is next asked: with
-            # its own 300 seconds it might sleep for two minutes after PostgreSQL is back.
+            # A pool backs off exponentially for `reconnect_timeout` seconds, then retries when it is next asked: with
+            # the default of 300 it might sleep for two minutes after PostgreSQL is back.
             "pool": {
                 "min_size": 1,
                 "max_size": DATABASE_POOL_SIZE,
                 "timeout": 5,
                 "reconnect_timeout": 5,
-                # seconds: a server that another took over from is asked no longer than that
+                # seconds: after a failover the server that was the primary is asked no longer
                 "max_lifetime": 60,
             },
             **(_OPTIONS if isinstance(_OPTIONS, dict) else {}),
@@ -129,8 +129,7 @@ CACHES = {
 }
 
 # --- Celery (ajo/celery.py has the schedule) --------------------------------------------------------------------------
-# The same database as the cache's: many managed servers have only one. Flushing it loses no task for longer than its
-# interval.
+# It is the cache's database: many managed servers have only one. A flush loses no task for longer than its interval.
 CELERY_BROKER_URL = ENV.text("CELERY_BROKER_URL", REDIS_URL)
 # Celery would believe any certificate otherwise; ssl_ca_certs and the like of the address are read as well.
 CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if CELERY_BROKER_URL.startswith("rediss://") else False
@@ -157,7 +156,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
     "socket_keepalive_options": {
         **dict(zip((socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), KEEPALIVE, strict=True)),
-        socket.TCP_USER_TIMEOUT: SILENT_FOR * 1000,
+        socket.TCP_USER_TIMEOUT: UNACKED_TIMEOUT * 1000,
     },
     "health_check_interval": 10,
 }
@@ -241,11 +240,11 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff sign in once a day
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
 CSRF_TRUSTED_ORIGINS = [origin_of(PUBLIC_URL)] if "://" in PUBLIC_URL else []
-# Browsers keep this promise for its whole time, and a preload list for years: nobody gives it without asking.
+# Browsers keep this promise for its whole time, and a preload list for years: it is off unless asked for.
 SECURE_HSTS_SECONDS = HSTS_SECONDS = ENV.number("HSTS_SECONDS", 0, 0, 63_072_000)  # at most two years
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HSTS_INCLUDE_SUBDOMAINS = ENV.bool("HSTS_INCLUDE_SUBDOMAINS")
 SECURE_HSTS_PRELOAD = HSTS_PRELOAD = ENV.bool("HSTS_PRELOAD")
-# TLS ends at a proxy: without one whose word is believed, a redirect to https would come back for ever.
+# TLS ends at a proxy: without a trusted one, a redirect to https would loop for ever.
 SECURE_SSL_REDIRECT = _HTTPS and bool(TRUSTED_PROXIES)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # asked from inside, without TLS
@@ -296,11 +295,11 @@ LOGGING = {
         # Their records reach the root handler; Django's own would mail administrators that nobody configured.
         "django": {"handlers": [], "level": _LEVEL, "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
-        # Who asks for another host gets a 400; a traceback for each would let anybody fill the log.
+        # A request for another host gets a 400; a traceback for each would let anybody fill the log.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "axes": {"level": "ERROR"},  # ajo/ops/logins.py says it without masks
         "psycopg": {"level": _LEVEL},  # has a level of its own otherwise
-        # The pool tells of every connection that it lends: three lines for each request.
+        # The pool logs every connection that it lends: three lines for each request.
         "psycopg.pool": {"level": "WARNING" if _LEVEL == "INFO" else _LEVEL},
     },
 }

@@ -1,4 +1,4 @@
-"""Addresses: the admin here, each part's own urls below its prefix."""
+"""The URL configuration: the admin, health and metrics, and each app's endpoints below /api/v1/."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path

@@ -1,4 +1,4 @@
-"""`python -m ajo.web`: granian serving the WSGI application as the settings say, in `make run` and in the image."""
+"""`python -m ajo.web` runs granian with the WSGI application as the settings say, in `make run` and in the image."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from granian.http import HTTP1Settings, HTTP2Settings
 from ajo.conf.checks import refuse_bad_settings, tell_what_cannot_be_reached
 from ajo.webserver.watchdog import Requests, Watch, beat_always
 
-STOP_AFTER = 5  # seconds that a worker has to end its requests
+STOP_TIMEOUT = 5  # seconds that a worker has to end its requests
 # Seconds that a connection may stay open between two requests, longer than the 60 after which common balancers close
-# theirs: closed by us first, one of their requests would meet a closed connection. ajo/webserver/connections.py ends
-# earlier what does not ask anything.
+# theirs: if we closed first, one of their requests would meet a closed connection. ajo/webserver/connections.py ends
+# earlier what sends no request.
 KEEP_ALIVE = 75
-CONNECTIONS = 4_096  # of one process; beyond so many, others wait in the kernel's queue
+MAX_CONNECTIONS = 4_096  # of one process; more wait in the kernel's queue
 HEADER_BUFFER = 16 * 1024  # bytes: a request's header fits, or is answered 431
-STREAMS = 32  # requests at a time on one connection of HTTP/2
+MAX_STREAMS = 32  # requests at a time on one connection of HTTP/2
 
 
 def serve(target: str = "ajo.wsgi.application") -> None:
-    """Until SIGTERM or SIGINT."""
+    """Serve the application named `target` until SIGTERM or SIGINT. Exit with a message where settings are bad."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
     django.setup()
     refuse_bad_settings()  # once here, instead of in each worker that would be started again and again
@@ -52,10 +52,10 @@ def serve(target: str = "ajo.wsgi.application") -> None:
         http1_settings=HTTP1Settings(
             keep_alive=True, header_read_timeout=KEEP_ALIVE * 1000, max_buffer_size=HEADER_BUFFER
         ),
-        http2_settings=HTTP2Settings(max_headers_size=HEADER_BUFFER, max_concurrent_streams=STREAMS),
+        http2_settings=HTTP2Settings(max_headers_size=HEADER_BUFFER, max_concurrent_streams=MAX_STREAMS),
         backlog=1024,
-        backpressure=_most_connections(),
-        workers_kill_timeout=STOP_AFTER,
+        backpressure=_max_connections(),
+        workers_kill_timeout=STOP_TIMEOUT,
         respawn_failed_workers=True,
         log_dictconfig=settings.LOGGING | {"loggers": {"_granian": {}}},
     )
@@ -64,17 +64,17 @@ def serve(target: str = "ajo.wsgi.application") -> None:
     server.serve(target_loader=partial(load, target, beats), wrap_loader=False)
 
 
-def _most_connections() -> int:
-    """CONNECTIONS, or what the limit of open files allows beside the files of our own."""
+def _max_connections() -> int:
+    """Return MAX_CONNECTIONS, or what the limit of open files allows beside our own files, after raising it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         soft = hard if hard != resource.RLIM_INFINITY else 2**20
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return min(CONNECTIONS, soft // 2)
+    return min(MAX_CONNECTIONS, soft // 2)
 
 
 def load(target: str, beats: Connection) -> Callable[..., Iterable[bytes]]:
-    """In each web process, the application that it serves."""
+    """Return the application that a web process serves, and start its heartbeat and its limits on connections."""
     application: Callable[..., Any] = import_string(target)
     requests = Requests(application, settings.WEB_THREADS)
     beat_always(beats, requests)

@@ -1,4 +1,4 @@
-"""The WSGI entry point that granian serves."""
+"""The WSGI entry point that granian serves: the edge around Django."""
 
 import os
 from importlib import import_module
@@ -16,5 +16,5 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
 django.setup(set_prefix=False)
 edge = import_module("ajo.edge")  # it cannot be imported before
 sessions.limit(WEB)
-application = edge.Edge(edge.Bodies(Handler()))
+application = edge.Edge(edge.RequestBodies(Handler()))
 refuse_bad_settings()

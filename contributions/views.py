@@ -9,8 +9,8 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ajo.api.events import SHOWN
-from ajo.api.params import address_of, hash_of
+from ajo.api.events import EVENT_COLUMNS
+from ajo.api.params import path_address, path_hash
 from ajo.api.schema import ADDRESS, GROUP_ID, HASH
 from ajo.api.views import ReadViewSet
 from ajo.cache import Absent
@@ -34,7 +34,7 @@ class OfUserViewSet(ReadViewSet):
     """A list of what one wallet did."""
 
     def filter_by_path(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return newest_within(queryset.filter(user=known_user(address_of(self.kwargs["address"]))))
+        return newest_within(queryset.filter(user=known_user(path_address(self.kwargs["address"]))))
 
 
 class Contributions(ReadViewSet):
@@ -104,7 +104,7 @@ class WalletViewSet(ReadViewSet):
 
     @extend_schema(summary="One wallet with its counts and sums", parameters=[ADDRESS])
     def retrieve(self, request: Request, address: str) -> Response:
-        return Response(self.get_serializer(wallet(known_user(address_of(address)))).data)
+        return Response(self.get_serializer(wallet(known_user(path_address(address)))).data)
 
 
 class TransactionViewSet(ReadViewSet):
@@ -115,13 +115,13 @@ class TransactionViewSet(ReadViewSet):
 
     @extend_schema(summary="What is known of a transaction", parameters=[HASH])
     def retrieve(self, request: Request, hash: str) -> Response:  # the path's word
-        tx_hash = hash_of(hash)
+        tx_hash = path_hash(hash)
         submitted = ChainTransaction.objects.filter(hash=tx_hash).only("status", "ledger").first()
         carried = {
             "contributions": list(Contributions.queryset.filter(tx_hash=tx_hash)),
             "payouts": list(Payouts.queryset.filter(tx_hash=tx_hash)),
             "refunds": list(Refunds.queryset.filter(tx_hash=tx_hash)),
-            "events": list(ContractEvent.objects.filter(tx_hash=tx_hash).only(*SHOWN).order_by("id")),
+            "events": list(ContractEvent.objects.filter(tx_hash=tx_hash).only(*EVENT_COLUMNS).order_by("id")),
         }
         ledger = next((row.ledger for rows in carried.values() for row in rows), None)
         if submitted is None and ledger is None:

@@ -102,5 +102,5 @@ def fresh_body(session: psycopg.Connection, group_id: int) -> tuple[Freshness, D
     rows = _WITH_FRESHNESS.rows(session, str(group_id))
     if not rows:
         return None
-    era, ledger, heard_at, asked_at, body, revision, synced_ledger = rows[0]
-    return Freshness(era, ledger, heard_at or 0.0, asked_at), Document(body.encode(), revision, synced_ledger)
+    dataset_id, ledger, heard_at, asked_at, body, revision, synced_ledger = rows[0]
+    return Freshness(dataset_id, ledger, heard_at or 0.0, asked_at), Document(body.encode(), revision, synced_ledger)

@@ -1,10 +1,10 @@
-"""Groups as the API reads them: through the cache, from the chain where the tables do not have them yet."""
+"""Read groups through the cache, and from the chain where the tables do not have them yet; keep the cache fresh."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -24,22 +24,25 @@ from groups.sync import write_snapshots
 
 log = logging.getLogger(__name__)
 
-# Seconds before the last refresh whose changes are looked at again: a pass or a reader of the chain may have died
-# between its commit and its refresh.
+# Seconds before the watermark whose changes are looked at again: a pass or a reader of the chain may have died between
+# its commit and its refresh.
 LOOK_BACK = 120
-JUST_THEN = 10  # seconds that the longest of the sync's statements takes
+STATEMENT_TIME = 10  # seconds that the longest of the sync's statements takes
 REFRESH_BATCH = 200  # bodies built and sent at a time
 
 
 def no_throttle() -> None:
-    """For callers that are no client whose calls are counted."""
+    """Admit everything: for callers that are no client of the API."""
 
 
 def group_answer(
     group_id: int, min_ledger: int = 0, admit: Callable[[], None] = no_throttle, client: str = ""
 ) -> cache.Answer:
-    """The body of `groups/{id}/` for `client`. Raises cache.Absent or cache.Unavailable, and what `admit` raises before
-    the chain is asked: that costs an RPC call. However many nodes and attempts that takes, they have one deadline.
+    """Return the body of `groups/{id}/`, read through the cache.
+
+    `min_ledger` is the ledger that it has to reflect, `client` the client's address. `admit` is called before the chain
+    is asked, which costs RPC calls; what it raises is passed on. However many nodes and attempts that takes, they share
+    one deadline (cache.DEADLINE seconds). Raise cache.Absent or cache.Unavailable.
     """
     deadline = time.monotonic() + cache.DEADLINE
 
@@ -54,31 +57,33 @@ def group_answer(
         from_chain=from_chain,
         exists=partial(_can_exist, group_id, min_ledger),
         min_ledger=min_ledger,
-        refuse_far_ahead=_refuse_early,
+        refuse_far_ahead=_refuse_far_ahead,
         client=client,
     )
-    if not answer.body:
+    if answer.is_undecodable:
         raise unreadable()
     return answer
 
 
 def unreadable() -> cache.Unavailable:
-    """In place of a state that was shown before and is old now."""
+    """Return the error for a group that this version cannot decode: the state that was shown before is stale."""
     return cache.Unavailable("The group's entries on the chain cannot be decoded by this version.", retry_after=300)
 
 
 def ensure_group(group_id: int, admit: Callable[[], None] = no_throttle, client: str = "") -> None:
-    """Make sure that the tables have the group, reading it if need be. Raises cache.Absent or cache.Unavailable."""
+    """Read the group into the tables unless they have it. Raise as `group_answer` does."""
     if not Group.objects.filter(pk=group_id, unreadable_since=None).exists():
         group_answer(group_id, admit=admit, client=client)
 
 
 def read_group(group_id: int, deadline: float | None = None) -> int:
-    """Read one group from the chain into the tables, and refresh its body; the ledger at which it was read.
+    """Read one group from the chain into the tables, refresh its body, and return the ledger at which it was read.
 
-    No node is asked after `deadline` (time.monotonic). Raises cache.Unavailable.
+    A group that is not on the chain is no error: the tables do not have it then. No node is asked after `deadline`
+    (time.monotonic). Raise cache.Unavailable where no node answers, the tables are of another chain, or the group
+    cannot be decoded.
     """
-    checkpoint = _refuse_another_chain()
+    checkpoint = _check_same_chain()
     at_least = checkpoint.ledger if checkpoint else 0  # a node behind the tables cannot say that a group is absent
 
     def read(client: SorobanClient) -> Snapshots:
@@ -90,51 +95,48 @@ def read_group(group_id: int, deadline: float | None = None) -> int:
         snapshots = nodes().run(read, deadline)
     except ChainError as failure:
         log.warning("group %d cannot be read: %s", group_id, failure)
-        raise cache.Unavailable(
-            "The chain cannot be read now."
-        ) from failure  # a node's words may hold a provider's key
+        # without the node's own words, which may hold a provider's key
+        raise cache.Unavailable("The chain cannot be read now.") from failure
     refresh_groups([group_id])
     if group_id not in snapshots.groups and group_id not in snapshots.absent:
         raise unreadable()
     return snapshots.ledger
 
 
-def _refuse_another_chain() -> Checkpoint | None:
-    """The checkpoint, if there is one. Raises cache.Unavailable where the chain may not be read into these tables."""
+def _check_same_chain() -> Checkpoint | None:
+    """Return the checkpoint, if there is one. Raise cache.Unavailable where its tables are of another chain."""
     checkpoint = Checkpoint.objects.current()
     if checkpoint and checkpoint.halt_reason:
         raise cache.Unavailable("The tables are of another chain than the configured one.", retry_after=300)
     return checkpoint
 
 
-def _refuse_early(min_ledger: int) -> None:
-    _refuse_another_chain()
+def _refuse_far_ahead(min_ledger: int) -> None:
+    _check_same_chain()
     refuse_far_ahead(min_ledger)
 
 
-def refresh_groups(group_ids: object) -> None:
-    """Put these groups' bodies into the cache, over older ones only."""
-    if now := cache.watermark():
-        _refresh(now, Checkpoint.objects.freshness(), list(group_ids))  # type: ignore[call-overload]
+def refresh_groups(group_ids: Iterable[int]) -> None:
+    """Store these groups' bodies in Redis, over older revisions only. Do nothing without Redis or a watermark."""
+    if now := cache.current_watermark():
+        _refresh(now, Checkpoint.objects.freshness(), list(group_ids))
 
 
 def refresh_cache(since: datetime) -> None:
-    """Bring Redis to where the tables are: the bodies of what changed `since` the pass began, then the mark.
+    """Bring Redis to where the tables are: store the bodies that changed `since` the pass began, then advance.
 
-    Runs after each pass's commit. What a killed pass left out, the next one finds.
+    It runs after each pass's commit and is idempotent: what a killed pass left out, the next one finds. Do nothing
+    before the first sync or without Redis; begin a new epoch where the tables do not follow the watermark.
     """
     fresh = Checkpoint.objects.freshness()
-    if not fresh.era:
+    if not fresh.dataset_id:
         return
-    now = cache.watermark()
-    # Where the database's clock has stepped back, nobody can tell what changed since; where the tables' ledger has, it
-    # was one that the network never reached.
-    seen = now.freshness if now else None
-    if now is None or seen is None or seen.era != fresh.era or seen.as_of > fresh.as_of or seen.ledger > fresh.ledger:
+    now = cache.current_watermark()
+    if now is None or not fresh.follows(now.freshness):
         cache.start_epoch(fresh)
         return
-    # Nothing from before the epoch began is in Redis, but of statements that had begun just then.
-    looked_at = datetime.fromtimestamp(max(now.freshness.as_of - LOOK_BACK, now.begun - JUST_THEN), UTC)
+    # Redis holds nothing from before the epoch, save of statements that were running when it began.
+    looked_at = datetime.fromtimestamp(max(now.freshness.as_of - LOOK_BACK, now.begun - STATEMENT_TIME), UTC)
     ours: list[int] = []
     others: dict[str, int] = {}
     changed = Group.objects.filter(changed_at__gte=min(looked_at, since)).order_by("id")
@@ -143,16 +145,16 @@ def refresh_cache(since: datetime) -> None:
             ours.append(group_id)
         else:
             others[_key(group_id)] = revision
-    # Ours are put in any case: a slow reader may hold the version before and find no key. Of what others changed, only
-    # the bodies that somebody left behind are.
-    behind = cache.stale_keys(now, others)
-    if behind is not None and _refresh(now, fresh, [*ours, *(int(key.partition(":")[2]) for key in behind)]):
+    # Our own changes are stored in any case: a slow reader may hold the revision before and find no key. Of the changes
+    # of others only stale bodies are.
+    stale = cache.stale_keys(now, others)
+    if stale is not None and _refresh(now, fresh, [*ours, *(int(key.partition(":")[2]) for key in stale)]):
         cache.advance(now, fresh)
 
 
 def _refresh(now: cache.Watermark, fresh: cache.Freshness, group_ids: list[int]) -> bool:
-    """`fresh` was read before. False if Redis did not take them, or its bodies are of other tables."""
-    if fresh.era != now.freshness.era:
+    """Store bodies in batches; `fresh` was read before. False if Redis did not take all, or is of another dataset."""
+    if fresh.dataset_id != now.freshness.dataset_id:
         return False
     for start in range(0, len(group_ids), REFRESH_BATCH):
         documents = group_bodies(group_ids[start : start + REFRESH_BATCH])
@@ -166,8 +168,10 @@ def _key(group_id: int) -> str:
 
 
 def _can_exist(group_id: int, min_ledger: int) -> bool:
-    """Ids run from 1 to the contract's counter as last read: a number above is absent without asking the chain, unless
-    the client has seen a later ledger.
+    """Return whether the chain can have the group: ids run from 1 to the contract's counter (docs/chain.md, GCOUNTER).
+
+    A number above the counter as last read is absent without asking the chain, unless the client has seen a later
+    ledger than that reading.
     """
     checkpoint = Checkpoint.objects.current()
     if checkpoint is None or not checkpoint.is_loaded or min_ledger > checkpoint.instance_ledger:

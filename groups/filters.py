@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import F, FilteredRelation, Q, QuerySet
 from drf_spectacular.utils import extend_schema_field
 
-from ajo.api.filters import AddressFilter, AmountFilter, FlagFilter
+from ajo.api.filters import AddressFilter, AmountFilter, BoolFilter
 from groups.models import Group, User
 from groups.queries import memberships
 
@@ -42,7 +42,7 @@ class GroupFilter(django_filters.FilterSet):
     creator = AddressFilter(method="by_creator")
     member = AddressFilter(method="by_member")
     token = AddressFilter(field_name="token_id")
-    joinable = FlagFilter(field_name="is_joinable", help_text="Active and not full.")
+    joinable = BoolFilter(field_name="is_joinable", help_text="Active and not full.")
     amount_min = AmountFilter(field_name="contribution_amount", lookup_expr="gte")
     amount_max = AmountFilter(field_name="contribution_amount", lookup_expr="lte")
     search = _SearchFilter(

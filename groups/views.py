@@ -13,8 +13,8 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 
-from ajo.api.events import SHOWN, EventSerializer
-from ajo.api.params import address_of, group_id_of
+from ajo.api.events import EVENT_COLUMNS, EventSerializer
+from ajo.api.params import path_address, path_group_id
 from ajo.api.schema import ADDRESS, GROUP_ID
 from ajo.api.throttles import client_address, throttle_chain_read
 from ajo.api.views import ReadViewSet
@@ -54,7 +54,7 @@ class GroupDetailViewSet(ReadViewSet):
     def retrieve(self, request: Request, group_id: str) -> HttpResponse:
         admit = once(partial(throttle_chain_read, request))
         client = client_address(request)
-        self.fresh = answer = group_answer(group_id_of(group_id), self.min_ledger, admit=admit, client=client)
+        self.fresh = answer = group_answer(path_group_id(group_id), self.min_ledger, admit=admit, client=client)
         return HttpResponse(answer.body, content_type="application/json")
 
 
@@ -62,7 +62,7 @@ class InGroupViewSet(ReadViewSet):
     """A list within one group, which is read from the chain if the tables do not have it yet."""
 
     def filter_by_path(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        group_id = group_id_of(self.kwargs["group_id"])
+        group_id = path_group_id(self.kwargs["group_id"])
         admit = once(partial(throttle_chain_read, self.request))
         ensure_group(group_id, admit=admit, client=client_address(self.request))
         return queryset.filter(group_id=group_id)
@@ -76,7 +76,7 @@ class GroupMemberViewSet(InGroupViewSet):
 
 @extend_schema_view(list=extend_schema(summary="A group's events, newest first", parameters=[GROUP_ID]))
 class GroupEventViewSet(InGroupViewSet):
-    queryset = ContractEvent.objects.only(*SHOWN).order_by("-id")
+    queryset = ContractEvent.objects.only(*EVENT_COLUMNS).order_by("-id")
     serializer_class = EventSerializer
 
 
@@ -92,7 +92,7 @@ class UserGroupViewSet(ReadViewSet):
     serializer_class = GroupSerializer
 
     def filter_by_path(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return memberships(known_user(address_of(self.kwargs["address"])))
+        return memberships(known_user(path_address(self.kwargs["address"])))
 
     def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
         return groups_of(rows)
@@ -115,7 +115,7 @@ class UserDueViewSet(ReadViewSet):
     edge_cacheable = False
 
     def filter_by_path(self, queryset: QuerySet[GroupMember]) -> QuerySet[GroupMember]:
-        return queryset.filter(user=known_user(address_of(self.kwargs["address"])))
+        return queryset.filter(user=known_user(path_address(self.kwargs["address"])))
 
     def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
         if any(row.group.unreadable_since for row in rows):

@@ -1,1 +1,1 @@
-"""What every endpoint shares: forms, problem responses, keyset pages, freshness, throttles, OpenAPI."""
+"""The parts that all endpoints share: parameters, fields, problems, keyset pages, freshness, throttles, OpenAPI."""

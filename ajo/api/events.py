@@ -1,4 +1,4 @@
-"""The contract's events: all of them from one on, oldest first, or a group's, newest first."""
+"""The endpoint of all events of the contract, oldest first, and the serializer of events."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from ajo.api.views import ReadViewSet
 from ajo.soroban.models import ContractEvent
 
 EVENT_ID: Final = re.compile(r"[0-9]{19}-[0-9]{10}", re.ASCII)
-SHOWN: Final = ("id", "type", "group_id", "round", "data", "tx_hash", "ledger", "created_at")
+EVENT_COLUMNS: Final = ("id", "type", "group_id", "round", "data", "tx_hash", "ledger", "created_at")
 
 
 class EventSerializer(serializers.Serializer[ContractEvent]):
+    """An event of the contract, decoded."""
+
     id = serializers.CharField(read_only=True)
     type = serializers.CharField(read_only=True, help_text="The first topic.")
     group = U64StringField(source="group_id", allow_null=True)
@@ -33,7 +35,7 @@ class EventSerializer(serializers.Serializer[ContractEvent]):
 
 
 class AfterPagination(KeysetPagination):
-    """Onwards from an event id. There is always a next page: what comes is still to be announced."""
+    """Paginate onwards from an event id. There is always a next page, for the events that are still to come."""
 
     parameters = ("limit", "after")
 
@@ -59,8 +61,8 @@ class AfterPagination(KeysetPagination):
 
 
 class EventViewSet(ReadViewSet):
-    """What a client polls to follow everything: `next` leads on for ever."""
+    """All events, for clients that follow the contract by polling `next`."""
 
-    queryset = ContractEvent.objects.only(*SHOWN).order_by("id")
+    queryset = ContractEvent.objects.only(*EVENT_COLUMNS).order_by("id")
     serializer_class = EventSerializer
     pagination_class = AfterPagination

@@ -1,54 +1,23 @@
-"""Query parameters: exact forms, else 400. Each is a form field; filter sets put them together."""
+"""Filters for query parameters: each is a form field that takes one exact form (ajo/api/params.py), else 400."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 import django_filters
 from django import forms
-from django.core.exceptions import ValidationError
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
-from ajo.api.fields import I128_SCHEMA, check_address
+from ajo.api import params
+from ajo.api.fields import I128_SCHEMA
 from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX
-
-TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
-GROUP_ID: Final = re.compile(r"[1-9][0-9]*", re.ASCII)
-HASH: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
-INTEGER: Final = re.compile(r"-?[0-9]{1,40}", re.ASCII)
-BIGINT_MAX: Final = 2**63 - 1
-HASH_SCHEMA: Final = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}
-ID_SCHEMA: Final = {"type": "string", "pattern": "^[1-9][0-9]*$"}
-
-
-def check_group_id(text: str) -> int:
-    """A group's number; 0, which no group has, where it is larger than any. ValidationError if it is none."""
-    if not GROUP_ID.fullmatch(text):
-        raise ValidationError("A group id is a whole number from 1, in ASCII digits.")
-    return int(text) if len(text) < 20 and int(text) <= BIGINT_MAX else 0
-
-
-def check_hash(text: str) -> str:
-    """A transaction hash, in the small letters that the tables have."""
-    if not HASH.fullmatch(text):
-        raise ValidationError("A transaction hash is 64 hexadecimal digits.")
-    return text.lower()
-
-
-def check_time(text: str) -> datetime:
-    """An RFC 3339 time with its offset."""
-    try:
-        if not TIME.fullmatch(text):
-            raise ValueError
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValidationError("A time like 2026-01-31T12:00:00Z is expected.") from None
 
 
 class _Field(forms.CharField):
+    """A text that subclasses parse as it came, spaces included; an empty one is no value."""
+
     def __init__(self, **kwargs: Any) -> None:
         for option in ("lookup_expr", "null_label", "null_value"):
             kwargs.pop(option, None)
@@ -58,79 +27,90 @@ class _Field(forms.CharField):
         return self.parse(value) if value else None
 
     def parse(self, text: str) -> Any:
+        """Return the value. Raise ValidationError."""
         raise NotImplementedError
 
 
 class _AddressField(_Field):
     def parse(self, text: str) -> str:
-        return check_address(text)
+        return params.parse_address(text)
 
 
 class _GroupIdField(_Field):
     def parse(self, text: str) -> int:
-        return check_group_id(text)
+        return params.parse_group_id(text)
 
 
 class _HashField(_Field):
     def parse(self, text: str) -> str:
-        return check_hash(text)
+        return params.parse_hash(text)
 
 
 class _TimeField(_Field):
     def parse(self, text: str) -> datetime:
-        return check_time(text)
+        return params.parse_time(text)
 
 
-class _FlagField(_Field):
+class _BoolField(_Field):
     def parse(self, text: str) -> bool:
-        if text not in ("true", "false"):
-            raise ValidationError("true or false is expected.")
-        return text == "true"
+        return params.parse_bool(text)
 
 
 class _IntegerField(_Field):
     low, high = 0, U32_MAX
 
     def parse(self, text: str) -> int:
-        if not INTEGER.fullmatch(text) or not self.low <= int(text) <= self.high:
-            raise ValidationError(f"A whole number from {self.low} to {self.high} is expected.")
-        return int(text)
+        return params.parse_integer(text, self.low, self.high)
 
 
 class _AmountField(_IntegerField):
     low, high = I128_MIN, I128_MAX
 
 
-@extend_schema_field({"type": "string", "minLength": 56, "maxLength": 56})
+@extend_schema_field(params.ADDRESS_SCHEMA)
 class AddressFilter(django_filters.Filter):
+    """Take a G… or C… strkey."""
+
     field_class = _AddressField
 
 
-@extend_schema_field(ID_SCHEMA)
+@extend_schema_field(params.ID_SCHEMA)
 class GroupIdFilter(django_filters.Filter):
+    """Take a group's number; one larger than any matches nothing."""
+
     field_class = _GroupIdField
 
 
-@extend_schema_field(HASH_SCHEMA)
+@extend_schema_field(params.HASH_SCHEMA)
 class HashFilter(django_filters.Filter):
+    """Take a transaction hash in either case."""
+
     field_class = _HashField
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)
 class TimeFilter(django_filters.Filter):
+    """Take an RFC 3339 time with its offset."""
+
     field_class = _TimeField
 
 
 @extend_schema_field(OpenApiTypes.BOOL)
-class FlagFilter(django_filters.Filter):
-    field_class = _FlagField
+class BoolFilter(django_filters.Filter):
+    """Take `true` or `false`."""
+
+    field_class = _BoolField
 
 
-@extend_schema_field({"type": "integer", "minimum": 0, "maximum": U32_MAX})
+@extend_schema_field(params.U32_SCHEMA)
 class U32Filter(django_filters.Filter):
+    """Take a u32."""
+
     field_class = _IntegerField
 
 
 @extend_schema_field(I128_SCHEMA)
 class AmountFilter(django_filters.Filter):
+    """Take an i128."""
+
     field_class = _AmountField

@@ -1,4 +1,4 @@
-"""Under /api/ everything is JSON: what Django answers by itself, before a view or instead of one, becomes a problem."""
+"""Under /api/ every error is JSON: what Django answers by itself, without a view, becomes problem details."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.urls import is_valid_path
 from ajo.api.problems import CONTENT_TYPE, problem
 
 PREFIX: Final = "/api/"
-SAFE: Final = ("GET", "HEAD")
+SAFE_METHODS: Final = ("GET", "HEAD")
 KEPT_HEADERS: Final = ("Allow", "Retry-After")
-# Reads are public: any page may make them, and see how fresh the answers are.
+# Reads are public: any origin's scripts may make them, and see how fresh the answers are.
 CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "ETag, Latest-Ledger, Ajo-Stale, Retry-After, Location",
@@ -29,7 +29,7 @@ DETAILS: Final = {
 
 
 class ApiMiddleware:
-    """The outermost one, so that what the others answer passes through it."""
+    """The outermost middleware of ours, so that what the others answer passes through it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -46,7 +46,7 @@ class ApiMiddleware:
 
 
 def _early(request: HttpRequest) -> HttpResponse | None:
-    """What is refused before Django looks at it."""
+    """Return the answer to what is refused or redirected before Django looks at it, else None."""
     # REST framework's parsers read the stream past DATA_UPLOAD_MAX_MEMORY_SIZE; a body without a length is not read.
     length = request.META.get("CONTENT_LENGTH") or "0"
     if length.isdecimal() and int(length[:20]) > (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0):
@@ -57,7 +57,7 @@ def _early(request: HttpRequest) -> HttpResponse | None:
     if request.method == "OPTIONS":  # a browser follows no redirect of a preflight; the request itself gets one
         request.path, request.path_info = f"{request.path}/", f"{path}/"
         return None
-    if request.method not in SAFE:
+    if request.method not in SAFE_METHODS:
         return problem(404, "Paths end in a slash: a body would be lost in a redirect.")
     redirect = HttpResponse(status=308)
     del redirect.headers["Content-Type"]
@@ -66,6 +66,7 @@ def _early(request: HttpRequest) -> HttpResponse | None:
 
 
 def _as_problem(response: HttpResponseBase) -> HttpResponse:
+    """Return problem details in place of Django's own error, with the headers of KEPT_HEADERS."""
     detail = DETAILS.get(response.status_code, response.reason_phrase)
     answer = problem(response.status_code, detail)
     for header in KEPT_HEADERS:

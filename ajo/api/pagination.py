@@ -1,7 +1,7 @@
-"""Keyset pages: page one thousand costs what page one costs, and rows that arrive shift nothing.
+"""Keyset pagination: page one thousand costs what page one costs, and rows that arrive shift nothing.
 
-A cursor is the ordering key of a page's edge and a direction, signed together with the path, the filters and the
-ordering that it belongs to: any other cursor is not ours.
+A cursor is the ordering key of a page's first or last row and a direction, signed together with the path, the filters
+and the ordering that it belongs to. Any other cursor is refused.
 """
 
 from __future__ import annotations
@@ -29,24 +29,25 @@ from ajo.api.problems import invalid
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 200
 MAC_SIZE = 12  # bytes
-# not part of what a list is: `min_ledger` says when, the others which part
-PAGING: Final = ("cursor", "limit", "min_ledger")
+# No part of a cursor's scope: these choose a part of the list, or its freshness.
+UNSCOPED: Final = ("cursor", "limit", "min_ledger")
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page begins: after these ordering keys, or before them."""
+    """Where a page begins: after these ordering keys, or before them if `backwards`."""
 
     keys: list[Any]
     backwards: bool = False
 
     def sign(self, scope: str) -> str:
+        """Return the cursor as an opaque text that is valid for this scope only."""
         payload = json.dumps([self.keys, self.backwards], separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(_mac(scope, payload, settings.SECRET_KEY) + payload).rstrip(b"=").decode()
 
     @classmethod
     def verify(cls, text: str, scope: str) -> Cursor:
-        """Raises a 400 for whatever `sign` has not made for this very scope."""
+        """Parse a cursor. Raise a 400 for whatever `sign` has not made for this very scope."""
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
@@ -66,16 +67,18 @@ def _mac(scope: str, payload: bytes, secret: str) -> bytes:
 
 @dataclass(slots=True)
 class Page:
+    """Rows in the list's order, with the cursors of the neighbouring pages."""
+
     rows: list[Any] = field(default_factory=list)
     next: Cursor | None = None
     previous: Cursor | None = None
 
 
 def read_page(queryset: QuerySet[Any], limit: int, cursor: Cursor | None) -> Page:
-    """One page of a queryset whose ordering is unique and of one direction.
+    """Read one page of at most `limit` rows of a queryset whose ordering is unique and of one direction.
 
-    The rows after a cursor are those that equal its first keys and lie beyond the next one, asked for one after the
-    other: PostgreSQL takes a comparison of whole tuples for one of their first keys, and plans badly where these tie.
+    The rows after a cursor are those that equal its first keys and lie beyond the next one, read by a query for
+    each key: PostgreSQL takes a comparison of whole tuples for one of their first keys, and plans badly where they tie.
     """
     order = [str(name) for name in queryset.query.order_by]
     names = [name.removeprefix("-") for name in order]
@@ -102,13 +105,14 @@ def read_page(queryset: QuerySet[Any], limit: int, cursor: Cursor | None) -> Pag
 
 
 def _beyond(queryset: QuerySet[Any], keys: list[Any], step: str) -> Iterator[QuerySet[Any]]:
-    """The rows beyond these keys, in parts that follow each other."""
+    """Yield querysets of the rows beyond these keys, in parts that follow each other."""
     for last in reversed(range(len(keys))):
         same = {f"key_{number}": keys[number] for number in range(last)}
         yield queryset.filter(**same, **{f"key_{last}__{step}": keys[last]})
 
 
 def parse_limit(request: Request) -> int:
+    """Return the `limit` of a request, from 1 to MAX_LIMIT rows. Raise a 400 for any other."""
     text = request.query_params.get("limit", str(DEFAULT_LIMIT))
     if not (text.isascii() and text.isdecimal()) or len(text) > 3 or not 1 <= int(text) <= MAX_LIMIT:
         raise invalid(limit=f"A number from 1 to {MAX_LIMIT} is expected.")
@@ -116,14 +120,14 @@ def parse_limit(request: Request) -> int:
 
 
 def link(request: Request, **changes: str | None) -> str:
-    """This very list's absolute address, from PUBLIC_URL, with other paging."""
+    """Return this list's absolute URL, from PUBLIC_URL, with these parameters in place of cursor and min_ledger."""
     query = {name: str(value) for name, value in request.query_params.items() if name not in ("cursor", "min_ledger")}
     query |= {name: value for name, value in changes.items() if value is not None}
     return f"{settings.PUBLIC_URL}{escape_uri_path(request.path)}" + (f"?{urlencode(query)}" if query else "")
 
 
 class KeysetPagination(BasePagination):
-    """`limit` and `cursor` over whatever ordering the view's queryset has."""
+    """Paginate by `limit` and `cursor` over whatever ordering the view's queryset has."""
 
     parameters = ("limit", "cursor")
     _links: tuple[str | None, str | None] = (None, None)
@@ -168,5 +172,5 @@ class KeysetPagination(BasePagination):
 
 
 def _scope(request: Request, queryset: QuerySet[Any]) -> str:
-    filters = sorted((name, value) for name, value in request.query_params.items() if name not in PAGING)
+    filters = sorted((name, value) for name, value in request.query_params.items() if name not in UNSCOPED)
     return json.dumps([request.path, filters, [str(name) for name in queryset.query.order_by]])

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details, whoever notices them: a view, Django before any view, or a Redis that is gone."""
+"""Write errors as RFC 9457 problem details, whether a view, Django or the cache raises them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ajo import cache
 from ajo.api.rendering import dump
 
 CONTENT_TYPE: Final = "application/problem+json"
-DATABASE_RETRY_AFTER = 5  # seconds; what a restart of PostgreSQL takes
+DATABASE_RETRY_AFTER = 5  # seconds, about as long as a restart of PostgreSQL takes
 OVERALL: Final = "non_field_errors"
 
 Errors = Mapping[str, Sequence[str]]
@@ -26,7 +26,10 @@ Errors = Mapping[str, Sequence[str]]
 def problem(
     status: int, detail: str, *, errors: Errors | None = None, retry_after: float | None = None, **extra: object
 ) -> HttpResponse:
-    """One problem as a response. `retry_after` is in seconds; `extra` are further members of the body."""
+    """Return problem details as a response that no cache stores.
+
+    `errors` are messages by field, `retry_after` is in seconds, `extra` are further members of the body.
+    """
     body: dict[str, object] = {"type": "about:blank", "title": title(status), "status": status, "detail": detail}
     if errors:
         body["errors"] = {field: list(messages) for field, messages in errors.items()}
@@ -39,7 +42,7 @@ def problem(
 
 
 def title(status: int) -> str:
-    """The status code's own words, as `about:blank` demands."""
+    """Return the status code's reason phrase, which the type `about:blank` demands (RFC 9457 §4.2.1)."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -47,12 +50,15 @@ def title(status: int) -> str:
 
 
 def invalid(**errors: str) -> exceptions.ValidationError:
-    """A 400 that says by field what is wrong."""
+    """Return the exception for a 400 that says by field what is wrong."""
     return exceptions.ValidationError({field: [message] for field, message in errors.items()})
 
 
 def exception_handler(failure: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
-    """What REST framework calls for every exception of a view; None is a fault of ours and becomes a 500 problem."""
+    """Translate an exception of a view; REST framework calls it for each.
+
+    None for a fault of ours: it is logged, and ApiMiddleware makes a 500 of it.
+    """
     match failure:
         case cache.Absent() | Http404():
             return problem(404, str(failure) or "Not on the chain.")
@@ -85,7 +91,7 @@ def _validation_problem(errors: Errors) -> HttpResponse:
 
 
 def _by_field(detail: Any) -> Errors:
-    """ValidationError's detail, however deep, as a list of messages for each field."""
+    """Flatten a ValidationError's detail, however deep, to a list of messages for each field."""
     if isinstance(detail, Mapping):
         return {str(field): _messages(value) for field, value in detail.items()}
     return {OVERALL: _messages(detail)}

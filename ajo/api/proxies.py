@@ -1,4 +1,4 @@
-"""Whose forwarding headers are believed: only those of TRUSTED_PROXIES, before edge and Django alike look at them."""
+"""Believe forwarding headers of TRUSTED_PROXIES alone, before the edge and Django look at them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PROTO: Final = "HTTP_X_FORWARDED_PROTO"
 
 
 def settle_scheme(environ: dict[str, Any]) -> None:
-    """Leave in X-Forwarded-Proto what the nearest trusted proxy says, and nothing of anybody else.
+    """Leave in X-Forwarded-Proto what the nearest trusted proxy says, and nothing that anybody else does.
 
     The header stays, empty: that a request was forwarded is not to be hidden (/metrics asks for it). Of several values
     the last is the nearest proxy's own; the others it passed on.
     """
-    if settings.TRUSTED_PROXIES and (said := environ.get(PROTO)):
-        environ[PROTO] = said.rpartition(",")[2].strip() if _is_forwarded(environ) else ""
+    if settings.TRUSTED_PROXIES and (forwarded := environ.get(PROTO)):
+        environ[PROTO] = forwarded.rpartition(",")[2].strip() if _is_forwarded(environ) else ""
 
 
 def _is_forwarded(environ: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Bodies as bytes: one way to write JSON, so that cached and fresh bodies of the same data are equal."""
+"""Write bodies as bytes, in one way, so that cached and fresh bodies of the same data are equal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 
 def dump(data: Any) -> bytes:
-    """Compact JSON in UTF-8."""
+    """Return compact JSON in UTF-8. Raise ValueError for NaN and infinities."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False, cls=JSONEncoder)
     return text.encode()
 

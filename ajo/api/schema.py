@@ -1,4 +1,4 @@
-"""What OpenAPI cannot see in the code: path parameters, headers, and the problems that any request may meet."""
+"""Describe to OpenAPI what it cannot see in the code: path parameters, headers, and problem responses."""
 
 from __future__ import annotations
 
@@ -13,24 +13,21 @@ from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from ajo.api.filters import HASH_SCHEMA, ID_SCHEMA
 from ajo.api.freshness import conditional
+from ajo.api.params import ADDRESS_SCHEMA, HASH_SCHEMA, ID_SCHEMA, U32_SCHEMA
 from ajo.api.problems import CONTENT_TYPE
 from ajo.api.rendering import dump
 from ajo.api.throttles import ReadThrottle
-from ajo.soroban.fields import U32_MAX
 
 GROUP_ID: Final = OpenApiParameter("group_id", ID_SCHEMA, OpenApiParameter.PATH, description="The contract's number.")
-ADDRESS: Final = OpenApiParameter(
-    "address", {"type": "string", "minLength": 56, "maxLength": 56}, OpenApiParameter.PATH, description="G… or C…."
-)
+ADDRESS: Final = OpenApiParameter("address", ADDRESS_SCHEMA, OpenApiParameter.PATH, description="G… or C….")
 HASH: Final = OpenApiParameter("hash", HASH_SCHEMA, OpenApiParameter.PATH, description="The transaction's hash, hex.")
 
 MIN_LEDGER: Final = {
     "name": "min_ledger",
     "in": "query",
     "required": False,
-    "schema": {"type": "integer", "minimum": 0, "maximum": U32_MAX},
+    "schema": U32_SCHEMA,
     "description": "The answer reflects this ledger or a later one; 503 if that takes too long.",
 }
 HEADERS: Final = {
@@ -53,7 +50,7 @@ PROBLEM: Final = {
 
 
 def add_common_parts(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """A postprocessing hook: `min_ledger`, the freshness headers and the problem form for every read."""
+    """Add `min_ledger`, the freshness headers and the problem form to every read: a hook of drf-spectacular."""
     result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
     problem = {
         "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -70,12 +67,14 @@ def add_common_parts(result: dict[str, Any], generator: Any, request: Any, publi
 
 @lru_cache(maxsize=1)
 def description() -> bytes:
-    """The OpenAPI description as JSON. The code does not change while a process runs: made once."""
+    """Return the OpenAPI description as JSON, made once: the code does not change while a process runs."""
     generator: Any = SchemaGenerator  # untyped
     return dump(generator().get_schema(request=None, public=True))
 
 
 class SchemaView(APIView):
+    """The OpenAPI description as JSON, with an ETag."""
+
     throttle_classes = (ReadThrottle,)
 
     @extend_schema(exclude=True)
@@ -91,5 +90,5 @@ class DocsView(SpectacularSwaggerView):
     url_name = "schema"
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
-        """Refused: what Django REST framework would say has no form as HTML."""
+        """Answer 405: what Django REST framework would say has no form as HTML."""
         return self.http_method_not_allowed(request, *args, **kwargs)

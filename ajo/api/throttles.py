@@ -1,4 +1,4 @@
-"""Limits by client address, counted in Redis for all processes. Without Redis nobody is limited: reads come first."""
+"""Limit requests by client address, counted in Redis for all processes. Without Redis nobody is limited."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from rest_framework.views import APIView
 
 from ajo.cache import PREFIX, with_redis
 
-SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 FLUSH_INTERVAL = 0.5  # seconds
-MANY = 10_000  # clients whose counts one process remembers
-MOST_RESERVED = 50  # requests of one client
-EXHAUSTED = -1
-LONGEST = 1_000  # characters of the forwarding header, from its end: the nearest proxies' words
-IPV6_SITE = 64  # bits: what one subscriber has at least, and may change within at will
+MAX_CLIENTS = 10_000  # whose counts one process remembers
+MAX_RESERVED = 50  # requests of one client that one process reserves at once
+EXHAUSTED: Final = -1  # in place of a number of reserved requests: none was left
+MAX_FORWARDED = 1_000  # characters of the forwarding header, from its end, where the nearest proxies write
+IPV6_SITE = 64  # bits: a subscriber has at least one such network and changes addresses within it at will
 
 
 class ReadThrottle(BaseThrottle):
-    """READ_RATE: every request but the browsers' own preflights."""
+    """Limit every request to READ_RATE, save the browsers' own preflights."""
 
     retry_after: float | None = None
 
@@ -44,14 +44,17 @@ class ReadThrottle(BaseThrottle):
 
 
 def throttle_chain_read(request: HttpRequest | Request) -> None:
-    """CHAIN_RATE: counts a request that is about to cost an RPC call. Raises Throttled."""
+    """Count a request that is about to cost an RPC call towards CHAIN_RATE. Raise Throttled beyond it."""
     retry_after = hit("chain", settings.CHAIN_RATE, client_address(request))
     if retry_after is not None:
         raise Throttled(wait=retry_after)
 
 
 def hit(kind: str, rate: str, client: str) -> float | None:
-    """Count one request of this client; seconds until it may try again if that is one too many."""
+    """Count one request of `client` in the rate's window; return seconds until it may retry if that is one too many.
+
+    None if it is not, if `rate` is empty, or where Redis cannot be asked.
+    """
     if not rate:
         return None
     limit, window = parse_rate(rate)
@@ -62,32 +65,37 @@ def hit(kind: str, rate: str, client: str) -> float | None:
 
 
 class RateCounter:
-    """READ_RATE where requests are answered without Django, by counts that all processes share in Redis.
+    """Apply READ_RATE to requests that the edge answers, by counts that all processes share in Redis.
 
-    A process reserves a few requests of a client there before it admits them, and gives back within half a second what
-    it did not use: however many processes there are, they admit no more than the rate together.
+    A process reserves a few requests of a client there before it allows them, and gives back within FLUSH_INTERVAL
+    seconds what it did not use: however many processes there are, they allow no more than the rate together.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[str, int] = {}  # requests that are reserved and not yet used; EXHAUSTED: none was left
+        self._reserved: dict[str, int] = {}  # requests not yet used, by the key of their count
+
+    def reset_for_tests(self) -> None:
+        """Forget all reservations."""
+        with self._lock:
+            self._reserved.clear()
 
     def allow(self, environ: Mapping[str, Any]) -> bool:
-        """Take one request of those reserved; False where none may be left, which Django counts exactly."""
+        """Take one of the reserved requests. False where none may be left: Django then counts exactly."""
         rate = settings.READ_RATE
         if not rate:
             return True
         limit, window = parse_rate(rate)
         key = f"{PREFIX}rate:read:{address_of_client(environ)}:{window}:{int(time.time() // window)}"
         with self._lock:
-            reserved = self._known.get(key)
+            reserved = self._reserved.get(key)
             if reserved:
                 if reserved == EXHAUSTED:
                     return False
-                self._known[key] = reserved - 1
+                self._reserved[key] = reserved - 1
                 return True
         # most clients send one request and no more
-        wanted = 1 if reserved is None else _share(limit)
+        wanted = 1 if reserved is None else _batch_size(limit)
         counted = self._count({key: wanted}).get(key)
         if counted is None:
             return True  # without Redis nobody is limited
@@ -95,21 +103,24 @@ class RateCounter:
         if granted < wanted:
             self._count({key: granted - wanted})
         with self._lock:
-            before = max(0, self._known.get(key, 0))  # what another thread has reserved meanwhile
-            self._known[key] = before + granted - 1 if granted else before or EXHAUSTED
-            if self._known[key] > 0:
+            before = max(0, self._reserved.get(key, 0))  # what another thread has reserved meanwhile
+            self._reserved[key] = before + granted - 1 if granted else before or EXHAUSTED
+            if self._reserved[key] > 0:
                 timer = threading.Timer(FLUSH_INTERVAL, self.flush)
                 timer.daemon = True
                 timer.start()
         return granted > 0
 
     def flush(self, more: Mapping[str, int] | None = None) -> dict[str, int]:
-        """Give back what is reserved and not used, and count these; all processes' counts. Empty without Redis."""
+        """Give back what is reserved and not used, and add `more`, both by key.
+
+        Return the counts of all processes together; empty where Redis cannot be asked.
+        """
         with self._lock:
-            changes = Counter({key: -reserved for key, reserved in self._known.items() if reserved > 0})
-            self._known.update(dict.fromkeys(changes, 0))
-            if len(self._known) > MANY:
-                self._known.clear()
+            changes = Counter({key: -reserved for key, reserved in self._reserved.items() if reserved > 0})
+            self._reserved.update(dict.fromkeys(changes, 0))
+            if len(self._reserved) > MAX_CLIENTS:
+                self._reserved.clear()
         changes.update(more or {})
         return self._count(changes)
 
@@ -125,9 +136,9 @@ class RateCounter:
         return dict(zip(changes, (with_redis(count) or []) if changes else [], strict=False))
 
 
-def _share(limit: int) -> int:
-    """What one process reserves at once: all processes together hold back an eighth of the rate at most."""
-    return max(1, min(limit // (8 * settings.WEB_WORKERS), MOST_RESERVED))
+def _batch_size(limit: int) -> int:
+    """Return how many requests one process reserves at once: all together hold back an eighth of the rate at most."""
+    return max(1, min(limit // (8 * settings.WEB_WORKERS), MAX_RESERVED))
 
 
 read_counter = RateCounter()
@@ -135,20 +146,23 @@ read_counter = RateCounter()
 
 @lru_cache(maxsize=8)
 def parse_rate(rate: str) -> tuple[int, int]:
-    """`600/min` as (600, 60): requests, and seconds of the window."""
+    """Parse `600/min` as (600, 60): requests, and seconds of the window."""
     limit, _, unit = rate.partition("/")
-    return int(limit), SECONDS[unit[0]]
+    return int(limit), UNIT_SECONDS[unit[0]]
 
 
 def client_address(request: HttpRequest | Request) -> str:
-    """The nearest address that is none of TRUSTED_PROXIES'; what they forwarded is believed, from the nearest on."""
+    """Return the client's address: the nearest that is none of TRUSTED_PROXIES, or "unknown".
+
+    What trusted proxies forwarded is believed, from the nearest on. Of an IPv6 address it is the /64 network.
+    """
     return address_of_client(request.META)
 
 
 def address_of_client(meta: Mapping[str, Any]) -> str:
-    """The same, from WSGI's environment."""
+    """Return the client's address from WSGI's environment; see client_address."""
     proxies = tuple(settings.TRUSTED_PROXIES)
-    forwarded = meta.get(_wsgi_name(settings.CLIENT_ADDRESS_HEADER), "")[-LONGEST:] if proxies else ""
+    forwarded = meta.get(_wsgi_name(settings.CLIENT_ADDRESS_HEADER), "")[-MAX_FORWARDED:] if proxies else ""
     return _client(meta.get("REMOTE_ADDR", ""), forwarded, proxies)
 
 
@@ -159,7 +173,7 @@ def _wsgi_name(header: str) -> str:
 
 @lru_cache(maxsize=1024)
 def is_trusted_proxy(remote: str, proxies: tuple[str, ...]) -> bool:
-    """Whether this peer's forwarding headers are believed."""
+    """Return whether the forwarding headers of the peer `remote` are believed."""
     peer = _address(remote)
     return peer is not None and any(peer in network for network in _networks(proxies))
 
@@ -183,7 +197,7 @@ def _client(remote: str, forwarded: str, proxies: tuple[str, ...]) -> str:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """An address as proxies write it: perhaps with a port, in brackets, or an IPv4 address mapped into IPv6."""
+    """Parse an address as proxies write it: perhaps with a port, in brackets, or IPv4 mapped into IPv6. Else None."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""What every public view does: refuse what it does not know, say how fresh the answer is, answer 304."""
+"""The base of every public view: it refuses unknown parameters, says how fresh the answer is, answers 304."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ajo.api.rendering import JSONRenderer
 from ajo.api.throttles import ReadThrottle, client_address
 from ajo.cache import Answer, Freshness
 
-MAX_VALUE = 1000  # characters of one query parameter: far beyond any cursor of ours
+MAX_VALUE_LENGTH = 1000  # characters of one query parameter: far beyond any cursor of ours
 PREFLIGHT_MAX_AGE: Final = "86400"  # seconds
 
 
@@ -36,9 +36,9 @@ class ReadViewSet(GenericViewSet[Any]):
     filterset_class: Any = None
     filter_backends = (DjangoFilterBackend,)
     metadata_class = None
-    # The tables answer, so `min_ledger` waits for the sync; a view that reads through the cache says how itself.
+    # The tables answer, so `min_ledger` waits for the sync; a view that reads through the cache sets `fresh` itself.
     from_tables = True
-    # What it says changes with the sync's passes alone, so that the edge may keep it from one to the next.
+    # The answer changes with the sync's passes alone, so the edge may keep it from one to the next.
     edge_cacheable = True
 
     min_ledger = 0
@@ -56,16 +56,16 @@ class ReadViewSet(GenericViewSet[Any]):
 
     @classmethod
     def lists(cls) -> Callable[..., HttpResponseBase]:
-        """As the view of a path that names a list."""
+        """Return the view function for a path that names a list."""
         return cls.as_view({"get": "list"})
 
     @classmethod
     def retrieves(cls) -> Callable[..., HttpResponseBase]:
-        """As the view of a path that names one thing."""
+        """Return the view function for a path that names one resource."""
         return cls.as_view({"get": "retrieve"})
 
     def filter_by_path(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The rows that the path names. Raises cache.Absent where it names nothing."""
+        """Narrow the queryset to what the path names. Raise cache.Absent where it names nothing."""
         return queryset
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -73,11 +73,11 @@ class ReadViewSet(GenericViewSet[Any]):
         return self.get_paginated_response(self.get_serializer(self.to_objects(rows or []), many=True).data)
 
     def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
-        """What is shown for the rows of a page, which are what the list is ordered by."""
+        """Return the objects to serialize for the rows of a page, which may hold only what the list is ordered by."""
         return rows
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
-        """A browser's preflight, or someone who asks what there is."""
+        """Answer a browser's preflight: 204 with the methods and headers that are allowed."""
         methods = ", ".join(self.allowed_methods)
         response = HttpResponse(status=204)
         del response.headers["Content-Type"]
@@ -106,7 +106,7 @@ class ReadViewSet(GenericViewSet[Any]):
 
 
 def check_query(request: Request, known: set[str]) -> None:
-    """Raises a 400 for parameters that are unknown, repeated, empty, or hold what no value of ours does."""
+    """Raise a 400 for parameters that are unknown, repeated, empty, too long, or hold NUL."""
     errors = {}
     for name, values in request.query_params.lists():
         if name not in known:
@@ -115,7 +115,7 @@ def check_query(request: Request, known: set[str]) -> None:
             errors[name] = "Given more than once."
         elif not values[0]:
             errors[name] = "Is empty."
-        elif "\0" in values[0] or len(values[0]) > MAX_VALUE:
+        elif "\0" in values[0] or len(values[0]) > MAX_VALUE_LENGTH:
             errors[name] = "Is no value that this parameter takes."
     if errors:
         raise invalid(**errors)

@@ -1,4 +1,4 @@
-"""Requests that Django cannot even begin with: their headers are no fault of ours, so they get no 500."""
+"""Django's WSGI handler, which answers requests with unreadable headers without a 500."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 
 
 class TolerantRequest(WSGIRequest):
-    """A Content-Type that cannot be read is none: a view that reads a body says 415, all others go on."""
+    """A request whose unreadable Content-Type counts as none: a view that reads a body says 415, all others go on."""
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
         try:
@@ -18,4 +18,6 @@ class TolerantRequest(WSGIRequest):
 
 
 class Handler(WSGIHandler):
+    """Django's handler with TolerantRequest."""
+
     request_class = TolerantRequest

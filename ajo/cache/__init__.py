@@ -1,45 +1,62 @@
 """The cache-aside helper: Redis → PostgreSQL → chain. It knows no tables; callers hand it their loaders.
 
-`server` asks Redis, `bodies` says what of it counts, `through` reads what is not there. Redis may vanish at any moment:
-everything works without it, slower.
+`redis_client` asks Redis behind a circuit breaker, `watermark` says what in Redis counts, `store` holds the bodies,
+`read_through` reads what is not there with a single flight. Redis may vanish at any moment: everything goes on without
+it, slower.
+
+The words that a reader of the cache needs:
+
+- dataset id: tells one fill of the tables from another (`Checkpoint.dataset_id`). A cache of another fill never counts.
+- watermark: the ledger up to which the bodies in Redis are fresh, with the dataset id and the epoch; one value under
+  WATERMARK_KEY. It moves only forward, after the bodies that a pass changed are in Redis.
+- epoch: one life of the watermark, a random token. `start_epoch` and `invalidate_all` end it, and with it the worth of
+  every body that was stored under it, however many are left in Redis.
+- revision: orders the versions of one resource's body; it grows with the ledger. A body never replaces a newer one.
+- refresh token: a random value that each refreshed body sets anew (REFRESH_TOKEN_KEY). While it and the watermark stand
+  still, so does everything that was read beside them; the edge's local cache (ajo/edge) relies on that.
 """
 
 from ajo.cache.read_through import DEADLINE, Absent, Answer, Unavailable, fetch, waiter_slot
 from ajo.cache.redis_client import COOLDOWN, PREFIX, breaker, client, with_redis
 from ajo.cache.store import (
-    WATERMARK,
     Document,
-    Freshness,
-    Watermark,
-    advance,
+    StoredBody,
     etag,
     get,
     get_page,
-    invalidate_all,
     parse,
     parse_page,
     refresh,
     set_if_current,
     set_page_if_current,
     stale_keys,
+)
+from ajo.cache.watermark import (
+    WATERMARK_KEY,
+    Freshness,
+    Watermark,
+    advance,
+    current_watermark,
+    invalidate_all,
     start_epoch,
-    watermark,
 )
 
 __all__ = [
     "COOLDOWN",
     "DEADLINE",
     "PREFIX",
-    "WATERMARK",
+    "WATERMARK_KEY",
     "Absent",
     "Answer",
     "Document",
     "Freshness",
+    "StoredBody",
     "Unavailable",
     "Watermark",
     "advance",
     "breaker",
     "client",
+    "current_watermark",
     "etag",
     "fetch",
     "get",
@@ -53,6 +70,5 @@ __all__ = [
     "stale_keys",
     "start_epoch",
     "waiter_slot",
-    "watermark",
     "with_redis",
 ]

@@ -1,11 +1,11 @@
-"""Reading through the cache: Redis, else the tables, else the chain, which one caller reads while the others wait."""
+"""Read through the cache: Redis, else the tables, else the chain, with a single flight across processes."""
 
 from __future__ import annotations
 
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,29 +13,31 @@ from functools import lru_cache
 from django.conf import settings
 
 from ajo.cache.redis_client import PREFIX, with_redis
-from ajo.cache.store import Document, Freshness, absent_key, get, parse, set_if_current
+from ajo.cache.store import Document, absent_key, get, parse, set_if_current
+from ajo.cache.watermark import Freshness
 from ajo.metrics import CACHE_READS
 
-ABSENT_FOR = 5  # seconds that "not on the chain" is believed: a ledger
-FLIGHT = 4  # seconds that one reader of the chain may take until another may try: it may have died
-WAIT = 5.0  # seconds that a caller waits for the chain, or for another caller's reading of it
+ABSENT_TTL = 5  # seconds that "not on the chain" is believed: a ledger
+FLIGHT_TTL = 4  # seconds after which another caller may read the chain: the one before may have died
+CHAIN_WAIT = 5.0  # seconds that a caller waits for the chain, or for another caller's reading of it
 # Seconds in which a caller has its answer: after another's flight that died there is still time for a reading.
 DEADLINE = 6.0
-PATIENCE = 4.0  # seconds within which a reading of the chain ends, unless the chain is in trouble
-DEGRADED_FOR = 10.0  # seconds after a reading that failed, or took longer, in which the chain is taken to be in trouble
-LONGEST_PLACE = 8  # seconds after which the waiting place of a process that died is its client's again
-POLL = 0.05  # seconds between two looks
+DEGRADED_AFTER = 4.0  # seconds that a reading of the chain may take until the chain counts as degraded
+DEGRADED_FOR = 10.0  # seconds that the chain counts as degraded after a reading that failed or took longer
+SLOT_TTL = 8  # seconds after which the waiter slot of a process that died is its client's again
+FLIGHT_POLL = 0.05  # seconds between two looks for another caller's reading
+CHAIN_POLL = 0.5  # seconds between two readings of a node that has not come to the ledger yet
 RETRY_AFTER = 2  # seconds that a client is told to wait
 
 _UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 class Absent(Exception):
-    """It is not on the chain."""
+    """The resource is not on the chain: 404."""
 
 
 class Unavailable(Exception):
-    """It cannot be said now. `retry_after` is in seconds."""
+    """The answer cannot be given now: 503. `retry_after` is in seconds."""
 
     def __init__(self, detail: str, retry_after: int = RETRY_AFTER) -> None:
         super().__init__(detail)
@@ -45,12 +47,17 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A body with its strong ETag and how fresh it is."""
+    """A body with its strong ETag, the ledger up to which it is fresh, and whether the chain has been silent."""
 
     body: bytes
     etag: str
     ledger: int
     stale: bool
+
+    @property
+    def is_undecodable(self) -> bool:
+        """Whether the resource is on the chain and cannot be decoded by this version (see Document)."""
+        return not self.body
 
 
 def fetch(
@@ -64,22 +71,23 @@ def fetch(
     refuse_far_ahead: Callable[[int], None] | None = None,
     client: str = "",
 ) -> Answer:
-    """The resource `key`, from the nearest place that has it fresh enough.
+    """Return the resource `key` from the nearest place that has it fresh enough.
 
-    `from_rows` builds it from the tables, `freshness` says how fresh those are (asked first: an older label on newer
-    rows is right, the reverse is a lie), `from_chain` reads it from the chain into the tables and gives the ledger of
-    that reading, `exists` tells from the tables whether the chain can have it at all, `refuse_far_ahead` raises
-    Unavailable where the chain cannot come to `min_ledger` in time. `client` is who asks, for `waiter_slot`. Raises
-    Absent or Unavailable.
+    `from_rows` builds it from the tables; `freshness` says how fresh those are, and is asked first: an older label on
+    newer rows is right, the reverse is wrong. `from_chain` reads it from the chain into the tables and returns the
+    ledger of that reading. `exists` tells from the tables whether the chain can have it at all. `refuse_far_ahead`
+    raises Unavailable where the chain cannot reach `min_ledger` in time. `client` is the client's address, for
+    `waiter_slot`. Raise Absent or Unavailable.
     """
-    found = get(key)
-    if hit := _from_redis(found, min_ledger):
+    value, watermark, _, known_absent = get(key)
+    hit = parse(value, watermark)
+    if hit and hit.synced_ledger >= min_ledger:
         CACHE_READS.labels("redis").inc()
-        return hit
+        return _answer(hit.body, hit.etag, hit.freshness, hit.synced_ledger, min_ledger)
     fresh = freshness()
     document = from_rows()
     if document is None or document.synced_ledger < min_ledger:
-        if document is None and (not exists() or (found[3] and not min_ledger)):
+        if document is None and (not exists() or (known_absent and not min_ledger)):
             raise Absent
         if min_ledger and refuse_far_ahead:
             refuse_far_ahead(min_ledger)
@@ -87,20 +95,12 @@ def fetch(
         CACHE_READS.labels("chain").inc()
     else:
         CACHE_READS.labels("postgresql").inc()
-    set_if_current(key, document, fresh, found[1])
+    set_if_current(key, document, fresh, watermark)
     return _answer(document.body, document.etag, fresh, document.synced_ledger, min_ledger)
 
 
-def _from_redis(found: Sequence[bytes | None], min_ledger: int) -> Answer | None:
-    hit = parse(found[0], found[1])
-    if not hit or hit[2] < min_ledger:
-        return None
-    body, tag, synced_ledger, fresh = hit
-    return _answer(body, tag, fresh, synced_ledger, min_ledger)
-
-
 def _answer(body: bytes, tag: str, fresh: Freshness, synced_ledger: int, min_ledger: int) -> Answer:
-    """An answer that was asked for by ledger is labelled with its own reading, where that is newer than the tables."""
+    """Label the body: if it was asked for by `min_ledger`, with its own reading where that is newer than the tables."""
     return Answer(body, tag, max(fresh.ledger, synced_ledger) if min_ledger else fresh.ledger, fresh.stale)
 
 
@@ -112,49 +112,44 @@ def _read_chain(
     min_ledger: int,
     client: str,
 ) -> tuple[Freshness, Document]:
-    """One caller reads the chain, the others wait for what it finds; all give up after `WAIT` seconds.
+    """Let one caller read the chain while the others wait for what it finds; all give up after CHAIN_WAIT seconds.
 
-    Who reads needs a waiting place, and who waits for a ledger, for which `client` has one at most; who waits for
-    another's reading needs one only while the chain is in trouble.
+    The caller that reads needs a waiter slot, and so does one that waits for a ledger, of which `client` has one at
+    most. A caller that waits for another's reading needs a slot only while the chain is degraded.
     """
     began, read_at = time.monotonic(), 0
-    with ExitStack() as place:
-        if has_place := bool(min_ledger):
-            place.enter_context(waiter_slot("chain", client))
+    with ExitStack() as stack:
+        slot = _OwnSlot(stack)
+        if min_ledger:
+            slot.take(client)
         while True:
-            with _flight(key) as mine:
+            with _flight(key) as is_free:
                 # another flight may have landed since the caller looked
                 document = from_rows()
                 if document is None and not min_ledger and with_redis(lambda r: r.exists(absent_key(key))):
                     raise Absent
                 is_wanted = document is None or document.synced_ledger < min_ledger
-                if mine and is_wanted:
-                    mine = has_place = has_place or _take(place)
-                    if mine:
-                        try:
-                            read_at = from_chain()
-                        except Unavailable:
-                            _mark_degraded()
-                            raise
+                is_leader = is_free and (not is_wanted or slot.try_take())
+                if is_leader and is_wanted:
+                    read_at = _read_or_degrade(from_chain)
             fresh = freshness()
             document = from_rows()
             if document and document.synced_ledger >= min_ledger:
                 return fresh, document
-            if mine and not document and read_at >= min_ledger:
-                with_redis(lambda r: r.set(absent_key(key), 1, ex=ABSENT_FOR))
+            if is_leader and not document and read_at >= min_ledger:
+                with_redis(lambda r: r.set(absent_key(key), 1, ex=ABSENT_TTL))
                 raise Absent
             waited = time.monotonic() - began
-            if waited > WAIT:
+            if waited > CHAIN_WAIT:
                 raise Unavailable("The chain has not been read in time.")
-            if waited > PATIENCE and not document:
+            if waited > DEGRADED_AFTER and not document:
                 _mark_degraded()
-            if not has_place and _is_degraded():
-                place.enter_context(waiter_slot("chain"))
-                has_place = True
-            time.sleep(10 * POLL if mine else POLL)  # the node has not come to that ledger yet, or another reads
+            if _is_degraded():
+                slot.take()
+            time.sleep(CHAIN_POLL if is_leader else FLIGHT_POLL)
 
 
-_degraded: dict[str, float] = {}  # until when the chain is taken to be in trouble
+_degraded: dict[str, float] = {}  # "until": when the chain counts as well again, by time.monotonic
 
 
 def _mark_degraded() -> None:
@@ -162,38 +157,64 @@ def _mark_degraded() -> None:
 
 
 def _is_degraded() -> bool:
-    """Whether a reading failed or took too long a moment ago, or one of this process does now."""
+    """Return whether a reading failed or took too long a moment ago, or one of this process does now."""
     now = time.monotonic()
     with _local_lock:
-        longest = min((since for name, since in _local.items() if name.startswith("flight:")), default=now)
-    return now < _degraded.get("until", 0.0) or now - longest > PATIENCE
+        oldest = min((since for name, since in _local.items() if name.startswith("flight:")), default=now)
+    return now < _degraded.get("until", 0.0) or now - oldest > DEGRADED_AFTER
 
 
-def _take(place: ExitStack) -> bool:
-    """Take a waiting place until the end of the stack, if there is one."""
+def _read_or_degrade(from_chain: Callable[[], int]) -> int:
+    """Read the chain; where that raises Unavailable, the chain counts as degraded."""
     try:
-        place.enter_context(waiter_slot("chain"))
+        return from_chain()
     except Unavailable:
-        return False
-    return True
+        _mark_degraded()
+        raise
+
+
+class _OwnSlot:
+    """The waiter slot of one caller: taken once at most, and held until the stack ends."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._is_held = False
+
+    def take(self, client: str = "") -> None:
+        """Take a slot unless one is held. Raise Unavailable where there is none."""
+        if not self._is_held:
+            self._stack.enter_context(waiter_slot("chain", client))
+            self._is_held = True
+
+    def try_take(self) -> bool:
+        """Take a slot unless one is held. Return False where there is none."""
+        try:
+            self.take()
+        except Unavailable:
+            return False
+        return True
 
 
 @lru_cache(maxsize=1)
 def _slots() -> threading.BoundedSemaphore:
-    """A quarter of the web threads, two at least: a client that holds the one that it may have leaves another."""
+    """Return the process's waiter slots: a quarter of the web threads, two at least, never all.
+
+    Two, so that a client that holds the one slot that it may have leaves another.
+    """
     return threading.BoundedSemaphore(max(1, min(max(2, settings.WEB_THREADS // 4), settings.WEB_THREADS - 1)))
 
 
 @contextmanager
 def waiter_slot(awaited: str, client: str = "") -> Iterator[None]:
-    """For whoever may wait for long, for the chain or the sync: the other web threads go on serving what is known.
+    """Hold one of the slots for requests that wait long for the chain or the sync.
 
-    A client that is named holds one place at most, in all processes together. Raises Unavailable.
+    The other web threads go on serving what is known. A named client holds one slot at most in all processes together;
+    without Redis, in each process. Raise Unavailable where there is none.
     """
     if not _slots().acquire(blocking=False):
         raise Unavailable(f"Too many requests wait for the {awaited}.")
     try:
-        with _lock(f"waiting:{client}", LONGEST_PLACE) if client else nullcontext(True) as is_only:
+        with _lock(f"waiting:{client}", SLOT_TTL) if client else nullcontext(True) as is_only:
             if not is_only:
                 raise Unavailable(f"Another request of yours waits for the {awaited}.")
             yield
@@ -201,21 +222,22 @@ def waiter_slot(awaited: str, client: str = "") -> Iterator[None]:
         _slots().release()
 
 
-_local: dict[str, float] = {}  # the locks that this process holds, with when it took each
+_local: dict[str, float] = {}  # the locks that this process holds, with when it took each, by time.monotonic
 _local_lock = threading.Lock()
 
 
 @contextmanager
 def _lock(name: str, seconds: int) -> Iterator[bool]:
-    """Whether this caller has the lock: in this process, and across processes by Redis.
+    """Try to take a lock, in this process and by Redis across processes; yield whether it was taken.
 
-    There it expires after `seconds`, so a holder that died is followed by another. Without Redis each process has one.
+    In Redis it expires after `seconds`, so that a holder that died is followed by another. Without Redis each process
+    has a lock of its own.
     """
     with _local_lock:
-        mine = name not in _local
-        if mine:
+        is_free = name not in _local
+        if is_free:
             _local[name] = time.monotonic()
-    if not mine:
+    if not is_free:
         yield False
         return
     key, token = PREFIX + name, secrets.token_hex(8)
@@ -229,5 +251,5 @@ def _lock(name: str, seconds: int) -> Iterator[bool]:
 
 
 def _flight(key: str) -> AbstractContextManager[bool]:
-    """Whether this caller is the one that reads `key` from the chain."""
-    return _lock(f"flight:{key}", FLIGHT)
+    """Single flight: yield whether this caller is the one that reads `key` from the chain."""
+    return _lock(f"flight:{key}", FLIGHT_TTL)

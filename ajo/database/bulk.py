@@ -1,7 +1,7 @@
-"""Many rows in one statement whose text does not grow with their number.
+"""Write many rows in one statement whose text does not grow with their number.
 
-They travel as a JSON array for each column, which PostgreSQL takes apart: in half the time that it needs for an array
-of objects, and a small part of what an INSERT with a placeholder for each value costs the ORM.
+They travel as a JSON array for each column, which PostgreSQL unnests in half the time that it needs for an array of
+objects, and in a small part of what the ORM takes for an INSERT with a placeholder for each value.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def insert(
     update: Sequence[str] = (),
     newest_by: str = "",
 ) -> int:
-    """Insert rows with the same columns. One that is there already is left alone, or has its `update` columns written.
+    """Insert rows with the same columns; of a row that exists the `update` columns are written, or nothing.
 
-    `unique`: the columns of the constraint by which it is known; any constraint if none is named. `newest_by`: a column
-    in which a stored row that is greater keeps its place. Returns how many rows were inserted or changed: a row that
-    says the same already is not written again.
+    `unique`: the columns of the constraint that conflicts; any constraint if none is named. `newest_by`: a column in
+    which a stored row that is greater keeps its values. Return how many rows were inserted or changed: a row that has
+    the same values already is not written again, so the call is idempotent. Raise django.db.Error.
     """
     if not rows:
         return 0
@@ -55,6 +55,9 @@ def insert(
 
 
 def _type(field: Any) -> str:
-    """Its column's type, or that of the column it points to. Without a length: to be cast to one is to be cut off."""
+    """Return the type of the field's column, or of the column that it references.
+
+    It has no length: a cast to varchar(n) would cut values off silently instead of refusing them.
+    """
     known = field.target_field.db_type(connection) if field.is_relation else field.db_type(connection)
     return str(known).partition("(")[0].replace("bigserial", "bigint")

@@ -1,8 +1,8 @@
-"""How long PostgreSQL works, waits for a lock, or keeps a transaction that does nothing, by what a process is for.
+"""Limit how long a statement runs, waits for a lock, or leaves a transaction idle, by what a process is for.
 
-A session of our own is told once, when it begins. One that belongs to a pooler's client (PgBouncer in transaction mode)
-is another's a moment later: there a web process tells each transaction, and has no statement outside of one. What such
-a pooler lets workers and commands do is the role's or the pooler's affair.
+A session of our own gets its limits once, when it begins. A session behind a pooler (PgBouncer in transaction mode) is
+another client's a moment later: there a web process sets them in each transaction, and runs no statement outside of
+one. Behind a pooler workers and commands have the limits of the role or of the pooler.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ SELECT set_config('statement_timeout', %s, %s), set_config('lock_timeout', %s, %
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In seconds; 0 is none."""
+    """PostgreSQL's three timeouts in seconds; 0 is none."""
 
     statement: int
     lock: int
     idle_in_transaction: int
 
     def parameters(self, *, local: bool) -> list[str | bool]:
+        """Return the parameters of _SET; `local` ones end with the transaction."""
         limits = (self.statement, self.lock, self.idle_in_transaction)
         return [word for limit in limits for word in (f"{limit}s", local)]
 
@@ -41,18 +42,21 @@ WEB: Final = Limits(10, 2, 10)  # somebody waits for the answer
 
 
 class Sessions:
-    """The limits of this process's sessions, and which sessions have them."""
+    """The limits of this process's sessions, and which sessions have them already."""
 
     def __init__(self) -> None:
         self._limits = COMMANDS
         self._own: WeakSet[psycopg.Connection] = WeakSet()
 
     def limit(self, limits: Limits) -> None:
-        """Sessions that begin from now on have these limits."""
+        """Give these limits to the sessions that begin from now on."""
         self._limits = limits
 
     def configure(self, session: psycopg.Connection) -> None:
-        """Set the limits for a session that begins. A pooler has given the client a process id of its own making."""
+        """Set the limits of a session that begins. Do nothing behind a pooler. Raise psycopg.Error.
+
+        A pooler is recognized by the process id: it gives its clients one of its own making.
+        """
         parameters = [*self._limits.parameters(local=False), session.info.backend_pid]
         if session.execute(f"{_SET} WHERE pg_backend_pid() = %s", parameters).fetchone():
             self._own.add(session)
@@ -60,7 +64,7 @@ class Sessions:
     def execute_limited(
         self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        """One of Django's `execute_wrappers`, for a pooler's session: the limits, for this transaction."""
+        """Set the limits in the transaction, then execute: one of Django's `execute_wrappers`, behind a pooler."""
         wrapper = context["connection"]
         if wrapper.in_atomic_block:
             self._begin(wrapper.connection)
@@ -74,7 +78,7 @@ class Sessions:
             session.execute(_SET, self._limits.parameters(local=True))
 
     def limits_transactions(self, session: psycopg.Connection) -> bool:
-        """Whether each of the session's transactions has to be told."""
+        """Return whether the limits have to be set in each of the session's transactions."""
         return self._limits is WEB and session not in self._own
 
 

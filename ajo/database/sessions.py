@@ -1,4 +1,4 @@
-"""What every session with PostgreSQL begins with, whatever role and database have for theirs."""
+"""Set what every session with PostgreSQL relies on, whatever role and database have set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import psycopg
 
 # Roles, databases and servers may begin sessions with other values (ALTER ROLE … SET, ALTER DATABASE … SET): psycopg
 # reads neither times nor intervals of another style, and our statements count on each seeing what was committed before.
-_WANTED: Final = {
+_SESSION_SETTINGS: Final = {
     "datestyle": "ISO, MDY",
     "intervalstyle": "postgres",
     "timezone": "UTC",
@@ -20,14 +20,14 @@ _WANTED: Final = {
     "default_transaction_deferrable": "off",
 }
 _SET: Final = "SELECT set_config(name, value, false) FROM (VALUES {}) wanted (name, value)".format(  # noqa: S608  # ours
-    ", ".join(f"('{name}', '{value}')" for name, value in _WANTED.items())
+    ", ".join(f"('{name}', '{value}')" for name, value in _SESSION_SETTINGS.items())
 )
 
 
 def begin_session(session: psycopg.Connection) -> None:
-    """Set what differs, in one exchange. Raises psycopg.Error.
+    """Set the values that differ, in one round trip. Raise psycopg.Error.
 
-    A pooler in transaction mode carries on what PostgreSQL reports, as the styles and the time zone; what it does not
-    carry, each transaction says itself (isolation), or no statement depends on.
+    A pooler in transaction mode keeps for its client what PostgreSQL reports, as the styles and the time zone. Of the
+    rest each transaction sets the isolation itself, and no statement depends on the others.
     """
     session.execute(f"{_SET} WHERE current_setting(name) <> value")

@@ -1,11 +1,11 @@
-"""Before Django: what is asked for plainly is answered with the bytes that Redis holds or PostgreSQL writes.
+"""A WSGI layer before Django: it answers plain reads with the bytes that Redis holds or PostgreSQL writes.
 
-What is answered here, Django would answer byte for byte the same (tests/edge). Everything else steps aside:
-credentials, a body, parameters of other forms, a host or a format that Django refuses, what is not fresh enough or not
-in the tables, a client that asked too often.
+What it answers, Django would answer byte for byte the same (tests/edge). Django answers everything else: credentials, a
+body, parameters of other forms, a host or a format that Django refuses, what is not fresh enough or not in the tables,
+a client that asked too often.
 """
 
 from ajo.edge.application import Edge
-from ajo.edge.request_bodies import Bodies
+from ajo.edge.request_bodies import RequestBodies
 
-__all__ = ["Bodies", "Edge"]
+__all__ = ["Edge", "RequestBodies"]

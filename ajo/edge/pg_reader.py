@@ -1,4 +1,4 @@
-"""Groups from PostgreSQL, by sessions of the edge's own."""
+"""Read groups from PostgreSQL, on sessions of the edge's own."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ from ajo.database.limits import sessions
 from ajo.database.sessions import begin_session
 from groups.bodies import fresh_body
 
-MAX_CONNECTION_AGE = 60.0  # seconds of a session: a server that another took over from is asked no longer than that
+MAX_CONNECTION_AGE = 60.0  # seconds: after a failover the server that was the primary is asked no longer than that
 COOLDOWN = 1.0  # seconds that a database that failed is left alone
-BIGINT = 18  # digits that certainly fit
+MAX_DIGITS = 18  # of a group id: so many certainly fit a bigint
 
 _Session = tuple[psycopg.Connection, float]  # with when it ends, by time.monotonic
 
 
 class PgReader:
-    """As many sessions as threads ask at once, opened as they are needed.
+    """A pool of as many sessions as threads ask at once, opened as they are needed.
 
-    They are not checked before each use, which takes as long as the statement. One that died with a restarted server
-    fails once, and Django answers instead.
+    A session is not checked before use, which would take as long as the statement. One that died with a restarted
+    server fails once, and Django answers instead.
     """
 
     def __init__(self) -> None:
         self._idle: list[_Session] = []
         self._opening = threading.Lock()
-        self._left_alone_until = 0.0
+        self._cooldown_until = 0.0
 
     def read(self, number: str) -> tuple[cache.Freshness, cache.Document] | None:
-        """From one statement; None where the tables do not have it, or cannot be asked: Django says which."""
-        if len(number) > BIGINT or time.monotonic() < self._left_alone_until:
+        """Return a group's body and the tables' freshness, of one statement and snapshot.
+
+        None where the tables do not have it, and silently where they cannot be asked: Django says which.
+        """
+        if len(number) > MAX_DIGITS or time.monotonic() < self._cooldown_until:
             return None
         session = None
         try:
@@ -43,7 +46,7 @@ class PgReader:
                 return None
             found = fresh_body(session[0], int(number))
         except psycopg.Error:
-            self._left_alone_until = time.monotonic() + COOLDOWN
+            self._cooldown_until = time.monotonic() + COOLDOWN
             if session:
                 session[0].close()
             self.close()  # after a restart all of them are dead
@@ -52,7 +55,10 @@ class PgReader:
         return found
 
     def _session(self) -> _Session | None:
-        """None while another one is being opened: a server that does not answer holds one thread, not all."""
+        """Take an idle session or open one. Raise psycopg.Error.
+
+        None while another thread opens one: a server that does not answer holds one thread, not all.
+        """
         try:
             while time.monotonic() >= (session := self._idle.pop())[1]:
                 session[0].close()
@@ -70,12 +76,12 @@ class PgReader:
             self._opening.release()
 
     def close(self) -> None:
-        """End the sessions that nobody uses now."""
+        """Close the sessions that nobody uses now."""
         while self._idle:
             self._idle.pop()[0].close()
 
 
 def _parameters() -> dict[str, Any]:
-    """Django's, without what only its own connections take."""
+    """Return Django's connection parameters, without what only its own connections take."""
     parameters = connection.get_connection_params()
     return {name: value for name, value in parameters.items() if name not in ("pool", "cursor_factory", "context")}

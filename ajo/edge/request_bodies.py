@@ -1,8 +1,8 @@
-"""Between the edge and Django: requests' bodies, which come as slowly as a client likes, and answers in one piece.
+"""Between the edge and Django: read request bodies, which arrive as slowly as a client likes, and join answers.
 
-granian reads a body on the thread that asks for it, and hands an answer of several parts to its client on the thread
-that made them: both would be held by a client that is slow. So a body is read only where a route takes one, whole, by
-few threads at a time, and an answer is made whole first. ajo/webserver/connections.py ends a body that does not arrive.
+granian reads a body on the thread that asks for it, and sends an answer of several parts on the thread that made them:
+a slow client would hold either. So a body is read only where a route takes one, whole, by few threads at a time, and an
+answer is joined first. ajo/webserver/connections.py ends a body that does not arrive.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ajo.edge.responses import StartResponse
 
 Handler = Callable[[dict[str, Any], StartResponse], HttpResponseBase]
 
-TAKES_BODIES: Final = ("/admin/",)  # paths that begin so; no other route reads a body
+BODY_PATHS: Final = ("/admin/",)  # paths that begin so; no other route reads a body
 RETRY_AFTER: Final = "2"  # seconds
 
 
-class Bodies:
-    """The WSGI application around Django."""
+class RequestBodies:
+    """The WSGI application around Django that hands it whole bodies, and refuses those that it may not have."""
 
     def __init__(self, django: Handler) -> None:
         self._django = django
@@ -44,20 +44,23 @@ class Bodies:
             return [b"".join(response)]
 
     def _take_body(self, environ: dict[str, Any]) -> tuple[str, bytes] | None:
-        """Put the whole body into the environment, or an empty one where no route takes any; or why it is refused."""
+        """Put the whole body into the environment, an empty one where no route takes any.
+
+        Return status and text where it is refused, else None.
+        """
         stream, environ["wsgi.input"] = environ["wsgi.input"], BytesIO()
-        if environ["REQUEST_METHOD"] in ("GET", "HEAD", "OPTIONS") or not environ["PATH_INFO"].startswith(TAKES_BODIES):
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD", "OPTIONS") or not environ["PATH_INFO"].startswith(BODY_PATHS):
             return None
         length = environ.get("CONTENT_LENGTH", "") or "0"
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
+        max_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
         if "HTTP_TRANSFER_ENCODING" in environ or not (length.isascii() and length.isdecimal()):
             return "411 Length Required", b"A body needs a Content-Length.\n"
-        if len(length) > 10 or int(length) > most:
-            return "413 Content Too Large", b"The body is larger than %d bytes.\n" % most
+        if len(length) > 10 or int(length) > max_bytes:
+            return "413 Content Too Large", b"The body is larger than %d bytes.\n" % max_bytes
         if not int(length):
             return None
-        with self._place(address_of_client(environ)) as has_place:
-            if not has_place:
+        with self._slot(address_of_client(environ)) as has_slot:
+            if not has_slot:
                 return "503 Service Unavailable", b"Too many bodies are being sent. Try again.\n"
             body = stream.read(int(length))
         if len(body) < int(length):
@@ -66,15 +69,15 @@ class Bodies:
         return None
 
     @contextmanager
-    def _place(self, client: str) -> Iterator[bool]:
-        """Whether this thread may read a body: at most half of them do, each for another client."""
+    def _slot(self, client: str) -> Iterator[bool]:
+        """Yield whether this thread may read a body: at most half of the threads do, each for another client."""
         with self._lock:
-            mine = client not in self._reading and len(self._reading) < max(1, settings.WEB_THREADS // 2)
-            if mine:
+            is_free = client not in self._reading and len(self._reading) < max(1, settings.WEB_THREADS // 2)
+            if is_free:
                 self._reading.add(client)
         try:
-            yield mine
+            yield is_free
         finally:
-            if mine:
+            if is_free:
                 with self._lock:
                     self._reading.remove(client)

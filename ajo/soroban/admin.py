@@ -53,7 +53,7 @@ ENDS = ("instance_ledger", "live_until_ledger", "code_live_until_ledger")
 class CheckpointAdmin(ReadOnlyAdmin):
     list_display = ("contract", "network_passphrase", "ledger", "chain_ledger", "heard_at", "is_loaded", "halted")
     fieldsets = (
-        (None, {"fields": ("network_passphrase", "contract", "era", "is_loaded", "halted")}),
+        (None, {"fields": ("network_passphrase", "contract", "dataset_id", "is_loaded", "halted")}),
         (
             "Followed",
             {"fields": ("cursor", "start_ledger", "ledger", "drift_state", "drift_metadata", "drift_history")},

@@ -34,11 +34,11 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
 
         Ledger 0 and stale before the first sync.
         """
-        row = self.order_by("id").values_list("era", "ledger", "heard_at", Now()).first()
+        row = self.order_by("id").values_list("dataset_id", "ledger", "heard_at", Now()).first()
         if row is None:
             return Freshness("", 0, 0.0)
-        era, ledger, heard_at, asked_at = row
-        return Freshness(era.hex, ledger, heard_at.timestamp() if heard_at else 0.0, asked_at.timestamp())
+        dataset_id, ledger, heard_at, asked_at = row
+        return Freshness(dataset_id.hex, ledger, heard_at.timestamp() if heard_at else 0.0, asked_at.timestamp())
 
     def chain_ledger(self) -> int:
         """The network's newest ledger, as last heard; 0: not yet."""
@@ -64,7 +64,9 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
 
     def advance(self, checkpoint: Checkpoint, **values: object) -> bool:
         """Move the cursor by compare-and-set: False if another pass has moved it since `checkpoint` was read."""
-        moved = self.filter(pk=checkpoint.pk, era=checkpoint.era, cursor=checkpoint.cursor, halted="").update(**values)
+        moved = self.filter(
+            pk=checkpoint.pk, dataset_id=checkpoint.dataset_id, cursor=checkpoint.cursor, halted=""
+        ).update(**values)
         return moved == 1
 
 
@@ -73,8 +75,11 @@ class Checkpoint(models.Model):
 
     network_passphrase = models.CharField(max_length=255, help_text="The network that the tables were filled from.")
     contract = AddressField(help_text="The contract that the tables were filled from.")
-    era = models.UUIDField(
-        default=uuid.uuid4, editable=False, help_text="Told apart by caches: another fill of the tables has another."
+    dataset_id = models.UUIDField(
+        default=uuid.uuid4,
+        editable=False,
+        db_column="era",
+        help_text="Another fill of the tables has another: caches tell them apart by it.",
     )
     cursor = models.CharField(
         max_length=EVENT_ID_LENGTH,

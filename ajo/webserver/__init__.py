@@ -1,1 +1,1 @@
-"""What granian leaves open: limits on connections, processes that hang, uploads."""
+"""Parts that granian lacks: limits on connections, a watchdog for processes that hang, refusal of uploads."""

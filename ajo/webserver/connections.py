@@ -1,9 +1,9 @@
 """Limits on a web process's client connections for which granian has no setting.
 
-A thread of the process looks at all of them once a second and shuts down those that break a limit: one that sends
+A thread of the process checks all of them once a second and shuts down those that break a limit: one that sends
 nothing, a request that takes too long to arrive or to be answered, an answer that its client does not read, and those
-that one address holds beyond its share. The kernel knows what each has sent and been sent (TCP_INFO); nothing is
-counted on the way of a request.
+that one address holds beyond its share. The kernel knows what each has sent and been sent (TCP_INFO); a request costs
+nothing.
 """
 
 from __future__ import annotations
@@ -26,40 +26,41 @@ from ajo.api.throttles import address_of_client, is_trusted_proxy
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 1.0  # seconds
-SILENT = 10.0  # seconds that a new connection may take to send its first byte
-IDLE = 90.0  # seconds between an answer and the next request; HTTP/1.1's end earlier, by granian (ajo/web.py)
-REQUEST = 20.0  # seconds from a request's first byte to its answer's, and between two parts of an answer that are read
-# Connections of one client address with one process. Beyond the first number those are shut down that have been idle
-# for a while, beyond the second any: many may ask at once from behind one address, and go again.
-PER_CLIENT, PER_CLIENT_MOST = 100, 1_000
-IDLE_SURPLUS = 5.0  # seconds
+CHECK_INTERVAL = 1.0  # seconds
+FIRST_BYTE_TIMEOUT = 10.0  # seconds that a new connection may take to send its first byte
+IDLE_TIMEOUT = 90.0  # seconds between an answer and the next request; granian ends HTTP/1.1's earlier (ajo/web.py)
+REQUEST_TIMEOUT = 20.0  # seconds from a request's first byte to its answer's, and between two parts of an answer
+# Connections of one client address with one process. Beyond PER_CLIENT those are shut down that have been idle for
+# SURPLUS_IDLE_TIMEOUT seconds, beyond PER_CLIENT_MAX any: many clients may ask at once from behind one address.
+PER_CLIENT, PER_CLIENT_MAX = 100, 1_000
+SURPLUS_IDLE_TIMEOUT = 5.0
 # struct tcp_info (linux/tcp.h): tcpi_bytes_acked and tcpi_bytes_received, then tcpi_notsent_bytes
 _COUNTS: Final = struct.Struct("=120xQQ8xI")
 
 
 @dataclass(slots=True)
 class Progress:
-    """What is known of a connection. Times are of time.monotonic.
+    """The state of one connection. Times are of time.monotonic, amounts in bytes.
 
-    `received` is how much had been received when the answer last moved: what comes after it is a request.
+    `received` is how much had arrived when the answer last progressed: what comes after it is a request.
     """
 
-    client: str  # empty for a trusted proxy, which has no share
+    client: str  # address; empty for a trusted proxy, which may have any number
     acked: int
     received: int
-    since: float  # the last change: opened, a request began, an answer moved
+    since: float  # the last change: it was opened, a request began, an answer progressed
     is_waiting: bool  # for the client's first byte or for our answer; else it is idle
     has_sent: bool = False  # anything at all
 
     @property
-    def patience(self) -> float:
-        """Seconds that it may stay as it is."""
+    def timeout(self) -> float:
+        """Return the seconds that it may stay as it is."""
         if not self.is_waiting:
-            return IDLE
-        return REQUEST if self.has_sent else SILENT
+            return IDLE_TIMEOUT
+        return REQUEST_TIMEOUT if self.has_sent else FIRST_BYTE_TIMEOUT
 
-    def move(self, acked: int, received: int, now: float) -> None:
+    def update(self, acked: int, received: int, now: float) -> None:
+        """Take over the kernel's counts."""
         self.has_sent = received > 0
         if acked != self.acked:
             self.acked, self.received, self.since, self.is_waiting = acked, received, now, False
@@ -68,28 +69,29 @@ class Progress:
 
 
 class ConnectionLimits:
-    """The connections that clients have with this process, by their sockets' inodes."""
+    """Watches the connections that clients have with this process's port, and shuts down those that break a limit."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._known: dict[int, Progress] = {}
+        self._known: dict[int, Progress] = {}  # by the socket's inode
 
     def start(self) -> None:
-        threading.Thread(target=self._look_always, name="connection-limits", daemon=True).start()
+        """Check once a second from a thread of its own, for as long as the process lives."""
+        threading.Thread(target=self._check_forever, name="connection-limits", daemon=True).start()
 
-    def _look_always(self) -> None:
+    def _check_forever(self) -> None:
         while True:
-            time.sleep(LOOK_EVERY)
+            time.sleep(CHECK_INTERVAL)
             try:
-                self.look(time.monotonic())
+                self.check(time.monotonic())
             except OSError as failure:  # no file descriptor is left to look with
                 log.warning("the connections cannot be looked at now: %s", failure)
 
-    def look(self, now: float) -> None:
-        """Shut down what breaks a limit at this moment."""
+    def check(self, now: float) -> None:
+        """Shut down what breaks a limit at `now`. Raise OSError where no file descriptor is left to do it with."""
         known: dict[int, Progress] = {}
-        of_clients: dict[str, list[int]] = defaultdict(list)
-        beyond: set[int] = set()
+        by_client: dict[str, list[int]] = defaultdict(list)
+        excess: set[int] = set()
         for inode, connection in self._accepted():
             try:
                 info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
@@ -97,22 +99,22 @@ class ConnectionLimits:
                 found = self._known.get(inode) or _opened(connection, acked, received, now)
             except OSError:  # closed meanwhile
                 continue
-            found.move(acked, received, now)
+            found.update(acked, received, now)
             known[inode] = found
             took = now - found.since
-            if took > (REQUEST if unsent else found.patience):
-                beyond.add(inode)
+            if took > (REQUEST_TIMEOUT if unsent else found.timeout):
+                excess.add(inode)
             if found.client:
-                of_clients[found.client].append(inode)
-        for inodes in of_clients.values():
+                by_client[found.client].append(inode)
+        for inodes in by_client.values():
             inodes.sort(key=lambda inode: (known[inode].is_waiting, known[inode].since))
-            beyond.update(inodes[: max(0, len(inodes) - PER_CLIENT_MOST)])
+            excess.update(inodes[: max(0, len(inodes) - PER_CLIENT_MAX)])
             for inode in inodes[: max(0, len(inodes) - PER_CLIENT)]:
-                if not known[inode].is_waiting and now - known[inode].since > IDLE_SURPLUS:
-                    beyond.add(inode)
+                if not known[inode].is_waiting and now - known[inode].since > SURPLUS_IDLE_TIMEOUT:
+                    excess.add(inode)
         self._known = known
-        if beyond:
-            self._shut_down(beyond)
+        if excess:
+            self._shut_down(excess)
 
     def _shut_down(self, inodes: set[int]) -> None:
         for inode, connection in self._accepted():
@@ -121,7 +123,7 @@ class ConnectionLimits:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def _accepted(self) -> Iterator[tuple[int, socket.socket]]:
-        """Each client connection by a descriptor of our own, so that the number cannot become another's meanwhile."""
+        """Yield each client connection by a duplicate descriptor, whose number cannot become another's meanwhile."""
         for name in os.listdir("/proc/self/fd"):
             try:
                 own = os.dup(int(name))
@@ -137,17 +139,18 @@ class ConnectionLimits:
                     yield os.fstat(own).st_ino, connection
 
     def _is_accepted(self, connection: socket.socket) -> bool:
+        """Return whether it is a TCP connection that a client has with our port."""
         if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
             return False
         try:
             connection.getpeername()
-        except OSError:  # the one that listens, or one whose client is gone
+        except OSError:  # the listening socket, or one whose client is gone
             return False
         return bool(connection.getsockname()[1] == self._port)
 
 
 def _opened(connection: socket.socket, acked: int, received: int, now: float) -> Progress:
-    """Of a connection that is seen for the first time. Raises OSError where its client is gone."""
+    """Return the state of a connection that is new to us. Raise OSError where its client is gone."""
     address = connection.getpeername()[0]
     client = (
         ""

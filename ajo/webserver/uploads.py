@@ -1,4 +1,4 @@
-"""Uploaded files: no form here takes one."""
+"""Refuse uploaded files: no form here takes one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.core.files.uploadhandler import FileUploadHandler
 
 
 class RefuseUploads(FileUploadHandler):
-    """Refuses a form with a file before anything of the file is kept. Django answers 400."""
+    """Django's upload handler that refuses a form with a file before anything is kept of it: 400."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TooManyFilesSent("No file is taken here.")

@@ -1,7 +1,7 @@
-"""Web processes that hang are replaced: each tells its parent once a second that it is well, and is killed if it stops.
+"""Replace web processes that hang: each sends its parent a heartbeat once a second, and is killed when they stop.
 
-granian starts a process again that ended. One that is frozen, or in which no thread of Python gets on, does not end by
-itself, and the kernel goes on giving it a share of the connections.
+granian starts a process again that ended. One that is frozen, or in which no thread of Python makes progress, does not
+end by itself, and the kernel goes on giving it a share of the connections.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Any, Final
 
 log = logging.getLogger(__name__)
 
-BEAT_EVERY = 1.0  # seconds
-SILENT_BEATS = 10  # that a process may miss
-START_BEATS = 120  # that a process may take until its first one: it imports everything
-STUCK = 60.0  # seconds after which a request will not end any more: its waits all end earlier
+BEAT_INTERVAL = 1.0  # seconds
+MAX_MISSED_BEATS = 10
+MAX_START_BEATS = 120  # that a process may miss before its first one: it imports everything
+STUCK_AFTER = 60.0  # seconds that no request takes: all waits end earlier
 _PID: Final = struct.Struct("=i")
 
 
 class Requests:
-    """A WSGI application that notes since when each thread has been busy with its request."""
+    """A WSGI application that records since when each of its `threads` has been busy with a request."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]], threads: int) -> None:
         self._application = application
         self._threads = threads
-        self._began: dict[int, float] = {}  # by thread
+        self._began: dict[int, float] = {}  # by thread, of time.monotonic
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         thread = threading.get_ident()
@@ -43,13 +43,16 @@ class Requests:
             del self._began[thread]
 
     def are_stuck(self, now: float) -> bool:
-        """Whether every thread that answers requests has been busy with one for too long."""
+        """Return whether every thread has been busy with one request for more than STUCK_AFTER seconds."""
         began = self._began.copy().values()
-        return len(began) >= self._threads and now - max(began) > STUCK
+        return len(began) >= self._threads and now - max(began) > STUCK_AFTER
 
 
 def beat_always(pipe: Connection, requests: Requests) -> None:
-    """In a web process: tell the parent that requests are answered. It never waits for a parent that is frozen."""
+    """Send heartbeats to the parent while requests are answered, from a thread of a web process.
+
+    It never waits for a parent that is frozen: a heartbeat that the pipe has no room for is dropped.
+    """
     os.set_blocking(pipe.fileno(), False)
 
     def beat() -> None:
@@ -57,16 +60,16 @@ def beat_always(pipe: Connection, requests: Requests) -> None:
             if not requests.are_stuck(time.monotonic()):
                 with suppress(BlockingIOError):
                     os.write(pipe.fileno(), _PID.pack(os.getpid()))  # atomic, as it is so short
-            time.sleep(BEAT_EVERY)
+            time.sleep(BEAT_INTERVAL)
 
     threading.Thread(target=beat, name="heartbeat", daemon=True).start()
 
 
 class Watch:
-    """In the parent: kills processes that miss their beats.
+    """Kills processes that miss their heartbeats; it runs in the parent.
 
-    It counts its own rounds rather than seconds: after a pause of the whole machine, or of the parent alone, nobody is
-    late. `pids` gives the processes as they are now.
+    It counts its own rounds rather than seconds: after a pause of the whole machine, or of the parent alone, no process
+    is late. `pids` returns the processes as they are now.
     """
 
     def __init__(self, pipe: Connection, pids: Callable[[], Iterable[int | None]]) -> None:
@@ -75,29 +78,31 @@ class Watch:
         self._missed: dict[int, int] = {}  # beats, by process; below zero until the first one
 
     def start(self) -> None:
+        """Check once a second from a thread of its own."""
         os.set_blocking(self._pipe.fileno(), False)
-        threading.Thread(target=self._watch_always, name="watch", daemon=True).start()
+        threading.Thread(target=self._check_forever, name="watch", daemon=True).start()
 
-    def _watch_always(self) -> None:
+    def _check_forever(self) -> None:
         while True:
-            time.sleep(BEAT_EVERY)
-            self._look()
+            time.sleep(BEAT_INTERVAL)
+            self._check()
 
-    def _look(self) -> None:
-        heard = self._heard()
+    def _check(self) -> None:
+        heard = self._received()
         pids = {pid for pid in self._pids() if pid}
-        self._missed = {pid: self._missed.get(pid, SILENT_BEATS - START_BEATS) + 1 for pid in pids}
+        self._missed = {pid: self._missed.get(pid, MAX_MISSED_BEATS - MAX_START_BEATS) + 1 for pid in pids}
         for pid in pids & heard:
             self._missed[pid] = 0
         for pid in pids:
-            if self._missed[pid] > SILENT_BEATS:
+            if self._missed[pid] > MAX_MISSED_BEATS:
                 log.error(
-                    "web process %d has said nothing for %d seconds: it is killed and replaced", pid, SILENT_BEATS
+                    "web process %d has said nothing for %d seconds: it is killed and replaced", pid, MAX_MISSED_BEATS
                 )
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
-    def _heard(self) -> set[int]:
+    def _received(self) -> set[int]:
+        """Return the ids of the processes whose heartbeats have arrived since the last round."""
         with suppress(BlockingIOError):
             return {pid for (pid,) in _PID.iter_unpack(os.read(self._pipe.fileno(), 2**16))}
         return set()

@@ -110,8 +110,8 @@ def test_a_list_waits_until_the_sync_has_passed_the_ledger(client: Client, monke
 
 
 def test_a_list_that_waited_in_vain_is_503(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(freshness, "WAIT", 0)
-    monkeypatch.setattr(freshness, "POLL", 0)
+    monkeypatch.setattr(freshness, "SYNC_WAIT", 0)
+    monkeypatch.setattr(freshness, "SYNC_POLL", 0)
     response = client.get(f"{API}contributions/?min_ledger=1001")
     assert response.status_code == 503
     assert int(response["Retry-After"]) >= 1

@@ -65,10 +65,7 @@ def _many_rows(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Ite
 @pytest.fixture(autouse=True)
 def _made_up_wallets(_many_rows: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses here are W1 or T1 for short: what a strkey is, other tests ask."""
-    for module in ("filters", "paths"):
-        monkeypatch.setattr(
-            f"ajo.api.{module}.check_address", lambda text: f"{'GC'['WT'.index(text[0])]}{text[1:]:A>55}"
-        )
+    monkeypatch.setattr("ajo.api.params.parse_address", strkey)
 
 
 def strkey(text: str) -> str:

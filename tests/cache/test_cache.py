@@ -11,11 +11,11 @@ from pytest_django import Settings
 from ajo import cache
 from ajo.cache import Document, Freshness, read_through, redis_client
 
-ERA = "a" * 32
+DATASET_ID = "a" * 32
 
 
 def fresh(ledger: int, heard_at: float | None = None) -> Freshness:
-    return Freshness(ERA, ledger, time.time() if heard_at is None else heard_at)
+    return Freshness(DATASET_ID, ledger, time.time() if heard_at is None else heard_at)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ class Source:
 
 
 def current_mark() -> cache.Watermark:
-    found = cache.watermark()
+    found = cache.current_watermark()
     assert found is not None
     return found
 
@@ -160,7 +160,7 @@ def test_min_ledger_asks_the_chain_and_labels_the_answer_with_its_reading() -> N
 
 
 def test_min_ledger_that_no_node_reaches_is_unavailable_in_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_through, "WAIT", 0.2)
+    monkeypatch.setattr(read_through, "CHAIN_WAIT", 0.2)
     source = Source(document(1, synced_ledger=9))
     with pytest.raises(cache.Unavailable) as refused:
         source.read(min_ledger=14)
@@ -182,7 +182,7 @@ def test_without_redis_everything_is_answered_from_the_tables() -> None:
     assert source.read() == source.read()
     source.rows, source.chain = None, document(2)
     assert b"2" in source.read().body
-    assert cache.watermark() is None
+    assert cache.current_watermark() is None
 
 
 @pytest.fixture
@@ -202,14 +202,14 @@ def test_of_many_requests_one_at_a_time_waits_for_a_redis_that_hangs(
 ) -> None:
     """Breaks without the breaker's lock: each time its pause is over, every thread pays the timeout."""
     monkeypatch.setattr(redis_client, "COOLDOWN", 0.0)
-    assert cache.watermark() is None
+    assert cache.current_watermark() is None
     took: list[float] = []
     start = threading.Barrier(8)
 
     def ask() -> None:
         start.wait()
         began = time.monotonic()
-        cache.watermark()
+        cache.current_watermark()
         took.append(time.monotonic() - began)
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
@@ -295,7 +295,7 @@ def test_only_bodies_that_stand_in_an_older_revision_are_outdated() -> None:
 
 @pytest.mark.parametrize("garbage", [b"x", b"a 1 2 3 4 5", b"\xff\xfe", b"a b c d e f"])
 def test_a_mark_that_is_none_is_none(garbage: bytes) -> None:
-    cache.with_redis(lambda r: r.set(cache.WATERMARK, garbage))
+    cache.with_redis(lambda r: r.set(cache.WATERMARK_KEY, garbage))
     source = Source(document(1))
     assert source.read().body == document(1).body
     assert source.read().ledger == source.ledger
@@ -315,7 +315,7 @@ def test_what_a_client_has_seen_on_the_chain_is_not_absent_by_what_was_known_bef
 
 
 def test_a_node_from_before_the_ledger_cannot_say_that_something_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_through, "WAIT", 0.2)
+    monkeypatch.setattr(read_through, "CHAIN_WAIT", 0.2)
     source = Source(None)
     source.read_at = 11
     with pytest.raises(cache.Unavailable):
@@ -329,8 +329,8 @@ def test_who_waits_for_a_ledger_takes_a_place_and_makes_no_trouble_of_a_chain_th
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks if all threads could wait for a ledger that is to come, and if that looked like a chain that hangs."""
-    monkeypatch.setattr(read_through, "PATIENCE", 0.1)
-    monkeypatch.setattr(read_through, "WAIT", 0.5)
+    monkeypatch.setattr(read_through, "DEGRADED_AFTER", 0.1)
+    monkeypatch.setattr(read_through, "CHAIN_WAIT", 0.5)
     settings.WEB_THREADS = 2
     read_through._slots.cache_clear()
     source, reading = Source(document(1)), threading.Event()
@@ -382,7 +382,7 @@ def test_a_pass_that_ends_after_everything_was_forgotten_brings_nothing_back() -
     old = current_mark()
     cache.invalidate_all()
     cache.advance(old, fresh(11))
-    assert cache.watermark() is None
+    assert cache.current_watermark() is None
     cache.start_epoch(fresh(1))
     cache.advance(old, fresh(11))
     assert current_mark().freshness.ledger == 1

@@ -105,7 +105,7 @@ def test_the_edge_answers_what_django_answers(front: Edge, django: Django, case:
 def test_the_edge_leaves_everything_else_to_django(
     front: Edge, django: Django, case: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_through, "WAIT", 0)
+    monkeypatch.setattr(read_through, "CHAIN_WAIT", 0)
     ask(front)
     aside = ask(front, **case)
     assert django.asked == 1
@@ -384,11 +384,11 @@ def test_what_was_absent_a_moment_ago_and_is_in_the_tables_now_is_answered(front
 
 def test_after_a_step_back_of_the_databases_clock_nothing_that_was_kept_counts(front: Edge) -> None:
     """Breaks if what changed since were still told by that clock: a change of the lost hour is from before."""
-    before = cache.watermark()
+    before = cache.current_watermark()
     assert before
-    ahead = cache.Freshness(before.freshness.era, 1000, time.time(), time.time() + 3600)
+    ahead = cache.Freshness(before.freshness.dataset_id, 1000, time.time(), time.time() + 3600)
     cache.advance(before, ahead)
     refresh_cache(since=timezone.now())
-    after = cache.watermark()
+    after = cache.current_watermark()
     assert after
     assert after.epoch != before.epoch

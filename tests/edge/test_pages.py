@@ -76,10 +76,12 @@ def _history(front: Edge) -> None:
 
 def another_mark(ledger: int = 1001) -> None:
     """What a pass does at its end."""
-    now = cache.watermark()
+    now = cache.current_watermark()
     assert now
     Checkpoint.objects.update(ledger=ledger)
-    cache.advance(now, cache.Freshness(now.freshness.era, ledger, now.freshness.heard_at, now.freshness.as_of + 1))
+    cache.advance(
+        now, cache.Freshness(now.freshness.dataset_id, ledger, now.freshness.heard_at, now.freshness.as_of + 1)
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -130,7 +132,7 @@ def flat(patterns: list[Any]) -> list[URLPattern]:
 
 
 def is_kept(path: URLPattern) -> bool:
-    return bool(getattr(getattr(path.callback, "cls", None), "kept", False))
+    return bool(getattr(getattr(path.callback, "cls", None), "edge_cacheable", False))
 
 
 @pytest.mark.parametrize("case", [{"query": "limit=0"}, {"query": "x=1"}, {"path": f"{API}groups/999/members/"}])
@@ -165,11 +167,11 @@ def new_epoch() -> None:
     cache.start_epoch(Checkpoint.objects.freshness())
 
 
-def new_era() -> None:
+def new_dataset() -> None:
     cache.start_epoch(cache.Freshness("b" * 32, 1000, Checkpoint.objects.freshness().heard_at))
 
 
-@pytest.mark.parametrize("change", [another_mark, new_epoch, new_era, cache.invalidate_all])
+@pytest.mark.parametrize("change", [another_mark, new_epoch, new_dataset, cache.invalidate_all])
 def test_a_page_is_never_shown_under_another_mark(front: Edge, django: Django, change: Any) -> None:
     ask(front, path=LIST)
     change()
@@ -239,7 +241,7 @@ def test_a_reader_whose_page_could_not_be_rendered_holds_up_nobody(
 
 
 def test_pages_that_are_too_large_are_not_kept(front: Edge, django: Django, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "PAGE_BYTES", 100)
+    monkeypatch.setattr(store, "PAGE_MAX_BYTES", 100)
     assert ask(front, path=LIST) == ask(front, path=LIST)
     assert django.asked == 2
 
@@ -247,7 +249,7 @@ def test_pages_that_are_too_large_are_not_kept(front: Edge, django: Django, monk
 def test_redis_forgets_pages_that_no_pass_drops(front: Edge) -> None:
     ask(front, path=LIST)
     (key,) = cache.client().keys(f"{cache.PREFIX}page:*")
-    assert 0 < cache.client().pttl(key) <= 1100 * store.PAGE_FOR
+    assert 0 < cache.client().pttl(key) <= 1100 * store.PAGE_TTL
 
 
 @pytest.mark.parametrize("known", ["", "*"])

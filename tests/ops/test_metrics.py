@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ajo.cache import Document, Freshness, fetch, start_epoch
 from ajo.celery import app
 from ajo.conf.checks import SANDBOX_PASSPHRASE
-from ajo.counts import ROOM, CountFile
+from ajo.counts import INITIAL_SIZE, CountFile
 from ajo.metrics import REQUESTS, buffered_metrics
 from ajo.settings import BASE_DIR
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
@@ -175,7 +175,7 @@ def test_counts_have_their_room_on_the_disk_before_they_are_mapped(tmp_path: Pat
         found = (tmp_path / "counter_1.db").stat()
         assert found.st_blocks * 512 >= found.st_size
     counts.close()  # type: ignore[no-untyped-call]
-    assert found.st_size > ROOM
+    assert found.st_size > INITIAL_SIZE
 
 
 # A limit of the process's file sizes, in pages, stands for a disk that is full.
@@ -231,7 +231,7 @@ def test_reads_are_counted_by_the_layer_that_answered() -> None:
     def count(layer: str) -> float:
         return REGISTRY.get_sample_value("ajo_cache_reads_total", {"layer": layer}) or 0
 
-    fresh = Freshness("era", 5, timezone.now().timestamp())
+    fresh = Freshness("dataset", 5, timezone.now().timestamp())
     rows: dict[str, Document] = {}
     start_epoch(fresh)
     before = [count(layer) for layer in ("redis", "postgresql", "chain")]

@@ -59,7 +59,7 @@ def front(django: Django) -> Iterator[Edge]:
     fresh(ledger=1000)
     cache.with_redis(lambda r: r.set(f"{cache.PREFIX}absent:group:8", 1))
     fixed_headers.cache_clear()
-    read_counter._known.clear()
+    read_counter.reset_for_tests()
     built = Edge(django)
     yield built
     built.close()
@@ -67,6 +67,6 @@ def front(django: Django) -> Iterator[Edge]:
 
 
 def fresh(ledger: int, heard_at: float | None = None) -> None:
-    era = Checkpoint.objects.freshness().era
-    cache.start_epoch(cache.Freshness(era, ledger, time.time() if heard_at is None else heard_at, time.time()))
+    dataset_id = Checkpoint.objects.freshness().dataset_id
+    cache.start_epoch(cache.Freshness(dataset_id, ledger, time.time() if heard_at is None else heard_at, time.time()))
     refresh_groups([7])

@@ -15,6 +15,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from ajo import cache
+from ajo.cache import store, watermark
 from ajo.conf.addresses import redis_namespace
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.pool import nodes
@@ -65,10 +66,15 @@ def sandbox(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[San
     with Sandbox() as running:
         settings.SOROBAN_RPC_URL = [running.url]
         theirs = redis_namespace(running.chain.passphrase, running.contract)
-        for name in ("PREFIX", "WATERMARK", "REFRESHED"):
-            ours = getattr(cache.store, name)
-            monkeypatch.setattr(cache.store, name, ours.replace(settings.REDIS_NAMESPACE, theirs))
-        monkeypatch.setattr(cache, "WATERMARK", cache.store.WATERMARK)
+        for module, name in (
+            (store, "PREFIX"),
+            (store, "WATERMARK_KEY"),
+            (store, "REFRESH_TOKEN_KEY"),
+            (watermark, "WATERMARK_KEY"),
+            (cache, "WATERMARK_KEY"),
+        ):
+            ours = getattr(module, name)
+            monkeypatch.setattr(module, name, ours.replace(settings.REDIS_NAMESPACE, theirs))
         nodes.cache_clear()
         yield running
         nodes.cache_clear()
@@ -158,13 +164,13 @@ def test_a_sync_killed_inside_its_transaction_or_between_commit_and_refresh_is_r
     run_sync(sandbox)
     for group_id in history.groups:
         group_answer(group_id)
-    mark = cache.watermark()
+    mark = cache.current_watermark()
     assert mark is not None
     history.walk(25)
     run_sync(sandbox)
     # as if killed after its commit: the tables have moved, the mark and the bodies have not
     cache.with_redis(lambda r: r.flushdb())
-    cache.with_redis(lambda r: r.set(cache.WATERMARK, mark.dump()))
+    cache.with_redis(lambda r: r.set(cache.WATERMARK_KEY, mark.dump()))
     for group_id in history.groups:
         old = cache.Document(b'{"old":true}', 0, 1)
         cache.refresh(mark, {f"group:{group_id}": old}, mark.freshness.ledger)
@@ -172,7 +178,7 @@ def test_a_sync_killed_inside_its_transaction_or_between_commit_and_refresh_is_r
     assert group_answer(history.groups[0]).ledger == mark.freshness.ledger
     run_sync(sandbox)
     bodies_are_the_tables()
-    after = cache.watermark()
+    after = cache.current_watermark()
     assert after is not None
     assert after.freshness.ledger == Checkpoint.objects.get().ledger
     assert settings.REDIS_URL
