@@ -25,7 +25,8 @@ from groups.models import Group, Token
 from tests.indexer.test_follow import counted
 from tests.indexer.test_hostile import lie
 from tests.support.following import catch_up, make_groups
-from tests.support.histories import DAY, wallets
+from tests.support.histories import DAY
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -21,7 +21,8 @@ from devtools.sandbox.sandbox import Sandbox
 from groups import models
 from tests.indexer.test_hostile import lie
 from tests.support.following import assert_equal, catch_up, entry_of, make_groups, put
-from tests.support.histories import History, wallets
+from tests.support.histories import History
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -19,9 +19,10 @@ from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group, User
 from groups.snapshots import GroupReader
 from groups.sync import write_groups
+from tests.support.comparison import differences
 from tests.support.following import assert_equal, make_groups
-from tests.support.histories import History, contract_entries, wallets
-from tests.support.truth import differences
+from tests.support.histories import History, contract_entries
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

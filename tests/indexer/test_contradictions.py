@@ -26,8 +26,8 @@ from tests.indexer.test_hostile import lie
 from tests.indexer.test_other_chain import follow
 from tests.support.faults import when
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import wallets
 from tests.support.proxy import Proxy
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

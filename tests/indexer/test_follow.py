@@ -22,7 +22,8 @@ from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
 from groups.models import Group, GroupMember, Token
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import DAY, History, wallets
+from tests.support.histories import DAY, History
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -27,7 +27,8 @@ from groups.models import Group, GroupMember, RefundRequest, Token, User
 from groups.sync import REQUEST, STATED
 from tests.indexer.test_hostile import lie
 from tests.support.following import assert_equal, catch_up
-from tests.support.histories import DAY, wallets
+from tests.support.histories import DAY
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -29,7 +29,8 @@ from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group, Token
 from groups.tokens import _describe
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import History, wallets
+from tests.support.histories import History
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -36,8 +36,9 @@ from tests.indexer.test_hostile import lie
 from tests.indexer.test_other_chain import follow
 from tests.support.faults import error, when
 from tests.support.following import assert_equal, catch_up, make_groups, spoil
-from tests.support.histories import DAY, History, wallets
+from tests.support.histories import DAY, History
 from tests.support.proxy import Proxy
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -31,8 +31,8 @@ from devtools.sandbox.sandbox import Sandbox
 from groups.bodies import group_bodies
 from groups.cached import group_answer
 from groups.models import Group
+from tests.support.comparison import differences
 from tests.support.histories import History, contract_entries
-from tests.support.truth import differences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

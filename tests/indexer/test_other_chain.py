@@ -23,8 +23,9 @@ from groups.models import Group
 from tests.indexer.test_hostile import lie
 from tests.support.faults import error, result, when
 from tests.support.following import assert_equal, make_groups
-from tests.support.histories import History, wallets
+from tests.support.histories import History
 from tests.support.proxy import Exchange, Proxy, Reply
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,7 +16,8 @@ from devtools.sandbox.sandbox import Sandbox
 from tests.indexer.test_follow import counted
 from tests.indexer.test_hostile import lie
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import DAY, History, wallets
+from tests.support.histories import DAY, History
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,8 +12,8 @@ from ajo.soroban.rpc.client import SorobanClient
 from contributions.models import Contribution, Payout
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group, GroupMember, User
+from tests.support.comparison import differences
 from tests.support.histories import History, contract_entries
-from tests.support.truth import differences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

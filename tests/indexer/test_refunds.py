@@ -17,7 +17,8 @@ from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
 from tests.indexer.test_heal import run, settle
 from tests.support.following import assert_equal, catch_up
-from tests.support.histories import DAY, wallets
+from tests.support.histories import DAY
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -21,7 +21,8 @@ from groups.models import Group
 from groups.snapshots import GroupReader
 from groups.sync import write_snapshots
 from tests.support.following import assert_equal, catch_up, entry_of, make_groups, put, spoil
-from tests.support.histories import DAY, wallets
+from tests.support.histories import DAY
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 API = "/api/v1"

@@ -31,7 +31,7 @@ from devtools.sandbox.env import encode
 from devtools.sandbox.host import Contracts
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
-from tests.support.truth import differences
+from tests.support.comparison import differences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -26,7 +26,8 @@ from devtools.sandbox.rpc_error import RpcError
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import DAY, wallets
+from tests.support.histories import DAY
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -19,7 +19,8 @@ from groups.models import GroupMember
 from tests.indexer.test_hostile import lie
 from tests.indexer.test_other_chain import follow
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import History, wallets
+from tests.support.histories import History
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -28,8 +28,9 @@ from groups.models import Group, Token
 from tests.indexer.test_hostile import lie
 from tests.indexer.test_other_chain import follow
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import History, wallets
+from tests.support.histories import History
 from tests.support.proxy import Exchange, Proxy, Reply
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from stellar_sdk import Keypair, StrKey
 
+from ajo.conf.checks import SANDBOX_PASSPHRASE
 from ajo.soroban.models import Checkpoint, ContractEvent
 from contributions.models import HistoryRow, Refund
 from groups.models import Group, GroupMember, Token, User
+from tests.support.services import CONTRACT
 
 API = "/api/v1/"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,6 +36,11 @@ def make_checkpoint(ledger: int = 1000, **values: Any) -> Checkpoint:
     fresh = {"chain_ledger": ledger, "heard_at": datetime.now(UTC), "chain_closed_at": datetime.now(UTC)}
     fixed = {"network_passphrase": "Test", "contract": contract(1), "start_ledger": 1, "is_loaded": True}
     return Checkpoint.objects.create(ledger=ledger, **(fixed | fresh | values))
+
+
+def make_configured_checkpoint(**values: Any) -> Checkpoint:
+    """Create the checkpoint of the network and the contract that the tests' settings name."""
+    return Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, **values)
 
 
 def make_user(number: int) -> User:

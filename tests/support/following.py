@@ -9,8 +9,9 @@ from ajo.indexer.follow import sync_pass
 from ajo.soroban.contract.keys import Key
 from ajo.soroban.rpc.client import SorobanClient
 from devtools.sandbox.sandbox import Sandbox
-from tests.support.histories import DAY, contract_entries, wallets
-from tests.support.truth import differences
+from tests.support.comparison import differences
+from tests.support.histories import DAY, contract_entries
+from tests.support.wallets import wallets
 
 
 def make_groups(sandbox: Sandbox, count: int) -> None:

@@ -5,27 +5,16 @@ from __future__ import annotations
 import base64
 import random
 
-from stellar_sdk import Keypair, StrKey
-
 from ajo.soroban.contract.keys import decode_key
 from devtools.sandbox.chain import Chain
+from tests.support.wallets import wallets
 
 DAY = 86_400
 AMOUNTS = (1, 10_000_000, 123_456_789)
 
 
-def wallets(count: int, seed: int = 1) -> list[str]:
-    """Accounts and, each third, contract wallets."""
-    rng = random.Random(seed)
-    keys = [rng.randbytes(32) for _ in range(count)]
-    return [
-        StrKey.encode_contract(key) if n % 3 == 2 else Keypair.from_raw_ed25519_seed(key).public_key
-        for n, key in enumerate(keys)
-    ]
-
-
 def contract_entries(chain: Chain) -> dict[str, str]:
-    """Every entry of the Ajo contract, base64 key → base64 entry, as `tests.support.truth` takes them."""
+    """Every entry of the Ajo contract, base64 key → base64 entry, as `tests.support.comparison` takes them."""
     rows = {base64.b64encode(key).decode(): xdr for key, xdr in chain.store.entries()}
     return {key: xdr for key, xdr in rows.items() if decode_owner(key) == chain.contract}
 

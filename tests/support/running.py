@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -31,10 +30,11 @@ from devtools.stack import postgres, redis
 from devtools.stack.process import ManagedProcess, free_port
 from groups.bodies import group_bodies
 from groups.models import Group
+from tests.support.comparison import differences
 from tests.support.histories import History, contract_entries
 from tests.support.proxy import Proxy, TcpProxy
 from tests.support.services import FAST, SETTINGS
-from tests.support.truth import differences
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 CELERY = ("-m", "celery", "-q", "-A", "ajo.celery")
@@ -49,15 +49,6 @@ QUICK = {
     "WEB_THREADS": "4",
 }
 UNANNOUNCED = ("name", "description", "rules")  # no event tells of them: that is the sweep's affair
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 40, what: str = "") -> Any:
-    """The condition's first true value. Fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} seconds: {what or condition}"
-        time.sleep(0.05)
-    return found
 
 
 @dataclass

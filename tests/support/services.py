@@ -28,6 +28,8 @@ SETTINGS = {
     "CHAIN_RATE": "",
     "DJANGO_SETTINGS_MODULE": "ajo.settings",
 }
+# Variables that the tests set: a stack of its own is started without them.
+TEST_VARIABLES = {*SETTINGS, "DATABASE_URL", "REDIS_URL"}
 running = ExitStack()
 
 

@@ -16,7 +16,7 @@ import requests
 from django.db import connection
 
 from devtools.stack.process import ManagedProcess, free_port
-from tests.support.running import wait_for
+from tests.support.waiting import wait_for
 
 
 @dataclass

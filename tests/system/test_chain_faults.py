@@ -14,7 +14,8 @@ from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
 from tests.support.histories import History
 from tests.support.proxy import Exchange, Proxy, Reply
-from tests.support.running import Running, running, wait_for
+from tests.support.running import Running, running
+from tests.support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.system_long,

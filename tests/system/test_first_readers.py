@@ -14,7 +14,8 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from tests.support.proxy import Exchange, Reply
-from tests.support.running import Running, running, wait_for
+from tests.support.running import Running, running
+from tests.support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.system_long,

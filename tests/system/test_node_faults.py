@@ -17,10 +17,11 @@ from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer, RpcLimitExceed
 from ajo.soroban.rpc.pool import Nodes, node_names
 from contributions.models import Contribution
 from devtools.sandbox.sandbox import Sandbox
+from tests.support.comparison import differences
 from tests.support.faults import and_then, error, result, when
-from tests.support.histories import DAY, History, contract_entries, wallets
+from tests.support.histories import DAY, History, contract_entries
 from tests.support.proxy import Exchange, Fault, Proxy, Reply
-from tests.support.truth import differences
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

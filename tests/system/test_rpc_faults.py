@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.faults import TRANSPORT, Twice, hangs
 from tests.support.proxy import Fault
-from tests.support.running import Running, wait_for
+from tests.support.running import Running
+from tests.support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.system_long,

@@ -16,7 +16,8 @@ from ajo.cache import WATERMARK
 from devtools.stack.postgres_server import answers as postgres_answers
 from devtools.stack.process import ManagedProcess
 from devtools.stack.redis_server import answers as redis_answers
-from tests.support.running import Running, Seen, wait_for
+from tests.support.running import Running, Seen
+from tests.support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.system_long,

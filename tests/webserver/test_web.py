@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ajo.webserver import connections, watchdog
-from tests.support.running import wait_for
+from tests.support.waiting import wait_for
 from tests.support.web import Served, is_closed, served
 
 pytestmark = pytest.mark.django_db

@@ -5,9 +5,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,15 +18,9 @@ from devtools.sandbox.__main__ import BadSetting, settings
 from devtools.sandbox.chain import Chain
 from devtools.sandbox.demo import HISTORY_SECONDS, LIVE_PACE, Population, tell_history
 from devtools.sandbox.network import contract_id
+from tests.support.waiting import wait_for
 
 READY = re.compile(r"ready: (\S+) contract=(\S+) ")
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 @contextmanager
