@@ -22,8 +22,7 @@ from devtools.sandbox.token import held
 from groups import tokens
 from groups.cached import group_answer
 from groups.models import Group, Token
-from tests.indexer.test_follow import counted
-from tests.indexer.test_hostile import lie
+from tests.support.answers import corrupt_answer, count_calls
 from tests.support.following import catch_up, make_groups
 from tests.support.histories import DAY
 from tests.support.wallets import wallets
@@ -97,7 +96,7 @@ def test_a_false_answer_about_a_token_is_put_right_by_the_next_sweep(
     def without(said: dict[str, Any]) -> None:
         said["entries"] = [each for each in said["entries"] if each["key"] != name]
 
-    lie(sandbox, "getLedgerEntries", without, times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", without, times=100)
     catch_up(client_of_chain)
     assert Token.objects.get().symbol is None
     del sandbox.rpc.call
@@ -168,7 +167,7 @@ def test_of_many_tokens_each_sweep_looks_at_a_share_and_writes_only_what_changed
     assert not Token.objects.filter(checked_ledger=0).exists()
     before = versions()
     for _ in range(5):
-        calls = counted(sandbox)
+        calls = count_calls(sandbox)
         list(sweep_groups(lambda read: read(client_of_chain)))
         list(sweep_deep(lambda read: read(client_of_chain), most=1))
         assert calls["getLedgerEntries"] <= 8

@@ -26,13 +26,13 @@ from ajo.soroban.rpc.pool import nodes
 from contributions.models import Contribution
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
-from tests.indexer.test_concurrency import at_once
-from tests.indexer.test_hostile import lie
-from tests.indexer.test_other_chain import follow
+from tests.support.answers import corrupt_answer
 from tests.support.faults import answers, error, when
 from tests.support.following import assert_equal, catch_up, make_groups
 from tests.support.histories import History
+from tests.support.nodes import use_nodes
 from tests.support.proxy import Exchange, Fault, Proxy, Reply
+from tests.support.threads import run_concurrently
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -64,7 +64,7 @@ class Drip:
 def test_a_node_that_answers_for_ever_is_left_for_another(sandbox: Sandbox, settings: Settings) -> None:
     """Breaks if the timeout were that of each read alone."""
     settings.RPC_TIMEOUT = 1
-    follow(settings, Drip(), sandbox)  # type: ignore[arg-type]
+    use_nodes(settings, Drip(), sandbox)  # type: ignore[arg-type]
     make_groups(sandbox, 1)
     run_pass()
     assert "not complete in time" in RpcNode.objects.get(name__startswith="1:").last_error
@@ -80,7 +80,7 @@ def test_an_answer_without_measure_is_not_read(sandbox: Sandbox, settings: Setti
     bomb = b"".join(packed.compress(bytes(2**20)) for _ in range(400)) + packed.flush()
     before = getrusage(RUSAGE_SELF).ru_maxrss  # KiB
     with Proxy(sandbox.url) as proxy, proxy.failing(answers(200, bomb, ("Content-Encoding", "gzip"))):
-        follow(settings, proxy, sandbox)
+        use_nodes(settings, proxy, sandbox)
         run_pass()
     assert getrusage(RUSAGE_SELF).ru_maxrss - before < 200_000
     assert "more than" in RpcNode.objects.get(name__startswith="1:").last_error
@@ -93,7 +93,7 @@ def test_a_redirect_is_not_followed_with_the_providers_key(sandbox: Sandbox, set
     with Proxy(sandbox.url) as elsewhere, Proxy(sandbox.url) as proxy:
         away = answers(307, b"", ("Location", f"{elsewhere.url}/"))
         with elsewhere.failing(answers(500)), proxy.failing(away):
-            follow(settings, proxy, sandbox)
+            use_nodes(settings, proxy, sandbox)
             run_pass()
             assert elsewhere.met == 0
     assert "HTTP 307" in RpcNode.objects.get(name__startswith="1:").last_error
@@ -112,7 +112,7 @@ def test_a_node_that_goes_on_failing_is_left_for_a_growing_while(
 ) -> None:
     """Breaks if a pause did not grow, or not end."""
     with Proxy(sandbox.url) as proxy, proxy.failing(fault):
-        follow(settings, proxy, sandbox)
+        use_nodes(settings, proxy, sandbox)
         make_groups(sandbox, 1)
         for pause in pauses:
             RpcNode.objects.update(left_until=None)
@@ -139,7 +139,7 @@ def test_a_node_that_contradicts_itself_about_what_it_has_pruned_makes_no_gap(
         return pruned(exchange) if exchange.call["params"]["pagination"]["limit"] > 1 else exchange.forward()
 
     with Proxy(sandbox.url) as proxy:
-        follow(settings, proxy)
+        use_nodes(settings, proxy)
         before = Checkpoint.objects.get().cursor
         with proxy.failing(when("getEvents", contradicts)), pytest.raises(NodeLagging, match="contradicts itself"):
             run_pass()
@@ -155,7 +155,7 @@ def test_of_several_sweeps_at_once_one_runs(sandbox: Sandbox) -> None:
     make_groups(sandbox, 30)
     run_pass()
     Group.objects.update(entry_xdr="AAAA")
-    failures = at_once([lambda: list(sweep_groups(nodes().run))] * 3)
+    failures = run_concurrently([lambda: list(sweep_groups(nodes().run))] * 3)
     assert [type(failure) for failure in failures] == [Superseded] * 2
     assert Checkpoint.objects.get().drift_state == 30
     assert_equal(sandbox)
@@ -169,7 +169,7 @@ def test_a_node_that_stands_still_is_left_for_one_that_goes_on(
     make_groups(sandbox, 1)
     run_pass()
     with Sandbox(sandbox.chain.replica()) as frozen:
-        follow(settings, frozen, sandbox)
+        use_nodes(settings, frozen, sandbox)
         sandbox.chain.close_ledger(behind + 1)
         make_groups(sandbox, 1)
         run_pass()
@@ -187,7 +187,7 @@ def test_a_node_that_stands_still_keeps_no_gap_from_being_told(sandbox: Sandbox,
     with Sandbox(sandbox.chain.replica()) as frozen:
         sandbox.chain.close_ledger(sandbox.chain.retention)
         make_groups(sandbox, 1)
-        follow(settings, sandbox, frozen)
+        use_nodes(settings, sandbox, frozen)
         Checkpoint.objects.update(heard_at=timezone.now() - timedelta(minutes=5))
         with pytest.raises(NodeLagging, match="stands still"):
             run_pass()
@@ -209,8 +209,8 @@ def test_a_page_that_leads_nowhere_is_refused(sandbox: Sandbox, settings: Settin
         make_groups(sandbox, 1)
         stuck.chain.catch_up(sandbox.chain)
         cursor = Checkpoint.objects.get().cursor
-        lie(stuck, "getEvents", lambda said: said.update(events=[], cursor=cursor), times=100)
-        follow(settings, stuck, sandbox)
+        corrupt_answer(stuck, "getEvents", lambda said: said.update(events=[], cursor=cursor), times=100)
+        use_nodes(settings, stuck, sandbox)
         run_pass()
         assert_equal(sandbox)
 
@@ -232,7 +232,7 @@ def test_an_event_from_before_the_cursor_is_not_read_another_way(
         "type": "contract", "ledger": row.ledger, "ledgerClosedAt": "2026-01-01T00:00:00Z", "id": row.id,
         "contractId": sandbox.contract, "txHash": row.tx_hash, "topic": list(topics), "value": value,
     }  # fmt: skip
-    lie(sandbox, "getEvents", lambda said: said["events"].insert(0, old))
+    corrupt_answer(sandbox, "getEvents", lambda said: said["events"].insert(0, old))
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     assert_equal(sandbox)
@@ -244,7 +244,7 @@ def test_a_ledger_of_the_future_is_not_believed(sandbox: Sandbox, settings: Sett
     run_pass()
     ledger = 2 * 10**9
     far = {"latestLedger": ledger, "latestLedgerCloseTime": str(2**37), "cursor": f"{ledger << 32:019d}-0000000000"}
-    lie(sandbox, "getEvents", lambda said: said.update(far), times=9)
+    corrupt_answer(sandbox, "getEvents", lambda said: said.update(far), times=9)
     with pytest.raises(NodeLagging, match="closes in the future"):
         run_pass()
     assert Checkpoint.objects.get().chain_ledger < 100
@@ -260,11 +260,11 @@ def test_a_node_that_does_not_know_the_contract_is_left_for_one_that_does(
         Checkpoint.objects.update(is_loaded=is_loaded)
     own = InstanceKey().to_xdr(sandbox.contract)
     with Sandbox(sandbox.chain.replica()) as without:
-        lie(
+        corrupt_answer(
             without, "getLedgerEntries",
             lambda said: said.update(entries=[each for each in said["entries"] if each["key"] != own]), times=100,
         )  # fmt: skip
-        follow(settings, without, sandbox)
+        use_nodes(settings, without, sandbox)
         run_pass()
     assert_equal(sandbox)
 
@@ -278,7 +278,7 @@ def test_a_sweep_does_not_ask_a_node_that_lags(sandbox: Sandbox, settings: Setti
         sandbox.chain.call(creator, "set_group_metadata", 1, b"New", b"", b"")
         sandbox.chain.close_ledger(1000)
         run_pass()
-        follow(settings, behind, sandbox)
+        use_nodes(settings, behind, sandbox)
         list(sweep_groups(nodes().run))
     assert "is at ledger 3, " in RpcNode.objects.get(name__startswith="1:").last_error
     assert_equal(sandbox)

@@ -19,8 +19,8 @@ from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer
 from ajo.soroban.rpc.pool import nodes
 from devtools.sandbox.sandbox import Sandbox
 from groups import models
-from tests.indexer.test_hostile import lie
-from tests.support.following import assert_equal, catch_up, entry_of, make_groups, put
+from tests.support.answers import corrupt_answer, restore_answers
+from tests.support.following import assert_equal, catch_up, make_groups, read_entry, write_entry
 from tests.support.histories import History
 from tests.support.wallets import wallets
 
@@ -45,9 +45,9 @@ def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def grow(sandbox: Sandbox, **values: Any) -> str:
     """Write other values into group 1's entry; the entry before."""
-    before = entry_of(sandbox, GroupKey(1))
+    before = read_entry(sandbox, GroupKey(1))
     entry = decode_entry(before)
-    put(sandbox, GroupKey(1), Entry(entry.contract, entry.key, replace(entry.value, **values)).to_xdr())
+    write_entry(sandbox, GroupKey(1), Entry(entry.contract, entry.key, replace(entry.value, **values)).to_xdr())
     return before
 
 
@@ -64,7 +64,7 @@ def test_a_group_of_more_rounds_than_there_can_be_is_set_aside(
     redecode(lambda read: read(client_of_chain))
     assert f"in round {rounds}" in UndecodedEntry.objects.get().error
     assert list(models.Group.objects.filter(unreadable_since=None).values_list("pk", flat=True)) == [2]
-    put(sandbox, GroupKey(1), before)
+    write_entry(sandbox, GroupKey(1), before)
     list(sweep_groups(lambda read: read(client_of_chain)))
     catch_up(client_of_chain)
     assert_equal(sandbox)
@@ -115,13 +115,13 @@ def test_a_count_without_an_end_is_walked_by_nobody(sandbox: Sandbox, client_of_
                 more = replace(entry.value, group_counter=2**64 - 1)
                 each["xdr"] = Entry(entry.contract, InstanceKey(), more).to_xdr()
 
-    lie(sandbox, "getLedgerEntries", counted, times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", counted, times=100)
     nodes.cache_clear()
     with pytest.raises(Exception, match="groups"):
         call_command("rebuild")
     with pytest.raises(NodeLagging):
         sync_pass(client_of_chain)
-    sandbox.rpc.__dict__.pop("call")
+    restore_answers(sandbox)
     catch_up(client_of_chain)
     assert Checkpoint.objects.get().group_count == 2
     assert_equal(sandbox)
@@ -137,7 +137,7 @@ def test_a_first_load_of_a_count_without_an_end_ends(sandbox: Sandbox, client_of
                 more = replace(entry.value, group_counter=2**64 - 1)
                 each["xdr"] = Entry(entry.contract, InstanceKey(), more).to_xdr()
 
-    lie(sandbox, "getLedgerEntries", counted, times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", counted, times=100)
     with pytest.raises(NodeLagging):
         sync_pass(client_of_chain)
     assert SyncRun.objects.latest("id").outcome == SyncRun.Outcome.FAILED
@@ -148,7 +148,7 @@ def test_an_entry_larger_than_the_network_keeps_is_not_decoded(
 ) -> None:
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
-    lie(sandbox, "getLedgerEntries", lambda said: said["entries"][0].update(xdr="A" * 2**20), times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", lambda said: said["entries"][0].update(xdr="A" * 2**20), times=100)
     with pytest.raises(RpcInvalidAnswer, match="characters"):
         client_of_chain.get_entries([GroupKey(1).to_xdr(sandbox.contract)])
 
@@ -158,7 +158,7 @@ def test_the_most_that_the_contract_allows_is_read(sandbox: Sandbox, client_of_c
     History(sandbox.chain, 5).walk(3)
     make_groups(sandbox, 1)
     last = sandbox.chain.view("list_members", 1)
-    group = decode_entry(entry_of(sandbox, GroupKey(1))).value
+    group = decode_entry(read_entry(sandbox, GroupKey(1))).value
     assert isinstance(group, Group)
     grow(sandbox, members=(*last, *wallets(100)[len(last) :]), current_cycle=100, max_members=100, payout_index=99)
     catch_up(client_of_chain)

@@ -2,13 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from ajo.indexer.follow import run_pass, sync_pass
 from ajo.indexer.lease import Superseded, lease
@@ -22,37 +20,16 @@ from groups.sync import write_groups
 from tests.support.comparison import differences
 from tests.support.following import assert_equal, make_groups
 from tests.support.histories import History, contract_entries
+from tests.support.threads import run_concurrently
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def at_once(actions: Sequence[Callable[[], object]]) -> list[BaseException]:
-    """Run them in threads that start together; what they raised."""
-    failures: list[BaseException] = []
-    start = threading.Barrier(len(actions))
-
-    def run(action: Callable[[], object]) -> None:
-        try:
-            start.wait()
-            action()
-        except BaseException as failure:
-            failures.append(failure)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=[action]) for action in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return failures
-
-
 def test_wallets_are_made_once_by_many() -> None:
     addresses = wallets(50)
     orders = [addresses, addresses[::-1], addresses[20:], addresses[:30]]
-    assert at_once([partial(User.objects.ensure, some) for some in orders]) == []
+    assert run_concurrently([partial(User.objects.ensure, some) for some in orders]) == []
     assert User.objects.count() == 50
 
 
@@ -67,7 +44,7 @@ def test_groups_are_written_once_by_many_and_the_newer_reading_stays(
     history.walk(20)
     newer = GroupReader(client_of_chain, sandbox.contract).read(ids).groups
     assert older != newer
-    assert at_once([partial(write_groups, r) for r in (newer, older, newer, older)]) == []
+    assert run_concurrently([partial(write_groups, r) for r in (newer, older, newer, older)]) == []
     write_groups(older)
     stored = {group.pk: group.entry_xdr for group in Group.objects.all()}
     assert stored == {group_id: reading.group_xdr for group_id, reading in newer.items()}
@@ -83,14 +60,14 @@ def test_contributions_are_recorded_once_by_many(sandbox: Sandbox, client_of_cha
     def record() -> None:
         Contribution.objects.record(rows)
 
-    assert at_once([record] * 4) == []
+    assert run_concurrently([record] * 4) == []
     assert Contribution.objects.count() == len(rows)
 
 
 def test_of_two_passes_at_once_one_runs_and_the_tables_are_right(sandbox: Sandbox) -> None:
     History(sandbox.chain, 6).walk(40)
     clients = [SorobanClient(sandbox.url, retries=0) for _ in range(4)]
-    failures = at_once([partial(sync_pass, c) for c in clients])
+    failures = run_concurrently([partial(sync_pass, c) for c in clients])
     assert all(isinstance(failure, Superseded) for failure in failures)
     assert len(failures) < 4
     sync_pass(clients[0])
@@ -139,7 +116,7 @@ def test_a_rebuild_waits_for_the_lease_of_a_pass_that_is_running() -> None:
         with lease("sync", patience=10):
             pass
 
-    assert at_once([a_pass, a_rebuild]) == []
+    assert run_concurrently([a_pass, a_rebuild]) == []
 
 
 def test_a_pass_keeps_its_lease_however_long_it_reads(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +148,7 @@ def test_a_pass_keeps_its_lease_however_long_it_reads(sandbox: Sandbox, monkeypa
 
     make_groups(sandbox, 3)
     monkeypatch.setattr(sandbox.rpc, "call", slow)
-    assert at_once([first, next_ones]) == []
+    assert run_concurrently([first, next_ones]) == []
     assert len(others) > 5
     assert list(SyncRun.objects.values_list("outcome", flat=True)) == [SyncRun.Outcome.OK]
     assert_equal(sandbox)

@@ -22,10 +22,10 @@ from ajo.soroban.rpc.pool import nodes
 from devtools.sandbox.sandbox import Sandbox
 from groups import models
 from groups.cached import group_answer, read_group
-from tests.indexer.test_hostile import lie
-from tests.indexer.test_other_chain import follow
+from tests.support.answers import corrupt_answer, restore_answers
 from tests.support.faults import when
 from tests.support.following import assert_equal, catch_up, make_groups
+from tests.support.nodes import use_nodes
 from tests.support.proxy import Proxy
 from tests.support.wallets import wallets
 
@@ -97,11 +97,11 @@ def test_a_false_answer_about_a_new_group_stops_nothing(
         sync_pass(client_of_chain)
     make_groups(sandbox, 1)
     new = groups_before + 1
-    lie(sandbox, "getLedgerEntries", told(new, **OTHER[other]), times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", told(new, **OTHER[other]), times=100)
     catch_up(client_of_chain)
     stored = models.Group.objects.get(pk=new)
     assert (stored.creator.wallet_address, stored.created_at and stored.created_at.year) != (wallets(1)[0], 2025)
-    sandbox.rpc.__dict__.pop("call")
+    restore_answers(sandbox)
     next_passes(sandbox, client_of_chain)
     list(sweep_groups(lambda read: read(client_of_chain)))
     assert_equal(sandbox)
@@ -120,7 +120,7 @@ def test_one_false_answer_about_a_known_group_changes_nothing(
     for group_id in (1, 2):
         sandbox.chain.call(second, "join_group", second, group_id)
     sandbox.chain.close_ledger()
-    lie(sandbox, "getLedgerEntries", told(2, **OTHER["creator"]), times=2)
+    corrupt_answer(sandbox, "getLedgerEntries", told(2, **OTHER["creator"]), times=2)
     runs: dict[str, Callable[[], Any]] = {
         "pass": lambda: sync_pass(client_of_chain),
         "sweep": lambda: list(sweep_groups(lambda read: read(client_of_chain))),
@@ -130,7 +130,7 @@ def test_one_false_answer_about_a_known_group_changes_nothing(
     runs[reader]()
     assert models.Group.objects.get(pk=1).member_count == 2
     assert models.Group.objects.get(pk=2).creator.wallet_address == wallets(1)[0]
-    sandbox.rpc.__dict__.pop("call")
+    restore_answers(sandbox)
     next_passes(sandbox, client_of_chain)
     list(sweep_groups(lambda read: read(client_of_chain)))
     assert_equal(sandbox)
@@ -147,12 +147,12 @@ def test_a_group_of_which_every_answer_says_something_else_is_set_aside(
         sandbox.chain.call(second, "join_group", second, group_id)
     sandbox.chain.close_ledger()
     times = iter(range(1000))
-    lie(sandbox, "getLedgerEntries", lambda said: told(2, created_at=next(times))(said), times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", lambda said: told(2, created_at=next(times))(said), times=100)
     catch_up(client_of_chain)
     assert models.Group.objects.get(pk=1).member_count == 2
     assert models.Group.objects.values().get(pk=2) == before
     assert "a second asking differs" in UndecodedEntry.objects.get().error
-    sandbox.rpc.__dict__.pop("call")
+    restore_answers(sandbox)
     list(sweep_groups(lambda read: read(client_of_chain)))
     sync_pass(client_of_chain)
     assert_equal(sandbox)
@@ -167,7 +167,7 @@ def test_a_liar_is_contradicted_by_another_node(sandbox: Sandbox, settings: Sett
     sandbox.chain.call(second, "join_group", second, 2)
     sandbox.chain.close_ledger()
     with Proxy(sandbox.url) as liar:
-        follow(settings, liar, sandbox)
+        use_nodes(settings, liar, sandbox)
         change = told(2, **OTHER["creator"])
         with liar.failing(when("getLedgerEntries", lambda said: said.changed(lambda a: change(a["result"])))):
             run_pass()
@@ -247,7 +247,7 @@ def test_a_group_that_an_event_invented_goes_with_the_event(sandbox: Sandbox, cl
             "txHash": "cd" * 32, "topic": list(topics), "value": value,
         })  # fmt: skip
 
-    lie(sandbox, "getEvents", announced)
+    corrupt_answer(sandbox, "getEvents", announced)
     catch_up(client_of_chain)
     assert models.Group.objects.filter(pk=7).exists()
     inventor.stop()
@@ -267,7 +267,7 @@ def test_a_group_that_is_not_counted_yet_is_not_removed(
     with Sandbox(sandbox.chain.replica()) as behind:
         make_groups(sandbox, 1)
         read_group(3)
-        follow(settings, behind, sandbox)
+        use_nodes(settings, behind, sandbox)
         list(sweep_deep(nodes().run))
         assert models.Group.objects.filter(pk=3).exists()
     run_pass()
@@ -281,7 +281,7 @@ def test_a_count_that_another_node_does_not_know_is_not_believed(sandbox: Sandbo
         Inventor(sandbox, 7)
         for chain in (sandbox.chain, honest.chain):
             chain.close_ledger()
-        follow(settings, sandbox, honest)
+        use_nodes(settings, sandbox, honest)
         run_pass()
         assert Checkpoint.objects.get().group_count == 2
     assert not ContractEvent.objects.filter(group_id=7).exists()

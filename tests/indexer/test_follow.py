@@ -1,6 +1,5 @@
 """The sync against the sandbox over HTTP: whatever happened on the chain, the tables equal its entries."""
 
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from contributions.models import Contribution, Payout
 from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
 from groups.models import Group, GroupMember, Token
+from tests.support.answers import count_calls
 from tests.support.following import assert_equal, catch_up, make_groups
 from tests.support.histories import DAY, History
 from tests.support.wallets import wallets
@@ -346,26 +346,13 @@ def test_an_unknown_group_is_read_from_the_chain_once_and_an_impossible_one_neve
     catch_up(client_of_chain)
     Group.objects.filter(pk=2).delete()
     cache.invalidate_all()
-    calls = counted(sandbox)
+    calls = count_calls(sandbox)
     assert b'"id":"2"' in group_answer(2).body
     assert calls == {"getNetwork": 1, "getLedgerEntries": 2}
     assert b'"id":"2"' in group_answer(2).body
     with pytest.raises(cache.Absent):
         group_answer(3)
     assert calls == {"getNetwork": 1, "getLedgerEntries": 2}
-
-
-def counted(sandbox: Sandbox) -> Counter[str]:
-    """Counts the requests that the sandbox answers from here on, by method."""
-    calls: Counter[str] = Counter()
-    answer = sandbox.rpc.call
-
-    def call(method: str, params: Any) -> Any:
-        calls[method] += 1
-        return answer(method, params)
-
-    sandbox.rpc.call = call  # type: ignore[method-assign]
-    return calls
 
 
 def test_the_number_of_statements_of_a_pass_does_not_grow_with_its_events(

@@ -21,10 +21,10 @@ from contributions.models import Contribution, Payout, Refund
 from devtools.sandbox.chain import Chain
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import GroupMember
-from tests.indexer.test_hostile import lie
-from tests.indexer.test_other_chain import follow
+from tests.support.answers import corrupt_answer, restore_answers
 from tests.support.following import assert_equal, catch_up
 from tests.support.histories import History
+from tests.support.nodes import use_nodes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,11 +62,11 @@ def test_a_gap_is_filled_by_a_node_that_remembers_it(sandbox: Sandbox, settings:
     History(sandbox.chain, 8).walk(40)
     settings.RPC_EVENTS_LIMIT = 5
     with Sandbox(forgetful(sandbox.chain, 4)) as short:
-        follow(settings, short)
+        use_nodes(settings, short)
         passes()
         assert alarms(client) == (1, 1, True)
         assert Contribution.objects.filter(event_id=None).exists()
-        follow(settings, sandbox)
+        use_nodes(settings, sandbox)
         passes()
     assert alarms(client) == (0, 0, False)
     everything_is_told()
@@ -82,9 +82,9 @@ def test_a_node_that_is_not_the_first_is_asked_too(sandbox: Sandbox, settings: S
     """Breaks if only the preferred node were asked: it does not have them, and is well."""
     History(sandbox.chain, 8).walk(40)
     with Sandbox(forgetful(sandbox.chain, 4)) as short:
-        follow(settings, short)
+        use_nodes(settings, short)
         passes()
-        follow(settings, short, sandbox)
+        use_nodes(settings, short, sandbox)
         if asks == "sweep":
             sweep()
         else:
@@ -103,12 +103,12 @@ def test_a_gap_of_which_only_a_part_is_remembered_shrinks(sandbox: Sandbox, sett
     history.walk(60)
     latest = sandbox.chain.latest
     with Sandbox(forgetful(sandbox.chain, 4)) as short, Sandbox(forgetful(sandbox.chain, 20)) as longer:
-        follow(settings, short)
+        use_nodes(settings, short)
         while Checkpoint.objects.get().ledger < latest or not HistoryGap.objects.exclude(recovered_at=None).exists():
             run_pass()
         whole = HistoryGap.objects.get()
         assert whole.from_ledger <= left + 1
-        follow(settings, longer)
+        use_nodes(settings, longer)
         passes()
         rest = HistoryGap.objects.missing().get()
         assert (rest.pk, rest.from_ledger) == (whole.pk, whole.from_ledger)
@@ -124,17 +124,17 @@ def test_a_node_that_leaves_events_out_fills_nothing(sandbox: Sandbox, settings:
     """Entries prove what happened in these ledgers. Breaks if a node's word that nothing did ended the alarm."""
     History(sandbox.chain, 8).walk(40)
     with Sandbox(forgetful(sandbox.chain, 4)) as short:
-        follow(settings, short)
+        use_nodes(settings, short)
         passes()
-        follow(settings, sandbox)
+        use_nodes(settings, sandbox)
 
         def nothing(said: dict[str, Any]) -> None:
             said["events"] = []
 
-        lie(sandbox, "getEvents", nothing, times=100)
+        corrupt_answer(sandbox, "getEvents", nothing, times=100)
         passes()
         assert alarms(client)[2]
-        sandbox.rpc.__dict__.pop("call")
+        restore_answers(sandbox)
         passes()  # an hour is to pass first
         assert alarms(client)[2]
         HistoryGap.objects.update(asked_at=timezone.now() - timedelta(hours=2))
@@ -150,10 +150,10 @@ def test_filling_goes_on_where_it_committed_last(
     History(sandbox.chain, 8).walk(40)
     settings.RPC_EVENTS_LIMIT = 2
     with Sandbox(forgetful(sandbox.chain, 4)) as short:
-        follow(settings, short)
+        use_nodes(settings, short)
         passes()
     told = ContractEvent.objects.count()
-    follow(settings, sandbox)
+    use_nodes(settings, sandbox)
     monkeypatch.setattr("ajo.indexer.gaps.AT_A_STRETCH", 0.05)
     seen = [told]
     while not run_pass().caught_up:

@@ -14,7 +14,6 @@ from django.test import Client
 
 from ajo.indexer import backfill, heal
 from ajo.indexer.discrepancies import COLUMNS, HISTORY
-from ajo.indexer.verify import sweep_groups
 from ajo.indexer.verify_history import daily_quota, sweep_deep
 from ajo.soroban.contract.keys import ContribKey, decode_key
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
@@ -25,42 +24,11 @@ from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
 from groups.models import Group, GroupMember, RefundRequest, Token, User
 from groups.sync import REQUEST, STATED
-from tests.indexer.test_hostile import lie
-from tests.support.following import assert_equal, catch_up
-from tests.support.histories import DAY
+from tests.support.answers import corrupt_answer, restore_answers
+from tests.support.following import CANCELLED, RUNNING, assert_equal, catch_up, make_full_groups
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-RUNNING, CANCELLED = 1, 2
-
-
-def settle(sandbox: Sandbox, client: SorobanClient) -> None:
-    """Two groups with all that a group can have: a paid round, an open one, a request to be refunded; and refunds."""
-    chain, (first, second, third) = sandbox.chain, wallets(3)
-    calls: list[tuple[Any, ...]] = []
-    for wallet in (first, second, third):
-        chain.fund(wallet)
-    for group_id in (RUNNING, CANCELLED):
-        calls.append((first, "create_group", first, chain.token, 50, DAY, 3, 60, 5, 100))
-        calls += [(wallet, "join_group", wallet, group_id) for wallet in (second, third)]
-        calls += [(wallet, "contribute", wallet, group_id) for wallet in (first, second, third)]
-    calls.append((first, "set_group_metadata", RUNNING, b"Name", b"what for", b"rules"))
-    run(sandbox, calls)
-    chain.advance(2 * DAY)
-    run(sandbox, [(first, "execute_payout", RUNNING), (second, "contribute", second, RUNNING)])
-    chain.advance(3 * DAY)
-    run(sandbox, [(second, "request_refund", second, RUNNING), (first, "cancel_group", first, CANCELLED)])
-    run(sandbox, [(third, "vote_refund", third, RUNNING, True)])
-    catch_up(client)
-    list(sweep_groups(lambda read: read(client)))
-    assert_equal(sandbox)
-
-
-def run(sandbox: Sandbox, calls: list[tuple[Any, ...]]) -> None:
-    for call in calls:
-        assert sandbox.chain.call(*call).error is None, call
-    sandbox.chain.close_ledger()
 
 
 def shown() -> dict[str, list[Any]]:
@@ -136,7 +104,7 @@ def test_every_column_of_a_group_that_is_made_from_the_chain_is_proved(
     """Breaks if stored entries alone were compared, or a column were left out: those that are tried come from the
     model, so that a new one is among them.
     """
-    settle(sandbox, client_of_chain)
+    make_full_groups(sandbox, client_of_chain)
     right, body = shown(), group_answer(RUNNING).body
     kept = {"synced_ledger", "synced_at", "changed_at", "revision"}
     history = {"verified_round", "history_live_until_ledger", "unproven_rows"}
@@ -156,7 +124,7 @@ def test_every_column_of_a_group_that_is_made_from_the_chain_is_proved(
 def test_every_column_of_a_members_a_requests_and_a_history_row_is_proved(
     sandbox: Sandbox, client_of_chain: SorobanClient, sweep: Sweep
 ) -> None:
-    settle(sandbox, client_of_chain)
+    make_full_groups(sandbox, client_of_chain)
     right = shown()
     wrongs: list[tuple[int, models.QuerySet[Any], list[str]]] = [
         (RUNNING, GroupMember.objects.filter(group=RUNNING, position=2), ["user_id", "joined_at", "has_contributed"]),
@@ -189,7 +157,7 @@ def test_columns_of_history_are_those_of_the_models() -> None:
 def test_rows_that_are_missing_or_invented_are_put_right(
     sandbox: Sandbox, client_of_chain: SorobanClient, sweep: Sweep
 ) -> None:
-    settle(sandbox, client_of_chain)
+    make_full_groups(sandbox, client_of_chain)
     right = shown()
     stranger = User.objects.ensure([wallets(9)[6]])[wallets(9)[6]]
     member = GroupMember.objects.filter(group=RUNNING)[1]
@@ -233,7 +201,7 @@ def test_rows_that_are_missing_or_invented_are_put_right(
 def test_a_group_that_the_chain_does_not_have_is_removed_with_its_history(
     sandbox: Sandbox, client_of_chain: SorobanClient, client: Client
 ) -> None:
-    settle(sandbox, client_of_chain)
+    make_full_groups(sandbox, client_of_chain)
     right = shown()
     for sweep in SWEEPS:
         surplus = Group.objects.get(pk=RUNNING)
@@ -248,7 +216,7 @@ def test_a_group_that_the_chain_does_not_have_is_removed_with_its_history(
 
 def test_one_answer_that_leaves_entries_out_removes_nothing(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     """Breaks without the second reading: what a node does not say once is no proof that it never was."""
-    settle(sandbox, client_of_chain)
+    make_full_groups(sandbox, client_of_chain)
     right = shown()
 
     def without(said: dict[str, Any]) -> None:
@@ -258,7 +226,7 @@ def test_one_answer_that_leaves_entries_out_removes_nothing(sandbox: Sandbox, cl
 
     def once(*args: Any, **kwargs: Any) -> Any:
         if left and left.pop():
-            lie(sandbox, "getLedgerEntries", without)
+            corrupt_answer(sandbox, "getLedgerEntries", without)
         return read(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -273,7 +241,7 @@ def test_a_node_whose_entries_contradict_each_other_removes_nothing_and_staff_ar
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     """Who was paid out has paid. Breaks if what such a node leaves out were taken for what never was."""
-    settle(sandbox, client_of_chain)
+    make_full_groups(sandbox, client_of_chain)
     right = shown()
 
     def without(said: dict[str, Any]) -> None:
@@ -282,7 +250,7 @@ def test_a_node_whose_entries_contradict_each_other_removes_nothing_and_staff_ar
     read = backfill.read_history
 
     def lying(*args: Any, **kwargs: Any) -> Any:
-        lie(sandbox, "getLedgerEntries", without)
+        corrupt_answer(sandbox, "getLedgerEntries", without)
         return read(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -290,7 +258,7 @@ def test_a_node_whose_entries_contradict_each_other_removes_nothing_and_staff_ar
         by_the_daily_share(RUNNING)
     assert shown() == right
     assert list(Group.objects.unconfirmed().values_list("pk", flat=True).order_by("pk")) == [RUNNING, CANCELLED]
-    sandbox.rpc.__dict__.pop("call", None)
+    restore_answers(sandbox)
     by_the_daily_share(RUNNING)
     assert not Group.objects.unconfirmed().exists()
 
@@ -298,7 +266,7 @@ def test_a_node_whose_entries_contradict_each_other_removes_nothing_and_staff_ar
 def test_what_the_contract_says_of_itself_is_right_after_the_next_pass(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
-    settle(sandbox, client_of_chain)
+    make_full_groups(sandbox, client_of_chain)
     names = ("admin", "paused", "group_count", "wasm_hash", "instance_xdr", "live_until_ledger")
     right = Checkpoint.objects.values(*names).get()
     Checkpoint.objects.update(
@@ -311,7 +279,7 @@ def test_what_the_contract_says_of_itself_is_right_after_the_next_pass(
 def test_groups_with_much_history_are_proved_in_parts(
     sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle(sandbox, client_of_chain)
+    make_full_groups(sandbox, client_of_chain)
     right = shown()
     Contribution.objects.all().delete()
     parts, read = [], backfill.read_history
@@ -329,7 +297,7 @@ def test_groups_with_much_history_are_proved_in_parts(
 
 def test_what_an_unchanged_group_costs_is_no_write(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     """Breaks if healing wrote rows that are right already: each would be a dead row, and a body sent anew."""
-    settle(sandbox, client_of_chain)
+    make_full_groups(sandbox, client_of_chain)
     before = list(Group.objects.order_by("id").values_list("revision", "changed_at"))
     drift = Checkpoint.objects.get().drift_total
     for sweep in SWEEPS:
@@ -340,7 +308,7 @@ def test_what_an_unchanged_group_costs_is_no_write(sandbox: Sandbox, client_of_c
 
 
 def test_a_group_that_is_not_there_is_named_and_not_counted(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    settle(sandbox, client_of_chain)
+    make_full_groups(sandbox, client_of_chain)
     for arguments in (["99999", "1"], ["--deep", "99999", "1"]):
         out = StringIO()
         call_command("sweep", *arguments, stdout=out)

@@ -1,7 +1,6 @@
 """What a node or a group's creator may answer: nothing of it stops the sync for good, or ages a row under its label."""
 
 import base64
-import json
 from contextlib import suppress
 from typing import Any
 
@@ -28,27 +27,12 @@ from devtools.sandbox.rpc_error import METHOD_NOT_FOUND, RpcError
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group, Token
 from groups.tokens import _describe
+from tests.support.answers import corrupt_answer
 from tests.support.following import assert_equal, catch_up, make_groups
 from tests.support.histories import History
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def lie(sandbox: Sandbox, lied_about: str, change: Any, times: int = 1) -> None:
-    """Change what the sandbox answers to the next requests of a method."""
-    answer = sandbox.rpc.call
-    left = [times]
-
-    def call(method: str, params: Any) -> Any:
-        said = answer(method, params)
-        if method == lied_about and left[0] > 0:
-            left[0] -= 1
-            said = json.loads(json.dumps(said))
-            change(said)
-        return said
-
-    sandbox.rpc.call = call  # type: ignore[method-assign]
 
 
 def put(**values: Any) -> Any:
@@ -102,7 +86,7 @@ def test_one_false_answer_is_a_failed_pass_at_most(
     catch_up(client_of_chain)
     history.walk(15)
     make_groups(sandbox, 1)
-    lie(sandbox, *LIES[number])
+    corrupt_answer(sandbox, *LIES[number])
     try:
         sync_pass(client_of_chain)
     except ChainError:
@@ -128,7 +112,7 @@ def test_a_false_answer_at_first_contact_does_not_stay(
     sandbox: Sandbox, client_of_chain: SorobanClient, number: int
 ) -> None:
     History(sandbox.chain, 9).walk(15)
-    lie(sandbox, *FIRST[number])
+    corrupt_answer(sandbox, *FIRST[number])
     with suppress(ChainError):
         sync_pass(client_of_chain)
     catch_up(client_of_chain)
@@ -166,7 +150,9 @@ def test_an_event_that_no_version_here_knows_has_its_group_read_again(
     (_, second) = wallets(2)
     sandbox.chain.call(second, "join_group", second, 1)
     sandbox.chain.close_ledger()
-    lie(sandbox, "getEvents", lambda said: [each.update(topic=[UNKNOWN, each["topic"][1]]) for each in said["events"]])
+    corrupt_answer(
+        sandbox, "getEvents", lambda said: [each.update(topic=[UNKNOWN, each["topic"][1]]) for each in said["events"]]
+    )
     catch_up(client_of_chain)
     assert_equal(sandbox)
 
@@ -185,7 +171,7 @@ def test_what_is_announced_twice_is_written_once(sandbox: Sandbox, client_of_cha
         again = [dict(each, id=each["id"][:-1] + "7") for each in said["events"]]
         said["events"] = sorted(said["events"] + again, key=lambda each: str(each["id"]))
 
-    lie(sandbox, "getEvents", twice)
+    corrupt_answer(sandbox, "getEvents", twice)
     catch_up(client_of_chain)
     assert_equal(sandbox)
     assert Contribution.objects.get().event_id is not None

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -32,21 +30,16 @@ from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
 from groups.models import Group, GroupMember, Token, User
 from groups.tokens import read_tokens, save_tokens
-from tests.indexer.test_hostile import lie
-from tests.indexer.test_other_chain import follow
+from tests.support.answers import corrupt_answer, restore_answers
+from tests.support.commands import run_command
 from tests.support.faults import error, when
-from tests.support.following import assert_equal, catch_up, make_groups, spoil
+from tests.support.following import assert_equal, catch_up, corrupt_entry, make_groups
 from tests.support.histories import DAY, History
+from tests.support.nodes import use_nodes
 from tests.support.proxy import Proxy
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def command(*arguments: str) -> str:
-    out = StringIO()
-    call_command(*arguments, stdout=out)
-    return out.getvalue()
 
 
 def whole_round(sandbox: Sandbox) -> str:
@@ -93,7 +86,7 @@ def test_a_rebuild_after_events_were_pruned_says_that_they_are_missing(
     left = Checkpoint.objects.get().ledger
     history.walk(30)
     sandbox.chain.close_ledger(sandbox.chain.retention)
-    command("rebuild")
+    run_command("rebuild")
     assert HistoryGap.objects.get().from_ledger == left
     assert_equal(sandbox)
 
@@ -102,10 +95,10 @@ def test_a_rebuild_leaves_no_gap_in_what_the_log_has(sandbox: Sandbox) -> None:
     """The events were read, though the node keeps only the newest by now."""
     History(sandbox.chain, 8).walk(30)
     for _ in range(3):  # never away for as long as the node keeps events
-        command("sync")
+        run_command("sync")
         sandbox.chain.close_ledger(sandbox.chain.retention // 2)
     Contribution.objects.all().delete()
-    command("rebuild")
+    run_command("rebuild")
     assert not HistoryGap.objects.exists()
     assert not Contribution.objects.filter(event_id=None).exists()
     assert_equal(sandbox)
@@ -113,12 +106,12 @@ def test_a_rebuild_leaves_no_gap_in_what_the_log_has(sandbox: Sandbox) -> None:
 
 def test_a_rebuild_puts_wrong_payouts_and_refunds_right_and_keeps_their_transactions(sandbox: Sandbox) -> None:
     History(sandbox.chain, 7).walk(40)
-    command("sync")
+    run_command("sync")
     told = {model: list(model.objects.order_by("group", "round", "user").values()) for model in (Payout, Refund)}
     assert all(told.values())
     Payout.objects.update(amount=7, ledger=2**31)
     Refund.objects.update(amount=7, reason=(Refund.objects.all()[0].reason + 1) % 3)
-    said = command("rebuild")
+    said = run_command("rebuild")
     for model, rows in told.items():
         name = f"{model.__name__.lower()}s"
         assert f"{name}_removed {len(rows)}" in said
@@ -130,7 +123,7 @@ def test_a_rebuild_puts_wrong_payouts_and_refunds_right_and_keeps_their_transact
 
 def test_of_an_empty_database_a_dry_run_says_that_it_is_and_leaves_it_so(sandbox: Sandbox) -> None:
     make_groups(sandbox, 1)
-    assert "it would fill them" in command("rebuild", "--dry-run")
+    assert "it would fill them" in run_command("rebuild", "--dry-run")
     assert not Checkpoint.objects.exists()
 
 
@@ -151,8 +144,8 @@ def test_a_rebuild_removes_no_group_that_the_chain_has(sandbox: Sandbox, client_
     """Breaks if the count alone decided: it may be one of long ago, where the contract's entry cannot be read."""
     make_groups(sandbox, 4)
     catch_up(client_of_chain)
-    lie(sandbox, "getLedgerEntries", counted(2), times=100)
-    assert "groups_removed 0" in command("rebuild", "--dry-run")
+    corrupt_answer(sandbox, "getLedgerEntries", counted(2), times=100)
+    assert "groups_removed 0" in run_command("rebuild", "--dry-run")
 
 
 def test_two_refunds_of_one_member_are_two_rows_whichever_is_told_first() -> None:
@@ -189,7 +182,7 @@ def test_a_node_that_keeps_less_makes_no_gap_where_another_keeps_more(sandbox: S
     keeps_less = sandbox.chain.replica()
     keeps_less.retention = 5
     with Sandbox(keeps_less) as less, Proxy(sandbox.url) as more:
-        follow(settings, less, more)
+        use_nodes(settings, less, more)
         with (
             more.failing(when("getEvents", error(-32603, "database is locked"))),
             pytest.raises(RpcUnavailable, match="locked"),
@@ -211,7 +204,7 @@ def test_a_node_that_is_dead_for_long_has_no_say_in_what_the_others_agree_on(
     sandbox.chain.close_ledger(sandbox.chain.retention)
     make_groups(sandbox, 1)
     with Sandbox(sandbox.chain.replica()) as dead:
-        follow(settings, sandbox, dead)
+        use_nodes(settings, sandbox, dead)
     with pytest.raises(RpcUnavailable):
         run_pass()
     RpcNode.objects.filter(name__startswith="2:").update(answered_at=timezone.now() - timedelta(minutes=11))
@@ -227,7 +220,7 @@ def test_a_ledger_that_is_not_there_yet_once_believed_halts_nothing(sandbox: San
     """
     make_groups(sandbox, 1)
     run_pass()
-    lie(sandbox, "getEvents", lambda said: said.update(latestLedger=said["latestLedger"] + 4))
+    corrupt_answer(sandbox, "getEvents", lambda said: said.update(latestLedger=said["latestLedger"] + 4))
     make_groups(sandbox, 1)
     run_pass()
     sandbox.chain.close_ledger()
@@ -243,7 +236,7 @@ def test_groups_that_are_not_there_are_not_counted(sandbox: Sandbox, client_of_c
     """Breaks if a count were believed by itself: every honest one that comes later would be another chain's."""
     make_groups(sandbox, 2)
     catch_up(client_of_chain)
-    lie(sandbox, "getLedgerEntries", counted(7))
+    corrupt_answer(sandbox, "getLedgerEntries", counted(7))
     make_groups(sandbox, 1)
     with pytest.raises(NodeLagging, match="counts 7 groups and does not have group 7"):
         catch_up(client_of_chain)
@@ -260,11 +253,11 @@ def test_a_group_that_a_node_leaves_out_is_not_taken_for_none(sandbox: Sandbox, 
     def without(said: dict[str, Any]) -> None:
         said["entries"] = [each for each in said["entries"] if each["key"] != missing]
 
-    lie(sandbox, "getLedgerEntries", without, times=3)
+    corrupt_answer(sandbox, "getLedgerEntries", without, times=3)
     with pytest.raises(NodeLagging, match="does not have group 2"):
         catch_up(client_of_chain)
     assert not Checkpoint.objects.get().is_loaded
-    sandbox.rpc.__dict__.pop("call")
+    restore_answers(sandbox)
     catch_up(client_of_chain)
     assert_equal(sandbox)
 
@@ -282,7 +275,7 @@ def test_another_chains_first_group_is_not_recognised(sandbox: Sandbox) -> None:
 
 def test_a_nodes_words_are_told_to_no_client(sandbox: Sandbox, settings: Settings) -> None:
     with Proxy(sandbox.url) as node:
-        follow(settings, node)
+        use_nodes(settings, node)
         refused = node.failing(when("getLedgerEntries", error(-32000, "invalid key abc123")))
         with refused, pytest.raises(cache.Unavailable) as unavailable:
             group_answer(1)
@@ -323,7 +316,7 @@ def test_a_deep_sweep_that_is_asked_for_looks_at_every_group_wherever_the_days_r
     make_groups(sandbox, 5)
     catch_up(client_of_chain)
     Checkpoint.objects.update(deep_swept_to=3)
-    command("sweep", "--deep")
+    run_command("sweep", "--deep")
     assert SyncRun.objects.filter(kind=SyncRun.Kind.DEEP_SWEEP).latest("id").counts["groups"] == 5
     assert Checkpoint.objects.get().deep_swept_to == 0
 
@@ -375,7 +368,7 @@ def test_entries_that_a_node_leaves_out_of_a_recovery_are_asked_for_again(
         said["entries"] = [each for each in said["entries"] if not isinstance(decode_key(each["key"])[1], ContribKey)]
 
     def without(*args: Any, **kwargs: Any) -> Any:
-        lie(sandbox, "getLedgerEntries", left_out)
+        corrupt_answer(sandbox, "getLedgerEntries", left_out)
         return read(*args, **kwargs)
 
     monkeypatch.setattr(backfill, "read_history", without)
@@ -389,13 +382,13 @@ def test_entries_that_a_node_leaves_out_of_a_recovery_are_asked_for_again(
 def test_a_refund_whose_entry_cannot_be_read_survives_a_rebuild(sandbox: Sandbox) -> None:
     """Breaks if an entry that nobody can read proved nothing: what its event told would be removed, for good."""
     History(sandbox.chain, 7).walk(40)
-    command("sync")
+    run_command("sync")
     refund = Refund.objects.select_related("user").order_by("id")[0]
     told = Refund.objects.count()
     sandbox.chain.close_ledger(sandbox.chain.retention)
-    command("sync")
-    spoil(sandbox, RefundKey(refund.group_id, refund.user.wallet_address))
-    assert "refunds_removed 0" in command("rebuild")
+    run_command("sync")
+    corrupt_entry(sandbox, RefundKey(refund.group_id, refund.user.wallet_address))
+    assert "refunds_removed 0" in run_command("rebuild")
     assert Refund.objects.count() == told
 
 
@@ -434,7 +427,7 @@ def test_a_row_that_came_while_a_deep_sweep_read_is_not_unproven(
 def test_a_rebuild_mends_the_log_the_joining_times_and_whose_event_a_row_is(sandbox: Sandbox) -> None:
     """Breaks if what stands there already were left alone: a transaction that never was would be shown for good."""
     History(sandbox.chain, 8).walk(30)
-    command("sync")
+    run_command("sync")
 
     def shown() -> list[Any]:
         return [
@@ -448,17 +441,17 @@ def test_a_rebuild_mends_the_log_the_joining_times_and_whose_event_a_row_is(sand
     GroupMember.objects.update(joined_at=timezone.now())
     one = Contribution.objects.order_by("id")[0]
     Contribution.objects.filter(pk=one.pk).update(event_id=f"9{str(one.event_id)[1:]}", tx_hash="b" * 64)
-    command("rebuild")
+    run_command("rebuild")
     assert shown() == right
 
 
 def test_a_sweep_by_hand_looks_at_all_groups(sandbox: Sandbox) -> None:
     """Breaks if it went on where the worker's was killed, and ended there."""
     make_groups(sandbox, 4)
-    command("sync")
+    run_command("sync")
     Checkpoint.objects.update(swept_to=3)
     Group.objects.filter(pk=1).update(entry_xdr="AAAA", member_count=2)
-    command("sweep")
+    run_command("sweep")
     assert_equal(sandbox)
 
 
@@ -471,7 +464,7 @@ def test_a_token_that_a_group_collects_which_nobody_can_read_is_not_judged(
     chain.advance(2 * DAY)
     assert chain.call(first, "execute_payout", 1).error is None
     chain.close_ledger()
-    spoil(sandbox, GroupKey(1))
+    corrupt_entry(sandbox, GroupKey(1))
     catch_up(client_of_chain)
     assert Group.objects.get().unreadable_since is not None
     check_solvency(Checkpoint.objects.get(), {"calls": 0}, client_of_chain)
@@ -484,7 +477,7 @@ def test_an_entry_of_the_contract_itself_that_could_not_be_read_once_is_settled(
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     own = InstanceKey().to_xdr(sandbox.contract)
-    lie(
+    corrupt_answer(
         sandbox, "getLedgerEntries",
         lambda said: [each.update(xdr="AAAA") for each in said["entries"] if each["key"] == own],
     )  # fmt: skip

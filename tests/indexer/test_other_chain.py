@@ -20,22 +20,15 @@ from contributions.models import Contribution
 from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
 from groups.models import Group
-from tests.indexer.test_hostile import lie
+from tests.support.answers import corrupt_answer
 from tests.support.faults import error, result, when
 from tests.support.following import assert_equal, make_groups
 from tests.support.histories import History
+from tests.support.nodes import forget_backoff, use_nodes
 from tests.support.proxy import Exchange, Proxy, Reply
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def follow(settings: Settings, *sandboxes: Sandbox | Proxy) -> None:
-    """From now on by these nodes, in this order."""
-    settings.SOROBAN_RPC_URL = [sandbox.url for sandbox in sandboxes]
-    settings.RPC_RETRIES = 0
-    RpcNode.objects.all().delete()
-    nodes.cache_clear()
 
 
 def rows() -> list[Any]:
@@ -86,12 +79,12 @@ def test_a_node_of_another_network_is_left_for_the_next(sandbox: Sandbox, settin
     other = sandbox.chain.replica()
     other.passphrase = "Another network"
     with Sandbox(other) as elsewhere:
-        follow(settings, elsewhere, sandbox)
+        use_nodes(settings, elsewhere, sandbox)
         make_groups(sandbox, 1)
         run_pass()
         assert_equal(sandbox)
         assert "another network" in RpcNode.objects.get(name__startswith="1:").last_error
-        follow(settings, elsewhere)
+        use_nodes(settings, elsewhere)
         for _ in range(2):
             with pytest.raises(RpcUnavailable, match="another network"):
                 run_pass()
@@ -117,18 +110,18 @@ def test_a_node_is_asked_each_hour_which_network_it_serves(
     """Breaks if it were asked once in a worker's life: a network moves to another protocol, an address to another
     network.
     """
-    follow(settings, sandbox)
+    use_nodes(settings, sandbox)
     make_groups(sandbox, 1)
     run_pass()
     assert 0 < (RpcNode.objects.get().protocol_version or 0) <= KNOWN_PROTOCOL
-    lie(sandbox, "getNetwork", lambda said: said.update(protocolVersion=KNOWN_PROTOCOL + 2), times=100)
+    corrupt_answer(sandbox, "getNetwork", lambda said: said.update(protocolVersion=KNOWN_PROTOCOL + 2), times=100)
     run_pass()
     assert not any(fact.name == "Network's protocol" for fact in panel())
     monkeypatch.setattr("ajo.soroban.rpc.pool.CHECK_AFTER", 0.0)
     run_pass()
     (told,) = (fact for fact in panel() if fact.name == "Network's protocol")
     assert (told.value.startswith(f"{KNOWN_PROTOCOL + 2}, newer than"), told.alarm) == (True, True)
-    lie(sandbox, "getNetwork", lambda said: said.update(passphrase="Another network"))
+    corrupt_answer(sandbox, "getNetwork", lambda said: said.update(passphrase="Another network"))
     with pytest.raises(RpcUnavailable, match="another network"):
         run_pass()
 
@@ -136,7 +129,7 @@ def test_a_node_is_asked_each_hour_which_network_it_serves(
 def test_a_node_that_began_again_is_left_for_one_that_did_not(sandbox: Sandbox, settings: Settings) -> None:
     """Breaks if one node's verdict halted the sync, or ended `Nodes.run`."""
     with Sandbox(sandbox.chain.replica()) as reset:
-        follow(settings, reset, sandbox)
+        use_nodes(settings, reset, sandbox)
         History(reset.chain, 5).walk(10)
         History(sandbox.chain, 5).walk(10)
         run_pass()
@@ -155,7 +148,7 @@ def test_a_node_that_began_again_beside_one_that_is_silent_halts_nothing(sandbox
     History(sandbox.chain, 5).walk(10)
     run_pass()
     with Sandbox(sandbox.chain.replica()) as silent:
-        follow(settings, sandbox, silent)
+        use_nodes(settings, sandbox, silent)
     sandbox.chain.reset()
     sandbox.chain.close_ledger()
     with pytest.raises(RpcUnavailable):
@@ -198,10 +191,6 @@ def test_another_contract_or_network_than_the_tables_is_refused_and_stays_right_
     assert_equal(sandbox)
 
 
-def forget_pauses() -> None:
-    RpcNode.objects.all().delete()
-
-
 def test_one_answer_from_far_ahead_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
     """Breaks with a rule that only asks which ledger closed later: every honest answer would be another chain's."""
     make_groups(sandbox, 1)
@@ -212,10 +201,10 @@ def test_one_answer_from_far_ahead_is_not_believed(sandbox: Sandbox, settings: S
         answer["result"]["latestLedger"] += 15_000
 
     with Proxy(sandbox.url) as liar:
-        follow(settings, liar, sandbox)
+        use_nodes(settings, liar, sandbox)
         with liar.failing(when("getEvents", lambda exchange: exchange.changed(slip), times=1)):
             run_pass()
-    forget_pauses()
+    forget_backoff()
     make_groups(sandbox, 1)
     run_pass()
     assert_equal(sandbox)
@@ -240,10 +229,10 @@ def test_a_node_of_another_network_does_not_make_a_gap(sandbox: Sandbox, setting
         return exchange.forward()
 
     with Proxy(sandbox.url) as liar:
-        follow(settings, liar, sandbox)
+        use_nodes(settings, liar, sandbox)
         with liar.failing(elsewhere):
             run_pass()
-    forget_pauses()
+    forget_backoff()
     make_groups(sandbox, 1)
     run_pass()
     assert not HistoryGap.objects.exists()
@@ -261,7 +250,7 @@ def test_a_node_without_the_contract_says_nothing_of_its_groups(sandbox: Sandbox
         answer["result"]["entries"] = []
 
     with Proxy(sandbox.url) as proxy:
-        follow(settings, proxy)
+        use_nodes(settings, proxy)
         with proxy.failing(when("getLedgerEntries", lambda exchange: exchange.changed(nothing))):
             with pytest.raises(NodeLagging, match="does not have the contract"):
                 run_pass()
@@ -295,11 +284,11 @@ def test_a_count_from_before_ours_was_read_halts_nothing(sandbox: Sandbox, setti
         return exchange.forward() if is_of_the_contract else ask(at_oldest.url, exchange)
 
     with Sandbox(oldest) as at_oldest, Sandbox(between) as at_between, Proxy(sandbox.url) as balancer:
-        follow(settings, balancer)
+        use_nodes(settings, balancer)
         with balancer.failing(apart):
             run_pass()
         assert Checkpoint.objects.get().group_count == 3
-        forget_pauses()
+        forget_backoff()
         with balancer.failing(lambda exchange: ask(at_between.url, exchange)), pytest.raises(NodeLagging):
             run_pass()
     assert Checkpoint.objects.get().halted == ""

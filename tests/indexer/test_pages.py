@@ -13,8 +13,7 @@ from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import NodeLagging
 from contributions.models import Contribution
 from devtools.sandbox.sandbox import Sandbox
-from tests.indexer.test_follow import counted
-from tests.indexer.test_hostile import lie
+from tests.support.answers import corrupt_answer, count_calls, restore_answers
 from tests.support.following import assert_equal, catch_up, make_groups
 from tests.support.histories import DAY, History
 from tests.support.wallets import wallets
@@ -29,7 +28,7 @@ def hide(sandbox: Sandbox, times: int = 1, after: int = 0) -> None:
         last = after or said["latestLedger"] - 1
         said["events"] = [each for each in said["events"] if each["ledger"] <= last]
 
-    lie(sandbox, "getEvents", without, times)
+    corrupt_answer(sandbox, "getEvents", without, times)
 
 
 def pay(sandbox: Sandbox, times: int = 1) -> None:
@@ -58,8 +57,8 @@ def test_events_that_a_node_shows_late_are_found_with_the_next_passes(
         catch_up(client_of_chain)
         sandbox.chain.close_ledger(ledgers)
     assert not Contribution.objects.exists()
-    sandbox.rpc.__dict__.pop("call")
-    calls = counted(sandbox)
+    restore_answers(sandbox)
+    calls = count_calls(sandbox)
     catch_up(client_of_chain)
     assert Contribution.objects.exclude(tx_hash=None).exclude(created_at=None).count() == 1
     assert calls["getEvents"] == (1 if ledgers <= LEDGER_SLACK else 2)  # so far ahead, a second asking confirms it
@@ -78,7 +77,7 @@ def test_a_contribution_that_came_without_its_transaction_is_completed(
     catch_up(client_of_chain)
     list(sweep_deep(lambda read: read(client_of_chain)))
     assert list(Contribution.objects.values_list("tx_hash", flat=True)) == [None]
-    sandbox.rpc.__dict__.pop("call")
+    restore_answers(sandbox)
     catch_up(client_of_chain)
     assert Contribution.objects.exclude(tx_hash=None).exclude(event_id=None).count() == 1
     assert_equal(sandbox)

@@ -1,9 +1,6 @@
 """The rebuild against the sandbox: whatever the tables held, they equal the chain afterwards."""
 
-from io import StringIO
-
 import pytest
-from django.core.management import call_command
 
 from ajo.indexer.follow import sync_pass
 from ajo.indexer.rebuild import rebuild_groups
@@ -12,16 +9,11 @@ from ajo.soroban.rpc.client import SorobanClient
 from contributions.models import Contribution, Payout
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group, GroupMember, User
+from tests.support.commands import run_command
 from tests.support.comparison import differences
 from tests.support.histories import History, contract_entries
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def command(*arguments: str) -> str:
-    out = StringIO()
-    call_command(*arguments, stdout=out)
-    return out.getvalue()
 
 
 def spoil() -> None:
@@ -46,7 +38,7 @@ def spoil() -> None:
 def test_an_empty_database_is_filled(sandbox: Sandbox) -> None:
     """Breaks if a rebuild needed a checkpoint."""
     History(sandbox.chain, 5).walk(40)
-    command("rebuild")
+    run_command("rebuild")
     assert differences(contract_entries(sandbox.chain)) == []
 
 
@@ -55,22 +47,22 @@ def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
 ) -> None:
     """Breaks if a row that says it is newer were left alone, or if the dry run's transaction were kept."""
     History(sandbox.chain, 5).walk(40)
-    command("sync")
-    command("sweep")
+    run_command("sync")
+    run_command("sweep")
     assert differences(contract_entries(sandbox.chain)) == []
     spoil()
     wrong = differences(contract_entries(sandbox.chain))
     assert wrong
-    said = command("rebuild", "--dry-run")
+    said = run_command("rebuild", "--dry-run")
     assert "would change" in said
     assert "groups_removed 1" in said
     assert "contributions_removed 2" in said  # the one of round 77 and the one of another amount
     assert differences(contract_entries(sandbox.chain)) == wrong
-    assert "goes on after" not in command("rebuild")
+    assert "goes on after" not in run_command("rebuild")
     assert differences(contract_entries(sandbox.chain)) == []
-    assert "groups_changed 0" in command("rebuild", "--dry-run")
+    assert "groups_changed 0" in run_command("rebuild", "--dry-run")
     Checkpoint.objects.update(rebuilt_to=2)
-    assert "goes on after group 2, " in command("rebuild")
+    assert "goes on after group 2, " in run_command("rebuild")
 
 
 def test_a_rebuild_that_was_killed_goes_on_where_it_was(
