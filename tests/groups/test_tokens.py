@@ -17,18 +17,19 @@ from ajo.soroban.contract.keys import BalanceKey, InstanceKey
 from ajo.soroban.contract.tokens import METADATA, LibraryTokenText, TokenText
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import NodeLagging
 from devtools.sandbox.sandbox import Sandbox
 from devtools.sandbox.token import held
 from groups import tokens
 from groups.cached import group_answer
 from groups.models import Group, Token
+from groups.tokens import _describe, read_tokens, save_tokens
 from tests.support.answers import corrupt_answer, count_calls
 from tests.support.following import catch_up, make_groups
 from tests.support.histories import DAY
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
 TOKEN = StrKey.encode_contract(bytes([7]) * 32)
 
 
@@ -225,3 +226,24 @@ def test_premiums_that_are_booked_and_collected_from_nobody_are_no_alarm_and_wha
     write(sandbox, chain.token, BalanceKey(sandbox.contract), held(11969))
     assert look() == (11969, 12040, 70, True, "1")
     assert SyncRun.objects.latest("id").counts["insolvent_tokens"] == 1
+
+
+def test_a_token_is_not_taken_for_none_by_a_node_from_before_it(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    """Breaks if any node's word were enough: a token is read once, and its symbol would be unknown for ever."""
+    Token.objects.create(address=sandbox.chain.token)
+    with pytest.raises(NodeLagging):
+        read_tokens(client_of_chain, sandbox.chain.latest + 1)
+    save_tokens(read_tokens(client_of_chain, sandbox.chain.latest))
+    assert Token.objects.get().symbol is not None
+
+
+ANY = StrKey.encode_contract(bytes(32))
+
+
+def test_a_symbol_as_long_as_an_entry_can_be_is_no_symbol() -> None:
+    token = Token(address="C" * 56)
+    said = Instance("ab" * 32, extra=((METADATA, TokenText.codec.to_xdr(TokenText(7, b"n", b"S" * 60_000))),))
+    _describe(token, Entry(ANY, InstanceKey(), said).to_xdr())
+    assert token.symbol is None

@@ -17,14 +17,17 @@ from ajo.indexer.follow import run_pass
 from ajo.indexer.tasks import sweep
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, RpcNode
 from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import NodeLagging
 from contributions.models import Contribution, Payout, Refund
 from devtools.sandbox.chain import Chain
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import GroupMember
 from tests.support.answers import corrupt_answer, restore_answers
+from tests.support.faults import error, when
 from tests.support.following import assert_equal, catch_up
 from tests.support.histories import History
 from tests.support.nodes import use_nodes
+from tests.support.proxy import Exchange, Proxy, Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -163,3 +166,30 @@ def test_filling_goes_on_where_it_committed_last(
     monkeypatch.undo()
     catch_up(client_of_chain)
     everything_is_told()
+
+
+def test_a_node_that_contradicts_itself_about_what_it_has_pruned_makes_no_gap(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    """getEvents says that our cursor is pruned, getHealth of the same node does not. Breaks without the comparison in
+    `_out_of_range`: the cursor would be dropped and a gap recorded that is none.
+    """
+    History(sandbox.chain, 5).walk(20)
+    run_pass()
+    History(sandbox.chain, 6).walk(5)
+    latest = sandbox.chain.latest
+    pruned = error(-32600, f"startLedger must be within the ledger range: {latest - 1} - {latest}")
+
+    def contradicts(exchange: Exchange) -> Reply:
+        return pruned(exchange) if exchange.call["params"]["pagination"]["limit"] > 1 else exchange.forward()
+
+    with Proxy(sandbox.url) as proxy:
+        use_nodes(settings, proxy)
+        before = Checkpoint.objects.get().cursor
+        with proxy.failing(when("getEvents", contradicts)), pytest.raises(NodeLagging, match="contradicts itself"):
+            run_pass()
+        assert Checkpoint.objects.get().cursor == before
+        while not run_pass().caught_up:
+            pass
+    assert not HistoryGap.objects.exists()
+    assert not Contribution.objects.filter(event_id=None).exists()

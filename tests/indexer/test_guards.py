@@ -1,36 +1,29 @@
-"""What a node or a group's creator may answer: nothing of it stops the sync for good, or ages a row under its label."""
+"""Answers that one node gets wrong: each fails a pass at most, nothing of it stays, and another node is asked."""
 
-import base64
+import time
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
-from stellar_sdk import Address, StrKey, scval
-from stellar_sdk.xdr import ContractDataDurability, ContractDataEntry, ExtensionPoint, LedgerEntryData, LedgerEntryType
+from stellar_sdk import scval
 
-from ajo.indexer.follow import sync_pass
-from ajo.indexer.rebuild import rebuild_groups
-from ajo.indexer.redecode import redecode
-from ajo.indexer.tasks import sync
-from ajo.indexer.verify_history import sweep_deep
+from ajo.indexer.follow import run_pass, sync_pass
 from ajo.soroban.contract.codec import b64
-from ajo.soroban.contract.entries import Entry, Instance
-from ajo.soroban.contract.keys import BalanceKey, GroupKey, InstanceKey
-from ajo.soroban.contract.tokens import METADATA, TokenText
-from ajo.soroban.models import Checkpoint, SyncRun, UndecodedEntry
+from ajo.soroban.contract.keys import InstanceKey
+from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, SyncRun, UndecodedEntry
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.errors import ChainError, NodeLagging, RpcUnavailable
-from ajo.soroban.rpc.pool import nodes
-from contributions.models import Contribution
-from devtools.sandbox.rpc_error import METHOD_NOT_FOUND, RpcError
+from ajo.soroban.rpc.errors import ChainError, NodeLagging
 from devtools.sandbox.sandbox import Sandbox
-from groups.models import Group, Token
-from groups.tokens import _describe
+from groups.models import Group
 from tests.support.answers import corrupt_answer
+from tests.support.faults import error, result, when
 from tests.support.following import assert_equal, catch_up, make_groups
 from tests.support.histories import History
-from tests.support.wallets import wallets
+from tests.support.nodes import forget_backoff, use_nodes
+from tests.support.proxy import Exchange, Proxy, Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +46,6 @@ def rename(said: Any) -> None:
         each["topic"][0] = b64(scval.to_symbol("a").to_xdr_bytes()[:-4] + b"\0\0\0\0")
 
 
-ANY = StrKey.encode_contract(bytes(32))
 FAR = f"{(4_000_000_000 << 31):019d}-0000000000"
 LIES = [
     ("getEvents", put(latestLedger=10**30)),
@@ -119,168 +111,136 @@ def test_a_false_answer_at_first_contact_does_not_stay(
     assert_equal(sandbox)
 
 
-ERRORS = ["a\\u0000b", "\\ud800", "startLedger must be within the ledger range: 5 - " + "9" * 300]
-
-
-@pytest.mark.parametrize("message", ERRORS)
-@pytest.mark.parametrize("code", [-32600, -32602, -32603, 10**30])
-def test_a_nodes_words_are_stored_whatever_they_are(
-    sandbox: Sandbox, client_of_chain: SorobanClient, message: str, code: int
+@pytest.mark.parametrize("behind", [0, 5000])
+def test_a_node_that_stands_still_is_left_for_one_that_goes_on(
+    sandbox: Sandbox, settings: Settings, behind: int
 ) -> None:
+    """Breaks if lag were measured against what the same node said: its passes would all be well, and old for ever."""
     make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    body = f'{{"jsonrpc":"2.0","id":"$id","error":{{"code":{code},"message":"{message}"}}}}'
-    sandbox.answer_next(200, body.encode())
-    with pytest.raises(ChainError):
-        sync_pass(client_of_chain)
-    assert SyncRun.objects.latest("id").outcome == SyncRun.Outcome.FAILED
-    sandbox.answer_next(200, body.encode(), times=9)
-    nodes.cache_clear()
-    sync()
-    sandbox.server.canned.clear()
-    catch_up(client_of_chain)
-    assert_equal(sandbox)
-
-
-def test_an_event_that_no_version_here_knows_has_its_group_read_again(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    (_, second) = wallets(2)
-    sandbox.chain.call(second, "join_group", second, 1)
-    sandbox.chain.close_ledger()
-    corrupt_answer(
-        sandbox, "getEvents", lambda said: [each.update(topic=[UNKNOWN, each["topic"][1]]) for each in said["events"]]
-    )
-    catch_up(client_of_chain)
-    assert_equal(sandbox)
-
-
-UNKNOWN = b64(scval.to_symbol("merged").to_xdr_bytes())
-
-
-def test_what_is_announced_twice_is_written_once(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    make_groups(sandbox, 1)
-    (creator,) = wallets(1)
-    sandbox.chain.fund(creator)
-    sandbox.chain.call(creator, "contribute", creator, 1)
-    sandbox.chain.close_ledger()
-
-    def twice(said: Any) -> None:
-        again = [dict(each, id=each["id"][:-1] + "7") for each in said["events"]]
-        said["events"] = sorted(said["events"] + again, key=lambda each: str(each["id"]))
-
-    corrupt_answer(sandbox, "getEvents", twice)
-    catch_up(client_of_chain)
-    assert_equal(sandbox)
-    assert Contribution.objects.get().event_id is not None
-
-
-def test_a_token_with_an_absurd_balance_stops_no_deep_sweep(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """Whoever makes a group chooses its token, and a token contract may keep anything under its keys."""
-    make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    key = BalanceKey(sandbox.contract).to_xdr(sandbox.chain.token)
-    for absurd in (scval.to_uint256(2**256 - 1), scval.to_int256(-(2**255)), scval.to_bool(True), scval.to_vec([])):
-        entry = LedgerEntryData(
-            LedgerEntryType.CONTRACT_DATA,
-            contract_data=ContractDataEntry(
-                ext=ExtensionPoint(0),
-                contract=Address(sandbox.chain.token).to_xdr_sc_address(),
-                key=scval.to_vec([scval.to_symbol("Balance"), scval.to_address(sandbox.contract)]),
-                durability=ContractDataDurability.PERSISTENT,
-                val=absurd,
-            ),
-        )
-        with sandbox.chain.store.ledger():
-            sandbox.chain.put_entry(sandbox.chain.latest, base64.b64decode(key), entry.to_xdr())
-        list(sweep_deep(lambda read: read(client_of_chain)))
-        assert Token.objects.get().balance is None
-
-
-def test_tokens_that_cannot_be_read_hold_nothing_up(
-    sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise RpcUnavailable("too many kilobytes")
-
-    monkeypatch.setattr("ajo.indexer.follow.read_tokens", refuse)
-    make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    assert_equal(sandbox)
-
-
-def test_a_symbol_as_long_as_an_entry_can_be_is_no_symbol() -> None:
-    token = Token(address="C" * 56)
-    said = Instance("ab" * 32, extra=((METADATA, TokenText.codec.to_xdr(TokenText(7, b"n", b"S" * 60_000))),))
-    _describe(token, Entry(ANY, InstanceKey(), said).to_xdr())
-    assert token.symbol is None
-
-
-def test_an_instance_that_was_set_aside_is_taken_up_again(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    key = InstanceKey().to_xdr(sandbox.contract)
-    UndecodedEntry.objects.create(key=key, group_id=None, xdr="AAAA", error="not known then", ledger=1)
-    assert redecode(lambda read: read(client_of_chain)) == (1, 0)
-
-
-def test_a_rebuild_and_a_redecode_believe_no_node_behind_the_tables(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    behind = sandbox.chain.replica()
-    (_, second) = wallets(2)
-    sandbox.chain.call(second, "join_group", second, 1)
-    sandbox.chain.close_ledger()
-    UndecodedEntry.objects.create(
-        key=GroupKey(1).to_xdr(sandbox.contract), group_id=1, xdr="AAAA", error="not known then", ledger=1
-    )
-    with Sandbox(behind) as lagging:
-        slow = SorobanClient(lagging.url, retries=0)
-
-        def meanwhile(read: Any) -> None:
-            """A pass comes between the rebuild's beginning and its first groups."""
-            read(slow)
-            catch_up(client_of_chain)
-
-        with pytest.raises(NodeLagging):
-            list(rebuild_groups(meanwhile))
-        Group.objects.update(synced_ledger=1)
-        with pytest.raises(NodeLagging):
-            redecode(lambda read: read(slow))
-        slow.close()
-    Group.objects.update(synced_ledger=Checkpoint.objects.get().ledger)
-    assert_equal(sandbox)
-
-
-def test_a_group_that_is_made_during_a_rebuild_is_no_surplus(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    for step in rebuild_groups(lambda read: read(client_of_chain)):
-        if step.total == 1:
-            make_groups(sandbox, 1)
-            catch_up(client_of_chain)
-    assert_equal(sandbox)
-    assert int(Checkpoint.objects.get().group_count) == 2
-    assert step.counts["groups_removed"] == 0
-
-
-def test_a_node_that_refuses_what_others_answer_is_left(
-    sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings
-) -> None:
-    make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    with Sandbox(sandbox.chain.replica()) as older:
-
-        def refuse(method: str, params: Any) -> Any:
-            raise RpcError(METHOD_NOT_FOUND, f"{method} is not known here")
-
-        older.rpc.call = refuse  # type: ignore[method-assign]
-        settings.SOROBAN_RPC_URL = [older.url, sandbox.url]
-        nodes.cache_clear()
+    run_pass()
+    with Sandbox(sandbox.chain.replica()) as frozen:
+        use_nodes(settings, frozen, sandbox)
+        sandbox.chain.close_ledger(behind + 1)
         make_groups(sandbox, 1)
-        sync()
+        run_pass()
+        assert Group.objects.count() == 1
+        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(seconds=settings.STALE_AFTER + 1))
+        run_pass()
+        assert "stands still" in RpcNode.objects.get(name__startswith="1:").last_error
+        assert_equal(sandbox)
+
+
+def test_a_node_that_stands_still_keeps_no_gap_from_being_told(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if its one answer, that there is nothing new, outweighed for ever the others', that events are pruned."""
+    History(sandbox.chain, 8).walk(20)
+    run_pass()
+    with Sandbox(sandbox.chain.replica()) as frozen:
+        sandbox.chain.close_ledger(sandbox.chain.retention)
+        make_groups(sandbox, 1)
+        use_nodes(settings, sandbox, frozen)
+        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(minutes=5))
+        with pytest.raises(NodeLagging, match="stands still"):
+            run_pass()
+        assert not HistoryGap.objects.exists()
+        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(minutes=11))
+        while not run_pass().caught_up:
+            pass
+        assert HistoryGap.objects.count() == 1
+        assert_equal(sandbox)
+
+
+def test_a_ledger_of_the_future_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if whatever a node says twice were: every honest node would lag behind it for ever."""
+    make_groups(sandbox, 1)
+    run_pass()
+    ledger = 2 * 10**9
+    far = {"latestLedger": ledger, "latestLedgerCloseTime": str(2**37), "cursor": f"{ledger << 32:019d}-0000000000"}
+    corrupt_answer(sandbox, "getEvents", lambda said: said.update(far), times=9)
+    with pytest.raises(NodeLagging, match="closes in the future"):
+        run_pass()
+    assert Checkpoint.objects.get().chain_ledger < 100
+
+
+@pytest.mark.parametrize("is_loaded", [None, False])
+def test_a_node_that_does_not_know_the_contract_is_left_for_one_that_does(
+    sandbox: Sandbox, settings: Settings, is_loaded: bool | None
+) -> None:
+    make_groups(sandbox, 2)
+    if is_loaded is not None:
+        run_pass()
+        Checkpoint.objects.update(is_loaded=is_loaded)
+    own = InstanceKey().to_xdr(sandbox.contract)
+    with Sandbox(sandbox.chain.replica()) as without:
+        corrupt_answer(
+            without, "getLedgerEntries",
+            lambda said: said.update(entries=[each for each in said["entries"] if each["key"] != own]), times=100,
+        )  # fmt: skip
+        use_nodes(settings, without, sandbox)
+        run_pass()
+    assert_equal(sandbox)
+
+
+def test_a_ledger_that_is_not_there_yet_once_believed_halts_nothing(sandbox: Sandbox) -> None:
+    """Too small a leap to be asked for twice. Breaks if contradictions alone were enough for another chain: every
+    honest answer of the next seconds is one.
+    """
+    make_groups(sandbox, 1)
+    run_pass()
+    corrupt_answer(sandbox, "getEvents", lambda said: said.update(latestLedger=said["latestLedger"] + 4))
+    make_groups(sandbox, 1)
+    run_pass()
+    sandbox.chain.close_ledger()
+    with pytest.raises(NodeLagging, match="have our groups"):
+        run_pass()
+    assert Checkpoint.objects.get().halted == ""
+    sandbox.chain.close_ledger(9)
+    run_pass()
+    assert_equal(sandbox)
+
+
+def test_one_answer_from_far_ahead_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks with a rule that only asks which ledger closed later: every honest answer would be another chain's."""
+    make_groups(sandbox, 1)
+    run_pass()
+    make_groups(sandbox, 1)
+
+    def slip(answer: dict[str, Any]) -> None:
+        answer["result"]["latestLedger"] += 15_000
+
+    with Proxy(sandbox.url) as liar:
+        use_nodes(settings, liar, sandbox)
+        with liar.failing(when("getEvents", lambda exchange: exchange.changed(slip), times=1)):
+            run_pass()
+    forget_backoff()
+    make_groups(sandbox, 1)
+    run_pass()
+    assert_equal(sandbox)
+
+
+def test_a_node_of_another_network_does_not_make_a_gap(sandbox: Sandbox, settings: Settings) -> None:
+    """It changed behind its address. Breaks if what it says of its ledgers is kept before it is compared with ours."""
+    make_groups(sandbox, 1)
+    run_pass()
+    oldest, newest = 60_000_000, 60_100_000
+
+    def elsewhere(exchange: Exchange) -> Reply:
+        if exchange.method == "getHealth":
+            healthy = {"status": "healthy", "ledgerRetentionWindow": 120_960}
+            return result(healthy | {"latestLedger": newest, "oldestLedger": oldest})(exchange)
+        if exchange.method == "getEvents" and exchange.call["params"].get("startLedger") == newest:
+            closed = {"oldestLedgerCloseTime": "1", "latestLedgerCloseTime": str(int(time.time()))}
+            page = {"events": [], "cursor": f"{newest << 32:019d}-0000000000", **closed}
+            return result(page | {"latestLedger": newest, "oldestLedger": oldest})(exchange)
+        if exchange.method == "getEvents":
+            return error(-32600, f"startLedger must be within the ledger range: {oldest} - {newest}")(exchange)
+        return exchange.forward()
+
+    with Proxy(sandbox.url) as liar:
+        use_nodes(settings, liar, sandbox)
+        with liar.failing(elsewhere):
+            run_pass()
+    forget_backoff()
+    make_groups(sandbox, 1)
+    run_pass()
+    assert not HistoryGap.objects.exists()
     assert_equal(sandbox)

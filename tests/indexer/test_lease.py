@@ -1,93 +1,21 @@
-"""Two at once: one row, no error, the newer state."""
+"""The lease: one runner holds it, keeps it while it reads, and loses it when it does not renew."""
 
 import threading
 import time
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from ajo.indexer.follow import run_pass, sync_pass
+from ajo.indexer.follow import run_pass
 from ajo.indexer.lease import Superseded, lease
-from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
-from ajo.soroban.rpc.client import SorobanClient
-from contributions.models import Contribution
+from ajo.soroban.models import Lease, SyncRun
 from devtools.sandbox.sandbox import Sandbox
-from groups.models import Group, User
-from groups.snapshots import GroupReader
-from groups.sync import write_groups
-from tests.support.comparison import differences
 from tests.support.following import assert_equal, make_groups
-from tests.support.histories import History, contract_entries
 from tests.support.threads import run_concurrently
-from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def test_wallets_are_made_once_by_many() -> None:
-    addresses = wallets(50)
-    orders = [addresses, addresses[::-1], addresses[20:], addresses[:30]]
-    assert run_concurrently([partial(User.objects.ensure, some) for some in orders]) == []
-    assert User.objects.count() == 50
-
-
-def test_groups_are_written_once_by_many_and_the_newer_reading_stays(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    history = History(sandbox.chain, 4)
-    history.walk(20)
-    ids = history.groups[:]
-    reader = GroupReader(client_of_chain, sandbox.contract)
-    older = reader.read(ids).groups.copy()
-    history.walk(20)
-    newer = GroupReader(client_of_chain, sandbox.contract).read(ids).groups
-    assert older != newer
-    assert run_concurrently([partial(write_groups, r) for r in (newer, older, newer, older)]) == []
-    write_groups(older)
-    stored = {group.pk: group.entry_xdr for group in Group.objects.all()}
-    assert stored == {group_id: reading.group_xdr for group_id, reading in newer.items()}
-
-
-def test_contributions_are_recorded_once_by_many(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    History(sandbox.chain, 5).walk(30)
-    sync_pass(client_of_chain)
-    rows = list(Contribution.objects.values("group_id", "user_id", "round", "amount", "event_id"))
-    assert rows
-    Contribution.objects.all().delete()
-
-    def record() -> None:
-        Contribution.objects.record(rows)
-
-    assert run_concurrently([record] * 4) == []
-    assert Contribution.objects.count() == len(rows)
-
-
-def test_of_two_passes_at_once_one_runs_and_the_tables_are_right(sandbox: Sandbox) -> None:
-    History(sandbox.chain, 6).walk(40)
-    clients = [SorobanClient(sandbox.url, retries=0) for _ in range(4)]
-    failures = run_concurrently([partial(sync_pass, c) for c in clients])
-    assert all(isinstance(failure, Superseded) for failure in failures)
-    assert len(failures) < 4
-    sync_pass(clients[0])
-    for client in clients:
-        client.close()
-    assert differences(contract_entries(sandbox.chain)) == []
-    assert Checkpoint.objects.count() == 1
-
-
-def test_without_the_lease_the_cursors_compare_and_set_keeps_two_passes_apart(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    History(sandbox.chain, 6).walk(10)
-    sync_pass(client_of_chain)
-    before = Checkpoint.objects.get()
-    History(sandbox.chain, 7).walk(10)
-    sync_pass(client_of_chain)
-    events = ContractEvent.objects.count()
-    assert not Checkpoint.objects.advance(before, cursor="0000000000000000001-0000000000")
-    assert ContractEvent.objects.count() == events
 
 
 def test_a_lease_is_held_by_one_and_taken_over_when_its_holder_is_gone() -> None:
@@ -152,3 +80,17 @@ def test_a_pass_keeps_its_lease_however_long_it_reads(sandbox: Sandbox, monkeypa
     assert len(others) > 5
     assert list(SyncRun.objects.values_list("outcome", flat=True)) == [SyncRun.Outcome.OK]
     assert_equal(sandbox)
+
+
+def test_a_lease_that_another_had_meanwhile_is_not_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if a free lease could be renewed: what this runner has read is from before the other's pass."""
+    monkeypatch.setattr("ajo.indexer.lease.RENEW_AFTER", 0.0)
+    with lease("sync") as slow:
+        slow.renew()
+        Lease.objects.update(until=timezone.now() - timedelta(seconds=1))
+        slow.renew()  # late, but nobody came
+        Lease.objects.update(until=timezone.now() - timedelta(seconds=1))
+        with lease("sync"):
+            pass
+        with pytest.raises(Superseded):
+            slow.renew()

@@ -1,4 +1,4 @@
-"""What this version cannot read: set aside, shown to nobody as the truth, and taken up once it can be read."""
+"""Entries that this version cannot decode: stored, shown to nobody as the truth, and resolved once they can be read."""
 
 import base64
 
@@ -11,15 +11,13 @@ from ajo.indexer.redecode import redecode
 from ajo.indexer.verify import sweep_groups
 from ajo.indexer.verify_history import sweep_deep
 from ajo.soroban.contract.keys import GroupKey, InstanceKey, MetadataKey, RefundKey, RefundRequestKey
-from ajo.soroban.models import Checkpoint, UndecodedEntry
+from ajo.soroban.models import UndecodedEntry
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.errors import ChainError
 from contributions.models import Contribution, Refund
 from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
 from groups.models import Group
-from groups.snapshots import GroupReader
-from groups.sync import write_snapshots
+from tests.support.answers import corrupt_answer
 from tests.support.following import assert_equal, catch_up, corrupt_entry, make_groups, read_entry, write_entry
 from tests.support.histories import DAY
 from tests.support.wallets import wallets
@@ -117,22 +115,6 @@ def test_an_unreadable_name_is_blank_and_hides_no_amount(
     assert client.get(f"{API}/status/").json()["undecoded"] == 1
 
 
-def test_a_contract_of_which_nothing_can_be_read_fills_no_tables(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    make_groups(sandbox, 1)
-    key = InstanceKey()
-    entry = read_entry(sandbox, key)
-    write_entry(sandbox, key, read_entry(sandbox, GroupKey(1)))
-    with pytest.raises(ChainError, match="no contract that this version can read"):
-        catch_up(client_of_chain)
-    assert not Checkpoint.objects.get().is_loaded
-    assert UndecodedEntry.objects.get().key == key.to_xdr(sandbox.contract)
-    write_entry(sandbox, key, entry)
-    catch_up(client_of_chain)
-    assert_equal(sandbox)
-
-
 def test_a_refund_that_was_set_aside_is_recovered(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     make_groups(sandbox, 1)
     (creator,) = wallets(1)
@@ -154,25 +136,6 @@ def test_a_refund_that_was_set_aside_is_recovered(sandbox: Sandbox, client_of_ch
     write_entry(sandbox, key, whole)
     assert redecode(lambda read: read(client_of_chain)) == (1, 0)
     assert Refund.objects.get().amount == 50
-
-
-def test_an_older_reading_does_not_show_a_hidden_group_again(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """It was hidden twice, and could be read in between."""
-    make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    whole = read_entry(sandbox, GroupKey(1))
-    snapshots = []
-    for is_readable in (False, True, False):
-        sandbox.chain.close_ledger()
-        write_entry(sandbox, GroupKey(1), whole)
-        if not is_readable:
-            corrupt_entry(sandbox, GroupKey(1))
-        snapshots.append(GroupReader(client_of_chain, sandbox.contract).read([1]))
-    first, between, last = snapshots
-    for reading in (first, last, between, first):
-        write_snapshots(reading)
-    assert Group.objects.get().unreadable_since
-    assert UndecodedEntry.objects.get().ledger == last.ledger
 
 
 def test_a_group_that_another_node_can_read_at_the_same_ledger_is_taken_up(
@@ -215,3 +178,27 @@ def test_a_refund_waits_until_its_round_can_be_read(sandbox: Sandbox, client_of_
     sync_pass(client_of_chain)
     assert Refund.objects.get().event_id
     assert_equal(sandbox)
+
+
+def test_an_instance_that_was_set_aside_is_taken_up_again(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    key = InstanceKey().to_xdr(sandbox.contract)
+    UndecodedEntry.objects.create(key=key, group_id=None, xdr="AAAA", error="not known then", ledger=1)
+    assert redecode(lambda read: read(client_of_chain)) == (1, 0)
+
+
+def test_an_entry_of_the_contract_itself_that_could_not_be_read_once_is_settled(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    own = InstanceKey().to_xdr(sandbox.contract)
+    corrupt_answer(
+        sandbox, "getLedgerEntries",
+        lambda said: [each.update(xdr="AAAA") for each in said["entries"] if each["key"] == own],
+    )  # fmt: skip
+    for undecoded in (1, 0):
+        sandbox.chain.close_ledger()
+        catch_up(client_of_chain)
+        assert UndecodedEntry.objects.count() == undecoded

@@ -10,6 +10,7 @@ from ajo.indexer.verify import sweep_groups
 from ajo.soroban.contract.keys import Key
 from ajo.soroban.rpc.client import SorobanClient
 from devtools.sandbox.sandbox import Sandbox
+from groups.models import Group
 from tests.support.comparison import differences
 from tests.support.histories import DAY, contract_entries
 from tests.support.wallets import wallets
@@ -88,3 +89,26 @@ def submit(sandbox: Sandbox, calls: list[tuple[Any, ...]]) -> None:
     for call in calls:
         assert sandbox.chain.call(*call).error is None, call
     sandbox.chain.close_ledger()
+
+
+def make_paid_round(sandbox: Sandbox) -> str:
+    """Create group 1, of two who have both paid its first round. Return its creator, who is paid next."""
+    first, second = wallets(2)
+    chain = sandbox.chain
+    for wallet in (first, second):
+        chain.fund(wallet)
+    chain.call(first, "create_group", first, chain.token, 50, DAY, 2, 0, 0, 0)
+    chain.call(second, "join_group", second, 1)
+    for wallet in (first, second):
+        chain.call(wallet, "contribute", wallet, 1)
+    chain.close_ledger()
+    return first
+
+
+def assert_next_passes_write(sandbox: Sandbox, client: SorobanClient) -> None:
+    """Give two passes something to write, each in group 1 and a new one, and assert that they write it."""
+    for number, member in enumerate(wallets(3)[1:]):
+        sandbox.chain.call(member, "join_group", member, 1)
+        make_groups(sandbox, 1)
+        catch_up(client)
+        assert Group.objects.get(pk=1).member_count == 2 + number

@@ -11,8 +11,7 @@ import pytest
 
 from ajo.soroban.rpc.client import EventPage, SorobanClient
 from ajo.soroban.rpc.errors import ChainError, RpcOutOfRange, RpcRejected
-
-FILES = sorted((Path(__file__).parents[1] / "rpc").glob("*.json"))
+from tests.support.recordings import EXCHANGES
 
 
 class Recorded(HTTPServer):
@@ -63,7 +62,7 @@ def ask(client: SorobanClient, method: str, params: dict[str, Any], contract: st
     )
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", EXCHANGES, ids=lambda file: file.stem)
 def test_every_recorded_answer_is_read(recorded: Recorded, file: Path) -> None:
     chain = json.loads(file.read_text())
     client = SorobanClient(f"http://127.0.0.1:{recorded.server_port}", retries=0)
