@@ -23,7 +23,7 @@ from devtools.sandbox.token import held
 from groups import tokens
 from groups.cached import group_answer
 from groups.models import Group, Token
-from groups.tokens import _describe, read_tokens, save_tokens
+from groups.tokens import read_tokens, save_tokens
 from tests.support.answers import corrupt_answer, count_calls
 from tests.support.following import catch_up, make_groups
 from tests.support.histories import DAY
@@ -239,11 +239,10 @@ def test_a_token_is_not_taken_for_none_by_a_node_from_before_it(
     assert Token.objects.get().symbol is not None
 
 
-ANY = StrKey.encode_contract(bytes(32))
-
-
-def test_a_symbol_as_long_as_an_entry_can_be_is_no_symbol() -> None:
-    token = Token(address="C" * 56)
-    said = Instance("ab" * 32, extra=((METADATA, TokenText.codec.to_xdr(TokenText(7, b"n", b"S" * 60_000))),))
-    _describe(token, Entry(ANY, InstanceKey(), said).to_xdr())
-    assert token.symbol is None
+@pytest.mark.parametrize(("length", "symbol"), [(3, "SSS"), (60_000, None)])
+def test_a_symbol_as_long_as_an_entry_can_be_is_no_symbol(
+    sandbox: Sandbox, client_of_chain: SorobanClient, length: int, symbol: str | None
+) -> None:
+    deploy(sandbox, TokenText(7, b"n", b"S" * length))
+    (token,) = read_tokens(client_of_chain, sandbox.chain.latest, [Token(address=TOKEN)])
+    assert token.symbol == symbol

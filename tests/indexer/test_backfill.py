@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_an_empty_database_takes_all_groups_though_their_events_are_pruned(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
-    """Breaks without `_load_state` (no groups), `_note_first_gap` (nothing says so) or `recover_gaps` (no history)."""
+    """Breaks without `_load_state` (no groups), `note_first_gap` (nothing says so) or `recover_gaps` (no history)."""
     History(sandbox.chain, 21).walk(40)
     sandbox.chain.close_ledger(sandbox.chain.retention)
     make_groups(sandbox, 2)

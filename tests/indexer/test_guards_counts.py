@@ -31,8 +31,8 @@ from tests.support.wallets import wallets
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def counted(number: int) -> Any:
-    """The contract's own entry with another count of groups."""
+def with_group_count(number: int) -> Any:
+    """Return a change that gives the contract's own entry another count of groups."""
 
     def change(said: dict[str, Any]) -> None:
         for each in said["entries"]:
@@ -48,7 +48,7 @@ def test_groups_that_are_not_there_are_not_counted(sandbox: Sandbox, client_of_c
     """Breaks if a count were believed by itself: every honest one that comes later would be another chain's."""
     make_groups(sandbox, 2)
     catch_up(client_of_chain)
-    corrupt_answer(sandbox, "getLedgerEntries", counted(7))
+    corrupt_answer(sandbox, "getLedgerEntries", with_group_count(7))
     make_groups(sandbox, 1)
     with pytest.raises(NodeLagging, match="counts 7 groups and does not have group 7"):
         catch_up(client_of_chain)
@@ -78,7 +78,7 @@ class Inventor:
     """A sandbox whose answers have groups that the chain does not have, and count them."""
 
     def __init__(self, sandbox: Sandbox, counted: int) -> None:
-        self._sandbox, self._counted, self._call = sandbox, counted, sandbox.rpc.call
+        self._sandbox, self._counted, self.true_answer = sandbox, counted, sandbox.rpc.call
         group = decode_entry(sandbox.rpc.call("getLedgerEntries", {"keys": [self._key(1)]})["entries"][0]["xdr"]).value
         self._xdr = Entry(sandbox.contract, GroupKey(counted), replace(group, id=counted)).to_xdr()
         sandbox.rpc.call = self.answer  # type: ignore[method-assign]
@@ -87,7 +87,7 @@ class Inventor:
         return GroupKey(number).to_xdr(self._sandbox.contract)
 
     def answer(self, method: str, params: Any) -> Any:
-        said = self._call(method, params)
+        said = self.true_answer(method, params)
         if method == "getLedgerEntries":
             for each in said["entries"]:
                 if each["key"] == InstanceKey().to_xdr(self._sandbox.contract):
@@ -100,7 +100,7 @@ class Inventor:
         return said
 
     def stop(self) -> None:
-        self._sandbox.rpc.call = self._call  # type: ignore[method-assign]
+        self._sandbox.rpc.call = self.true_answer  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("counted", [7, 2**63 + 5, 2**64 - 1])
@@ -115,7 +115,7 @@ def test_one_count_of_groups_that_are_not_there_is_not_believed(
 
     def lies_once(method: str, params: Any) -> Any:
         answers[0] += method == "getLedgerEntries"
-        return inventor.answer(method, params) if answers[0] <= 1 else inventor._call(method, params)
+        return inventor.answer(method, params) if answers[0] <= 1 else inventor.true_answer(method, params)
 
     sandbox.rpc.call = lies_once  # type: ignore[method-assign]
     sandbox.chain.close_ledger()
@@ -206,5 +206,5 @@ def test_a_rebuild_removes_no_group_that_the_chain_has(sandbox: Sandbox, client_
     """Breaks if the count alone decided: it may be one of long ago, where the contract's entry cannot be read."""
     make_groups(sandbox, 4)
     catch_up(client_of_chain)
-    corrupt_answer(sandbox, "getLedgerEntries", counted(2), times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", with_group_count(2), times=100)
     assert "groups_removed 0" in run_command("rebuild", "--dry-run")

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 OTHER: dict[str, dict[str, Any]] = {"creator": {"creator": wallets(9)[8]}, "time": {"created_at": 7}}
 
 
-def told(group_id: int, **values: Any) -> Callable[[dict[str, Any]], None]:
-    """The group's entry with other values, in whatever answer holds it."""
+def with_group_values(group_id: int, **values: Any) -> Callable[[dict[str, Any]], None]:
+    """Return a change that gives the group's entry other values, in whatever answer holds it."""
 
     def change(said: dict[str, Any]) -> None:
         for each in said["entries"]:
@@ -52,7 +52,7 @@ def test_a_false_answer_about_a_new_group_stops_nothing(
         sync_pass(client_of_chain)
     make_groups(sandbox, 1)
     new = groups_before + 1
-    corrupt_answer(sandbox, "getLedgerEntries", told(new, **OTHER[other]), times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", with_group_values(new, **OTHER[other]), times=100)
     catch_up(client_of_chain)
     stored = models.Group.objects.get(pk=new)
     assert (stored.creator.wallet_address, stored.created_at and stored.created_at.year) != (wallets(1)[0], 2025)
@@ -75,7 +75,7 @@ def test_one_false_answer_about_a_known_group_changes_nothing(
     for group_id in (1, 2):
         sandbox.chain.call(second, "join_group", second, group_id)
     sandbox.chain.close_ledger()
-    corrupt_answer(sandbox, "getLedgerEntries", told(2, **OTHER["creator"]), times=2)
+    corrupt_answer(sandbox, "getLedgerEntries", with_group_values(2, **OTHER["creator"]), times=2)
     runs: dict[str, Callable[[], Any]] = {
         "pass": lambda: sync_pass(client_of_chain),
         "sweep": lambda: list(sweep_groups(lambda read: read(client_of_chain))),
@@ -102,7 +102,9 @@ def test_a_group_of_which_every_answer_says_something_else_is_set_aside(
         sandbox.chain.call(second, "join_group", second, group_id)
     sandbox.chain.close_ledger()
     times = iter(range(1000))
-    corrupt_answer(sandbox, "getLedgerEntries", lambda said: told(2, created_at=next(times))(said), times=100)
+    corrupt_answer(
+        sandbox, "getLedgerEntries", lambda said: with_group_values(2, created_at=next(times))(said), times=100
+    )
     catch_up(client_of_chain)
     assert models.Group.objects.get(pk=1).member_count == 2
     assert models.Group.objects.values().get(pk=2) == before
@@ -123,7 +125,7 @@ def test_a_liar_is_contradicted_by_another_node(sandbox: Sandbox, settings: Sett
     sandbox.chain.close_ledger()
     with Proxy(sandbox.url) as liar:
         use_nodes(settings, liar, sandbox)
-        change = told(2, **OTHER["creator"])
+        change = with_group_values(2, **OTHER["creator"])
         with liar.failing(when("getLedgerEntries", lambda said: said.changed(lambda a: change(a["result"])))):
             run_pass()
     assert_equal(sandbox)

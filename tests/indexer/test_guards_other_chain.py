@@ -34,7 +34,9 @@ def rows() -> list[Any]:
 
 
 def test_a_network_that_began_again_halts_the_sync_and_nothing_is_written(sandbox: Sandbox) -> None:
-    """Breaks without `doubts.refuse_turned_back`: the new chain's groups would be written over the old one's."""
+    """Breaks without `plausibility.check_ledger_continuity`: the new chain's groups would be written over the old
+    one's.
+    """
     History(sandbox.chain, 5).walk(40)
     run_pass()
     before = rows()
@@ -55,7 +57,7 @@ def test_a_network_that_began_again_halts_the_sync_and_nothing_is_written(sandbo
 
 
 def test_a_halted_chain_is_not_swept(sandbox: Sandbox) -> None:
-    """Breaks without the look at the refusal in `sweep`: what the new chain's groups are called would be written."""
+    """Breaks without the look at `halt_reason` in `sweep`: what the new chain's groups are called would be written."""
     make_groups(sandbox, 3)
     run_pass()
     before = rows()
@@ -82,7 +84,7 @@ def test_a_network_that_began_again_and_has_come_further_is_refused_too(sandbox:
 
 
 def test_a_node_that_began_again_is_left_for_one_that_did_not(sandbox: Sandbox, settings: Settings) -> None:
-    """Breaks if one node's verdict halted the sync, or ended `Nodes.run`."""
+    """Breaks if one node's answer halted the sync, or ended `Nodes.run`."""
     with Sandbox(sandbox.chain.replica()) as reset:
         use_nodes(settings, reset, sandbox)
         History(reset.chain, 5).walk(10)
@@ -133,7 +135,7 @@ def test_one_slip_of_the_only_node_halts_nothing(sandbox: Sandbox, settings: Set
 def test_another_contract_or_network_than_the_tables_is_refused_and_stays_right_when_it_is_put_right(
     sandbox: Sandbox, settings: Settings
 ) -> None:
-    """Breaks without `Checkpoint.refusal`: two contracts' groups would share one numbering."""
+    """Breaks without `Checkpoint.halt_reason`: two contracts' groups would share one numbering."""
     make_groups(sandbox, 1)
     run_pass()
     ours, settings.AJO_CONTRACT_ID = settings.AJO_CONTRACT_ID, sandbox.chain.token

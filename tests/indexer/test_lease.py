@@ -14,6 +14,7 @@ from ajo.soroban.models import Lease, SyncRun
 from devtools.sandbox.sandbox import Sandbox
 from tests.support.following import assert_equal, make_groups
 from tests.support.threads import run_concurrently
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,8 +29,12 @@ def test_a_lease_is_held_by_one_and_taken_over_when_its_holder_is_gone() -> None
         held.renew()
 
 
-def test_a_rebuild_waits_for_the_lease_of_a_pass_that_is_running() -> None:
-    taken, waiting = threading.Event(), threading.Event()
+def test_a_rebuild_waits_for_the_lease_of_a_pass_that_is_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, waiting, sleep = threading.Event(), threading.Event(), time.sleep
+
+    def note_and_sleep(seconds: float) -> None:
+        waiting.set()
+        sleep(seconds)
 
     def a_pass() -> None:
         with lease("sync"):
@@ -40,7 +45,7 @@ def test_a_rebuild_waits_for_the_lease_of_a_pass_that_is_running() -> None:
         assert taken.wait(10)
         with pytest.raises(Superseded), lease("sync"):
             pass
-        threading.Timer(0.3, waiting.set).start()
+        monkeypatch.setattr("ajo.indexer.lease.time.sleep", note_and_sleep)
         with lease("sync", patience=10):
             pass
 
@@ -51,12 +56,18 @@ def test_a_pass_keeps_its_lease_however_long_it_reads(sandbox: Sandbox, monkeypa
     """Breaks if the lease were renewed only before the rows are written: another pass would begin meanwhile, the first
     leave it what it has read, and so on, for as long as the chain is slow.
     """
-    monkeypatch.setattr("ajo.indexer.lease.LASTS", timedelta(seconds=2))
+    lasts = timedelta(seconds=2)
+    monkeypatch.setattr("ajo.indexer.lease.LASTS", lasts)
     monkeypatch.setattr("ajo.indexer.lease.RENEW_AFTER", 0.0)
-    answer, ended, others = sandbox.rpc.call, threading.Event(), []
+    answer, begun, ended = sandbox.rpc.call, threading.Event(), threading.Event()
+    others: list[Superseded] = []
 
     def slow(method: str, params: Any) -> Any:
-        time.sleep(0.5)
+        """Answer each call of the pass only after ten more passes were refused."""
+        if method != "getNetwork":  # asked before the lease is taken
+            begun.set()
+            refused = len(others)
+            wait_for(lambda: len(others) >= refused + 10, what="passes that are refused")
         return answer(method, params)
 
     def first() -> None:
@@ -66,17 +77,18 @@ def test_a_pass_keeps_its_lease_however_long_it_reads(sandbox: Sandbox, monkeypa
             ended.set()
 
     def next_ones() -> None:
-        time.sleep(0.3)
-        while not ended.is_set():
+        assert begun.wait(10)
+        while not ended.wait(0.05):
             try:
                 run_pass()
             except Superseded as failure:
                 others.append(failure)
-            time.sleep(0.05)
 
     make_groups(sandbox, 3)
     monkeypatch.setattr(sandbox.rpc, "call", slow)
+    began = time.monotonic()
     assert run_concurrently([first, next_ones]) == []
+    assert time.monotonic() - began > lasts.total_seconds()
     assert len(others) > 5
     assert list(SyncRun.objects.values_list("outcome", flat=True)) == [SyncRun.Outcome.OK]
     assert_equal(sandbox)

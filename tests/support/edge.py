@@ -28,11 +28,11 @@ class Django:
 
     def __init__(self) -> None:
         self.asked = 0
-        self._handler = Handler()
+        self.handler = Handler()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> HttpResponseBase:
         self.asked += 1
-        return self._handler(environ, start_response)
+        return self.handler(environ, start_response)
 
 
 def ask(application: Any, path: str = GROUP, query: str = "", method: str = "GET", **headers: str) -> Answer:

@@ -148,7 +148,7 @@ def test_a_node_that_gives_up_on_a_single_event_ends_the_pass(
 def test_what_the_node_prunes_between_two_calls_of_the_first_pass_is_no_gap(
     sandbox: Sandbox, client: SorobanClient, proxy: Proxy
 ) -> None:
-    """Breaks without the margin in `sync._first_ledger`: the node has pruned the ledger that it named itself."""
+    """Breaks without the margin in `gaps.first_ledger`: the node has pruned the ledger that it named itself."""
     history = History(sandbox.chain, 5)
     sandbox.chain.close_ledger(sandbox.chain.retention)
     history.walk(10)
@@ -184,7 +184,7 @@ def test_a_node_that_prunes_faster_than_the_first_pass_reads_names_the_whole_gap
 def test_a_node_whose_retention_has_passed_leaves_a_gap_and_the_rows_are_recovered(
     sandbox: Sandbox, client: SorobanClient
 ) -> None:
-    """Breaks without `sync._out_of_range` (refused for ever) and without `recover_gaps` (contributions are lost)."""
+    """Breaks without `follow._out_of_range` (refused for ever) and without `recover_gaps` (contributions are lost)."""
     history = History(sandbox.chain, 5)
     history.walk(20)
     catch_up(client)

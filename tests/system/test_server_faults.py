@@ -167,8 +167,8 @@ def _make_read_only(up: Running, own: psycopg.Connection, switch: str) -> None:
 
 
 def test_redis_is_full(up: Running) -> None:
-    """Nothing can be put into it, neither a body nor a task. Breaks without `bodies._or_forget`: answers stay where
-    Redis stopped, though the tables go on.
+    """Nothing can be put into it, neither a body nor a task. Breaks without dropping what cannot be replaced: answers
+    stay where Redis stopped, though the tables go on.
     """
     # one group alone: lists, which nobody can keep either, would have the breaker send everything to PostgreSQL
     with up.reading(KNOWN) as seen, Redis.from_url(up.redis_url) as cached:

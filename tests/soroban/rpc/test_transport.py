@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,35 +29,43 @@ from tests.support.proxy import Proxy
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Drip:
-    """A node that answers HTTP 200 and then a byte now and then, for ever."""
+class DrippingNode:
+    """A node that answers HTTP 200 and then a byte each 0.1 seconds, until the block ends."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
+        self._ended = threading.Event()
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
-        while True:
-            met, _ = self._listening.accept()
-            threading.Thread(target=self._drip, args=(met,), daemon=True).start()
-
-    @staticmethod
-    def _drip(met: socket.socket) -> None:
-        with met, suppress(OSError):
-            met.recv(65536)
-            met.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        with suppress(OSError):  # closed
             while True:
-                met.sendall(b" ")
-                time.sleep(0.1)
+                client, _ = self._listening.accept()
+                threading.Thread(target=self._drip, args=(client,), daemon=True).start()
+
+    def _drip(self, client: socket.socket) -> None:
+        with client, suppress(OSError):
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+            while not self._ended.wait(0.1):
+                client.sendall(b" ")
+
+    def __enter__(self) -> DrippingNode:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._listening.close()
 
 
 def test_a_node_that_answers_for_ever_is_left_for_another(sandbox: Sandbox, settings: Settings) -> None:
     """Breaks if the timeout were that of each read alone."""
     settings.RPC_TIMEOUT = 1
-    use_nodes(settings, Drip(), sandbox)  # type: ignore[arg-type]
-    make_groups(sandbox, 1)
-    run_pass()
+    with DrippingNode() as dripping:
+        use_nodes(settings, dripping, sandbox)
+        make_groups(sandbox, 1)
+        run_pass()
     assert "not complete in time" in RpcNode.objects.get(name__startswith="1:").last_error
     assert_equal(sandbox)
 
