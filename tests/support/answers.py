@@ -24,7 +24,7 @@ def corrupt_answer(sandbox: Sandbox, target: str, change: Any, times: int = 1) -
 
 
 def restore_answers(sandbox: Sandbox) -> None:
-    """End every change: the sandbox answers the truth again, and nobody counts."""
+    """End every change and every count: the sandbox answers as its chain is."""
     vars(sandbox.rpc).pop("call", None)
 
 

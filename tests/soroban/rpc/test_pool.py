@@ -16,7 +16,7 @@ from ajo.indexer.verify import sweep_groups
 from ajo.soroban.models import HistoryGap, RpcNode, SyncRun
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import RpcUnavailable
-from ajo.soroban.rpc.pool import KNOWN_PROTOCOL, nodes
+from ajo.soroban.rpc.pool import KNOWN_PROTOCOL, Nodes, node_names, nodes
 from devtools.sandbox.rpc_error import METHOD_NOT_FOUND, RpcError
 from devtools.sandbox.sandbox import Sandbox
 from tests.support.answers import corrupt_answer
@@ -153,3 +153,27 @@ def test_a_node_that_keeps_less_makes_no_gap_where_another_keeps_more(sandbox: S
         list(sweep_groups(nodes().run))  # names, of which no event tells
         assert not HistoryGap.objects.exists()
         assert_equal(sandbox)
+
+
+@pytest.mark.parametrize(("away", "asked_first"), [(timedelta(minutes=4), "second"), (timedelta(hours=1), "first")])
+def test_a_pause_that_an_earlier_clock_set_does_not_count(
+    sandbox: Sandbox, settings: Settings, away: timedelta, asked_first: str
+) -> None:
+    """Breaks if a node were left however far away the end of its pause is: an hour after a step back of one."""
+    with Proxy(sandbox.url) as first, Proxy(sandbox.url) as second:
+        settings.SOROBAN_RPC_URL = [first.url, second.url]
+        met = {"first": first, "second": second}
+        RpcNode.objects.create(name=node_names()[0], failures=1, left_until=timezone.now() + away)
+        with first.failing(lambda exchange: exchange.forward()), second.failing(lambda exchange: exchange.forward()):
+            Nodes(settings.SOROBAN_RPC_URL).run(lambda reader: reader.get_health())
+        assert [name for name, proxy in met.items() if proxy.met] == [asked_first]
+
+
+def test_a_read_that_one_address_refuses_is_begun_anew_with_the_next(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks without the loop in `Nodes.run`: a reader of an unknown group would be told to come again."""
+    with Proxy(sandbox.url) as first, Proxy(sandbox.url) as second:
+        settings.SOROBAN_RPC_URL = [first.url, second.url]
+        with first.refusing():
+            latest = Nodes(settings.SOROBAN_RPC_URL).run(lambda reader: reader.get_health().latest_ledger)
+        assert latest == sandbox.chain.latest
+        assert RpcNode.objects.get(name=node_names()[0]).failures == 1
