@@ -1,4 +1,4 @@
-"""Values of the chain on the staff's pages: exact amounts, and words that can neither break a page nor hide."""
+"""Values of the chain in the admin: exact amounts, and words that can neither break a page nor hide."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the staff's pages show, and how many queries it takes them."""
+"""Pages of the admin: what each shows, and how many queries it takes."""
 
 import pytest
 from django.db.models import Model

@@ -84,7 +84,7 @@ def test_a_worker_has_the_limits_of_its_tasks() -> None:
 
 
 def test_a_rows_lock_holds_no_reader_for_long(site: Served, sandbox: Sandbox) -> None:
-    """As a rebuild's. Breaks without lock_timeout: the reader waits for as long as that transaction lasts."""
+    """A rebuild holds such a lock. Breaks without lock_timeout: the reader waits for as long as that transaction lasts."""
     path = f"{API}groups/1/?min_ledger={sandbox.chain.latest}"
     with hold_transaction("SELECT * FROM groups_group FOR UPDATE"):
         began = time.monotonic()
@@ -97,7 +97,9 @@ def test_a_rows_lock_holds_no_reader_for_long(site: Served, sandbox: Sandbox) ->
 
 @pytest.mark.parametrize("path", ["/api/v1/groups/", "/api/v1/groups/1/members/", "/api/v1/groups/1/", "/admin/"])
 def test_a_tables_lock_holds_no_reader_for_long(site: Served, path: str) -> None:
-    """As a migration's. The edge's own sessions have the limits, too; a page of the admin says 503 as well."""
+    """A migration holds such a lock. The edge's own sessions have the limits, too; a page of the admin says 503 as
+    well.
+    """
     session = Client()
     session.force_login(Account.objects.create_superuser("chief"))
     cookies = {name: morsel.value for name, morsel in session.cookies.items()}

@@ -71,7 +71,9 @@ def test_a_session_is_taught_a_statement_before_it_is_asked(monkeypatch: pytest.
 
 
 def test_columns_that_have_other_types_since_are_planned_anew(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """As after a migration. Breaks without the look at 0A000: no sweep of that session would succeed any more."""
+    """Types change, as after a migration. Breaks without the look at 0A000: no sweep of that session would succeed any
+    more.
+    """
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     list(sweep_groups(lambda read: read(client_of_chain)))

@@ -67,7 +67,9 @@ def test_a_session_of_the_edge_ends_after_a_while(front: Edge, monkeypatch: pyte
 
 
 def test_what_was_absent_a_moment_ago_and_is_in_the_tables_now_is_answered(front: Edge, django: Django) -> None:
-    """As while the tables are first filled. Breaks if the edge believed the absence before it asked the tables."""
+    """The tables are being filled for the first time. Breaks if the edge believed the absence before it asked the
+    tables.
+    """
     make_group(8)
     assert ask(front, path="/api/v1/groups/8/") == ask(django, path="/api/v1/groups/8/")
     assert ask(front, path="/api/v1/groups/8/")[0] == "200 OK"

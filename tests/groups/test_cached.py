@@ -47,7 +47,7 @@ def test_a_nodes_words_are_told_to_no_client(sandbox: Sandbox, settings: Setting
 
 
 def test_a_database_that_takes_no_changes_is_no_fault_of_ours(sandbox: Sandbox, client: Client) -> None:
-    """As after a failover, for a group that the tables do not have. Breaks as 500."""
+    """The tables do not have the group, and the database is read-only, as after a failover. Breaks as 500."""
     make_groups(sandbox, 1)
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")

@@ -44,7 +44,7 @@ def test_groups_are_written_once_by_many_and_the_newer_reading_stays(
 
 
 def test_an_older_reading_does_not_show_a_hidden_group_again(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """It was hidden twice, and could be read in between."""
+    """The group was hidden twice, and could be read in between."""
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     whole = read_entry(sandbox, GroupKey(1))

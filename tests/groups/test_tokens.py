@@ -1,4 +1,4 @@
-"""What is shown of a token is what the chain says now; what the contract holds of it is compared with what it owes."""
+"""Tokens: their symbols are those that the chain says now, and premiums that were never collected are no alarm."""
 
 import base64
 from typing import Any
@@ -62,7 +62,7 @@ def sweep(client: SorobanClient) -> dict[str, int]:
 
 
 def versions() -> list[tuple[int, str]]:
-    """Where each token's row stands in its table: another place, and a dead row, with each update."""
+    """Return each row's place in the table (ctid): another place, and a dead row, with each update."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, ctid::text FROM groups_token ORDER BY id")
         return [(number, place) for number, place in cursor.fetchall()]

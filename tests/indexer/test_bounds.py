@@ -1,4 +1,4 @@
-"""Numbers from the chain that size our work: what they make us do has an end."""
+"""Numbers from the chain that size the indexer's work: what they cause has an end."""
 
 from dataclasses import replace
 from typing import Any
@@ -73,7 +73,7 @@ def test_a_group_of_more_rounds_than_there_can_be_is_set_aside(
 def test_a_row_of_more_rounds_than_there_can_be_is_not_recovered(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
-    """As an earlier version, or a liar, has left it."""
+    """An earlier version, or a false answer, has left such a row."""
     make_groups(sandbox, 2)
     catch_up(client_of_chain)
     models.Group.objects.filter(pk=1).update(current_round=2**32 - 1, entry_xdr="AAAA")
@@ -87,7 +87,7 @@ def test_a_row_of_more_rounds_than_there_can_be_is_not_recovered(
 
 
 def test_keys_are_listed_in_portions(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """As many as today's contract can give one group."""
+    """The group has as many keys as today's contract can give one."""
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     group = models.Group.objects.get()

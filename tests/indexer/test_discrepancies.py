@@ -101,7 +101,7 @@ def test_one_answer_that_leaves_entries_out_removes_nothing(sandbox: Sandbox, cl
 def test_a_node_whose_entries_contradict_each_other_removes_nothing_and_staff_are_told(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
-    """Who was paid out has paid. Breaks if what such a node leaves out were taken for what never was."""
+    """A member who was paid out has paid. Breaks if what such a node leaves out were taken for what never was."""
     make_full_groups(sandbox, client_of_chain)
     right = shown()
 

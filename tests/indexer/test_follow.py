@@ -65,7 +65,7 @@ def test_an_idle_pass_costs_two_calls(sandbox: Sandbox, client_of_chain: Soroban
 
 
 def test_a_page_that_is_played_again_is_written_once(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """What a node that delivers twice, or a pass that died after its commit, leads to."""
+    """A node delivers twice, or a pass died after its commit."""
     History(sandbox.chain, 5).walk(40)
     catch_up(client_of_chain)
     Checkpoint.objects.update(cursor="")

@@ -218,7 +218,9 @@ def test_one_answer_from_far_ahead_is_not_believed(sandbox: Sandbox, settings: S
 
 
 def test_a_node_of_another_network_does_not_make_a_gap(sandbox: Sandbox, settings: Settings) -> None:
-    """It changed behind its address. Breaks if what it says of its ledgers is kept before it is compared with ours."""
+    """The network changed behind a node's address. Breaks if what it says of its ledgers is kept before it is compared
+    with ours.
+    """
     make_groups(sandbox, 1)
     run_pass()
     oldest, newest = 60_000_000, 60_100_000

@@ -1,4 +1,6 @@
-"""Another chain than the one that the tables are of: refused, and believed only when every node says so twice."""
+"""Guards against another chain than the one that the tables are of: refused, and believed only when every node says so
+twice.
+"""
 
 from typing import Any
 
@@ -30,6 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def rows() -> list[Any]:
+    """Return every group's row."""
     return list(Group.objects.order_by("id").values())
 
 
@@ -149,7 +152,7 @@ def test_another_contract_or_network_than_the_tables_is_refused_and_stays_right_
 
 
 def test_a_node_without_the_contract_says_nothing_of_its_groups(sandbox: Sandbox, settings: Settings) -> None:
-    """As on a network that began again and has come further. Breaks if our count stands in for the one it has not."""
+    """The network began again and has come further. Breaks if our count stands in for the one it has not."""
     make_groups(sandbox, 1)
     run_pass()
     before = Checkpoint.objects.values().get()

@@ -1,4 +1,4 @@
-"""Whatever a row says wrong: the sweeps that prove it find it, count it and put it right, column by column."""
+"""Healing: each column of a row that differs from the chain is found, counted and corrected by each sweep."""
 
 from __future__ import annotations
 

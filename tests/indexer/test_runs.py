@@ -1,4 +1,4 @@
-"""SyncRun rows: old ones go, the newest of each kind stay."""
+"""SyncRun rows: how a run ended, in whatever words; old ones go, the newest of each kind stay."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What the contract holds of each token against what it owes, at one ledger."""
+"""Solvency: what the contract holds of each token against what it owes, at one ledger."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_token_that_a_group_collects_which_nobody_can_read_is_not_judged(
 
 
 def test_a_token_with_an_absurd_balance_stops_no_deep_sweep(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """Whoever makes a group chooses its token, and a token contract may keep anything under its keys."""
+    """A group's creator chooses its token, and a token contract may keep anything under its keys."""
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     key = BalanceKey(sandbox.contract).to_xdr(sandbox.chain.token)

@@ -1,4 +1,4 @@
-"""What the real contract answered, synced over HTTP: the tables equal its entries early, midway and at the end."""
+"""Recorded calls of the real contract, synced over HTTP: the tables equal its entries early, midway and at the end."""
 
 import base64
 import hashlib

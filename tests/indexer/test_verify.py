@@ -1,4 +1,4 @@
-"""What a sweep asks of a node, and how it goes on with one that manages less."""
+"""The sweep: what it asks of a node, how it goes on with one that manages less, and which drift it finds."""
 
 import base64
 from collections.abc import Callable

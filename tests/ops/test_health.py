@@ -1,4 +1,4 @@
-"""What /health/live and /health/ready say."""
+"""Probes: /health/live and /health/ready."""
 
 import threading
 import time

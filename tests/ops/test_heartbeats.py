@@ -59,7 +59,7 @@ def test_while_both_run_the_chain_is_what_is_silent(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_a_worker_that_runs_and_begins_nothing_is_named(client: Client) -> None:
-    """As when its children are frozen, or every task has expired by another host's clock."""
+    """Its children are frozen, or every task has expired by another host's clock."""
     make_configured_checkpoint(heard_at=timezone.now() - timedelta(seconds=500))
     SyncRun.objects.create(kind=SyncRun.Kind.SYNC, started_at=timezone.now() - timedelta(seconds=499))
     heard("worker", 3)

@@ -1,4 +1,4 @@
-"""Ledgers that the network cannot have reached: what names one is refused, and what was stored of one is put right."""
+"""Ledgers that the network cannot have reached: an answer that names one is refused, and rows of one are replaced."""
 
 import json
 from collections.abc import Callable
@@ -102,7 +102,7 @@ def test_nor_is_it_at_first_contact(
 
 
 def freeze() -> None:
-    """As if what a liar said had been believed."""
+    """Write what believing such an answer would have left."""
     Group.objects.update(synced_ledger=FAR)
     Checkpoint.objects.update(instance_ledger=FAR)
 

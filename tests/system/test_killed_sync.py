@@ -140,7 +140,7 @@ def test_a_rebuild_or_a_deep_sweep_killed_before_any_request_goes_on(
 
 
 def expire_lease() -> None:
-    """What half a minute does."""
+    """End every lease, as half a minute does."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE soroban_lease SET until = now() - interval '1 second'")
 

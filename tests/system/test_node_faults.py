@@ -1,4 +1,4 @@
-"""What nodes that lag, prune, limit or contradict themselves do to a pass: in one process, page by page."""
+"""Nodes that lag, prune, limit or contradict themselves: what a pass in one process does, page by page."""
 
 import json
 from collections.abc import Iterator

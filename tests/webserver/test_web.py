@@ -1,4 +1,4 @@
-"""What clients can do to a web process by their connections alone: real processes, raw sockets."""
+"""Web processes against hostile connections: real processes, raw sockets."""
 
 from __future__ import annotations
 
