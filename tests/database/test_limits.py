@@ -84,7 +84,7 @@ def test_a_worker_has_the_limits_of_its_tasks() -> None:
 
 
 def test_a_rows_lock_holds_no_reader_for_long(site: Served, sandbox: Sandbox) -> None:
-    """A rebuild holds such a lock. Breaks without lock_timeout: the reader waits for as long as that transaction lasts."""
+    """A rebuild holds such a lock. Breaks without lock_timeout: the reader waits as long as that transaction."""
     path = f"{API}groups/1/?min_ledger={sandbox.chain.latest}"
     with hold_transaction("SELECT * FROM groups_group FOR UPDATE"):
         began = time.monotonic()
