@@ -16,14 +16,14 @@ from ajo.settings import BASE_DIR
 from devtools.stack.process import ManagedProcess, free_port
 from devtools.stack.redis_server import answers, find_server
 
-# Everything that uses Redis: bodies, pages, the watermark, locks, what is absent, rates, the queue, and its control.
+# Everything that asks Redis: bodies, pages, mark, sign, locks, what is absent, rates, the queue, and its control.
 USE_EVERYTHING = """
 import sys, time, django
 django.setup()
 from django.core.cache import cache as djangos
 from ajo import cache
-from ajo.api.throttles import hit
-from ajo.cache import read_through, store
+from ajo.api.throttles import exceeded, reads
+from ajo.cache import through
 from ajo.celery import app
 
 name = sys.argv[1]
@@ -32,20 +32,20 @@ document = cache.Document(name.encode(), 1, 10)
 
 def read():
     absent = lambda: None
-    return cache.fetch("group:7", freshness=lambda: fresh, from_rows=lambda: document, from_chain=absent,
+    return cache.read_through("group:7", freshness=lambda: fresh, from_rows=lambda: document, from_chain=absent,
         exists=lambda: True)
 
-with read_through._flight("group:7") as mine:
+with through._flight("group:7") as mine:
     assert mine, "another service holds the lock"
-assert cache.watermark() is None, "another service's watermark"
-cache.start_epoch(fresh)
+assert cache.mark() is None, "another service's mark"
+cache.begin(fresh)
 print(read().body.decode(), read().body.decode())
-watermark = cache.with_redis(lambda r: r.get(cache.WATERMARK))
-assert cache.parse_page(cache.get_page("p")[0], watermark) is None
-cache.set_page_if_current("p", name.encode(), "tag", 10, watermark)
-cache.refresh(cache.watermark(), {"group:8": document}, 10)
-cache.with_redis(lambda r: r.set(store.absent_key("group:9"), 1))
-assert hit("read", "1/h", "198.51.100.7") is None, "another service's count"
+mark = cache.with_redis(lambda r: r.get(cache.MARK))
+assert cache.parse_page(cache.look_for_page("p")[0], mark) is None
+cache.keep_page("p", name.encode(), "tag", 10, mark)
+cache.refresh(cache.mark(), {"group:8": document}, 10)
+cache.with_redis(lambda r: r.set(cache.bodies.absent_key("group:9"), 1))
+assert exceeded("read", "1/h", "198.51.100.7") is None, "another service's count"
 djangos.set("key", name)
 def waiting():
     with app.connection_for_read() as connection, connection.SimpleQueue(app.conf.task_default_queue) as queue:
