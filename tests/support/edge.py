@@ -68,7 +68,6 @@ def front(django: Django) -> Iterator[Edge]:
 
 
 def fresh(ledger: int, heard_at: float | None = None) -> None:
-    """Begin an epoch at this ledger, with group 7 in the cache."""
     era = Checkpoint.objects.freshness().era
     cache.start_epoch(cache.Freshness(era, ledger, time.time() if heard_at is None else heard_at, time.time()))
     refresh_groups([7])
