@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
@@ -14,20 +16,20 @@ from devtools.sandbox.sandbox import Sandbox
 
 @pytest.fixture(scope="session")
 def redis_client() -> Iterator["Redis"]:
-    """The tests' Redis, cache and broker sharing the server."""
+    """Connect to the tests' Redis, which cache and broker share."""
     with Redis.from_url(settings.REDIS_URL) as client:
         yield client
 
 
 @pytest.fixture(autouse=True)
 def empty_redis(redis_client: "Redis") -> None:
-    """No test sees what another has cached."""
+    """Empty Redis before each test, so that none sees what another has cached."""
     redis_client.flushall()
 
 
 @pytest.fixture
 def sandbox(settings: Settings) -> Iterator[Sandbox]:
-    """A chain of its own, followed by the settings."""
+    """Start a chain of the test's own, which the settings follow."""
     with Sandbox() as running:
         settings.STELLAR_NETWORK_PASSPHRASE = running.chain.passphrase
         settings.AJO_CONTRACT_ID = running.contract
@@ -39,6 +41,23 @@ def sandbox(settings: Settings) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def client_of_chain(sandbox: Sandbox) -> Iterator[SorobanClient]:
+    """Connect a client to the sandbox, without retries."""
     client = SorobanClient(sandbox.url, retries=0)
     yield client
     client.close()
+
+
+@pytest.fixture
+def staff(db: None) -> Client:
+    """Log in a staff account to which nobody has given a permission."""
+    client = Client()
+    client.force_login(User.objects.create(username="clerk", is_staff=True))
+    return client
+
+
+@pytest.fixture
+def chief(db: None) -> Client:
+    """Log in a superuser."""
+    client = Client()
+    client.force_login(User.objects.create(username="chief", is_staff=True, is_superuser=True))
+    return client

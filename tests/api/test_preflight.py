@@ -1,4 +1,4 @@
-"""What a browser asks before it lets a page of another site read."""
+"""CORS preflights: a browser asks before it lets a page of another site read."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""Whatever is asked under /api/, errors are RFC 9457 problems."""
+"""Errors under /api/ are RFC 9457 problems, whatever is asked."""
 
 import json
 from io import BytesIO

@@ -12,7 +12,7 @@ from ajo.api.throttles import RateCounter, client_address
 from ajo.cache import redis_client
 from ajo.soroban.models import Checkpoint
 from tests.support.factories import API, make_checkpoint
-from tests.support.running import wait_for
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
 

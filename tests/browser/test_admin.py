@@ -1,4 +1,4 @@
-"""The staff's pages in a real browser: no page breaks, whatever was written on the chain. Photographs are kept."""
+"""The admin in a real browser: no page breaks, whatever was written on the chain. Photographs are kept."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ import pytest
 from ajo.conf.reachability import why_not_redis
 from ajo.settings import BASE_DIR
 from devtools.stack.process import ManagedProcess, free_port
-from tests.support.running import CELERY, wait_for
+from tests.support.running import CELERY
+from tests.support.waiting import wait_for
 
 POSTGRES, REDIS = os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
 WRONG = {

@@ -275,7 +275,7 @@ def test_a_file_of_settings_that_cannot_be_read_is_refused_and_not_repeated(
 
 
 def test_options_that_other_libraries_add_to_a_database_s_address_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As hosts print them. Breaks if psycopg were given what it does not know, which is a traceback."""
+    """Hosts print such addresses. Breaks if psycopg were given what it does not know, which is a traceback."""
     added = "pgbouncer=true&schema=public&statement_cache_size=0&sslmode=require&target_session_attrs=read-write"
     assert problems(monkeypatch, DATABASE_URL=f"postgres://u:p@h,i:6432/n?{added}") == []
     database = runpy.run_path(str(BASE_DIR / "ajo" / "settings.py"))["DATABASES"]["default"]

@@ -1,4 +1,4 @@
-"""What the API answers about contributions, payouts, refunds, transactions, and a wallet's sums."""
+"""API of contributions, payouts, refunds, transactions, and a wallet's sums."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from ajo.database.limits import COMMANDS, WEB, WORKERS, Limits, sessions
 from ajo.indexer.follow import sync_pass
 from ajo.soroban.rpc.pool import Nodes
 from devtools.sandbox.sandbox import Sandbox
-from tests.support.database import holding
+from tests.support.databases import hold_transaction
 from tests.support.factories import API
 from tests.support.histories import History
 from tests.support.web import Served, served
@@ -84,9 +84,9 @@ def test_a_worker_has_the_limits_of_its_tasks() -> None:
 
 
 def test_a_rows_lock_holds_no_reader_for_long(site: Served, sandbox: Sandbox) -> None:
-    """As a rebuild's. Breaks without lock_timeout: the reader waits for as long as that transaction lasts."""
+    """A rebuild holds such a lock. Breaks without lock_timeout: the reader waits as long as that transaction."""
     path = f"{API}groups/1/?min_ledger={sandbox.chain.latest}"
-    with holding("SELECT * FROM groups_group FOR UPDATE"):
+    with hold_transaction("SELECT * FROM groups_group FOR UPDATE"):
         began = time.monotonic()
         response = site.get(path)
         took = time.monotonic() - began
@@ -97,11 +97,13 @@ def test_a_rows_lock_holds_no_reader_for_long(site: Served, sandbox: Sandbox) ->
 
 @pytest.mark.parametrize("path", ["/api/v1/groups/", "/api/v1/groups/1/members/", "/api/v1/groups/1/", "/admin/"])
 def test_a_tables_lock_holds_no_reader_for_long(site: Served, path: str) -> None:
-    """As a migration's. The edge's own sessions have the limits, too; a page of the admin says 503 as well."""
+    """A migration holds such a lock. The edge's own sessions have the limits, too; a page of the admin says 503 as
+    well.
+    """
     session = Client()
     session.force_login(Account.objects.create_superuser("chief"))
     cookies = {name: morsel.value for name, morsel in session.cookies.items()}
-    with holding("LOCK TABLE groups_group, soroban_checkpoint IN ACCESS EXCLUSIVE MODE"):
+    with hold_transaction("LOCK TABLE groups_group, soroban_checkpoint IN ACCESS EXCLUSIVE MODE"):
         began = time.monotonic()
         response = site.get(path, cookies=cookies if path == "/admin/" else None)
         took = time.monotonic() - began

@@ -89,7 +89,7 @@ def test_everything_is_answered_alike_whatever_sessions_begin_with(odd_sessions:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_session_that_takes_no_writes_any_more_is_not_used_again() -> None:
-    """As after a failover, when connections stay with the server that was the primary. Breaks if the pool kept them."""
+    """Connections stay with the server that was the primary, as after a failover. Breaks if the pool kept them."""
     connection.ensure_connection()
     connection.close()
     with ExitStack() as all_of_them:

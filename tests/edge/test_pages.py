@@ -182,7 +182,7 @@ def test_a_page_is_never_shown_under_another_mark(front: Edge, django: Django, c
 def test_a_page_whose_mark_went_by_while_it_was_rendered_is_not_shown(
     front: Edge, django: Django, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slowly = django._handler
+    slowly = django.handler
 
     def late(environ: dict[str, Any], start_response: Any) -> HttpResponseBase:
         answer = slowly(environ, start_response)
@@ -190,9 +190,9 @@ def test_a_page_whose_mark_went_by_while_it_was_rendered_is_not_shown(
         another_mark()
         return answer
 
-    monkeypatch.setattr(django, "_handler", late)
+    monkeypatch.setattr(django, "handler", late)
     assert b"Another" not in ask(front, path=LIST)[2]
-    monkeypatch.setattr(django, "_handler", slowly)
+    monkeypatch.setattr(django, "handler", slowly)
     assert b"Another" in ask(front, path=LIST)[2]
 
 
@@ -201,7 +201,7 @@ def test_of_many_first_readers_one_has_the_page_rendered(
 ) -> None:
     monkeypatch.setattr(application, "PAGE_WAIT", 60)
     others, waits = threading.Barrier(8), threading.Event.wait
-    slowly = django._handler
+    slowly = django.handler
 
     def when_all_wait(environ: dict[str, Any], start_response: Any) -> HttpResponseBase:
         others.wait(10)
@@ -212,7 +212,7 @@ def test_of_many_first_readers_one_has_the_page_rendered(
             others.wait(10)
         return waits(event, timeout)
 
-    monkeypatch.setattr(django, "_handler", when_all_wait)
+    monkeypatch.setattr(django, "handler", when_all_wait)
     monkeypatch.setattr(threading.Event, "wait", wait)
     answers: list[Answer] = []
     threads = [threading.Thread(target=lambda: answers.append(ask(front, path=LIST))) for _ in range(8)]
@@ -231,11 +231,11 @@ def test_a_reader_whose_page_could_not_be_rendered_holds_up_nobody(
     def fails(environ: dict[str, Any], start_response: Any) -> HttpResponseBase:
         raise RuntimeError
 
-    handler = django._handler
-    monkeypatch.setattr(django, "_handler", fails)
+    handler = django.handler
+    monkeypatch.setattr(django, "handler", fails)
     with pytest.raises(RuntimeError):
         ask(front, path=LIST)
-    monkeypatch.setattr(django, "_handler", handler)
+    monkeypatch.setattr(django, "handler", handler)
     assert ask(front, path=LIST)[0] == "200 OK"
     assert front._pending == {}
 

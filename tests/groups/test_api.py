@@ -1,4 +1,4 @@
-"""What the API answers about groups, members, wallets and dues."""
+"""API of groups, members, wallets and dues."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from pytest_django import DjangoDbBlocker
 
 from groups.models import Group, WalletLabel
 from tests.support import admin_pages
-from tests.support.databases import LOCALE_C, database, manage
+from tests.support.databases import LOCALE_C, manage, use_database
 from tests.support.factories import API, account, make_checkpoint, make_group
 
 NAMES = {
@@ -161,7 +161,7 @@ def made_up(number: int) -> str:
 @pytest.fixture(scope="module")
 def many_names(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """The alias of a database of locale C, migrated by manage.py, with names of five scripts."""
-    with database("ajo_locale_c", LOCALE_C) as address:
+    with use_database("ajo_locale_c", LOCALE_C) as address:
         done = manage(address, "migrate", "-v", "0")
         assert done.returncode == 0, done.stderr
         with psycopg.connect(address) as session, session.cursor() as cursor:

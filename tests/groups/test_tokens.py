@@ -1,4 +1,4 @@
-"""What is shown of a token is what the chain says now; what the contract holds of it is compared with what it owes."""
+"""Tokens: their symbols are those that the chain says now, and premiums that were never collected are no alarm."""
 
 import base64
 from typing import Any
@@ -17,18 +17,19 @@ from ajo.soroban.contract.keys import BalanceKey, InstanceKey
 from ajo.soroban.contract.tokens import METADATA, LibraryTokenText, TokenText
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import NodeLagging
 from devtools.sandbox.sandbox import Sandbox
 from devtools.sandbox.token import held
 from groups import tokens
 from groups.cached import group_answer
 from groups.models import Group, Token
-from tests.indexer.test_follow import counted
-from tests.indexer.test_hostile import lie
+from groups.tokens import read_tokens, save_tokens
+from tests.support.answers import corrupt_answer, count_calls
 from tests.support.following import catch_up, make_groups
-from tests.support.histories import DAY, wallets
+from tests.support.histories import DAY
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
 TOKEN = StrKey.encode_contract(bytes([7]) * 32)
 
 
@@ -61,7 +62,7 @@ def sweep(client: SorobanClient) -> dict[str, int]:
 
 
 def versions() -> list[tuple[int, str]]:
-    """Where each token's row stands in its table: another place, and a dead row, with each update."""
+    """Return each row's place in the table (ctid): another place, and a dead row, with each update."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, ctid::text FROM groups_token ORDER BY id")
         return [(number, place) for number, place in cursor.fetchall()]
@@ -96,7 +97,7 @@ def test_a_false_answer_about_a_token_is_put_right_by_the_next_sweep(
     def without(said: dict[str, Any]) -> None:
         said["entries"] = [each for each in said["entries"] if each["key"] != name]
 
-    lie(sandbox, "getLedgerEntries", without, times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", without, times=100)
     catch_up(client_of_chain)
     assert Token.objects.get().symbol is None
     del sandbox.rpc.call
@@ -161,21 +162,21 @@ def test_of_many_tokens_each_sweep_looks_at_a_share_and_writes_only_what_changed
     many_tokens(450)
     collect(sandbox)
     catch_up(client_of_chain)
-    list(sweep_deep(lambda read: read(client_of_chain), most=1))
+    list(sweep_deep(lambda read: read(client_of_chain), limit=1))
     while Checkpoint.objects.get().balances_swept_to:
-        list(sweep_deep(lambda read: read(client_of_chain), most=1))
+        list(sweep_deep(lambda read: read(client_of_chain), limit=1))
     assert not Token.objects.filter(checked_ledger=0).exists()
     before = versions()
     for _ in range(5):
-        calls = counted(sandbox)
+        calls = count_calls(sandbox)
         list(sweep_groups(lambda read: read(client_of_chain)))
-        list(sweep_deep(lambda read: read(client_of_chain), most=1))
+        list(sweep_deep(lambda read: read(client_of_chain), limit=1))
         assert calls["getLedgerEntries"] <= 8
         del sandbox.rpc.call
     assert versions() == before
     write(sandbox, TOKEN, BalanceKey(sandbox.contract), held(5))
     sync_pass(client_of_chain)
-    list(sweep_deep(lambda read: read(client_of_chain), most=1))  # it is among the tokens touched last
+    list(sweep_deep(lambda read: read(client_of_chain), limit=1))  # it is among the tokens touched last
     assert [row for row, old in zip(versions(), before, strict=True) if row != old] == [
         row for row in versions() if row[0] == Token.objects.get(address=TOKEN).pk
     ]
@@ -225,3 +226,23 @@ def test_premiums_that_are_booked_and_collected_from_nobody_are_no_alarm_and_wha
     write(sandbox, chain.token, BalanceKey(sandbox.contract), held(11969))
     assert look() == (11969, 12040, 70, True, "1")
     assert SyncRun.objects.latest("id").counts["insolvent_tokens"] == 1
+
+
+def test_a_token_is_not_taken_for_none_by_a_node_from_before_it(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    """Breaks if any node's word were enough: a token is read once, and its symbol would be unknown for ever."""
+    Token.objects.create(address=sandbox.chain.token)
+    with pytest.raises(NodeLagging):
+        read_tokens(client_of_chain, sandbox.chain.latest + 1)
+    save_tokens(read_tokens(client_of_chain, sandbox.chain.latest))
+    assert Token.objects.get().symbol is not None
+
+
+@pytest.mark.parametrize(("length", "symbol"), [(3, "SSS"), (60_000, None)])
+def test_a_symbol_as_long_as_an_entry_can_be_is_no_symbol(
+    sandbox: Sandbox, client_of_chain: SorobanClient, length: int, symbol: str | None
+) -> None:
+    deploy(sandbox, TokenText(7, b"n", b"S" * length))
+    (token,) = read_tokens(client_of_chain, sandbox.chain.latest, [Token(address=TOKEN)])
+    assert token.symbol == symbol

@@ -1,4 +1,4 @@
-"""Numbers from the chain that size our work: what they make us do has an end."""
+"""Numbers from the chain that size the indexer's work: what they cause has an end."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,9 +19,10 @@ from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer
 from ajo.soroban.rpc.pool import nodes
 from devtools.sandbox.sandbox import Sandbox
 from groups import models
-from tests.indexer.test_hostile import lie
-from tests.support.following import assert_equal, catch_up, entry_of, make_groups, put
-from tests.support.histories import History, wallets
+from tests.support.answers import corrupt_answer, restore_answers
+from tests.support.following import assert_equal, catch_up, make_groups, read_entry, write_entry
+from tests.support.histories import History
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,9 +45,9 @@ def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def grow(sandbox: Sandbox, **values: Any) -> str:
     """Write other values into group 1's entry; the entry before."""
-    before = entry_of(sandbox, GroupKey(1))
+    before = read_entry(sandbox, GroupKey(1))
     entry = decode_entry(before)
-    put(sandbox, GroupKey(1), Entry(entry.contract, entry.key, replace(entry.value, **values)).to_xdr())
+    write_entry(sandbox, GroupKey(1), Entry(entry.contract, entry.key, replace(entry.value, **values)).to_xdr())
     return before
 
 
@@ -63,7 +64,7 @@ def test_a_group_of_more_rounds_than_there_can_be_is_set_aside(
     redecode(lambda read: read(client_of_chain))
     assert f"in round {rounds}" in UndecodedEntry.objects.get().error
     assert list(models.Group.objects.filter(unreadable_since=None).values_list("pk", flat=True)) == [2]
-    put(sandbox, GroupKey(1), before)
+    write_entry(sandbox, GroupKey(1), before)
     list(sweep_groups(lambda read: read(client_of_chain)))
     catch_up(client_of_chain)
     assert_equal(sandbox)
@@ -72,7 +73,7 @@ def test_a_group_of_more_rounds_than_there_can_be_is_set_aside(
 def test_a_row_of_more_rounds_than_there_can_be_is_not_recovered(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
-    """As an earlier version, or a liar, has left it."""
+    """An earlier version, or a false answer, has left such a row."""
     make_groups(sandbox, 2)
     catch_up(client_of_chain)
     models.Group.objects.filter(pk=1).update(current_round=2**32 - 1, entry_xdr="AAAA")
@@ -86,7 +87,7 @@ def test_a_row_of_more_rounds_than_there_can_be_is_not_recovered(
 
 
 def test_keys_are_listed_in_portions(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """As many as today's contract can give one group."""
+    """The group has as many keys as today's contract can give one."""
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     group = models.Group.objects.get()
@@ -114,13 +115,13 @@ def test_a_count_without_an_end_is_walked_by_nobody(sandbox: Sandbox, client_of_
                 more = replace(entry.value, group_counter=2**64 - 1)
                 each["xdr"] = Entry(entry.contract, InstanceKey(), more).to_xdr()
 
-    lie(sandbox, "getLedgerEntries", counted, times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", counted, times=100)
     nodes.cache_clear()
     with pytest.raises(Exception, match="groups"):
         call_command("rebuild")
     with pytest.raises(NodeLagging):
         sync_pass(client_of_chain)
-    sandbox.rpc.__dict__.pop("call")
+    restore_answers(sandbox)
     catch_up(client_of_chain)
     assert Checkpoint.objects.get().group_count == 2
     assert_equal(sandbox)
@@ -136,7 +137,7 @@ def test_a_first_load_of_a_count_without_an_end_ends(sandbox: Sandbox, client_of
                 more = replace(entry.value, group_counter=2**64 - 1)
                 each["xdr"] = Entry(entry.contract, InstanceKey(), more).to_xdr()
 
-    lie(sandbox, "getLedgerEntries", counted, times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", counted, times=100)
     with pytest.raises(NodeLagging):
         sync_pass(client_of_chain)
     assert SyncRun.objects.latest("id").outcome == SyncRun.Outcome.FAILED
@@ -147,7 +148,7 @@ def test_an_entry_larger_than_the_network_keeps_is_not_decoded(
 ) -> None:
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
-    lie(sandbox, "getLedgerEntries", lambda said: said["entries"][0].update(xdr="A" * 2**20), times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", lambda said: said["entries"][0].update(xdr="A" * 2**20), times=100)
     with pytest.raises(RpcInvalidAnswer, match="characters"):
         client_of_chain.get_entries([GroupKey(1).to_xdr(sandbox.contract)])
 
@@ -157,7 +158,7 @@ def test_the_most_that_the_contract_allows_is_read(sandbox: Sandbox, client_of_c
     History(sandbox.chain, 5).walk(3)
     make_groups(sandbox, 1)
     last = sandbox.chain.view("list_members", 1)
-    group = decode_entry(entry_of(sandbox, GroupKey(1))).value
+    group = decode_entry(read_entry(sandbox, GroupKey(1))).value
     assert isinstance(group, Group)
     grow(sandbox, members=(*last, *wallets(100)[len(last) :]), current_cycle=100, max_members=100, payout_index=99)
     catch_up(client_of_chain)

@@ -1,6 +1,6 @@
 """The sync against the sandbox over HTTP: whatever happened on the chain, the tables equal its entries."""
 
-from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,20 +9,24 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 from stellar_sdk import scval
 
-from ajo import cache
 from ajo.indexer.follow import sync_pass
-from ajo.indexer.solvency import check_solvency
+from ajo.indexer.lease import Superseded
 from ajo.indexer.verify import sweep_groups
-from ajo.indexer.verify_history import sweep_deep
-from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
+from ajo.soroban.contract.codec import b64
+from ajo.soroban.contract.keys import GroupKey, InstanceKey
+from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun, UndecodedEntry
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.errors import RpcUnavailable
+from ajo.soroban.rpc.errors import ChainError, RpcUnavailable
 from contributions.models import Contribution, Payout
 from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
-from groups.models import Group, GroupMember, Token
-from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import DAY, History, wallets
+from groups.models import Group, GroupMember
+from tests.support.answers import corrupt_answer
+from tests.support.comparison import differences
+from tests.support.following import assert_equal, catch_up, make_groups, read_entry, write_entry
+from tests.support.histories import DAY, History, contract_entries
+from tests.support.threads import run_concurrently
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,7 +65,7 @@ def test_an_idle_pass_costs_two_calls(sandbox: Sandbox, client_of_chain: Soroban
 
 
 def test_a_page_that_is_played_again_is_written_once(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """What a node that delivers twice, or a pass that died after its commit, leads to."""
+    """A node delivers twice, or a pass died after its commit."""
     History(sandbox.chain, 5).walk(40)
     catch_up(client_of_chain)
     Checkpoint.objects.update(cursor="")
@@ -125,122 +129,6 @@ def test_a_name_reaches_the_tables_by_the_sweep_and_counts_as_drift(
     assert "café".encode() in group_answer(1).body
 
 
-def test_a_name_that_is_set_seconds_after_the_groups_creation_comes_with_the_next_pass(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    """Breaks if a pass read only what events speak of: the group would have no name until a sweep came by."""
-    chain, (creator,) = sandbox.chain, wallets(1)
-    make_groups(sandbox, 150)
-    catch_up(client_of_chain)
-    for name in (b"Market women", b"Women of the market", b""):
-        chain.close_ledger()
-        chain.call(creator, "set_group_metadata", 1, name, b"what", b"")
-        chain.call(creator, "set_group_metadata", 150, name, b"what", b"")
-        chain.close_ledger()
-        catch_up(client_of_chain)
-        assert SyncRun.objects.latest("id").counts["calls"] == 4
-        assert set(Group.objects.filter(id__in=[1, 150]).values_list("name", flat=True)) == {name.decode()}
-        assert f'"name":"{name.decode()}"'.encode() in group_answer(150).body
-        assert_equal(sandbox)
-    chain.close_ledger()
-    catch_up(client_of_chain)
-    assert SyncRun.objects.latest("id").counts["calls"] == 2
-    assert Checkpoint.objects.get().drift_total == 0
-
-
-def test_names_of_groups_touched_lately_are_looked_at_as_far_as_the_call_has_room(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    chain, (creator,) = sandbox.chain, wallets(1)
-    make_groups(sandbox, 250)
-    catch_up(client_of_chain)
-    for group in (1, 250):
-        chain.call(creator, "set_group_metadata", group, b"Name", b"", b"")
-    chain.close_ledger()
-    catch_up(client_of_chain)
-    assert list(Group.objects.exclude(name="").values_list("id", flat=True)) == [250]
-    make_groups(sandbox, 199)  # which leave no room for others beside the contract's own entry
-    chain.call(creator, "set_group_metadata", 240, b"Name", b"", b"")
-    chain.close_ledger()
-    sync_pass(client_of_chain)
-    assert list(Group.objects.exclude(name="").values_list("id", flat=True)) == [250]
-    list(sweep_groups(lambda read: read(client_of_chain)))
-    assert_equal(sandbox)
-
-
-def test_a_sweep_of_unchanged_groups_costs_one_call_for_a_hundred(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    make_groups(sandbox, 250)
-    catch_up(client_of_chain)
-    list(sweep_groups(lambda read: read(client_of_chain)))
-    run = SyncRun.objects.latest("id")
-    assert (run.counts["calls"], run.counts["groups"], run.counts["groups_changed"]) == (3, 250, 0)
-
-
-@pytest.mark.parametrize("sweep", [sweep_groups, sweep_deep])
-def test_a_sweep_that_was_killed_goes_on_where_it_was(
-    sandbox: Sandbox, client_of_chain: SorobanClient, sweep: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ajo.indexer.verify.COMPARE_BATCH", 10)
-    monkeypatch.setattr("ajo.indexer.verify_history.DEEP_BATCH", 10)
-    make_groups(sandbox, 25)
-    catch_up(client_of_chain)
-    steps = sweep(lambda read: read(client_of_chain))
-    assert next(steps).done == 10
-    steps.close()
-    assert [step.done for step in sweep(lambda read: read(client_of_chain))] == [20, 25]
-    assert [step.done for step in sweep(lambda read: read(client_of_chain))] == [10, 20, 25]
-
-
-def test_an_empty_database_takes_all_groups_though_their_events_are_pruned(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    """Breaks without `_load_state` (no groups), `_note_first_gap` (nothing says so) or `recover_gaps` (no history)."""
-    History(sandbox.chain, 21).walk(40)
-    sandbox.chain.close_ledger(sandbox.chain.retention)
-    make_groups(sandbox, 2)
-    catch_up(client_of_chain)
-    assert_equal(sandbox)
-    gap = HistoryGap.objects.get()
-    assert gap.from_ledger == 0
-    assert gap.recovered_at is not None
-    recovered = Contribution.objects.filter(event_id=None)
-    assert recovered.exists()
-    assert not recovered.exclude(tx_hash=None, created_at=None).exists()
-
-
-def test_events_pruned_while_the_sync_was_away_are_a_gap_and_what_they_told_is_recovered(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    """Breaks without `_out_of_range` (refused for ever), or with a gap that begins where the node's window does."""
-    history = History(sandbox.chain, 8)
-    history.walk(30)
-    catch_up(client_of_chain)
-    left = Checkpoint.objects.get().ledger
-    history.walk(30)
-    sandbox.chain.close_ledger(sandbox.chain.retention)
-    history.walk(10)
-    catch_up(client_of_chain)
-    assert_equal(sandbox)
-    gap = HistoryGap.objects.get()
-    assert gap.from_ledger == left
-    assert gap.to_ledger >= sandbox.chain.range().first - 1
-
-
-def test_a_recovered_contribution_is_completed_not_doubled_when_its_event_turns_up(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    """Breaks if `record` knew a row by its event: the recovered one has none."""
-    History(sandbox.chain, 5).walk(40)
-    catch_up(client_of_chain)
-    told = list(Contribution.objects.order_by("id").values())
-    Contribution.objects.update(event_id=None, tx_hash=None, ledger=None, created_at=None)
-    Checkpoint.objects.update(cursor="")
-    catch_up(client_of_chain)
-    assert list(Contribution.objects.order_by("id").values()) == told
-
-
 def test_a_lagging_node_is_no_gap_and_nothing_goes_back(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     """Breaks if -32600 alone were a gap: a cursor ahead of the node gets the same words."""
     history = History(sandbox.chain, 5)
@@ -294,79 +182,6 @@ def test_garbage_from_the_rpc_ends_the_pass_with_its_reason_and_the_next_one_goe
     assert_equal(sandbox)
 
 
-def test_a_contribution_that_is_missing_and_one_without_an_entry_are_put_right_by_the_deep_sweep(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    History(sandbox.chain, 5).walk(40)
-    catch_up(client_of_chain)
-    list(sweep_deep(lambda read: read(client_of_chain)))
-    clean = SyncRun.objects.latest("id").counts
-    assert (clean["drift_history"], clean["unproven"]) == (0, 0)
-    lost = Contribution.objects.order_by("id").values().first()
-    assert lost
-    Contribution.objects.filter(pk=lost["id"]).delete()
-    Contribution.objects.create(group_id=lost["group_id"], user_id=lost["user_id"], round=99, amount=1)
-    list(sweep_deep(lambda read: read(client_of_chain)))
-    found = SyncRun.objects.latest("id").counts
-    assert (found["drift_history"], found["unproven"]) == (2, 0)
-    assert not Group.objects.unconfirmed().exists()
-    again = Contribution.objects.values().get(event_id=lost["event_id"])
-    assert again | {"id": 0} == lost | {"id": 0}
-    assert_equal(sandbox)
-
-
-def test_what_the_contract_holds_less_than_it_owes_is_counted(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    chain = sandbox.chain
-    (creator,) = wallets(1)
-    chain.fund(creator)
-    chain.call(creator, "create_group", creator, chain.token, 5000, DAY, 3, 0, 0, 0)
-    chain.call(creator, "create_group", creator, chain.token, 7000, DAY, 3, 0, 0, 100)
-    chain.call(creator, "contribute", creator, 1)
-    chain.close_ledger()
-    catch_up(client_of_chain)
-    counts = {"calls": 0}
-    check_solvency(Checkpoint.objects.get(), counts, client_of_chain)
-    token = Token.objects.get()
-    assert (token.balance, int(token.owed), counts["insolvent_tokens"]) == (5000, 5000, 0)
-    # the premium is booked in the pool and collected from nobody: the contract's own shortfall, and no alarm
-    chain.call(creator, "contribute", creator, 2)
-    chain.close_ledger()
-    catch_up(client_of_chain)
-    check_solvency(Checkpoint.objects.get(), counts, client_of_chain)
-    token.refresh_from_db()
-    assert (token.balance, int(token.owed), counts["insolvent_tokens"]) == (12000, 12070, 0)
-    assert int(token.booked_premiums) == 70
-
-
-def test_an_unknown_group_is_read_from_the_chain_once_and_an_impossible_one_never(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    make_groups(sandbox, 2)
-    catch_up(client_of_chain)
-    Group.objects.filter(pk=2).delete()
-    cache.invalidate_all()
-    calls = counted(sandbox)
-    assert b'"id":"2"' in group_answer(2).body
-    assert calls == {"getNetwork": 1, "getLedgerEntries": 2}
-    assert b'"id":"2"' in group_answer(2).body
-    with pytest.raises(cache.Absent):
-        group_answer(3)
-    assert calls == {"getNetwork": 1, "getLedgerEntries": 2}
-
-
-def counted(sandbox: Sandbox) -> Counter[str]:
-    """Counts the requests that the sandbox answers from here on, by method."""
-    calls: Counter[str] = Counter()
-    answer = sandbox.rpc.call
-
-    def call(method: str, params: Any) -> Any:
-        calls[method] += 1
-        return answer(method, params)
-
-    sandbox.rpc.call = call  # type: ignore[method-assign]
-    return calls
-
-
 def test_the_number_of_statements_of_a_pass_does_not_grow_with_its_events(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
@@ -380,3 +195,92 @@ def test_the_number_of_statements_of_a_pass_does_not_grow_with_its_events(
         return len(queries)
 
     assert statements(2) == statements(60)
+
+
+def test_a_contract_of_which_nothing_can_be_read_fills_no_tables(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 1)
+    key = InstanceKey()
+    entry = read_entry(sandbox, key)
+    write_entry(sandbox, key, read_entry(sandbox, GroupKey(1)))
+    with pytest.raises(ChainError, match="no contract that this version can read"):
+        catch_up(client_of_chain)
+    assert not Checkpoint.objects.get().is_loaded
+    assert UndecodedEntry.objects.get().key == key.to_xdr(sandbox.contract)
+    write_entry(sandbox, key, entry)
+    catch_up(client_of_chain)
+    assert_equal(sandbox)
+
+
+def test_of_two_passes_at_once_one_runs_and_the_tables_are_right(sandbox: Sandbox) -> None:
+    History(sandbox.chain, 6).walk(40)
+    clients = [SorobanClient(sandbox.url, retries=0) for _ in range(4)]
+    failures = run_concurrently([partial(sync_pass, c) for c in clients])
+    assert all(isinstance(failure, Superseded) for failure in failures)
+    assert len(failures) < 4
+    sync_pass(clients[0])
+    for client in clients:
+        client.close()
+    assert differences(contract_entries(sandbox.chain)) == []
+    assert Checkpoint.objects.count() == 1
+
+
+def test_without_the_lease_the_cursors_compare_and_set_keeps_two_passes_apart(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    History(sandbox.chain, 6).walk(10)
+    sync_pass(client_of_chain)
+    before = Checkpoint.objects.get()
+    History(sandbox.chain, 7).walk(10)
+    sync_pass(client_of_chain)
+    events = ContractEvent.objects.count()
+    assert not Checkpoint.objects.advance(before, cursor="0000000000000000001-0000000000")
+    assert ContractEvent.objects.count() == events
+
+
+UNKNOWN = b64(scval.to_symbol("merged").to_xdr_bytes())
+
+
+def test_an_event_that_no_version_here_knows_has_its_group_read_again(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    (_, second) = wallets(2)
+    sandbox.chain.call(second, "join_group", second, 1)
+    sandbox.chain.close_ledger()
+    corrupt_answer(
+        sandbox, "getEvents", lambda said: [each.update(topic=[UNKNOWN, each["topic"][1]]) for each in said["events"]]
+    )
+    catch_up(client_of_chain)
+    assert_equal(sandbox)
+
+
+def test_what_is_announced_twice_is_written_once(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    make_groups(sandbox, 1)
+    (creator,) = wallets(1)
+    sandbox.chain.fund(creator)
+    sandbox.chain.call(creator, "contribute", creator, 1)
+    sandbox.chain.close_ledger()
+
+    def twice(said: Any) -> None:
+        again = [dict(each, id=each["id"][:-1] + "7") for each in said["events"]]
+        said["events"] = sorted(said["events"] + again, key=lambda each: str(each["id"]))
+
+    corrupt_answer(sandbox, "getEvents", twice)
+    catch_up(client_of_chain)
+    assert_equal(sandbox)
+    assert Contribution.objects.get().event_id is not None
+
+
+def test_tokens_that_cannot_be_read_hold_nothing_up(
+    sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RpcUnavailable("too many kilobytes")
+
+    monkeypatch.setattr("ajo.indexer.follow.read_tokens", refuse)
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    assert_equal(sandbox)

@@ -17,14 +17,17 @@ from ajo.indexer.follow import run_pass
 from ajo.indexer.tasks import sweep
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, RpcNode
 from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import NodeLagging
 from contributions.models import Contribution, Payout, Refund
 from devtools.sandbox.chain import Chain
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import GroupMember
-from tests.indexer.test_hostile import lie
-from tests.indexer.test_other_chain import follow
+from tests.support.answers import corrupt_answer, restore_answers
+from tests.support.faults import error, when
 from tests.support.following import assert_equal, catch_up
 from tests.support.histories import History
+from tests.support.nodes import use_nodes
+from tests.support.proxy import Exchange, Proxy, Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,11 +65,11 @@ def test_a_gap_is_filled_by_a_node_that_remembers_it(sandbox: Sandbox, settings:
     History(sandbox.chain, 8).walk(40)
     settings.RPC_EVENTS_LIMIT = 5
     with Sandbox(forgetful(sandbox.chain, 4)) as short:
-        follow(settings, short)
+        use_nodes(settings, short)
         passes()
         assert alarms(client) == (1, 1, True)
         assert Contribution.objects.filter(event_id=None).exists()
-        follow(settings, sandbox)
+        use_nodes(settings, sandbox)
         passes()
     assert alarms(client) == (0, 0, False)
     everything_is_told()
@@ -82,9 +85,9 @@ def test_a_node_that_is_not_the_first_is_asked_too(sandbox: Sandbox, settings: S
     """Breaks if only the preferred node were asked: it does not have them, and is well."""
     History(sandbox.chain, 8).walk(40)
     with Sandbox(forgetful(sandbox.chain, 4)) as short:
-        follow(settings, short)
+        use_nodes(settings, short)
         passes()
-        follow(settings, short, sandbox)
+        use_nodes(settings, short, sandbox)
         if asks == "sweep":
             sweep()
         else:
@@ -103,12 +106,12 @@ def test_a_gap_of_which_only_a_part_is_remembered_shrinks(sandbox: Sandbox, sett
     history.walk(60)
     latest = sandbox.chain.latest
     with Sandbox(forgetful(sandbox.chain, 4)) as short, Sandbox(forgetful(sandbox.chain, 20)) as longer:
-        follow(settings, short)
+        use_nodes(settings, short)
         while Checkpoint.objects.get().ledger < latest or not HistoryGap.objects.exclude(recovered_at=None).exists():
             run_pass()
         whole = HistoryGap.objects.get()
         assert whole.from_ledger <= left + 1
-        follow(settings, longer)
+        use_nodes(settings, longer)
         passes()
         rest = HistoryGap.objects.missing().get()
         assert (rest.pk, rest.from_ledger) == (whole.pk, whole.from_ledger)
@@ -124,17 +127,17 @@ def test_a_node_that_leaves_events_out_fills_nothing(sandbox: Sandbox, settings:
     """Entries prove what happened in these ledgers. Breaks if a node's word that nothing did ended the alarm."""
     History(sandbox.chain, 8).walk(40)
     with Sandbox(forgetful(sandbox.chain, 4)) as short:
-        follow(settings, short)
+        use_nodes(settings, short)
         passes()
-        follow(settings, sandbox)
+        use_nodes(settings, sandbox)
 
         def nothing(said: dict[str, Any]) -> None:
             said["events"] = []
 
-        lie(sandbox, "getEvents", nothing, times=100)
+        corrupt_answer(sandbox, "getEvents", nothing, times=100)
         passes()
         assert alarms(client)[2]
-        sandbox.rpc.__dict__.pop("call")
+        restore_answers(sandbox)
         passes()  # an hour is to pass first
         assert alarms(client)[2]
         HistoryGap.objects.update(asked_at=timezone.now() - timedelta(hours=2))
@@ -150,10 +153,10 @@ def test_filling_goes_on_where_it_committed_last(
     History(sandbox.chain, 8).walk(40)
     settings.RPC_EVENTS_LIMIT = 2
     with Sandbox(forgetful(sandbox.chain, 4)) as short:
-        follow(settings, short)
+        use_nodes(settings, short)
         passes()
     told = ContractEvent.objects.count()
-    follow(settings, sandbox)
+    use_nodes(settings, sandbox)
     monkeypatch.setattr("ajo.indexer.gaps.PASS_BUDGET", 0.05)
     seen = [told]
     while not run_pass().caught_up:
@@ -163,3 +166,30 @@ def test_filling_goes_on_where_it_committed_last(
     monkeypatch.undo()
     catch_up(client_of_chain)
     everything_is_told()
+
+
+def test_a_node_that_contradicts_itself_about_what_it_has_pruned_makes_no_gap(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    """getEvents says that our cursor is pruned, getHealth of the same node does not. Breaks without the comparison in
+    `_out_of_range`: the cursor would be dropped and a gap recorded that is none.
+    """
+    History(sandbox.chain, 5).walk(20)
+    run_pass()
+    History(sandbox.chain, 6).walk(5)
+    latest = sandbox.chain.latest
+    pruned = error(-32600, f"startLedger must be within the ledger range: {latest - 1} - {latest}")
+
+    def contradicts(exchange: Exchange) -> Reply:
+        return pruned(exchange) if exchange.call["params"]["pagination"]["limit"] > 1 else exchange.forward()
+
+    with Proxy(sandbox.url) as proxy:
+        use_nodes(settings, proxy)
+        before = Checkpoint.objects.get().cursor
+        with proxy.failing(when("getEvents", contradicts)), pytest.raises(NodeLagging, match="contradicts itself"):
+            run_pass()
+        assert Checkpoint.objects.get().cursor == before
+        while not run_pass().caught_up:
+            pass
+    assert not HistoryGap.objects.exists()
+    assert not Contribution.objects.filter(event_id=None).exists()

@@ -31,8 +31,8 @@ from devtools.sandbox.sandbox import Sandbox
 from groups.bodies import group_bodies
 from groups.cached import group_answer
 from groups.models import Group
+from tests.support.comparison import differences
 from tests.support.histories import History, contract_entries
-from tests.support.truth import differences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,7 +51,7 @@ GARBAGE = (
 )
 # Where a pass may die: each is called once in every pass that has something to write.
 DEATHS = (
-    "ajo.indexer.follow.write_readings",
+    "ajo.indexer.follow.write_snapshots",
     "ajo.indexer.follow.write_history",
     "ajo.indexer.follow.read_tokens",  # the first call after the commit
     "ajo.indexer.follow.refresh_cache",

@@ -6,17 +6,22 @@ import pytest
 from pytest_django import Settings
 
 from ajo.indexer import pages
-from ajo.indexer.follow import sync_pass
+from ajo.indexer.follow import run_pass, sync_pass
+from ajo.indexer.verify import sweep_groups
 from ajo.indexer.verify_history import sweep_deep
+from ajo.soroban.contract import events
 from ajo.soroban.models import LEDGER_SLACK, Checkpoint, ContractEvent, HistoryGap, SyncRun
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import NodeLagging
 from contributions.models import Contribution
 from devtools.sandbox.sandbox import Sandbox
-from tests.indexer.test_follow import counted
-from tests.indexer.test_hostile import lie
+from groups.cached import group_answer
+from groups.models import Group
+from tests.support.answers import corrupt_answer, count_calls, restore_answers
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import DAY, History, wallets
+from tests.support.histories import DAY, History
+from tests.support.nodes import use_nodes
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,7 +33,7 @@ def hide(sandbox: Sandbox, times: int = 1, after: int = 0) -> None:
         last = after or said["latestLedger"] - 1
         said["events"] = [each for each in said["events"] if each["ledger"] <= last]
 
-    lie(sandbox, "getEvents", without, times)
+    corrupt_answer(sandbox, "getEvents", without, times)
 
 
 def pay(sandbox: Sandbox, times: int = 1) -> None:
@@ -57,8 +62,8 @@ def test_events_that_a_node_shows_late_are_found_with_the_next_passes(
         catch_up(client_of_chain)
         sandbox.chain.close_ledger(ledgers)
     assert not Contribution.objects.exists()
-    sandbox.rpc.__dict__.pop("call")
-    calls = counted(sandbox)
+    restore_answers(sandbox)
+    calls = count_calls(sandbox)
     catch_up(client_of_chain)
     assert Contribution.objects.exclude(tx_hash=None).exclude(created_at=None).count() == 1
     assert calls["getEvents"] == (1 if ledgers <= LEDGER_SLACK else 2)  # so far ahead, a second asking confirms it
@@ -77,7 +82,7 @@ def test_a_contribution_that_came_without_its_transaction_is_completed(
     catch_up(client_of_chain)
     list(sweep_deep(lambda read: read(client_of_chain)))
     assert list(Contribution.objects.values_list("tx_hash", flat=True)) == [None]
-    sandbox.rpc.__dict__.pop("call")
+    restore_answers(sandbox)
     catch_up(client_of_chain)
     assert Contribution.objects.exclude(tx_hash=None).exclude(event_id=None).count() == 1
     assert_equal(sandbox)
@@ -149,3 +154,85 @@ def test_what_is_asked_for_again_costs_no_call_and_is_written_once(
     sandbox.chain.close_ledger()
     sync_pass(client_of_chain)
     assert SyncRun.objects.latest("id").counts["calls"] == 2
+
+
+def test_a_page_that_leads_nowhere_is_refused(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if an empty page with the cursor that was asked for, far behind its newest ledger, were a page like
+    others: the next one would be the same, at once and for ever.
+    """
+    make_groups(sandbox, 1)
+    run_pass()
+    with Sandbox(sandbox.chain.replica()) as stuck:
+        make_groups(sandbox, 1)
+        stuck.chain.catch_up(sandbox.chain)
+        cursor = Checkpoint.objects.get().cursor
+        corrupt_answer(stuck, "getEvents", lambda said: said.update(events=[], cursor=cursor), times=100)
+        use_nodes(settings, stuck, sandbox)
+        run_pass()
+        assert_equal(sandbox)
+
+
+def test_an_event_from_before_the_cursor_is_not_read_another_way(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    """Breaks without the look at ids: the same event for another member meets its own row, in every pass."""
+    first, second = wallets(2)
+    sandbox.chain.fund(first)
+    make_groups(sandbox, 1)
+    sandbox.chain.call(second, "join_group", second, 1)
+    sandbox.chain.call(first, "contribute", first, 1)
+    sandbox.chain.close_ledger()
+    catch_up(client_of_chain)
+    row = ContractEvent.objects.get(type="contrib")
+    topics, value = events.Contribution(1, 1, second, 50).encode()
+    old = {
+        "type": "contract", "ledger": row.ledger, "ledgerClosedAt": "2026-01-01T00:00:00Z", "id": row.id,
+        "contractId": sandbox.contract, "txHash": row.tx_hash, "topic": list(topics), "value": value,
+    }  # fmt: skip
+    corrupt_answer(sandbox, "getEvents", lambda said: said["events"].insert(0, old))
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    assert_equal(sandbox)
+
+
+def test_a_name_that_is_set_seconds_after_the_groups_creation_comes_with_the_next_pass(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    """Breaks if a pass read only what events speak of: the group would have no name until a sweep came by."""
+    chain, (creator,) = sandbox.chain, wallets(1)
+    make_groups(sandbox, 150)
+    catch_up(client_of_chain)
+    for name in (b"Market women", b"Women of the market", b""):
+        chain.close_ledger()
+        chain.call(creator, "set_group_metadata", 1, name, b"what", b"")
+        chain.call(creator, "set_group_metadata", 150, name, b"what", b"")
+        chain.close_ledger()
+        catch_up(client_of_chain)
+        assert SyncRun.objects.latest("id").counts["calls"] == 4
+        assert set(Group.objects.filter(id__in=[1, 150]).values_list("name", flat=True)) == {name.decode()}
+        assert f'"name":"{name.decode()}"'.encode() in group_answer(150).body
+        assert_equal(sandbox)
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    assert SyncRun.objects.latest("id").counts["calls"] == 2
+    assert Checkpoint.objects.get().drift_total == 0
+
+
+def test_names_of_groups_touched_lately_are_looked_at_as_far_as_the_call_has_room(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    chain, (creator,) = sandbox.chain, wallets(1)
+    make_groups(sandbox, 250)
+    catch_up(client_of_chain)
+    for group in (1, 250):
+        chain.call(creator, "set_group_metadata", group, b"Name", b"", b"")
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    assert list(Group.objects.exclude(name="").values_list("id", flat=True)) == [250]
+    make_groups(sandbox, 199)  # which leave no room for others beside the contract's own entry
+    chain.call(creator, "set_group_metadata", 240, b"Name", b"", b"")
+    chain.close_ledger()
+    sync_pass(client_of_chain)
+    assert list(Group.objects.exclude(name="").values_list("id", flat=True)) == [250]
+    list(sweep_groups(lambda read: read(client_of_chain)))
+    assert_equal(sandbox)

@@ -15,9 +15,9 @@ from ajo.soroban.rpc.client import SorobanClient
 from contributions.models import Contribution, Payout, Refund
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
-from tests.indexer.test_heal import run, settle
-from tests.support.following import assert_equal, catch_up
-from tests.support.histories import DAY, wallets
+from tests.support.following import assert_equal, catch_up, make_full_groups, submit
+from tests.support.histories import DAY
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,20 +30,22 @@ def make(sandbox: Sandbox, *, by_admin: bool = False) -> None:
     chain = sandbox.chain
     for wallet in (first, second):
         chain.fund(wallet)
-    run(sandbox, [
+    submit(sandbox, [
         (first, "create_group", first, chain.token, 50, DAY, 2, 0, 0, 0), (second, "join_group", second, 1),
         (first, "contribute", first, 1), (second, "contribute", second, 1),
     ])  # fmt: skip
     chain.advance(2 * DAY)
-    run(sandbox, [(first, "request_refund", first, 1), (first, "vote_refund", first, 1, True)])
+    submit(sandbox, [(first, "request_refund", first, 1), (first, "vote_refund", first, 1, True)])
     chain.fund(chain.contract, 100)  # what the second refund takes is other groups' money
-    run(sandbox, [(chain.admin, "emergency_refund", chain.admin, 1) if by_admin else (first, "cancel_group", first, 1)])
+    submit(
+        sandbox, [(chain.admin, "emergency_refund", chain.admin, 1) if by_admin else (first, "cancel_group", first, 1)]
+    )
 
 
 def execute(sandbox: Sandbox) -> None:
     first = wallets(1)[0]
     sandbox.chain.advance(8 * DAY)
-    run(sandbox, [(first, "execute_refund", first, 1)])
+    submit(sandbox, [(first, "execute_refund", first, 1)])
 
 
 def sweep_all(client: SorobanClient) -> dict[str, int]:
@@ -144,7 +146,7 @@ def test_ids_stay_when_the_first_refund_turns_up_after_the_second(
 
 def test_a_row_that_is_recovered_has_the_ledger_of_its_entry(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     """Breaks if what `lastModifiedLedgerSeq` says were dropped. A refund has the time of its entry too."""
-    settle(sandbox, client_of_chain)
+    make_full_groups(sandbox, client_of_chain)
     told = {model: list(model.objects.select_related("user")) for model in (Contribution, Payout, Refund)}
     reset = StringIO()
     call_command("reset_chain", "--yes", stdout=reset)

@@ -1,4 +1,4 @@
-"""SyncRun rows: old ones go, the newest of each kind stay."""
+"""SyncRun rows: how a run ended, in whatever words; old ones go, the newest of each kind stay."""
 
 from datetime import timedelta
 
@@ -6,8 +6,14 @@ import pytest
 from django.utils import timezone
 
 from ajo.indexer import runs
-from ajo.indexer.tasks import prune_runs
+from ajo.indexer.follow import run_pass, sync_pass
+from ajo.indexer.tasks import prune_runs, sync
 from ajo.soroban.models import SyncRun
+from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import ChainError
+from ajo.soroban.rpc.pool import nodes
+from devtools.sandbox.sandbox import Sandbox
+from tests.support.following import assert_equal, catch_up, make_groups
 
 SYNC, SWEEP = SyncRun.Kind.SYNC, SyncRun.Kind.SWEEP
 OK, RUNNING = SyncRun.Outcome.OK, SyncRun.Outcome.RUNNING
@@ -46,3 +52,39 @@ def test_a_second_time_there_is_nothing_to_delete() -> None:
     for days in (30, 20, 1):
         made(SYNC, days)
     assert (runs.prune(14), runs.prune(14)) == (2, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_whose_process_died_is_closed_by_the_next(sandbox: Sandbox) -> None:
+    dead = SyncRun.objects.create(kind=SyncRun.Kind.SYNC)
+    other = SyncRun.objects.create(kind=SyncRun.Kind.SWEEP)
+    make_groups(sandbox, 1)
+    run_pass()
+    dead.refresh_from_db()
+    other.refresh_from_db()
+    assert (dead.outcome, other.outcome) == (SyncRun.Outcome.FAILED, SyncRun.Outcome.RUNNING)
+    assert (dead.finished_at is not None, "killed" in dead.reason) == (True, True)
+
+
+ERRORS = ["a\\u0000b", "\\ud800", "startLedger must be within the ledger range: 5 - " + "9" * 300]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("message", ERRORS)
+@pytest.mark.parametrize("code", [-32600, -32602, -32603, 10**30])
+def test_a_nodes_words_are_stored_whatever_they_are(
+    sandbox: Sandbox, client_of_chain: SorobanClient, message: str, code: int
+) -> None:
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    body = f'{{"jsonrpc":"2.0","id":"$id","error":{{"code":{code},"message":"{message}"}}}}'
+    sandbox.answer_next(200, body.encode())
+    with pytest.raises(ChainError):
+        sync_pass(client_of_chain)
+    assert SyncRun.objects.latest("id").outcome == SyncRun.Outcome.FAILED
+    sandbox.answer_next(200, body.encode(), times=9)
+    nodes.cache_clear()
+    sync()
+    sandbox.server.canned.clear()
+    catch_up(client_of_chain)
+    assert_equal(sandbox)

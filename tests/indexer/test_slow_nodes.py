@@ -27,7 +27,7 @@ from contributions.models import Contribution
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import wallets
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

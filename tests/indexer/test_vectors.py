@@ -1,4 +1,4 @@
-"""What the real contract answered, synced over HTTP: the tables equal its entries early, midway and at the end."""
+"""Recorded calls of the real contract, synced over HTTP: the tables equal its entries early, midway and at the end."""
 
 import base64
 import hashlib
@@ -31,7 +31,7 @@ from devtools.sandbox.env import encode
 from devtools.sandbox.host import Contracts
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
-from tests.support.truth import differences
+from tests.support.comparison import differences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

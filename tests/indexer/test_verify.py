@@ -1,37 +1,34 @@
-"""What a sweep asks of a node, and how it goes on with one that manages less."""
+"""The sweep: what it asks of a node, how it goes on with one that manages less, and which drift it finds."""
 
 import base64
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import psycopg
 import pytest
-from django.db import DatabaseError, connection, transaction
-from psycopg.pq import DiagnosticField
-from psycopg.pq.abc import PGresult
 from pytest_django import Settings
 
-from ajo.database.prepared import Prepared
-from ajo.indexer import verify_history
-from ajo.indexer.tasks import sweep
+from ajo.indexer.follow import run_pass
+from ajo.indexer.lease import Superseded
 from ajo.indexer.verify import sweep_groups
 from ajo.indexer.verify_history import sweep_deep
 from ajo.soroban.archival import archived, expiring_soon
 from ajo.soroban.contract.keys import ContribKey, GroupKey, MetadataKey, PayoutKey, RefundRequestKey, code_key
-from ajo.soroban.models import Checkpoint, SyncRun, UndecodedEntry
+from ajo.soroban.models import Checkpoint, RpcNode, SyncRun, UndecodedEntry
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError, RpcInvalidAnswer, RpcLimitExceeded, RpcRejected
+from ajo.soroban.rpc.pool import nodes
 from devtools.sandbox.rpc_error import RpcError
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
+from tests.support.commands import run_command
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import DAY, wallets
+from tests.support.histories import DAY
+from tests.support.nodes import use_nodes
+from tests.support.threads import run_concurrently
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-ECHO = Prepared("SELECT $1::text, NULL, 7")
-NOWHERE = Prepared("SELECT * FROM nowhere WHERE $1 = ''")
 
 
 def allow(sandbox: Sandbox, keys: int) -> None:
@@ -172,71 +169,6 @@ def test_a_node_that_fails_while_postgresql_answers_leaves_the_connection_fit_fo
     assert SyncRun.objects.latest("id").reason.startswith(type(fails).__name__)
 
 
-def test_a_statement_that_fails_is_a_database_error_of_django() -> None:
-    for _ in range(2):
-        with pytest.raises(DatabaseError, match="nowhere"), NOWHERE.execute_async("") as rows:
-            rows()
-        with ECHO.execute_async("Ẹ") as rows:
-            assert rows() == [("Ẹ", None, 7)]
-
-
-def test_a_statement_is_planned_once_and_taught_to_a_session_that_does_not_know_it() -> None:
-    """Behind a pooler the next session is another: breaks where the statement is not prepared again."""
-
-    def known() -> int:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT $1%%7'")
-            return int(cursor.fetchone()[0])
-
-    for known_before in (0, 1, 0):
-        if not known_before:
-            connection.cursor().execute("DEALLOCATE ALL")
-        assert known() == known_before
-        with ECHO.execute_async("a") as rows:
-            assert rows() == [("a", None, 7)]
-        assert known() == 1
-    connection.cursor().execute("DEALLOCATE ALL")
-    with transaction.atomic():  # which a statement that is not known would end
-        with ECHO.execute_async("b") as rows:
-            assert rows() == [("b", None, 7)]
-        assert Group.objects.count() == 0
-
-
-def test_a_session_is_taught_a_statement_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PgBouncer's `max_prepared_statements` ends a client that asks for what it has not prepared. Breaks if only the
-    server's complaint led to it.
-    """
-    connection.close()
-    complaints: list[bytes | None] = []
-    rows = Prepared._rows
-
-    def seen(self: Prepared, session: psycopg.Connection, parameter: str, found: PGresult) -> Any:
-        complaints.append(found.error_field(DiagnosticField.SQLSTATE))
-        return rows(self, session, parameter, found)
-
-    monkeypatch.setattr(Prepared, "_rows", seen)
-    for _ in range(2):
-        with ECHO.execute_async("a") as answer:
-            answer()
-    assert complaints == [None, None]
-
-
-def test_columns_that_have_other_types_since_are_planned_anew(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """As after a migration. Breaks without the look at 0A000: no sweep of that session would succeed any more."""
-    make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    list(sweep_groups(lambda read: read(client_of_chain)))
-    change = "ALTER TABLE groups_group ALTER COLUMN metadata_xdr TYPE"
-    with connection.cursor() as cursor:
-        cursor.execute(f"{change} varchar(100000)")
-        try:
-            list(sweep_groups(lambda read: read(client_of_chain)))
-        finally:
-            cursor.execute(f"{change} text")
-    swept = SyncRun.objects.filter(kind=SyncRun.Kind.SWEEP).values_list("outcome", "counts__groups")
-    assert list(swept) == [(SyncRun.Outcome.OK, 1)] * 2
-
-
 def test_what_is_no_base64_is_drift_to_no_sweep(
     sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,23 +191,6 @@ def test_what_is_no_base64_is_drift_to_no_sweep(
     assert not UndecodedEntry.objects.exists()
 
 
-def test_every_group_is_looked_at_deeply_within_a_day_a_share_beside_each_sweep(
-    sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Breaks without the deep sweep in the task that beat sends: what no event told would be found by nobody."""
-    sweep()  # the tables are not filled yet: it leaves without a word
-    make_groups(sandbox, 7)
-    catch_up(client_of_chain)
-    monkeypatch.setattr(verify_history, "DEEP_BATCH", 2)
-    settings.SWEEP_INTERVAL = verify_history.DAY_SECONDS // 3
-    for _ in range(4):
-        sweep()
-    ended = SyncRun.objects.exclude(kind=SyncRun.Kind.SYNC).order_by("id").values_list("kind", "counts__groups")
-    shallow = (SyncRun.Kind.SWEEP, 7)
-    assert list(ended) == [pair for groups in (3, 3, 1, 3) for pair in (shallow, (SyncRun.Kind.DEEP_SWEEP, groups))]
-    assert Checkpoint.objects.get().deep_swept_to == 3
-
-
 @pytest.mark.parametrize("sweep", [sweep_groups, sweep_deep])
 def test_drift_is_told_apart_by_kind(
     sandbox: Sandbox, client_of_chain: SorobanClient, sweep: Callable[..., Any]
@@ -293,3 +208,64 @@ def test_drift_is_told_apart_by_kind(
     assert Checkpoint.objects.get().drift == {"state": 1, "metadata": 2, "history": 0}
     counts = SyncRun.objects.latest("id").counts
     assert (counts["drift_state"], counts["drift_metadata"]) == (1, 2)
+
+
+def test_a_sweep_by_hand_looks_at_all_groups(sandbox: Sandbox) -> None:
+    """Breaks if it went on where the worker's was killed, and ended there."""
+    make_groups(sandbox, 4)
+    run_command("sync")
+    Checkpoint.objects.update(swept_to=3)
+    Group.objects.filter(pk=1).update(entry_xdr="AAAA", member_count=2)
+    run_command("sweep")
+    assert_equal(sandbox)
+
+
+def test_of_several_sweeps_at_once_one_runs(sandbox: Sandbox) -> None:
+    """Breaks without the lease: each would find, heal and count the same differences."""
+    make_groups(sandbox, 30)
+    run_pass()
+    Group.objects.update(entry_xdr="AAAA")
+    failures = run_concurrently([lambda: list(sweep_groups(nodes().run))] * 3)
+    assert [type(failure) for failure in failures] == [Superseded] * 2
+    assert Checkpoint.objects.get().drift_state == 30
+    assert_equal(sandbox)
+
+
+def test_a_sweep_does_not_ask_a_node_that_lags(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if any answer would do: nothing that changed since would be found, and the node counted as well."""
+    make_groups(sandbox, 2)
+    run_pass()
+    with Sandbox(sandbox.chain.replica()) as behind:
+        (creator,) = wallets(1)
+        sandbox.chain.call(creator, "set_group_metadata", 1, b"New", b"", b"")
+        sandbox.chain.close_ledger(1000)
+        run_pass()
+        use_nodes(settings, behind, sandbox)
+        list(sweep_groups(nodes().run))
+    assert "is at ledger 3, " in RpcNode.objects.get(name__startswith="1:").last_error
+    assert_equal(sandbox)
+
+
+def test_a_sweep_of_unchanged_groups_costs_one_call_for_a_hundred(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 250)
+    catch_up(client_of_chain)
+    list(sweep_groups(lambda read: read(client_of_chain)))
+    run = SyncRun.objects.latest("id")
+    assert (run.counts["calls"], run.counts["groups"], run.counts["groups_changed"]) == (3, 250, 0)
+
+
+@pytest.mark.parametrize("sweep", [sweep_groups, sweep_deep])
+def test_a_sweep_that_was_killed_goes_on_where_it_was(
+    sandbox: Sandbox, client_of_chain: SorobanClient, sweep: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ajo.indexer.verify.COMPARE_BATCH", 10)
+    monkeypatch.setattr("ajo.indexer.verify_history.DEEP_BATCH", 10)
+    make_groups(sandbox, 25)
+    catch_up(client_of_chain)
+    steps = sweep(lambda read: read(client_of_chain))
+    assert next(steps).done == 10
+    steps.close()
+    assert [step.done for step in sweep(lambda read: read(client_of_chain))] == [20, 25]
+    assert [step.done for step in sweep(lambda read: read(client_of_chain))] == [10, 20, 25]

@@ -16,10 +16,11 @@ from contributions.models import Contribution, Payout, Refund
 from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
 from groups.models import GroupMember
-from tests.indexer.test_hostile import lie
-from tests.indexer.test_other_chain import follow
+from tests.support.answers import corrupt_answer, restore_answers
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import History, wallets
+from tests.support.histories import History
+from tests.support.nodes import use_nodes
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,9 +73,9 @@ def test_what_one_node_told_of_events_is_put_right(sandbox: Sandbox, client_of_c
     """Breaks if the log were one node's word for ever: no entry tells a time or a transaction."""
     follower = History(sandbox.chain, 8)
     follower.walk(25)
-    lie(sandbox, "getEvents", LIES[name], times=1000)
+    corrupt_answer(sandbox, "getEvents", LIES[name], times=1000)
     catch_up(client_of_chain)
-    sandbox.rpc.__dict__.pop("call")
+    restore_answers(sandbox)
     follower.walk(3)
     catch_up(client_of_chain)
     corrected = deep(client_of_chain)["events_corrected"]
@@ -123,7 +124,7 @@ def paid_later(sandbox: Sandbox, client: SorobanClient) -> tuple[list[Any], byte
 def test_events_that_were_invented_go_with_their_rows(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     before, body = paid_later(sandbox, client_of_chain)
     sandbox.chain.close_ledger()
-    lie(sandbox, "getEvents", invented(sandbox))
+    corrupt_answer(sandbox, "getEvents", invented(sandbox))
     catch_up(client_of_chain)
     assert Contribution.objects.exists()
     assert group_answer(1).body != body
@@ -142,8 +143,8 @@ def test_a_row_whose_invented_event_goes_is_told_by_its_entry(sandbox: Sandbox, 
     (first, _) = wallets(2)
     sandbox.chain.call(first, "contribute", first, 1)
     sandbox.chain.close_ledger()
-    lie(sandbox, "getEvents", lambda said: said.update(events=[]))
-    lie(sandbox, "getEvents", invented(sandbox))
+    corrupt_answer(sandbox, "getEvents", lambda said: said.update(events=[]))
+    corrupt_answer(sandbox, "getEvents", invented(sandbox))
     catch_up(client_of_chain)
     sandbox.chain.close_ledger()
     catch_up(client_of_chain)
@@ -162,8 +163,8 @@ def test_a_node_that_denies_what_was_told_is_not_believed_alone(sandbox: Sandbox
     sandbox.chain.close_ledger()
     run_pass()
     with Sandbox(sandbox.chain.replica()) as liar:
-        follow(settings, sandbox, liar)
-        lie(liar, "getEvents", other_hash, times=1000)
+        use_nodes(settings, sandbox, liar)
+        corrupt_answer(liar, "getEvents", other_hash, times=1000)
         for _ in range(2):
             list(sweep_deep(nodes().run))
             counts = SyncRun.objects.filter(kind=SyncRun.Kind.DEEP_SWEEP).latest("id").counts
@@ -183,7 +184,7 @@ def test_events_that_are_checked_cost_no_more_calls(
     History(sandbox.chain, 8).walk(60)
     catch_up(client_of_chain)
     asked: list[Any] = []
-    lie(sandbox, "getEvents", asked.append, times=1000)
+    corrupt_answer(sandbox, "getEvents", asked.append, times=1000)
     deep(client_of_chain)
     assert 1 < len(asked) <= 10
     while Checkpoint.objects.get().events_checked_to < sandbox.chain.latest - 1:

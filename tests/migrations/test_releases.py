@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.databases import database, manage
+from tests.support.databases import manage, use_database
 from tests.support.dump import RELEASES, TABLES, TOKEN, WALLET
 
 SCHEMA = {
@@ -56,7 +56,7 @@ def schema(address: str) -> dict[str, set[tuple[object, ...]]]:
 @pytest.fixture(scope="module")
 def fresh() -> Iterator[dict[str, set[tuple[object, ...]]]]:
     """What a new database has."""
-    with database("ajo_fresh") as address:
+    with use_database("ajo_fresh") as address:
         done = manage(address, "migrate", "-v", "0")
         assert done.returncode == 0, done.stderr
         yield schema(address)
@@ -79,7 +79,7 @@ def counts(session: psycopg.Connection) -> dict[str, int]:
 def test_a_release_becomes_what_a_new_database_is_and_keeps_its_rows(
     fresh: dict[str, set[tuple[object, ...]]], dump: Path
 ) -> None:
-    with database("ajo_release") as address:
+    with use_database("ajo_release") as address:
         load(address, dump)
         with psycopg.connect(address) as session:
             before = counts(session)
@@ -106,7 +106,7 @@ def test_a_release_becomes_what_a_new_database_is_and_keeps_its_rows(
 def test_filling_goes_on_where_it_was_interrupted_and_reaches_every_row(
     fresh: dict[str, set[tuple[object, ...]]],
 ) -> None:
-    with database("ajo_release") as address:
+    with use_database("ajo_release") as address:
         load(address, RELEASES / "8d92b22.sql.gz")
         with psycopg.connect(address) as session:
             columns = session.execute(

@@ -18,7 +18,7 @@ from django.db import connection
 from ajo.soroban.models import Checkpoint
 from devtools.stack.process import ManagedProcess, free_port
 from tests.support.factories import API, make_checkpoint, make_group
-from tests.support.running import wait_for
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CONFIG = """

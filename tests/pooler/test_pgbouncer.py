@@ -17,10 +17,10 @@ from ajo.settings import BASE_DIR
 from ajo.soroban.models import Checkpoint
 from devtools.sandbox.sandbox import Sandbox
 from devtools.stack.process import ManagedProcess, free_port
-from tests.support.database import holding
+from tests.support.comparison import differences
+from tests.support.databases import hold_transaction
 from tests.support.factories import make_checkpoint, make_group
 from tests.support.histories import History, contract_entries
-from tests.support.truth import differences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -150,7 +150,7 @@ def test_web_processes_have_their_limits_behind_a_pooler_and_leave_none_to_other
     make_checkpoint()
     make_group(1)
     paths = ("/api/v1/groups/", "/api/v1/groups/1/", "/api/v1/groups/1/members/")
-    with holding("LOCK TABLE groups_group IN ACCESS EXCLUSIVE MODE"):
+    with hold_transaction("LOCK TABLE groups_group IN ACCESS EXCLUSIVE MODE"):
         done = subprocess.run(
             [sys.executable, "-c", ASK_UNDER_LIMITS, *paths],
             cwd=BASE_DIR, env=os.environ | {"DATABASE_URL": pooled}, capture_output=True, text=True, timeout=60,

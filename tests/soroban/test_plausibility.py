@@ -1,4 +1,4 @@
-"""Ledgers that the network cannot have reached: what names one is refused, and what was stored of one is put right."""
+"""Ledgers that the network cannot have reached: an answer that names one is refused, and rows of one are replaced."""
 
 import json
 from collections.abc import Callable
@@ -25,11 +25,12 @@ from ajo.soroban.rpc.errors import ChainError, NodeLagging
 from devtools.sandbox.sandbox import Sandbox
 from groups.cached import read_group
 from groups.models import Group, Token
-from tests.indexer.test_hostile import lie
-from tests.indexer.test_other_chain import follow
+from tests.support.answers import corrupt_answer, restore_answers
 from tests.support.following import assert_equal, catch_up, make_groups
-from tests.support.histories import History, wallets
+from tests.support.histories import History
+from tests.support.nodes import use_nodes
 from tests.support.proxy import Exchange, Proxy, Reply
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,14 +68,14 @@ def test_an_entry_from_a_ledger_that_cannot_be_yet_is_not_believed(
         key=GroupKey(1).to_xdr(sandbox.contract), group_id=1, xdr="AAAA", error="not known then", ledger=1
     )
     changed(sandbox)
-    lie(sandbox, "getLedgerEntries", ahead(ledgers), times=2)
+    corrupt_answer(sandbox, "getLedgerEntries", ahead(ledgers), times=2)
     with suppress(ChainError, cache.Unavailable):
         READERS[reader](client_of_chain)
     newest = sandbox.chain.latest
     assert not Group.objects.filter(synced_ledger__gt=newest).exists()
     assert not Token.objects.filter(checked_ledger__gt=newest).exists()
     assert Checkpoint.objects.get().instance_ledger <= newest
-    sandbox.rpc.__dict__.pop("call")
+    restore_answers(sandbox)
     catch_up(client_of_chain)
     assert_equal(sandbox)
     assert Checkpoint.objects.get().group_count == 2
@@ -88,7 +89,7 @@ def test_nor_is_it_at_first_contact(
     """The first answer that lies is one after the other: of the contract, of the first load, of the first page."""
     make_groups(sandbox, 2)
     answers = iter(range(1, 1000))
-    lie(
+    corrupt_answer(
         sandbox, "getLedgerEntries",
         lambda said: ahead(ledgers)(said) if next(answers) == number else None, times=1000,
     )  # fmt: skip
@@ -101,7 +102,7 @@ def test_nor_is_it_at_first_contact(
 
 
 def freeze() -> None:
-    """As if what a liar said had been believed."""
+    """Write what believing such an answer would have left."""
     Group.objects.update(synced_ledger=FAR)
     Checkpoint.objects.update(instance_ledger=FAR)
 
@@ -205,7 +206,7 @@ def test_a_leap_that_another_node_does_not_know_is_not_believed(sandbox: Sandbox
     run_pass()
     changed(sandbox)
     with Proxy(sandbox.url) as first:
-        follow(settings, first, sandbox)
+        use_nodes(settings, first, sandbox)
         with first.failing(liar(sandbox, 15_000)):
             run_pass()
     assert_equal(sandbox)
@@ -221,7 +222,7 @@ def test_a_position_that_the_only_node_invented_is_put_right_by_its_honest_answe
     make_groups(sandbox, 1)
     run_pass()
     with Proxy(sandbox.url) as only:
-        follow(settings, only)
+        use_nodes(settings, only)
         with only.failing(liar(sandbox, 15_000)):
             run_pass()
         assert Checkpoint.objects.get().chain_ledger > 15_000

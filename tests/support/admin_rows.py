@@ -1,4 +1,4 @@
-"""Rows for the staff's pages: as many as asked for of each table, written as odd as the chain allows."""
+"""Rows for the admin's pages, as many as asked for of each table, with texts as odd as the chain allows."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def name(number: int) -> str:
 
 
 def fill(count: int, first: int = 1) -> None:
-    """`count` rows of each table; group and wallet i belong together. `first`: the number to go on from."""
+    """Create `count` rows of each table, numbered from `first`; group and wallet of one number belong together."""
     numbers = range(first, first + count)
     Token.objects.bulk_create([_token(i) for i in range(4)], ignore_conflicts=True)
     tokens = list(Token.objects.order_by("pk"))
@@ -86,7 +86,7 @@ def fill(count: int, first: int = 1) -> None:
 
 
 def members(group: Group, count: int) -> None:
-    """`count` more members of one group, wallets of their own."""
+    """Add `count` members to a group, each a wallet of its own."""
     users = User.objects.bulk_create([User(wallet_address=account(10_000 + i)) for i in range(count)])
     GroupMember.objects.bulk_create(
         [GroupMember(group=group, user=u, position=i + 1, has_contributed=False) for i, u in enumerate(users)]

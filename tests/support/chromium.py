@@ -41,7 +41,7 @@ class Page:
         self.send("Emulation.setDeviceMetricsOverride", **VIEW)
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
-        """Give a command and wait for its answer; BrowserError where it is refused."""
+        """Send a command and wait for its answer. Raises BrowserError where it is refused."""
         self._last += 1
         message: dict[str, Any] = {"id": self._last, "method": method, "params": params}
         if self._session:
@@ -57,11 +57,11 @@ class Page:
             self._note(answer)
 
     def open(self, address: str) -> int:
-        """Load an address; the status of the answer, after redirects."""
+        """Load an address, and return the status of its answer after redirects."""
         return self._loading(lambda: self.send("Page.navigate", url=address))
 
     def submit(self, selector: str, **values: str) -> int:
-        """Fill in a form's fields by name and send it; the status of the answer, after redirects."""
+        """Fill in a form's fields by name, send it, and return the status of its answer after redirects."""
         script = (
             f"const form = document.querySelector({json.dumps(selector)});"
             f"Object.entries({json.dumps(values)}).forEach(([name, value]) => form.elements[name].value = value);"
@@ -70,14 +70,14 @@ class Page:
         return self._loading(lambda: self.run(script))
 
     def run(self, script: str) -> Any:
-        """The value of a JavaScript expression."""
+        """Return the value of a JavaScript expression."""
         answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise BrowserError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
     def photograph(self, path: Path) -> None:
-        """The whole page as PNG."""
+        """Save the whole page as PNG."""
         shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(shot["data"]))
@@ -120,7 +120,7 @@ class Page:
 
 @contextmanager
 def chromium() -> Iterator[Page]:
-    """A fresh browser with an empty profile, gone with all its processes at the end."""
+    """Start a browser with an empty profile, yield its page, and end it with all its processes."""
     program = shutil.which("chromium")
     if program is None:
         raise BrowserError("chromium is not installed: apt-get install chromium")

@@ -1,4 +1,4 @@
-"""Databases of a test's own on the tests' server: with another locale, or at another release's schema."""
+"""Databases of a test's own on the tests' server, and transactions that hold ours up."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from django.conf import settings
+from django.db import connection
 
 from ajo.settings import BASE_DIR
 
@@ -16,18 +17,18 @@ LOCALE_C = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
 
 
 @contextmanager
-def database(name: str, options: str = "") -> Iterator[str]:
-    """The address of a new, empty database, which is dropped afterwards. `options`: of CREATE DATABASE."""
+def use_database(name: str, options: str = "") -> Iterator[str]:
+    """Create an empty database, yield its address, and drop it afterwards. `options` are those of CREATE DATABASE."""
     parts = urlsplit(os.environ["DATABASE_URL"])
     found = settings.DATABASES["default"]
     assert found["USER"] == parts.username
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{name}"'.encode())
-        connection.execute(f'CREATE DATABASE "{name}" {options}'.encode())
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
+        server.execute(f'DROP DATABASE IF EXISTS "{name}"'.encode())
+        server.execute(f'CREATE DATABASE "{name}" {options}'.encode())
         try:
             yield urlunsplit(parts._replace(path=f"/{name}"))
         finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 def manage(address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,3 +37,15 @@ def manage(address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", *arguments], cwd=BASE_DIR, env=env, capture_output=True, text=True, timeout=120
     )
+
+
+@contextmanager
+def hold_transaction(statement: str) -> Iterator[None]:
+    """Run a statement in another session's transaction, which stays open until the block ends."""
+    known = connection.settings_dict
+    with psycopg.connect(
+        host=known["HOST"], port=known["PORT"], user=known["USER"], password=known["PASSWORD"], dbname=known["NAME"]
+    ) as other:
+        other.execute(statement)
+        yield
+        other.rollback()

@@ -71,7 +71,7 @@ def main(checkout: Path, name: str) -> None:
 
 
 def fill(address: str) -> None:
-    """One row in each table of the chain's, two labels and a staff account."""
+    """Insert one row in each table of the chain's, two labels and a staff account."""
     with psycopg.connect(address) as connection:
         connection.execute(PEOPLE.encode())
         for table in TABLES:
@@ -101,7 +101,7 @@ def value(table: str, column: str, kind: str) -> object:
 
 
 def statements(dump: str) -> Iterator[str]:
-    """The dump without comments, settings of the session and blank lines."""
+    """Yield the dump's statements without comments, settings of the session and blank lines."""
     for line in dump.splitlines(keepends=True):
         if line.strip() and not line.startswith(("--", "SET ", "SELECT pg_catalog.set_config", "\\")):
             yield line

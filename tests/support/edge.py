@@ -1,4 +1,4 @@
-"""The edge before a Django that notes what it is asked."""
+"""The edge in front of a Django that counts its requests."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ GROUP = "/api/v1/groups/7/"
 
 
 class Django:
-    """Django alone, which notes what it is asked."""
+    """Django alone, which counts the requests that reach it."""
 
     def __init__(self) -> None:
         self.asked = 0
-        self._handler = Handler()
+        self.handler = Handler()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> HttpResponseBase:
         self.asked += 1
-        return self._handler(environ, start_response)
+        return self.handler(environ, start_response)
 
 
 def ask(application: Any, path: str = GROUP, query: str = "", method: str = "GET", **headers: str) -> Answer:
+    """Return status, headers and body of a WSGI application's answer."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "SCRIPT_NAME": "",
         "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "192.0.2.1",
@@ -53,7 +54,7 @@ def django() -> Django:
 
 @pytest.fixture
 def front(django: Django) -> Iterator[Edge]:
-    """The edge before Django, with group 7 in Redis and group 8 known to be absent."""
+    """Put the edge before Django, with group 7 in Redis and group 8 known to be absent."""
     make_checkpoint(group_count=100)
     make_group(7, name="Ẹgbẹ́ <b>")
     fresh(ledger=1000)

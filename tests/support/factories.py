@@ -1,4 +1,4 @@
-"""Rows as the sync writes them, made by hand, for tests of what the API shows of them."""
+"""Factories of rows as the sync writes them, for tests of what the API shows."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 from stellar_sdk import Keypair, StrKey
 
+from ajo.conf.checks import SANDBOX_PASSPHRASE
 from ajo.soroban.models import Checkpoint, ContractEvent
 from contributions.models import HistoryRow, Refund
 from groups.models import Group, GroupMember, Token, User
+from tests.support.services import CONTRACT
 
 API = "/api/v1/"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -17,36 +19,47 @@ U64 = 2**64 - 1
 
 
 def account(number: int) -> str:
-    """A G… address, the same for the same number."""
+    """Return a G… address, the same for the same number."""
     return Keypair.from_raw_ed25519_seed(number.to_bytes(32, "big")).public_key
 
 
 def contract(number: int) -> str:
+    """Return a C… address, the same for the same number."""
     return StrKey.encode_contract(number.to_bytes(32, "big"))
 
 
 def event_id(ledger: int, index: int = 0) -> str:
+    """Return the id of a ledger's event."""
     return f"{ledger << 32:019d}-{index:010d}"
 
 
 def make_checkpoint(ledger: int = 1000, **values: Any) -> Checkpoint:
-    """Just heard from, and at the chain's newest ledger."""
+    """Create a checkpoint that was heard just now and is at the chain's newest ledger."""
     fresh = {"chain_ledger": ledger, "heard_at": datetime.now(UTC), "chain_closed_at": datetime.now(UTC)}
     fixed = {"network_passphrase": "Test", "contract": contract(1), "start_ledger": 1, "is_loaded": True}
     return Checkpoint.objects.create(ledger=ledger, **(fixed | fresh | values))
 
 
+def make_configured_checkpoint(**values: Any) -> Checkpoint:
+    """Create the checkpoint of the network and the contract that the tests' settings name."""
+    return Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, **values)
+
+
 def make_user(number: int) -> User:
+    """Return the wallet of this number, created if missing."""
     return User.objects.get_or_create(wallet_address=account(number))[0]
 
 
 def make_token(number: int = 1, **values: Any) -> Token:
+    """Return the token of this number, created if missing."""
     defaults = {"symbol": f"T{number}", "decimals": 7} | values
     return Token.objects.get_or_create(address=contract(number), defaults=defaults)[0]
 
 
 def make_group(number: int, members: tuple[int, ...] = (1, 2), paid: tuple[int, ...] = (), **values: Any) -> Group:
-    """An active weekly group of accounts by number, the first of them its creator, with a day of grace."""
+    """Create an active weekly group with a day of grace. Its members are wallets by number, the first of them its
+    creator.
+    """
     defaults: dict[str, Any] = {
         "creator": make_user(members[0]),
         "token": make_token(),
@@ -75,7 +88,9 @@ def make_group(number: int, members: tuple[int, ...] = (1, 2), paid: tuple[int, 
 
 
 def make_row(kind: type[HistoryRow], group: int, user: int, round: int, ledger: int | None, **values: Any) -> Any:
-    """A row of history that an event at `ledger` announced; None: recovered from the contract's state."""
+    """Create a row of history that an event at `ledger` announced, or with None one that was recovered from the
+    contract's state.
+    """
     more: dict[str, Any] = {"reason": Refund.Reason.MEMBER_VOTE} if kind is Refund else {}
     if ledger is not None:
         more |= {"event_id": event_id(ledger), "tx_hash": f"{ledger:064x}", "ledger": ledger}
@@ -85,6 +100,7 @@ def make_row(kind: type[HistoryRow], group: int, user: int, round: int, ledger: 
 
 
 def make_event(ledger: int, group: int | None = 1, kind: str = "contrib", **values: Any) -> ContractEvent:
+    """Create an event of the contract in the log."""
     row: dict[str, Any] = {
         "group_id": group,
         "round": 1,

@@ -1,4 +1,4 @@
-"""What an RPC, or what stands between it and us, may answer instead of an answer."""
+"""Faults of an RPC, or of what stands between it and the service. Each decides the answer to one request."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ from tests.support.proxy import HANGS_FOR, Exchange, Fault, NoAnswer, Reply
 
 
 def answers(status: int, body: bytes = b"", *headers: tuple[str, str]) -> Fault:
-    """The same to every request."""
+    """Answer every request alike."""
     return lambda exchange: Reply(body, status, headers)
 
 
 def hangs(exchange: Exchange) -> Reply:
-    """Takes the request and says nothing until the fault ends."""
+    """Take the request and answer nothing until the fault ends."""
     exchange.ended.wait(HANGS_FOR)
     raise NoAnswer
 
 
 def cut_off(exchange: Exchange) -> Reply:
-    """The connection breaks in the middle of the body."""
+    """Break the connection in the middle of the body."""
     reply = exchange.forward()
     return Reply(reply.body, sent=len(reply.body) // 2)
 
 
 def half(exchange: Exchange) -> Reply:
-    """Half of the body, as a proxy with a small buffer gives it: the length fits."""
+    """Answer half of the body with a length that fits, as a proxy with a small buffer does."""
     reply = exchange.forward()
     return Reply(reply.body[: len(reply.body) // 2])
 
 
 def of_another(exchange: Exchange) -> Reply:
-    """The answer to somebody else's request."""
+    """Answer with the id of another request."""
     return exchange.changed(lambda answer: answer.update(id="somebody else's"))
 
 
 def without_result(exchange: Exchange) -> Reply:
+    """Answer with a result of null."""
     return exchange.changed(lambda answer: answer.update(result=None))
 
 
 def error(code: int, message: str) -> Fault:
-    """A JSON-RPC error with HTTP 200."""
+    """Answer a JSON-RPC error with HTTP 200."""
 
     def fault(exchange: Exchange) -> Reply:
         said = {"jsonrpc": "2.0", "id": exchange.call["id"], "error": {"code": code, "message": message}}
@@ -53,12 +54,12 @@ def error(code: int, message: str) -> Fault:
 
 
 def result(value: object) -> Fault:
-    """The same result to every request."""
+    """Answer every request with this result."""
     return lambda exchange: Reply(json.dumps({"jsonrpc": "2.0", "id": exchange.call["id"], "result": value}).encode())
 
 
 class Twice:
-    """Delivers each event of a page twice, and the last page's events once more."""
+    """Delivers each event of a page twice, and the events of the page before once more."""
 
     def __init__(self) -> None:
         self._before: list[Any] = []
@@ -77,7 +78,7 @@ class Twice:
 
 
 class Gate:
-    """Holds one request, the one after `let_through` others, until the fault ends: `reached` tells when it has come."""
+    """Holds one request, the one after `let_through` others, until the fault ends. It sets `reached`."""
 
     def __init__(self, let_through: int) -> None:
         self._left = let_through
@@ -96,7 +97,7 @@ class Gate:
 
 
 def when(method: str, fault: Fault, *, times: int = 1_000_000) -> Fault:
-    """Only the first `times` requests of a method meet the fault."""
+    """Apply the fault to the first `times` requests of a method, and forward all others."""
     left = [times]
 
     def some(exchange: Exchange) -> Reply:
@@ -109,7 +110,7 @@ def when(method: str, fault: Fault, *, times: int = 1_000_000) -> Fault:
 
 
 def and_then(action: Callable[[], object]) -> Fault:
-    """The real answer, and something that happens behind it."""
+    """Forward the request, and run `action` after its answer."""
 
     def fault(exchange: Exchange) -> Reply:
         reply = exchange.forward()

@@ -1,36 +1,26 @@
-"""Random histories: calls that are mostly valid, in ledgers of a few, with time passing in between."""
+"""Random histories of a chain: calls that are mostly valid, in ledgers of a few, with time passing in between."""
 
 from __future__ import annotations
 
 import base64
 import random
 
-from stellar_sdk import Keypair, StrKey
-
 from ajo.soroban.contract.keys import decode_key
 from devtools.sandbox.chain import Chain
+from tests.support.wallets import wallets
 
 DAY = 86_400
 AMOUNTS = (1, 10_000_000, 123_456_789)
 
 
-def wallets(count: int, seed: int = 1) -> list[str]:
-    """Accounts and, each third, contract wallets."""
-    rng = random.Random(seed)
-    keys = [rng.randbytes(32) for _ in range(count)]
-    return [
-        StrKey.encode_contract(key) if n % 3 == 2 else Keypair.from_raw_ed25519_seed(key).public_key
-        for n, key in enumerate(keys)
-    ]
-
-
 def contract_entries(chain: Chain) -> dict[str, str]:
-    """Every entry of the Ajo contract, base64 key → base64 entry, as `tests.support.truth` takes them."""
+    """Return every entry of the Ajo contract, base64 key → base64 entry, as `tests.support.comparison` takes them."""
     rows = {base64.b64encode(key).decode(): xdr for key, xdr in chain.store.entries()}
     return {key: xdr for key, xdr in rows.items() if decode_owner(key) == chain.contract}
 
 
 def decode_owner(key: str) -> str | None:
+    """Return the contract that owns the entry of this key, or None for the token's own entries."""
     try:
         return decode_key(key)[0]
     except ValueError:
@@ -50,6 +40,7 @@ class History:
         self.groups: list[int] = []
 
     def walk(self, ledgers: int) -> None:
+        """Close so many ledgers, each after up to three calls."""
         for _ in range(ledgers):
             for _ in range(self.rng.randrange(4)):
                 self.step()
@@ -58,7 +49,7 @@ class History:
             self.chain.close_ledger()
 
     def step(self) -> None:
-        """One call; the contract may refuse it."""
+        """Make one call, which the contract may refuse."""
         rng, call = self.rng, self.chain.call
         who = rng.choice(self.wallets)
         if not self.groups or rng.random() < 0.1:
@@ -96,7 +87,7 @@ class History:
             call(self.chain.admin, "unpause")
 
     def whole_round(self, group: int) -> None:
-        """Everyone pays, time passes, one is paid: what members do when all goes well."""
+        """Let everyone pay, time pass, and one be paid out."""
         for member in self.chain.view("list_members", group):
             self.chain.call(member, "contribute", member, group)
         self.chain.close_ledger()

@@ -21,12 +21,12 @@ HANGS_FOR = 60  # seconds at most; a test that ends lets go
 
 
 class NoAnswer(Exception):
-    """The connection closes without a byte."""
+    """Closes the connection without a byte."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`sent`: how many bytes of the body leave before the connection closes; None for all."""
+    """An answer. `sent` is how many bytes of the body leave before the connection closes, None for all."""
 
     body: bytes
     status: int = 200
@@ -47,7 +47,7 @@ class Exchange:
         return str(self.call.get("method"))
 
     def changed(self, change: Callable[[dict[str, Any]], None]) -> Reply:
-        """The real answer after `change` did something to its decoded form."""
+        """Forward the request, and return its answer after `change` was applied to the decoded JSON."""
         reply = self.forward()
         answer = json.loads(reply.body)
         change(answer)
@@ -74,7 +74,7 @@ class Proxy:
 
     @contextmanager
     def failing(self, fault: Fault) -> Iterator[None]:
-        """Every request meets `fault` while the block runs."""
+        """Apply `fault` to every request while the block runs."""
         self.met, self._fault, self._ended = 0, fault, threading.Event()
         try:
             yield
@@ -84,7 +84,7 @@ class Proxy:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Nobody listens while the block runs, and connections that stand are closed at their next request."""
+        """Refuse connections while the block runs, and close those that stand at their next request."""
         with self.failing(_closes):
             self._stop()
             try:

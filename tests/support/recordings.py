@@ -1,4 +1,4 @@
-"""The recorded files: what the real contract and the real RPC server answered."""
+"""Recorded files: answers of the real contract and of the real RPC server."""
 
 import json
 from collections.abc import Iterator
@@ -8,15 +8,17 @@ from typing import Any
 HERE = Path(__file__).resolve().parent.parent
 VECTORS = sorted((HERE / "vectors").glob("*.json"))
 EXCHANGES = sorted((HERE / "rpc").glob("*.json"))
+READING = [file for file in EXCHANGES if not file.stem.startswith("writing-")]
 
 
 def document(name: str) -> dict[str, Any]:
+    """Return a file of vectors."""
     found: dict[str, Any] = json.loads((HERE / "vectors" / name).read_text())
     return found
 
 
 def steps() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Every step of every vector file, with its file's head."""
+    """Yield every step of every vector file, with its file's head."""
     for path in VECTORS:
         found = json.loads(path.read_text())
         for step in found.get("steps", ()):
@@ -24,7 +26,7 @@ def steps() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 def entries() -> Iterator[tuple[str, str]]:
-    """Every recorded key and entry."""
+    """Yield every recorded key and entry, in base64."""
     for _, step in steps():
         for change in step.get("changes", ()):
             yield change["key"], change["xdr"]

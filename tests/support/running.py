@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -31,10 +30,11 @@ from devtools.stack import postgres, redis
 from devtools.stack.process import ManagedProcess, free_port
 from groups.bodies import group_bodies
 from groups.models import Group
+from tests.support.comparison import differences
 from tests.support.histories import History, contract_entries
 from tests.support.proxy import Proxy, TcpProxy
 from tests.support.services import FAST, SETTINGS
-from tests.support.truth import differences
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 CELERY = ("-m", "celery", "-q", "-A", "ajo.celery")
@@ -51,18 +51,9 @@ QUICK = {
 UNANNOUNCED = ("name", "description", "rules")  # no event tells of them: that is the sweep's affair
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 40, what: str = "") -> Any:
-    """The condition's first true value. Fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} seconds: {what or condition}"
-        time.sleep(0.05)
-    return found
-
-
 @dataclass
 class Seen:
-    """What readers were answered: (path, status, seconds, whether it was marked stale)."""
+    """Answers that readers got: (path, status, seconds, whether it was marked stale)."""
 
     answers: list[tuple[str, int, float, bool]] = field(default_factory=list)
 
@@ -71,7 +62,7 @@ class Seen:
 
     @property
     def stale(self) -> bool:
-        """Whether the newest answers say so."""
+        """Tell whether the newest answers are marked stale."""
         return bool(self.answers) and self.answers[-1][3]
 
     def slow(self, seconds: float) -> int:
@@ -79,7 +70,9 @@ class Seen:
 
 
 class Running:
-    """See the module. `chain` lives while `life()` runs; `first` and `second` are the RPC addresses, in that order."""
+    """The processes of one service (see the module). `chain` lives while `life()` runs; `first` and `second` are the
+    RPC addresses, in that order.
+    """
 
     def __init__(self, home: Path, ends: ExitStack, retention: int, **env: str) -> None:
         self.home, self._ends = home, ends
@@ -137,19 +130,19 @@ class Running:
 
     @property
     def namespace(self) -> str:
-        """What its keys in Redis begin with; the test's own settings name another contract."""
+        """Return the prefix of its keys in Redis; the test's own settings name another contract."""
         return redis_namespace(self.env["STELLAR_NETWORK_PASSPHRASE"], self.env["AJO_CONTRACT_ID"])
 
     @property
     def queued(self) -> int:
-        """Tasks that wait for a worker."""
+        """Return how many tasks wait for a worker."""
         with Redis.from_url(self.redis_url) as broker:
             return int(broker.llen(f"{self.namespace}celery:ajo"))
 
     # -- what readers see
 
     def get(self, path: str) -> requests.Response:
-        """One GET; status 0 while nobody listens."""
+        """Send one GET. The status is 0 while nobody listens."""
         try:
             return requests.get(f"http://127.0.0.1:{self.port}{path}", timeout=15)
         except requests.RequestException:
@@ -159,7 +152,7 @@ class Running:
 
     @contextmanager
     def reading(self, *paths: str) -> Iterator[Seen]:
-        """Known rows are read one after the other all the while."""
+        """Read known rows one after the other while the block runs."""
         seen, ended = Seen(), threading.Event()
         wanted = paths or ("/api/v1/groups/1/", "/api/v1/groups/", "/api/v1/groups/1/members/")
 
@@ -183,7 +176,7 @@ class Running:
 
     @contextmanager
     def life(self) -> Iterator[None]:
-        """Ledgers close and people pay, all the while."""
+        """Close ledgers and let people pay while the block runs."""
         ended = threading.Event()
 
         def live() -> None:
@@ -201,7 +194,7 @@ class Running:
     # -- what the tables say
 
     def checkpoint(self) -> Checkpoint:
-        """As it is now; the connection is made anew, for a test may have ended the one before."""
+        """Read the checkpoint by a new connection, for a test may have ended the one before."""
         connection.close()
         return Checkpoint.objects.get()
 
@@ -221,18 +214,18 @@ class Running:
         return RpcNode.objects.get(name__endswith=f":{urlsplit(proxy.url).port}")
 
     def forgive(self) -> None:
-        """What five minutes do: nodes that were left are asked again."""
+        """End the backoff of all nodes, as five minutes do."""
         connection.close()
         RpcNode.objects.update(failures=0, left_until=None, last_error="")
 
     def expire_lease(self) -> None:
-        """What half a minute does after a runner died."""
+        """End every lease, as half a minute does after a runner died."""
         connection.close()
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE {Lease._meta.db_table} SET until = now() - interval '1 second'")
 
     def settle(self, seconds: float = 60) -> None:
-        """The chain stands still: wait for the sync, then see that nothing is lost, doubled or old."""
+        """Wait for the sync while the chain stands still, then assert that nothing is lost, doubled or stale."""
         self.sandbox.chain.close_ledger()
         latest = self.sandbox.chain.latest
         wait_for(self._is_there(latest), seconds, f"the tables at ledger {latest}; worker: {self._worker_said()}")
@@ -253,7 +246,7 @@ class Running:
         return differences(contract_entries(self.sandbox.chain))
 
     def events_lost(self) -> set[str]:
-        """Events of the chain that the log lacks. (One that stands twice there cannot be: the id is its key.)"""
+        """Return the events of the chain that the log lacks. None can be there twice: the id is its key."""
         connection.close()
         chain = self.sandbox.chain
         with chain.lock:
@@ -266,7 +259,7 @@ class Running:
 
 
 def kill_children(part: ManagedProcess) -> None:
-    """SIGKILL to the processes that run a worker's tasks; the worker itself stays."""
+    """Send SIGKILL to the processes that run a worker's tasks; the worker itself stays."""
     assert part.process is not None
     for child in psutil.Process(part.process.pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
@@ -275,7 +268,7 @@ def kill_children(part: ManagedProcess) -> None:
 
 @contextmanager
 def judging(url: str) -> Iterator[None]:
-    """Django's default connection of this process leads to that database, without a pool."""
+    """Lead Django's default connection of this process to that database, without a pool."""
     parts = urlsplit(url)
     old = connection.settings_dict
     connection.close()
@@ -293,6 +286,7 @@ def judging(url: str) -> Iterator[None]:
 
 @contextmanager
 def running(home: Path, retention: int = 120_960, **env: str) -> Iterator[Running]:
+    """Start the service's servers, yield it, and stop everything that it started."""
     with ExitStack() as ends:
         up = Running(home, ends, retention, **env)
         with judging(up.database_url):

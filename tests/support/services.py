@@ -28,12 +28,14 @@ SETTINGS = {
     "CHAIN_RATE": "",
     "DJANGO_SETTINGS_MODULE": "ajo.settings",
 }
+# Variables that the tests set: a stack of its own is started without them.
+TEST_VARIABLES = {*SETTINGS, "DATABASE_URL", "REDIS_URL"}
 running = ExitStack()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
-    """Before pytest-django reads the settings, which it does in the same hook."""
+    """Start the servers before pytest-django reads the settings, which it does in the same hook."""
     os.environ.update(SETTINGS)
     for name in ("DEBUG", "PUBLIC_URL", "ALLOWED_HOSTS", "TRUSTED_PROXIES", "CELERY_BROKER_URL", "SOROBAN_RPC_HEADERS"):
         os.environ.pop(name, None)
@@ -52,5 +54,5 @@ def _redis(home: Path) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
-    """After pytest-django has dropped its database."""
+    """Stop the servers after pytest-django has dropped its database."""
     running.close()

@@ -16,22 +16,24 @@ import requests
 from django.db import connection
 
 from devtools.stack.process import ManagedProcess, free_port
-from tests.support.running import wait_for
+from tests.support.waiting import wait_for
 
 
 @dataclass
 class Served:
+    """A web process and its port."""
+
     port: int
     part: ManagedProcess
 
     @property
     def workers(self) -> list[psutil.Process]:
-        """The processes that serve, oldest first."""
+        """Return the processes that serve, oldest first."""
         assert self.part.process is not None
         return sorted(psutil.Process(self.part.process.pid).children(), key=lambda each: each.create_time())
 
     def is_live(self, timeout: float = 2) -> bool:
-        """Whether a new connection is answered."""
+        """Tell whether a new connection is answered."""
         try:
             return requests.get(f"http://127.0.0.1:{self.port}/health/live", timeout=timeout).status_code == 200
         except requests.RequestException:
@@ -44,14 +46,14 @@ class Served:
         return socket.create_connection(("127.0.0.1", self.port), timeout=40, source_address=(source, 0))
 
     def ask(self, request: bytes) -> bytes:
-        """What is answered to these bytes, until the connection closes or an answer of one piece is there."""
+        """Send bytes, and return what is answered until the connection closes or one piece has come."""
         with self.connect() as client:
             client.sendall(request)
             return client.recv(2**16)
 
 
 def is_closed(client: socket.socket) -> bool:
-    """Whether the other end has closed the connection without an answer; waits for one of both."""
+    """Wait for one byte or the end, and tell whether the other side closed without an answer."""
     try:
         return client.recv(1) == b""
     except ConnectionResetError:
@@ -60,7 +62,7 @@ def is_closed(client: socket.socket) -> bool:
 
 @contextmanager
 def served(home: Path, **env: str) -> Iterator[Served]:
-    """The service's web processes on the tests' own servers."""
+    """Start the service's web processes on the tests' own servers, and yield them."""
     database, port = connection.settings_dict, free_port()
     account = f"{database['USER']}:{quote(str(database['PASSWORD']))}"
     own = {

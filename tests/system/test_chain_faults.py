@@ -14,7 +14,8 @@ from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
 from tests.support.histories import History
 from tests.support.proxy import Exchange, Proxy, Reply
-from tests.support.running import Running, running, wait_for
+from tests.support.running import Running, running
+from tests.support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.system_long,
@@ -53,7 +54,7 @@ def test_what_no_event_tells_reaches_the_tables_by_the_sweep(up: Running) -> Non
 
 
 def test_every_node_falls_far_behind_and_catches_up(up: Running) -> None:
-    """Breaks without the difference between too old and ahead in `sync._out_of_range`: a gap would be written, or the
+    """Breaks without the difference between too old and ahead in `follow._out_of_range`: a gap would be written, or the
     cursor go back. Marked stale, for what the nodes know is old.
     """
     behind = up.sandbox.chain.replica()
@@ -111,8 +112,8 @@ def test_nodes_that_are_never_quite_together_behind_one_address(up: Running) -> 
 
 
 def test_nobody_reaches_the_chain_for_longer_than_it_keeps_events(up: Running) -> None:
-    """Breaks without `sync._out_of_range` (refused for ever), `_load_state` (groups that changed meanwhile stay old) or
-    `recover_gaps` (contributions of that time are missing).
+    """Breaks without `follow._out_of_range` (refused for ever), `_load_state` (groups that changed meanwhile stay old)
+    or `recover_gaps` (contributions of that time are missing).
     """
     with up.first.refusing(), up.second.refusing(), up.reading() as seen:
         reached = up.checkpoint().ledger
@@ -130,8 +131,8 @@ def test_nobody_reaches_the_chain_for_longer_than_it_keeps_events(up: Running) -
 
 
 def test_the_network_begins_again(up: Running) -> None:
-    """Breaks without `doubts.refuse_turned_back`: the new chain's rows would be written among the old one's. The one
-    fault that waits for a person, with the command in the status.
+    """Breaks without `plausibility.check_ledger_continuity`: the new chain's rows would be written among the old one's.
+    The one fault that waits for a person, with the command in the status.
     """
     before = list(Group.objects.order_by("id").values_list("id", "entry_xdr"))
     with up.reading() as seen:

@@ -18,17 +18,16 @@ import requests
 
 from ajo.settings import BASE_DIR
 from devtools.stack.process import free_port
-from tests.support.running import wait_for
-from tests.support.services import SETTINGS
+from tests.support.services import TEST_VARIABLES
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.system
 SERVER, REDIS = os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
-OURS = {*SETTINGS, "DATABASE_URL", "REDIS_URL"}
 
 
 def command(data: Path, port: int, sandbox_port: int, **more: str) -> dict[str, object]:
     """Arguments for subprocess: the stack in a folder and on ports of its own, nothing of the tests' settings."""
-    env = {name: value for name, value in os.environ.items() if name not in OURS}
+    env = {name: value for name, value in os.environ.items() if name not in TEST_VARIABLES}
     env |= {"DATA_DIR": str(data), "PORT": str(port), "SANDBOX_PORT": str(sandbox_port), "ENV_FILE": os.devnull, **more}
     return {"args": [sys.executable, "-m", "devtools.stack"], "cwd": BASE_DIR, "env": env, "text": True}
 

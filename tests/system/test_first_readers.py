@@ -14,7 +14,8 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from tests.support.proxy import Exchange, Reply
-from tests.support.running import Running, running, wait_for
+from tests.support.running import Running, running
+from tests.support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.system_long,
@@ -27,7 +28,7 @@ PATH = "/api/v1/groups/1/"
 
 @pytest.fixture(scope="module", autouse=True)
 def _files() -> None:
-    """As many sockets as readers, and a few more."""
+    """Allow as many sockets as readers, and a few more."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4 * MANY), most))
 
@@ -67,7 +68,7 @@ async def _get(port: int) -> tuple[int, bytes]:
 
 
 def at_once(port: int, many: int) -> Counter[tuple[int, bytes]]:
-    """What that many readers are answered."""
+    """Send so many requests at once, and count their answers."""
 
     async def ask() -> list[tuple[int, bytes]]:
         return await asyncio.wait_for(asyncio.gather(*(_get(port) for _ in range(many))), 60)

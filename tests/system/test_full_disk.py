@@ -13,8 +13,8 @@ from django.core.management.utils import get_random_secret_key
 
 from ajo.settings import BASE_DIR
 from devtools.stack.process import free_port
-from tests.support.running import wait_for
-from tests.system.test_devstack import OURS
+from tests.support.services import TEST_VARIABLES
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.system_long
 DISK = "160m"
@@ -40,7 +40,7 @@ def test_the_stack_outlives_a_disk_that_is_full_for_a_while(tmp_path: Path) -> N
     ended with PostgreSQL, which does when its log has no room.
     """
     port = free_port()
-    env = {name: value for name, value in os.environ.items() if name not in OURS}
+    env = {name: value for name, value in os.environ.items() if name not in TEST_VARIABLES}
     env |= {"DATA_DIR": str(tmp_path / "disk"), "PORT": str(port), "SANDBOX_PORT": str(free_port())}
     env |= {"ENV_FILE": os.devnull, "WEB_WORKERS": "1", "SECRET_KEY": get_random_secret_key()}
     (tmp_path / "disk").mkdir()

@@ -24,8 +24,8 @@ from devtools.sandbox.sandbox import Sandbox
 from groups.bodies import group_bodies
 from groups.cached import group_answer
 from groups.models import Group
+from tests.support.comparison import differences
 from tests.support.histories import History, contract_entries
-from tests.support.truth import differences
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).parents[2]
@@ -146,7 +146,7 @@ def test_a_rebuild_or_a_deep_sweep_killed_before_any_request_goes_on(
 
 
 def expire_lease() -> None:
-    """What half a minute does."""
+    """End every lease, as half a minute does."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE soroban_lease SET until = now() - interval '1 second'")
 

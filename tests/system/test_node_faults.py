@@ -1,26 +1,24 @@
-"""What nodes that lag, prune, limit or contradict themselves do to a pass: in one process, page by page."""
+"""Nodes that lag, prune, limit or contradict themselves: what a pass in one process does, page by page."""
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.utils import timezone
 from pytest_django import Settings
 from stellar_sdk import scval
 
 from ajo.indexer.follow import sync_pass
-from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, RpcNode, SyncRun
+from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer, RpcLimitExceeded
-from ajo.soroban.rpc.pool import Nodes, node_names
 from contributions.models import Contribution
 from devtools.sandbox.sandbox import Sandbox
+from tests.support.comparison import differences
 from tests.support.faults import and_then, error, result, when
-from tests.support.histories import DAY, History, contract_entries, wallets
+from tests.support.histories import DAY, History, contract_entries
 from tests.support.proxy import Exchange, Fault, Proxy, Reply
-from tests.support.truth import differences
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -147,7 +145,7 @@ def test_a_node_that_gives_up_on_a_single_event_ends_the_pass(
 def test_what_the_node_prunes_between_two_calls_of_the_first_pass_is_no_gap(
     sandbox: Sandbox, client: SorobanClient, proxy: Proxy
 ) -> None:
-    """Breaks without the margin in `sync._first_ledger`: the node has pruned the ledger that it named itself."""
+    """Breaks without the margin in `gaps.first_ledger`: the node has pruned the ledger that it named itself."""
     history = History(sandbox.chain, 5)
     sandbox.chain.close_ledger(sandbox.chain.retention)
     history.walk(10)
@@ -183,7 +181,7 @@ def test_a_node_that_prunes_faster_than_the_first_pass_reads_names_the_whole_gap
 def test_a_node_whose_retention_has_passed_leaves_a_gap_and_the_rows_are_recovered(
     sandbox: Sandbox, client: SorobanClient
 ) -> None:
-    """Breaks without `sync._out_of_range` (refused for ever) and without `recover_gaps` (contributions are lost)."""
+    """Breaks without `follow._out_of_range` (refused for ever) and without `recover_gaps` (contributions are lost)."""
     history = History(sandbox.chain, 5)
     history.walk(20)
     catch_up(client)
@@ -281,27 +279,3 @@ def test_an_old_page_that_comes_again_does_not_lead_back(
     assert Checkpoint.objects.get().cursor == before
     catch_up(client)
     assert equals_the_chain(sandbox)
-
-
-@pytest.mark.parametrize(("away", "asked_first"), [(timedelta(minutes=4), "second"), (timedelta(hours=1), "first")])
-def test_a_pause_that_an_earlier_clock_set_does_not_count(
-    sandbox: Sandbox, settings: Settings, away: timedelta, asked_first: str
-) -> None:
-    """Breaks if a node were left however far away the end of its pause is: an hour after a step back of one."""
-    with Proxy(sandbox.url) as first, Proxy(sandbox.url) as second:
-        settings.SOROBAN_RPC_URL = [first.url, second.url]
-        met = {"first": first, "second": second}
-        RpcNode.objects.create(name=node_names()[0], failures=1, left_until=timezone.now() + away)
-        with first.failing(lambda exchange: exchange.forward()), second.failing(lambda exchange: exchange.forward()):
-            Nodes(settings.SOROBAN_RPC_URL).run(lambda reader: reader.get_health())
-        assert [name for name, proxy in met.items() if proxy.met] == [asked_first]
-
-
-def test_a_read_that_one_address_refuses_is_begun_anew_with_the_next(sandbox: Sandbox, settings: Settings) -> None:
-    """Breaks without the loop in `Nodes.run`: a reader of an unknown group would be told to come again."""
-    with Proxy(sandbox.url) as first, Proxy(sandbox.url) as second:
-        settings.SOROBAN_RPC_URL = [first.url, second.url]
-        with first.refusing():
-            latest = Nodes(settings.SOROBAN_RPC_URL).run(lambda reader: reader.get_health().latest_ledger)
-        assert latest == sandbox.chain.latest
-        assert RpcNode.objects.get(name=node_names()[0]).failures == 1

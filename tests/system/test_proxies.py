@@ -1,4 +1,4 @@
-"""What a client sends beside its proxy's forwarding header, over granian: names that WSGI cannot tell apart."""
+"""Spellings of a proxy's forwarding header that WSGI cannot tell apart, sent by a client over granian."""
 
 import os
 import sys

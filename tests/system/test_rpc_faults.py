@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.faults import TRANSPORT, Twice, hangs
 from tests.support.proxy import Fault
-from tests.support.running import Running, wait_for
+from tests.support.running import Running
+from tests.support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.system_long,
@@ -40,9 +41,9 @@ def goes_on_without_the_first(up: Running, said: str) -> None:
 
 @pytest.mark.parametrize("name", TRANSPORT)
 def test_an_address_that_fails_is_left_for_the_next_one_and_taken_again(up: Running, name: str) -> None:
-    """Breaks without `transport._translated` (an SDK's, pydantic's or json's exception ends the pass and no address is
-    left), without the id check (`wrong id`), without RPC_TIMEOUT (`hang`), without MAX_RETRY_AFTER (`429 for an hour`:
-    the pass sleeps through it).
+    """Breaks without the transport's translation of errors (an SDK's, pydantic's or json's exception ends the pass and
+    no address is left), without the id check (`wrong id`), without RPC_TIMEOUT (`hang`), without MAX_RETRY_AFTER (`429
+    for an hour`: the pass sleeps through it).
     """
     fault, said = TRANSPORT[name]
     with up.first.failing(fault):
@@ -53,8 +54,8 @@ def test_an_address_that_fails_is_left_for_the_next_one_and_taken_again(up: Runn
 
 
 def test_an_address_that_refuses_is_left_and_comes_back_by_itself(up: Running) -> None:
-    """Breaks without `Nodes._leave` (every pass asks the first address alone), and at the end if `left_until` never
-    passed.
+    """Breaks without the backoff of nodes (every pass asks the first address alone), and at the end if `left_until`
+    never passed.
     """
     with up.first.refusing():
         goes_on_without_the_first(up, "cannot be reached")
@@ -89,8 +90,8 @@ def test_a_chain_that_stands_still_is_marked_stale_though_every_pass_succeeds(up
 
 
 def test_events_that_are_delivered_twice_count_once(up: Running) -> None:
-    """Breaks without the dictionary by id in `history.decode_events`: PostgreSQL refuses to update a row twice in one
-    statement, in every pass. The tables are compared while the node goes on doubling.
+    """Breaks without the dictionary by id in `event_rows.decode_events`: PostgreSQL refuses to update a row twice in
+    one statement, in every pass. The tables are compared while the node goes on doubling.
     """
     doubled = [Twice(), Twice()]
     with up.first.failing(doubled[0]), up.second.failing(doubled[1]):

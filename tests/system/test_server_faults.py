@@ -16,7 +16,8 @@ from ajo.cache import WATERMARK_KEY
 from devtools.stack.postgres_server import answers as postgres_answers
 from devtools.stack.process import ManagedProcess
 from devtools.stack.redis_server import answers as redis_answers
-from tests.support.running import Running, Seen, wait_for
+from tests.support.running import Running, Seen
+from tests.support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.system_long,
@@ -166,8 +167,8 @@ def _make_read_only(up: Running, own: psycopg.Connection, switch: str) -> None:
 
 
 def test_redis_is_full(up: Running) -> None:
-    """Nothing can be put into it, neither a body nor a task. Breaks without `bodies._or_forget`: answers stay where
-    Redis stopped, though the tables go on.
+    """Nothing can be put into it, neither a body nor a task. Breaks without dropping what cannot be replaced: answers
+    stay where Redis stopped, though the tables go on.
     """
     # one group alone: lists, which nobody can keep either, would have the breaker send everything to PostgreSQL
     with up.reading(KNOWN) as seen, Redis.from_url(up.redis_url) as cached:

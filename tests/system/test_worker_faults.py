@@ -17,9 +17,11 @@ from django.db.models import F
 
 from ajo.soroban.models import Lease, SyncRun
 from tests.support.faults import Gate
-from tests.support.histories import DAY, wallets
+from tests.support.histories import DAY
 from tests.support.proxy import Exchange, Reply
-from tests.support.running import Running, kill_children, wait_for
+from tests.support.running import Running, kill_children
+from tests.support.waiting import wait_for
+from tests.support.wallets import wallets
 
 pytestmark = [
     pytest.mark.system_long,

@@ -1,4 +1,4 @@
-"""What clients can do to a web process by their connections alone: real processes, raw sockets."""
+"""Web processes against hostile connections: real processes, raw sockets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ajo.webserver import connections, watchdog
-from tests.support.running import wait_for
+from tests.support.waiting import wait_for
 from tests.support.web import Served, is_closed, served
 
 pytestmark = pytest.mark.django_db

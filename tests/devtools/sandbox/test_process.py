@@ -5,9 +5,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,10 @@ from devtools.sandbox.chain import Chain
 from devtools.sandbox.demo import HISTORY_SECONDS, LIVE_PACE, Population, tell_history
 from devtools.sandbox.ledger.keys import account_key
 from devtools.sandbox.network import PASSPHRASE, contract_id
+from tests.support.waiting import wait_for
 
 WALLET = re.compile(r"wallet: (G\w{55}) secret=(S\w{55}) ")
 READY = re.compile(r"ready: (\S+) contract=(\S+) ")
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 @contextmanager

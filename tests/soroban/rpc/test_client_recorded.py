@@ -11,10 +11,7 @@ import pytest
 
 from ajo.soroban.rpc.client import EventPage, SorobanClient
 from ajo.soroban.rpc.errors import ChainError, RpcOutOfRange, RpcRejected
-
-# What is recorded about writing the client does not ask.
-RPC = (Path(__file__).parents[1] / "rpc").glob("*.json")
-FILES = sorted(each for each in RPC if not each.stem.startswith("writing-"))
+from tests.support.recordings import READING
 
 
 class Recorded(HTTPServer):
@@ -65,7 +62,7 @@ def ask(client: SorobanClient, method: str, params: dict[str, Any], contract: st
     )
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", READING, ids=lambda file: file.stem)
 def test_every_recorded_answer_is_read(recorded: Recorded, file: Path) -> None:
     chain = json.loads(file.read_text())
     client = SorobanClient(f"http://127.0.0.1:{recorded.server_port}", retries=0)

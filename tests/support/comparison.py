@@ -1,4 +1,4 @@
-"""The judge of every sync: the contract's own entries, decoded, against the tables. Empty list: they are equal."""
+"""The contract's own entries, decoded, compared with the tables: what decides whether a sync was right."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from groups.models import Group, GroupMember, RefundRequest
 
 
 def differences(entries: Mapping[str, str]) -> list[str]:
-    """`entries`: every entry of the contract, base64 LedgerKey → base64 LedgerEntryData."""
+    """Return what differs between entries and tables, empty if they are equal.
+
+    `entries` is every entry of the contract, base64 LedgerKey → base64 LedgerEntryData.
+    """
     state = {decode_key(key)[1]: decode_entry(xdr).value for key, xdr in entries.items()}
     found: list[str] = []
     groups = {key.group_id: value for key, value in state.items() if isinstance(key, keys.GroupKey)}

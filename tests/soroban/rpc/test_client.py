@@ -1,14 +1,9 @@
 """The client's requests, and answers that are not to them."""
 
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from pytest_django import Settings
 
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import (
@@ -20,7 +15,6 @@ from ajo.soroban.rpc.errors import (
     RpcRejected,
     RpcUnavailable,
 )
-from ajo.soroban.rpc.transport import ca_bundle
 from devtools.sandbox.sandbox import Sandbox
 
 
@@ -96,75 +90,3 @@ def test_a_json_rpc_error_is_understood_whatever_status_a_gateway_sends_it_with(
     with pytest.raises(ChainError, match=said) as failure:
         client.get_events(sandbox.contract, start_ledger=2, limit=1)
     assert type(failure.value) is kind
-
-
-@contextmanager
-def listening(seen: list[tuple[str, Mapping[str, str]]]) -> Iterator[str]:
-    """An HTTP server that notes each request's target and headers, and knows no method; yields its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            seen.append((self.path, dict(self.headers)))
-            answer = {"id": json.loads(body)["id"], "error": {"code": -32601, "message": "no such method"}}
-            text = json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def test_neither_netrc_nor_http_proxy_changes_what_the_provider_gets(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Breaks if requests read the environment: a login of that host in .netrc takes the place of the key."""
-    netrc = tmp_path / "netrc"
-    netrc.write_text("default login someone password else\n")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    seen: list[tuple[str, Mapping[str, str]]] = []
-    proxied: list[tuple[str, Mapping[str, str]]] = []
-    with listening(seen) as url, listening(proxied) as proxy:
-        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-            monkeypatch.setenv(name, proxy)
-        client = SorobanClient(url, headers={"Authorization": "Bearer key"}, retries=0)
-        with pytest.raises(RpcRejected):
-            client.get_health()
-        client.close()
-    assert proxied == []
-    assert [headers["Authorization"] for _, headers in seen] == ["Bearer key"]
-
-
-def test_a_proxy_is_used_where_it_is_asked_for(settings: Settings) -> None:
-    seen: list[tuple[str, Mapping[str, str]]] = []
-    with listening(seen) as proxy:
-        settings.RPC_PROXY = proxy
-        client = SorobanClient("http://rpc.example/key", retries=0)
-        with pytest.raises(RpcRejected):
-            client.get_health()
-        client.close()
-    assert [path for path, _ in seen] == ["http://rpc.example/key"]
-
-
-def test_a_company_s_certificate_authorities_are_still_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    assert ca_bundle() is True
-    monkeypatch.setenv("SSL_CERT_FILE", "/etc/company.pem")
-    assert ca_bundle() == "/etc/company.pem"
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/first.pem")
-    assert ca_bundle() == "/etc/first.pem"

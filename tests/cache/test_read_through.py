@@ -9,58 +9,13 @@ import pytest
 from pytest_django import Settings
 
 from ajo import cache
-from ajo.cache import Document, Freshness, read_through, redis_client
-
-DATASET_ID = "a" * 32
-
-
-def fresh(ledger: int, heard_at: float | None = None) -> Freshness:
-    return Freshness(DATASET_ID, ledger, time.time() if heard_at is None else heard_at)
+from ajo.cache import read_through, redis_client
+from tests.support.caching import Source, current_mark, document, fresh
 
 
 @pytest.fixture(autouse=True)
 def _no_trouble() -> None:
     read_through._degraded.clear()
-
-
-def document(revision: int, synced_ledger: int = 10) -> Document:
-    return Document(f'{{"revision":{revision}}}'.encode(), revision, synced_ledger)
-
-
-class Source:
-    """A resource in tables that a test moves by hand; counts who asked for what."""
-
-    def __init__(self, rows: Document | None, ledger: int = 10) -> None:
-        self.rows, self.ledger = rows, ledger
-        self.chain: Document | None = None
-        self.asked: list[str] = []
-        self.exists = True
-        self.read_at = 10
-
-    def read(self, min_ledger: int = 0) -> cache.Answer:
-        return cache.fetch(
-            "thing:1",
-            freshness=lambda: fresh(self.ledger),
-            from_rows=self.from_rows,
-            from_chain=self.from_chain,
-            exists=lambda: self.exists,
-            min_ledger=min_ledger,
-        )
-
-    def from_rows(self) -> Document | None:
-        self.asked.append("rows")
-        return self.rows
-
-    def from_chain(self) -> int:
-        self.asked.append("chain")
-        self.rows = self.chain or self.rows
-        return self.read_at
-
-
-def current_mark() -> cache.Watermark:
-    found = cache.current_watermark()
-    assert found is not None
-    return found
 
 
 def test_a_second_read_comes_from_redis() -> None:
@@ -76,62 +31,6 @@ def test_without_a_mark_nothing_in_redis_counts() -> None:
     source.read()
     source.read()
     assert source.asked == ["rows", "rows"]
-
-
-def test_a_new_epoch_makes_every_body_worthless_without_deleting_it() -> None:
-    cache.start_epoch(fresh(10))
-    source = Source(document(1))
-    source.read()
-    cache.invalidate_all()
-    cache.start_epoch(fresh(10))
-    source.rows = document(2)
-    assert b"2" in source.read().body
-
-
-def test_a_slow_reader_puts_no_older_version_over_a_newer_one() -> None:
-    cache.start_epoch(fresh(10))
-    watermark = current_mark()
-    assert cache.refresh(watermark, {"thing:1": document(3)}, watermark.freshness.ledger)
-    assert cache.refresh(watermark, {"thing:1": document(2)}, watermark.freshness.ledger)
-    assert b"3" in Source(document(3)).read().body
-
-
-def test_a_slow_reader_whose_key_has_expired_meanwhile_puts_nothing_either() -> None:
-    """Its rows are from before the mark: the compare with the body alone would let it read_through."""
-    cache.start_epoch(fresh(10))
-    slow = current_mark()
-    cache.advance(slow, fresh(11))
-    cache.refresh(slow, {"thing:1": document(1)}, slow.freshness.ledger)
-    newer = Source(document(2), ledger=11)
-    assert b"2" in newer.read().body
-    assert newer.asked == ["rows"]
-
-
-def test_the_label_is_the_marks_so_a_body_is_never_older_than_it() -> None:
-    cache.start_epoch(fresh(10))
-    source = Source(document(1), ledger=10)
-    source.read()
-    source.ledger = 11  # the tables have moved, the pass died before its refresh
-    source.rows = document(2)
-    answer = source.read()
-    assert (answer.ledger, answer.body) == (10, document(1).body)
-
-
-def test_the_mark_never_goes_back() -> None:
-    cache.start_epoch(fresh(10))
-    watermark = current_mark()
-    cache.advance(watermark, fresh(12))
-    cache.advance(watermark, fresh(11))
-    assert current_mark().freshness.ledger == 12
-
-
-def test_silence_makes_answers_stale(settings: Settings) -> None:
-    cache.start_epoch(fresh(10, heard_at=time.time() - settings.STALE_AFTER - 1))
-    source = Source(document(1))
-    source.read()
-    assert source.read().stale
-    cache.advance(current_mark(), fresh(11))
-    assert not source.read().stale
 
 
 def test_what_cannot_exist_is_absent_without_asking_the_chain() -> None:
@@ -221,12 +120,6 @@ def test_of_many_requests_one_at_a_time_waits_for_a_redis_that_hangs(
     assert max(took) < 1.8 * settings.REDIS_TIMEOUT
 
 
-@pytest.mark.parametrize(("step", "stale"), [(0.0, False), (-3600.0, True), (3600.0, True)])
-def test_what_was_heard_far_from_now_is_stale_on_either_side(step: float, stale: bool) -> None:
-    """A clock that stepped back leaves times an hour ahead: they would count as fresh for an hour."""
-    assert fresh(1, heard_at=time.time() + step).stale is stale
-
-
 def test_many_first_readers_make_one_reading_of_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.WEB_THREADS = 400
     read_through._slots.cache_clear()
@@ -282,15 +175,6 @@ def test_a_reader_of_the_chain_that_died_is_followed_by_another(monkeypatch: pyt
     source.chain = document(1)
     assert b"1" in source.read().body
     assert source.asked.count("chain") == 1
-
-
-def test_only_bodies_that_stand_in_an_older_revision_are_outdated() -> None:
-    cache.start_epoch(fresh(10))
-    watermark = current_mark()
-    cache.refresh(watermark, {"thing:1": document(3), "thing:2": document(5)}, watermark.freshness.ledger)
-    assert cache.stale_keys(watermark, {"thing:1": 4, "thing:2": 5, "thing:3": 1}) == {"thing:1"}
-    cache.start_epoch(fresh(10))
-    assert cache.stale_keys(current_mark(), {"thing:1": 4}) == set()
 
 
 @pytest.mark.parametrize("garbage", [b"x", b"a 1 2 3 4 5", b"\xff\xfe", b"a b c d e f"])
@@ -386,38 +270,3 @@ def test_a_pass_that_ends_after_everything_was_forgotten_brings_nothing_back() -
     cache.start_epoch(fresh(1))
     cache.advance(old, fresh(11))
     assert current_mark().freshness.ledger == 1
-
-
-def test_the_marks_of_other_releases_are_forgotten_too(settings: Settings) -> None:
-    cache.with_redis(lambda r: r.set(f"{settings.REDIS_NAMESPACE}another:mark", "x"))
-    cache.invalidate_all()
-    assert cache.client().keys("ajo:*:mark") == []
-
-
-def test_of_two_passes_at_once_the_later_ones_body_is_taken() -> None:
-    """Breaks if a body were put by the ledger of the mark that its pass saw: the other pass has moved it meanwhile, and
-    the old body would stay under the next mark.
-    """
-    cache.start_epoch(fresh(10))
-    slow = later = current_mark()
-    cache.refresh(slow, {"thing:1": document(1)}, 11)
-    cache.advance(slow, fresh(11))
-    cache.refresh(later, {"thing:1": document(2)}, 12)
-    cache.advance(later, fresh(12))
-    answer = Source(document(2), ledger=12).read()
-    assert (answer.body, answer.ledger) == (document(2).body, 12)
-
-
-def test_a_redis_that_cannot_be_asked_which_bodies_are_old_is_no_redis_without_any(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache.start_epoch(fresh(10))
-    watermark = current_mark()
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    cache.client.cache_clear()
-    try:
-        assert cache.stale_keys(watermark, {"thing:1": 4}) is None
-        assert cache.stale_keys(watermark, {}) == set()
-    finally:
-        cache.client.cache_clear()
-        cache.breaker.close()

@@ -1,4 +1,4 @@
-"""What this version cannot read: set aside, shown to nobody as the truth, and taken up once it can be read."""
+"""Entries that this version cannot decode: stored, shown to nobody as the truth, and resolved once they can be read."""
 
 import base64
 
@@ -11,17 +11,16 @@ from ajo.indexer.redecode import redecode
 from ajo.indexer.verify import sweep_groups
 from ajo.indexer.verify_history import sweep_deep
 from ajo.soroban.contract.keys import GroupKey, InstanceKey, MetadataKey, RefundKey, RefundRequestKey
-from ajo.soroban.models import Checkpoint, SyncRun, UndecodedEntry
+from ajo.soroban.models import SyncRun, UndecodedEntry
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.errors import ChainError
 from contributions.models import Contribution, Refund
 from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
 from groups.models import Group
-from groups.snapshots import GroupReader
-from groups.sync import write_snapshots
-from tests.support.following import assert_equal, catch_up, entry_of, make_groups, put, spoil
-from tests.support.histories import DAY, wallets
+from tests.support.answers import corrupt_answer
+from tests.support.following import assert_equal, catch_up, corrupt_entry, make_groups, read_entry, write_entry
+from tests.support.histories import DAY
+from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 API = "/api/v1"
@@ -31,7 +30,7 @@ def test_what_cannot_be_decoded_is_set_aside_and_the_rest_goes_on(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     make_groups(sandbox, 3)
-    spoil(sandbox, GroupKey(2))
+    corrupt_entry(sandbox, GroupKey(2))
     catch_up(client_of_chain)
     assert sorted(Group.objects.values_list("id", flat=True)) == [1, 3]
     assert UndecodedEntry.objects.get().group_id == 2
@@ -47,12 +46,12 @@ def test_what_was_set_aside_is_taken_up_again_with_its_history(
     sandbox.chain.fund(creator)
     sandbox.chain.call(creator, "contribute", creator, 2)
     sandbox.chain.close_ledger()
-    whole = entry_of(sandbox, GroupKey(2))
-    spoil(sandbox, GroupKey(2))
+    whole = read_entry(sandbox, GroupKey(2))
+    corrupt_entry(sandbox, GroupKey(2))
     catch_up(client_of_chain)
     assert not Contribution.objects.exists()
     assert redecode(lambda read: read(client_of_chain)) == (0, 1)
-    put(sandbox, GroupKey(2), whole)
+    write_entry(sandbox, GroupKey(2), whole)
     assert redecode(lambda read: read(client_of_chain)) == (1, 0)
     assert Contribution.objects.get().event_id
     run = SyncRun.objects.filter(kind=SyncRun.Kind.REDECODE).latest("id")
@@ -76,10 +75,10 @@ def test_a_group_that_becomes_unreadable_is_shown_to_nobody_until_it_can_be_read
     sandbox.chain.close_ledger()
     catch_up(client_of_chain)
     shown = client.get(f"{API}/groups/1/").json()  # and in Redis now
-    whole = entry_of(sandbox, kind(1))
+    whole = read_entry(sandbox, kind(1))
     sandbox.chain.call(second, "contribute", second, 1)
     sandbox.chain.close_ledger()
-    spoil(sandbox, kind(1))
+    corrupt_entry(sandbox, kind(1))
     catch_up(client_of_chain)
     for path in ("groups/1/", "groups/1/members/", f"users/{second}/dues/", "groups/1/?min_ledger=1"):
         answer = client.get(f"{API}/{path}")
@@ -89,7 +88,7 @@ def test_a_group_that_becomes_unreadable_is_shown_to_nobody_until_it_can_be_read
     assert client.get(f"{API}/groups/2/").status_code == 200
     assert Contribution.objects.count() == 2  # what events tell needs no entry
 
-    put(sandbox, kind(1), whole)
+    write_entry(sandbox, kind(1), whole)
     sandbox.chain.close_ledger()
     sweep = sweep_groups if kind is GroupKey else sweep_deep  # the GROUP entry does not tell of a request
     list(sweep(lambda read: read(client_of_chain), [1]))
@@ -110,28 +109,12 @@ def test_an_unreadable_name_is_blank_and_hides_no_amount(
     (creator,) = wallets(1)
     sandbox.chain.call(creator, "set_group_metadata", 1, b"name", b"what for", b"rules")
     sandbox.chain.close_ledger()
-    spoil(sandbox, MetadataKey(1))
+    corrupt_entry(sandbox, MetadataKey(1))
     catch_up(client_of_chain)
     group = client.get(f"{API}/groups/1/").json()
     assert (group["name"], group["contribution_amount"]) == ("", "50")
     assert UndecodedEntry.objects.get().group_id == 1
     assert client.get(f"{API}/status/").json()["undecoded"] == 1
-
-
-def test_a_contract_of_which_nothing_can_be_read_fills_no_tables(
-    sandbox: Sandbox, client_of_chain: SorobanClient
-) -> None:
-    make_groups(sandbox, 1)
-    key = InstanceKey()
-    entry = entry_of(sandbox, key)
-    put(sandbox, key, entry_of(sandbox, GroupKey(1)))
-    with pytest.raises(ChainError, match="no contract that this version can read"):
-        catch_up(client_of_chain)
-    assert not Checkpoint.objects.get().is_loaded
-    assert UndecodedEntry.objects.get().key == key.to_xdr(sandbox.contract)
-    put(sandbox, key, entry)
-    catch_up(client_of_chain)
-    assert_equal(sandbox)
 
 
 def test_a_refund_that_was_set_aside_is_recovered(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
@@ -143,37 +126,18 @@ def test_a_refund_that_was_set_aside_is_recovered(sandbox: Sandbox, client_of_ch
     sandbox.chain.close_ledger()
     catch_up(client_of_chain)
     key = RefundKey(1, creator)
-    whole = entry_of(sandbox, key)
+    whole = read_entry(sandbox, key)
     Refund.objects.all().delete()
-    spoil(sandbox, key)
+    corrupt_entry(sandbox, key)
     list(sweep_deep(lambda read: read(client_of_chain)))
     assert base64.b64decode(UndecodedEntry.objects.get().key)
     sandbox.chain.close_ledger()
     Group.objects.update(synced_ledger=sandbox.chain.latest)
     sync_pass(client_of_chain)  # its group was read since, which says nothing of the refund
     assert redecode(lambda read: read(client_of_chain)) == (0, 1)
-    put(sandbox, key, whole)
+    write_entry(sandbox, key, whole)
     assert redecode(lambda read: read(client_of_chain)) == (1, 0)
     assert Refund.objects.get().amount == 50
-
-
-def test_an_older_reading_does_not_show_a_hidden_group_again(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """It was hidden twice, and could be read in between."""
-    make_groups(sandbox, 1)
-    catch_up(client_of_chain)
-    whole = entry_of(sandbox, GroupKey(1))
-    snapshots = []
-    for is_readable in (False, True, False):
-        sandbox.chain.close_ledger()
-        put(sandbox, GroupKey(1), whole)
-        if not is_readable:
-            spoil(sandbox, GroupKey(1))
-        snapshots.append(GroupReader(client_of_chain, sandbox.contract).read([1]))
-    first, between, last = snapshots
-    for reading in (first, last, between, first):
-        write_snapshots(reading)
-    assert Group.objects.get().unreadable_since
-    assert UndecodedEntry.objects.get().ledger == last.ledger
 
 
 def test_a_group_that_another_node_can_read_at_the_same_ledger_is_taken_up(
@@ -184,11 +148,11 @@ def test_a_group_that_another_node_can_read_at_the_same_ledger_is_taken_up(
     sandbox.chain.fund(creator)
     sandbox.chain.call(creator, "contribute", creator, 1)
     sandbox.chain.close_ledger()
-    whole = entry_of(sandbox, GroupKey(1))
-    spoil(sandbox, GroupKey(1))
+    whole = read_entry(sandbox, GroupKey(1))
+    corrupt_entry(sandbox, GroupKey(1))
     catch_up(client_of_chain)
     assert not Contribution.objects.exists()
-    put(sandbox, GroupKey(1), whole)
+    write_entry(sandbox, GroupKey(1), whole)
     list(sweep_groups(lambda read: read(client_of_chain)))
     sandbox.chain.close_ledger()
     sync_pass(client_of_chain)
@@ -206,13 +170,37 @@ def test_a_refund_waits_until_its_round_can_be_read(sandbox: Sandbox, client_of_
     catch_up(client_of_chain)
     sandbox.chain.call(creator, "cancel_group", creator, 1)
     sandbox.chain.close_ledger()
-    whole = entry_of(sandbox, GroupKey(1))
-    spoil(sandbox, GroupKey(1))
+    whole = read_entry(sandbox, GroupKey(1))
+    corrupt_entry(sandbox, GroupKey(1))
     catch_up(client_of_chain)
     assert not Refund.objects.exists()
-    put(sandbox, GroupKey(1), whole)
+    write_entry(sandbox, GroupKey(1), whole)
     list(sweep_groups(lambda read: read(client_of_chain)))
     sandbox.chain.close_ledger()
     sync_pass(client_of_chain)
     assert Refund.objects.get().event_id
     assert_equal(sandbox)
+
+
+def test_an_instance_that_was_set_aside_is_taken_up_again(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    key = InstanceKey().to_xdr(sandbox.contract)
+    UndecodedEntry.objects.create(key=key, group_id=None, xdr="AAAA", error="not known then", ledger=1)
+    assert redecode(lambda read: read(client_of_chain)) == (1, 0)
+
+
+def test_an_entry_of_the_contract_itself_that_could_not_be_read_once_is_settled(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    own = InstanceKey().to_xdr(sandbox.contract)
+    corrupt_answer(
+        sandbox, "getLedgerEntries",
+        lambda said: [each.update(xdr="AAAA") for each in said["entries"] if each["key"] == own],
+    )  # fmt: skip
+    for undecoded in (1, 0):
+        sandbox.chain.close_ledger()
+        catch_up(client_of_chain)
+        assert UndecodedEntry.objects.count() == undecoded

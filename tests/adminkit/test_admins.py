@@ -1,4 +1,4 @@
-"""Who may see the staff's pages, and that nobody can write there what only the chain may say."""
+"""Access to the admin: staff only, and nobody can write there what comes from the chain."""
 
 import ast
 from pathlib import Path

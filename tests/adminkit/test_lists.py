@@ -1,4 +1,4 @@
-"""Search and filters on tables of 60,000 rows: each is one index look-up, asserted from the plan."""
+"""Search and filters of the admin on tables of 60,000 rows: each is one index look-up, asserted from the plan."""
 
 from __future__ import annotations
 

@@ -1,0 +1,52 @@
+"""The sweeps that heal a group, and what the tables hold of the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+from django.core.management import call_command
+
+from ajo.indexer.discrepancies import COLUMNS, HISTORY
+from ajo.indexer.verify_history import daily_quota, sweep_deep
+from ajo.soroban.models import ContractEvent
+from ajo.soroban.rpc.pool import nodes
+from groups.models import Group, GroupMember, RefundRequest
+from groups.sync import REQUEST, STATED
+
+
+def shown() -> dict[str, list[Any]]:
+    """Return all that the tables hold of the chain, without the times and ledgers of its reading."""
+    history = {
+        name: list(model.objects.order_by("group", "round", "user").values(*COLUMNS[model])) for model, name in HISTORY
+    }
+    members = GroupMember.objects.order_by("group", "position")
+    return history | {
+        "groups": list(Group.objects.order_by("id").values("id", *STATED)),
+        "members": list(members.values("group", "user", "position", "joined_at", "has_contributed")),
+        "requests": list(RefundRequest.objects.values(*REQUEST)),
+        "events": list(ContractEvent.objects.order_by("id").values()),
+    }
+
+
+Sweep = Callable[[int], None]
+
+
+def by_name(group_id: int) -> None:
+    """Sweep one group."""
+    call_command("sweep", str(group_id), stdout=StringIO())
+
+
+def by_name_deeply(group_id: int) -> None:
+    """Sweep one group deeply."""
+    call_command("sweep", "--deep", str(group_id), stdout=StringIO())
+
+
+def by_the_daily_share(group_id: int) -> None:
+    """Sweep the share of a day deeply, whatever the group."""
+    for _ in sweep_deep(nodes().run, limit=daily_quota()):
+        pass
+
+
+SWEEPS = [by_name, by_name_deeply, by_the_daily_share]
