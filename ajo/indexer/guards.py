@@ -78,7 +78,12 @@ def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int,
     beyond = Group.objects.filter(~Exists(announced), pk__gt=counted).order_by("pk")
     synced = dict(beyond.values_list("pk", "synced_ledger")[:MAX_REMOVED])
     synced = _confirmed_absent(checkpoint, synced, counts, client)
-    synced = nodes().second_opinion(client, partial(_confirmed_absent, checkpoint, synced, counts))
+    ask = partial(_confirmed_absent, checkpoint, synced, counts)
+    try:
+        synced = nodes().second_opinion(client, ask, other_only=bool(synced))
+    except NodeLagging as failure:
+        logger.warning("groups %s stay until another node can be asked: %s", sorted(synced), failure)
+        return set()
     if synced:
         logger.warning("groups %s never were: removed", sorted(synced))
         remove_groups(synced)

@@ -157,6 +157,7 @@ def _heal_history(
         again = read_history(client, checkpoint.contract, groups, counts, again=True)
         for evidence, other in zip(all_evidence, again, strict=True):
             evidence.merge(other)
+        found = compare_history(all_evidence, reached)
     before_write()
     store_undecoded([undecoded for evidence in all_evidence for undecoded in evidence.undecoded])
     if found.is_empty:

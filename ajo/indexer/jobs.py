@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from django.db.models import F
@@ -140,7 +141,10 @@ class _Execution:
 
     def run_step(self, step: Step | None) -> None:
         if step:
-            self.run_read(lambda client: step(self.checkpoint, self.counts, client.with_heartbeat(self.handle.renew)))
+            with self._adding_drift():
+                self.run_read(
+                    lambda client: step(self.checkpoint, self.counts, client.with_heartbeat(self.handle.renew))
+                )
 
     def run_batches(self, selection: Selection) -> Iterator[Progress]:
         """Compare the groups in batches. The position of a run of all groups is saved as it goes on, and at its end."""
@@ -166,11 +170,18 @@ class _Execution:
             self._update(**{self.job.position_field: done if done < self.checkpoint.group_count else 0})
 
     def _compare(self, ids: Sequence[int]) -> Compared:
-        """Compare some groups with the first node that manages it, and add the drift that was found to the totals."""
-        before = dict(self.counts)
+        """Compare some groups with the first node that manages it."""
         results: list[Compared] = []
-        try:
+        with self._adding_drift():
             self.run_read(lambda client: results.append(self._compare_with(client, ids)))
+        return results[-1]
+
+    @contextmanager
+    def _adding_drift(self) -> Iterator[None]:
+        """Add the drift that the block counts to the checkpoint's totals."""
+        before = dict(self.counts)
+        try:
+            yield
         finally:  # groups that were healed before a node failed had drifted all the same
             drift = {
                 name: F(name) + number - before[name]
@@ -179,7 +190,6 @@ class _Execution:
             }
             if drift:
                 self._update(**drift)
-        return results[-1]
 
     def _compare_with(self, client: SorobanClient, ids: Sequence[int]) -> Compared:
         """Compare some groups with one node, which gets half of them where it gives up on so many.

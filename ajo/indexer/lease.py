@@ -21,7 +21,7 @@ from ajo.soroban.models import Lease
 
 # Longer than one attempt of an RPC call, before which a lease is renewed, and a write; short enough that the work of a
 # runner that was killed goes on soon.
-LEASE_LIFETIME = timedelta(seconds=max(30, settings.RPC_TIMEOUT + 15))
+LEASE_LIFETIME = timedelta(seconds=max(30, (settings.RPC_RETRIES + 1) * settings.RPC_TIMEOUT + 15))
 LEASE_POLL = 0.1  # seconds between two attempts to take a lease that another runner holds
 LEASE_PATIENCE = 60.0  # seconds that a command waits for a lease: longer than a killed runner's lease lasts
 RENEW_AFTER = 2.0  # seconds; a sweep has hundreds of steps in that time

@@ -20,6 +20,7 @@ from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.plausibility import check_ledger_continuity
 from ajo.soroban.rpc.client import Run, SorobanClient
 from ajo.soroban.rpc.errors import ChainError, NodeLagging
+from ajo.soroban.rpc.pool import nodes
 from contributions.event_rows import remove_groups
 from groups.models import Group
 from groups.snapshots import GroupReader
@@ -82,6 +83,14 @@ class _Rebuild:
             raise NodeLagging("the node does not have the contract")
         self.progress.counted_at = snapshots.instance_ledger
         self.progress.total = snapshots.instance.group_counter if snapshots.instance else int(checkpoint.group_count)
+        again = nodes().second_opinion(
+            client,
+            lambda other: GroupReader(other, checkpoint.contract, checkpoint.ledger).read([], with_instance=True),
+        )
+        # a lower count removes groups: it is not believed of one node alone
+        if again.instance and again.instance.group_counter > self.progress.total:
+            counted = again.instance.group_counter
+            raise NodeLagging(f"the node counts {self.progress.total} groups; a second asking says {counted}")
 
     @contextmanager
     def _without_sync(self, client: SorobanClient) -> Iterator[tuple[SorobanClient, LeaseHandle]]:
@@ -94,7 +103,8 @@ class _Rebuild:
                     self.job.renew()
 
             renew()
-            yield client.with_heartbeat(renew), handle
+            # a dry run's transaction would hold the lease's row, and roll its renewal back
+            yield client.with_heartbeat(renew if self.job else None), handle
 
     def _do_batch(self, client: SorobanClient) -> None:
         progress = self.progress
@@ -122,7 +132,9 @@ class _Rebuild:
         # No transaction waits for the chain, except a dry run's, which is rolled back.
         with transaction.atomic() if is_dry else nullcontext():
             # the lease is renewed before each write: else a pass may have written newer rows
-            healed = heal(client, checkpoint, ids, counts, force=True, before_write=handle.renew)
+            healed = heal(
+                client, checkpoint, ids, counts, force=True, before_write=(lambda: None) if is_dry else handle.renew
+            )
             add_counts(counts, groups_changed=len(healed.changed), undecoded=healed.undecoded, **healed.history)
             if is_dry:
                 transaction.set_rollback(True)
@@ -140,6 +152,9 @@ class _Rebuild:
         beyond = Group.objects.filter(id__gt=progress.total).values_list("id", flat=True)
         absent = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(beyond).absent
         surplus = find_surplus(client, checkpoint, absent, progress.counts)
+        surplus = nodes().second_opinion(
+            client, lambda other: find_surplus(other, checkpoint, surplus, progress.counts), other_only=bool(surplus)
+        )
         add_counts(progress.counts, groups_removed=len(surplus))
         if self.job is None:
             return

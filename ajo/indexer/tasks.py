@@ -7,9 +7,11 @@ pass goes on.
 from __future__ import annotations
 
 import logging
+import math
 
 from celery import shared_task
 from django.conf import settings
+from django.db import OperationalError
 
 from ajo.indexer.follow import run_pass
 from ajo.indexer.lease import Superseded
@@ -28,9 +30,9 @@ logger = logging.getLogger(__name__)
 DEADLINE_DIVISOR = 4
 
 
-def _deadline() -> Deadline:
-    """Return the time at which a part of a task stops beginning new work."""
-    return Deadline(settings.CELERY_TASK_SOFT_TIME_LIMIT / DEADLINE_DIVISOR)
+def _deadline(longest: float = math.inf) -> Deadline:
+    """Return the time at which a part of a task stops beginning new work: after `longest` seconds, or sooner."""
+    return Deadline(min(settings.CELERY_TASK_SOFT_TIME_LIMIT / DEADLINE_DIVISOR, longest))
 
 
 @shared_task(name="contributions.tasks.sync")
@@ -40,7 +42,7 @@ def sync() -> None:
     try:
         while not run_pass().caught_up and not deadline.is_past():
             logger.info("sync: a page is done, more to come")
-    except (ChainError, Superseded) as failure:
+    except (ChainError, Superseded, OperationalError) as failure:
         logger.warning("sync: %s", failure)
 
 
@@ -48,15 +50,17 @@ def sync() -> None:
 def sweep() -> None:
     """Compare every group with the chain, prove the day's share of groups, and fill gaps.
 
-    Either sweep ends at its deadline, and the next task goes on.
+    Either sweep ends at its deadline, and the next task goes on. Both together end before the next task begins, which
+    would take the worker's other process from the sync.
     """
+    longest = settings.SWEEP_INTERVAL * 0.4
     try:
-        for _ in sweep_groups(nodes().run, deadline=_deadline()):
+        for _ in sweep_groups(nodes().run, deadline=_deadline(longest)):
             pass
-        for _ in sweep_deep(nodes().run, limit=daily_quota(), deadline=_deadline()):
+        for _ in sweep_deep(nodes().run, limit=daily_quota(), deadline=_deadline(longest)):
             pass
         fill_gaps_elsewhere()
-    except (ChainError, Superseded) as failure:
+    except (ChainError, Superseded, OperationalError) as failure:
         logger.warning("sweep: %s", failure)
 
 

@@ -68,7 +68,7 @@ def _heal(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: So
     healed = heal(client, checkpoint, ids, counts)
     healed.refresh_cache()
     counts["groups_changed"] += len(healed.changed)
-    return Compared(healed.done, healed.absent)
+    return Compared(healed.done, healed.absent.intersection(ids[: healed.done]))
 
 
 # The columns of STORED_ENTRIES. Plain tuples: a sweep of unchanged groups takes some microseconds a group.

@@ -54,7 +54,7 @@ def check_events(checkpoint: Checkpoint, counts: dict[str, int], client: Soroban
     reading; the next check goes on.
     """
     now = Checkpoint.objects.get(pk=checkpoint.pk)
-    first = max(now.events_checked_to + 1, now.start_ledger)
+    first = now.events_checked_to + 1 if now.events_checked_to else now.start_ledger
     if first > now.ledger:
         return
     reported = nodes().second_opinion(client, lambda other: _read(other, now, first, counts))
@@ -122,6 +122,9 @@ def _reconcile(right: Mapping[str, RawEvent], invented: Collection[str], log: Ma
     with transaction.atomic():
         affected = ContractEvent.objects.filter(id__in=gone).values_list("group_id", flat=True)
         group_ids = {group_id for group_id in affected if group_id}
+        # groups first, in id order, as every writer of them locks: else a pass and this one wait for each other
+        touched = Group.objects.filter(id__in=group_ids.union(entry.group_id for entry in entries if entry.group_id))
+        list(touched.order_by("id").select_for_update(of=("self",)).values_list("pk", flat=True))
         for model in (Contribution, Payout, Refund):
             model.objects.filter(event_id__in=gone).delete()
         UndecodedEntry.objects.filter(key__in=gone).delete()

@@ -93,4 +93,4 @@ def daily_quota() -> int:
 def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
     healed = heal(client, checkpoint, ids, counts)
     healed.refresh_cache()
-    return Compared(healed.done, healed.absent)
+    return Compared(healed.done, healed.absent.intersection(ids[: healed.done]))

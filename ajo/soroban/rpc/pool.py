@@ -23,7 +23,15 @@ from django.utils import timezone
 from ajo.conf.redaction import Secrets
 from ajo.soroban.models import MAX_BACKOFF, RpcNode
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.errors import ChainError, NeedsConsensus, NodeStalled, RpcRateLimited, RpcRejected, RpcUnavailable
+from ajo.soroban.rpc.errors import (
+    ChainError,
+    NeedsConsensus,
+    NodeLagging,
+    NodeStalled,
+    RpcRateLimited,
+    RpcRejected,
+    RpcUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +122,14 @@ class Nodes:
                 return result
         raise self._agreed(failures)
 
-    def second_opinion(self, client: SorobanClient, read: Callable[[SorobanClient], T]) -> T:
-        """`read` with another node than `client`'s that is not left alone and manages it, else with `client` again."""
+    def second_opinion(
+        self, client: SorobanClient, read: Callable[[SorobanClient], T], *, other_only: bool = False
+    ) -> T:
+        """Read with another node than `client`'s that is not backed off and manages it, else with `client` again.
+
+        `other_only`: where several addresses are configured, another node has to answer. Raises NodeLagging if none
+        does.
+        """
         left = set(RpcNode.objects.left().values_list("name", flat=True))
         for node in self._nodes:
             if node.client.url == client.url or node.name in left:
@@ -125,8 +139,10 @@ class Nodes:
             try:
                 node.check_network(second)
                 return read(second)
-            except RpcUnavailable as failure:
+            except (RpcUnavailable, RpcRejected) as failure:
                 self._back_off(node, failure)
+        if other_only and len(self._nodes) > 1:
+            raise NodeLagging("no other node can confirm what this one says")
         return read(client)
 
     def longest_memory(self) -> Memory | None:
