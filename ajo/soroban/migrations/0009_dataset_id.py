@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     """Rename an attribute; its column stays, so no SQL runs."""
 
     dependencies = [
-        ('soroban', '0007_token_rounds'),
+        ('soroban', '0008_run_kinds'),
     ]
 
     operations = [
