@@ -1,4 +1,4 @@
-"""The forms of history: contributions, payouts, refunds, what a transaction carried, what a wallet moved."""
+"""Serializers of history: contributions, payouts, refunds, transactions and the totals of a wallet."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class RefundSerializer(HistorySerializer):
     reason = serializers.SerializerMethodField()
 
     def get_id(self, row: HistoryRow) -> str:
-        plain = super().get_id(row)
-        return plain if not isinstance(row, Refund) or row.ordinal == 1 else f"{plain}-{row.ordinal}"
+        identity = super().get_id(row)
+        return identity if not isinstance(row, Refund) or row.ordinal == 1 else f"{identity}-{row.ordinal}"
 
     @extend_schema_field(serializers.ChoiceField(choices=[(label, label) for label in Refund.Reason.labels]))
     def get_reason(self, refund: Refund) -> str:

@@ -21,7 +21,7 @@ from groups.cached import refresh_groups
 from groups.creation import read_groups
 from groups.models import Group
 from groups.snapshots import GroupReader, Snapshots
-from groups.sync import Found, store_undecoded, write_snapshots
+from groups.sync import Differences, store_undecoded, write_snapshots
 
 CONTRIBUTIONS_AT_ONCE = 20_000
 Counts = dict[str, int]
@@ -71,8 +71,8 @@ def heal(
     _add(counts, calls=snapshots.calls)
     refuse_all_absent(ids[-1] if force else int(checkpoint.group_count), ids, snapshots.absent)
     before_write()
-    found: Found = {}
-    changed = write_snapshots(snapshots, force=force, found=found)
+    found: Differences = {}
+    changed = write_snapshots(snapshots, force=force, differences=found)
     result = Healed(changed, set(snapshots.absent), undecoded=len(snapshots.undecoded))
     _note_drift(snapshots, found, reached, counts)
     # a group that the node does not have proves nothing, neither does one that cannot be read
@@ -112,7 +112,7 @@ def find_surplus(client: SorobanClient, checkpoint: Checkpoint, ids: set[int], c
     return {group_id for group_id in again.absent if group_id > counted}
 
 
-def _note_drift(snapshots: Snapshots, found: Found, reached: int, counts: Counts) -> None:
+def _note_drift(snapshots: Snapshots, found: Differences, reached: int, counts: Counts) -> None:
     for group_id, wrong in found.items():
         if "unreadable_since" not in wrong:  # what could not be read is not wrong
             is_due = snapshots.groups[group_id].modified_ledger <= reached

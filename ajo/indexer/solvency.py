@@ -17,7 +17,7 @@ from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, in_halves
 from groups.models import Group, Token
-from groups.tokens import due_tokens
+from groups.tokens import token_batch
 
 PATIENCE = 15.0  # seconds; a lease lasts longer
 POLL = 0.2  # seconds between two looks at the checkpoint
@@ -32,7 +32,7 @@ def check_solvency(
     before stays until the next time.
     """
     if tokens is None:
-        tokens = due_tokens(0, (), is_share=False).tokens
+        tokens = token_batch(0, (), is_share=False).tokens
     # of a group that cannot be read nobody knows what it is owed
     hidden = set(Group.objects.exclude(unreadable_since=None).exclude(token=None).values_list("token_id", flat=True))
     kept = [(t, BalanceKey(checkpoint.contract).to_xdr(t.address)) for t in tokens if t.address not in hidden]

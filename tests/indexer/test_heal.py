@@ -24,7 +24,7 @@ from contributions.models import Contribution, HistoryRow, Payout, Refund
 from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
 from groups.models import Group, GroupMember, RefundRequest, Token, User
-from groups.sync import REQUEST, STATED
+from groups.sync import ENTRY_FIELDS, REFUND_REQUEST_FIELDS
 from tests.indexer.test_hostile import lie
 from tests.support.following import assert_equal, catch_up
 from tests.support.histories import DAY, wallets
@@ -69,9 +69,9 @@ def shown() -> dict[str, list[Any]]:
     }
     members = GroupMember.objects.order_by("group", "position")
     return history | {
-        "groups": list(Group.objects.order_by("id").values("id", *STATED)),
+        "groups": list(Group.objects.order_by("id").values("id", *ENTRY_FIELDS)),
         "members": list(members.values("group", "user", "position", "joined_at", "has_contributed")),
-        "requests": list(RefundRequest.objects.values(*REQUEST)),
+        "requests": list(RefundRequest.objects.values(*REFUND_REQUEST_FIELDS)),
         "events": list(ContractEvent.objects.order_by("id").values()),
     }
 
@@ -160,7 +160,11 @@ def test_every_column_of_a_members_a_requests_and_a_history_row_is_proved(
     wrongs: list[tuple[int, models.QuerySet[Any], list[str]]] = [
         (RUNNING, GroupMember.objects.filter(group=RUNNING, position=2), ["user_id", "joined_at", "has_contributed"]),
         (RUNNING, GroupMember.objects.filter(group=RUNNING, position=2), ["position"]),
-        (RUNNING, RefundRequest.objects.filter(group=RUNNING), [name for name in REQUEST if name != "group_id"]),
+        (
+            RUNNING,
+            RefundRequest.objects.filter(group=RUNNING),
+            [name for name in REFUND_REQUEST_FIELDS if name != "group_id"],
+        ),
         (RUNNING, Contribution.objects.filter(group=RUNNING), [n for n in COLUMNS[Contribution] if n != "group_id"]),
         (RUNNING, Payout.objects.filter(group=RUNNING), [name for name in COLUMNS[Payout] if name != "group_id"]),
         (CANCELLED, Refund.objects.filter(group=CANCELLED), [name for name in COLUMNS[Refund] if name != "group_id"]),
