@@ -41,7 +41,7 @@ SourceFilter = choice_filter(
 
 
 class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
-    """What the admins of the three history tables share."""
+    """The base of the admins of the three history tables."""
 
     list_display: tuple[str, ...] = (
         "identity",

@@ -61,7 +61,7 @@ class RefundSerializer(HistorySerializer):
 
 
 class TransactionSerializer(serializers.Serializer[Any]):
-    """What this service knows of a transaction: submitted state, and what it carried."""
+    """A transaction as this service knows it: its submitted state, and the history and events that it carried."""
 
     hash = serializers.CharField(read_only=True)
     status = serializers.ChoiceField(read_only=True, choices=ChainTransaction.Status.choices)
@@ -73,7 +73,7 @@ class TransactionSerializer(serializers.Serializer[Any]):
 
 
 class MovedSerializer(serializers.Serializer[Any]):
-    """What a wallet moved in one token; null: groups that older contracts wrote without one."""
+    """The totals of a wallet in one token; null: groups that older contracts wrote without one."""
 
     token_address = AddressField(allow_null=True)
     token = serializers.SerializerMethodField()

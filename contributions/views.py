@@ -1,4 +1,4 @@
-"""History: all of it, a group's, a wallet's; what a transaction carried; a wallet's sums."""
+"""Views of history (all of it, a group's, a wallet's), of transactions, and of a wallet's totals."""
 
 from __future__ import annotations
 

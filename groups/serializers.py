@@ -14,7 +14,7 @@ from groups.models import Group, GroupMember, RefundRequest, User
 
 
 class TokenSerializer(serializers.Serializer[Any]):
-    """What a token contract says of itself. Anyone can write one: `verified` is what this service vouches for."""
+    """The metadata of a token contract. Anyone can write one; this service vouches for those that are `verified`."""
 
     symbol = serializers.CharField(read_only=True, allow_null=True)
     decimals = U32Field(allow_null=True)
@@ -154,7 +154,7 @@ class UserSerializer(serializers.Serializer[User]):
 
 
 class DueSerializer(serializers.Serializer[GroupMember]):
-    """What a wallet owes to one active group, and is owed by it. Computed when asked."""
+    """The dues of a wallet in one active group, and its payout. Computed when asked."""
 
     group = U64StringField(source="group_id")
     name = serializers.CharField(read_only=True, source="group.name")

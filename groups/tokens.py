@@ -37,7 +37,8 @@ def ensure_tokens(addresses: Iterable[str | None]) -> None:
 def read_tokens(client: SorobanClient, at_least: int, tokens: Sequence[Token] | None = None) -> list[Token]:
     """Read the metadata of these tokens, or of up to 200 that were never read, 200 a call. `save_tokens` stores it.
 
-    `at_least`: the ledger that the node must have reached; a node that lags may not know a new token. Raises RpcError.
+    `at_least`: the ledger that the node must have reached; a node that lags may not know a new token. Raises
+    ChainError.
     """
     unread = Token.objects.filter(read_ledger=0, address__startswith="C").order_by("pk")[:MAX_KEYS]
     wanted = list(unread) if tokens is None else tokens

@@ -19,7 +19,7 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 
 
 class LoginAdmin(TableAdmin):
-    """What both admins of log-ins share. Account names and browsers are untrusted text."""
+    """The base of both admins of log-ins. Account names and browsers are untrusted text."""
 
     account = text_column("username", "Account", 150)
     browser = text_column("user_agent", "Browser", 80)

@@ -24,7 +24,7 @@ from contributions.models import Contribution, HistoryRow, Payout, Refund
 from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
 from groups.models import Group, GroupMember, RefundRequest, Token, User
-from groups.sync import ENTRY_FIELDS, REFUND_REQUEST_FIELDS
+from groups.rows import ENTRY_FIELDS, REFUND_REQUEST_FIELDS
 from tests.indexer.test_hostile import lie
 from tests.support.following import assert_equal, catch_up
 from tests.support.histories import DAY, wallets
