@@ -233,8 +233,8 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)  # 960 tries a day at most, and nobody is kept out for long
 AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_CLIENT_IP_CALLABLE = "ajo.ops.logins.address_of"
-AXES_LOCKOUT_CALLABLE = "ajo.ops.logins.locked"
+AXES_CLIENT_IP_CALLABLE = "ajo.ops.logins.lock_address"
+AXES_LOCKOUT_CALLABLE = "ajo.ops.logins.lockout_response"
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False  # ajo/ops/admin.py and our own log lines
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff sign in once a day

@@ -1,4 +1,4 @@
-"""Staff's view of history: what was paid in, out and back."""
+"""Admin of history: contributions, payouts and refunds. All of it is read-only."""
 
 from __future__ import annotations
 
@@ -11,33 +11,38 @@ from django.utils.safestring import SafeString
 
 from ajo.adminkit import display
 from ajo.adminkit.admins import ReadOnlyAdmin
-from ajo.adminkit.lists import Choice, address, event_id, number, tx_hash
+from ajo.adminkit.columns import column
+from ajo.adminkit.links import RelatedTable, register_links
+from ajo.adminkit.lists import address_search, choice_filter, event_id_search, hash_search, number_search
 from ajo.soroban.admin import GroupLinkMixin
 from ajo.soroban.models import ContractEvent
 from contributions.models import Contribution, Payout, Refund
-from groups.admin import GroupAdmin, UserAdmin
-from groups.admin_columns import WalletColumnMixin, token_amount, wallet_search
+from groups.admin import GroupAdmin
+from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount
+from groups.models import Group, User
 
-for belongings in (GroupAdmin, UserAdmin):
-    column = "group" if belongings is GroupAdmin else "user"
-    belongings.related_links += [
-        ("contributions", Contribution, column), ("payouts", Payout, column), ("refunds", Refund, column)
-    ]  # fmt: skip
+for owner, lookup in ((Group, "group"), (User, "user")):
+    register_links(
+        owner,
+        RelatedTable("contributions", Contribution, lookup),
+        RelatedTable("payouts", Payout, lookup),
+        RelatedTable("refunds", Refund, lookup),
+    )
 
+FILTERED_ORDER = ("-order_within", "-id")  # the order of the indexes that begin with a filter's column
 
-WITHIN = ("-order_within", "-id")
-
-
-class Source(Choice):
-    title = "source"
-    parameter_name = "source"
-    options: ClassVar = {
+SourceFilter = choice_filter(
+    "source",
+    {
         "event": ("its event", {"order_key__gt": ""}),
         "state": ("the contract's state (no event)", {"order_key": ""}),
-    }
+    },
+)
 
 
 class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
+    """The base of the admins of the three history tables."""
+
     list_display: tuple[str, ...] = (
         "identity",
         "its_group",
@@ -48,17 +53,17 @@ class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
         "ledger",
         "created_at",
     )
-    list_filter = (Source,)
+    list_filter = (SourceFilter,)
     ordering = ("-order_key", "-id")
-    ordering_within: ClassVar = dict.fromkeys(("group", "user", "tx_hash"), WITHIN)
+    ordering_by_lookup: ClassVar = dict.fromkeys(("group", "user", "tx_hash"), FILTERED_ORDER)
     searches: ClassVar = (
-        number("group id", "group_id", WITHIN),
-        address("wallet address", wallet_search("user_id"), WITHIN),
-        tx_hash("transaction hash", "tx_hash", WITHIN),
-        event_id("event id", "event_id"),
+        number_search("group id", "group_id", FILTERED_ORDER),
+        address_search("wallet address", by_wallet("user_id"), FILTERED_ORDER),
+        hash_search("transaction hash", "tx_hash", FILTERED_ORDER),
+        event_id_search("event id", "event_id"),
     )
     indexed_lookups = frozenset({"group", "user", "tx_hash"})
-    narrowed_further_by = frozenset({"round"})
+    secondary_lookups = frozenset({"round"})
     fields: ClassVar[tuple[str, ...]] = (
         "its_group",
         "round",
@@ -69,10 +74,19 @@ class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
         "ledger",
         "created_at",
     )
+    transaction = column(
+        "tx_hash", "Transaction", lambda tx: _events_link(tx, display.shortened(tx)), missing="not known"
+    )
+    events = column(
+        "tx_hash",
+        "Transaction",
+        lambda tx: _events_link(tx, tx),
+        missing="not known: recovered from the contract's state",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request).select_related("group__token")
-        return rows.defer(*(f"group__{name}" for name in GroupAdmin.not_in_list))
+        return rows.defer(*(f"group__{name}" for name in GroupAdmin.deferred_columns))
 
     @admin.display(description="Row")
     def identity(self, row: Any) -> str:
@@ -82,17 +96,10 @@ class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
     def paid(self, row: Any) -> SafeString:
         return token_amount(row.amount, row.group.token)
 
-    @admin.display(description="Transaction")
-    def transaction(self, row: Any) -> SafeString | str:
-        if row.tx_hash is None:
-            return "not known"
-        return display.changelist_link(ContractEvent, display.shortened(row.tx_hash), tx_hash=row.tx_hash)
 
-    @admin.display(description="Transaction")
-    def events(self, row: Any) -> SafeString | str:
-        if row.tx_hash is None:
-            return "not known: recovered from the contract's state"
-        return display.changelist_link(ContractEvent, row.tx_hash, tx_hash=row.tx_hash)
+def _events_link(tx_hash: str, text: str) -> SafeString:
+    """Return a link to the events of a transaction."""
+    return display.changelist_link(ContractEvent, text, tx_hash=tx_hash)
 
 
 @admin.register(Contribution)

@@ -1,4 +1,4 @@
-"""What history can be asked for. Times become bounds on the event id, which is what history is ordered by."""
+"""Filters of history. Times become bounds on the event id, by which history is ordered."""
 
 from __future__ import annotations
 
@@ -16,19 +16,16 @@ from groups.models import User
 class InGroupFilter(django_filters.FilterSet):
     """Contributions of one group."""
 
-    kinds: ClassVar[tuple[str, ...]] = (
-        "round",
-        "user",
-    )  # filters that name a kind of row, each with an index of its own
+    indexed_filters: ClassVar[tuple[str, ...]] = ("round", "user")  # each begins an index that `order_within` ends
 
     round = U32Filter()
     user = AddressFilter(method="by_user")
 
     @property
-    def key(self) -> str:
-        """What the rows are ordered by: see `order_within`."""
+    def order_column(self) -> str:
+        """The column that the rows are ordered by: `order_within` beside an indexed filter, else `order_key`."""
         given = self.form.cleaned_data
-        return "order_within" if any(given[kind] is not None for kind in self.kinds) else "order_key"
+        return "order_within" if any(given[name] is not None for name in self.indexed_filters) else "order_key"
 
     def by_user(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         user = User.objects.filter(wallet_address=value).first()
@@ -36,13 +33,13 @@ class InGroupFilter(django_filters.FilterSet):
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         found = super().filter_queryset(queryset)
-        return newest_within(found) if self.key == "order_within" else found
+        return newest_within(found) if self.order_column == "order_within" else found
 
 
 class HistoryFilter(InGroupFilter):
-    """All of it. A recovered row without a time is neither after nor before any."""
+    """All of history. A recovered row without a time is neither after nor before any time."""
 
-    kinds = ("round", "user", "group", "tx_hash")
+    indexed_filters = ("round", "user", "group", "tx_hash")
 
     group = GroupIdFilter(field_name="group_id")
     tx_hash = HashFilter()
@@ -51,32 +48,32 @@ class HistoryFilter(InGroupFilter):
 
     def by_created_after(self, queryset: QuerySet[Any], name: str, value: datetime) -> QuerySet[Any]:
         bound = _first(queryset.model.objects.filter(created_at__gt=value).order_by("created_at", "order_key"))
-        announced = Q(**{f"{self.key}__gte": bound}) if bound else Q(pk__in=())
-        recovered = Q(**{self.key: ""}, created_at__gt=value)
+        announced = Q(**{f"{self.order_column}__gte": bound}) if bound else Q(pk__in=())
+        recovered = Q(**{self.order_column: ""}, created_at__gt=value)
         return queryset.filter(announced | recovered if _has_recovered(queryset, created_at__gt=value) else announced)
 
     def by_created_before(self, queryset: QuerySet[Any], name: str, value: datetime) -> QuerySet[Any]:
         bound = _first(queryset.model.objects.filter(created_at__lt=value).order_by("-created_at", "-order_key"))
-        announced = Q(**{f"{self.key}__gt": ""})
+        announced = Q(**{f"{self.order_column}__gt": ""})
         if _has_recovered(queryset, created_at__lt=value):  # these come last
             announced |= Q(created_at__lt=value)
-        return queryset.filter(announced, **{f"{self.key}__lte": bound or ""})
+        return queryset.filter(announced, **{f"{self.order_column}__lte": bound or ""})
 
 
 def newest_within(queryset: QuerySet[Any]) -> QuerySet[Any]:
-    """Newest first, along the index of whatever the rows have in common."""
+    """Return the rows newest first, in the order of the indexes that begin with a filter's column."""
     return queryset.order_by("-order_within", "-id")
 
 
 def _has_recovered(queryset: QuerySet[Any], **within: datetime) -> bool:
-    """Whether there are rows without an event within this time: of what is recovered only refunds have one."""
+    """Return whether recovered rows lie within this time. Of the recovered rows only refunds have a time."""
     if queryset.model is not Refund:
         return False
-    recovered = Refund.objects.filter(event_id=None, **within).order_by("created_at")  # which leads along their index
+    recovered = Refund.objects.filter(event_id=None, **within).order_by("created_at")  # the order of refund_recovered
     return recovered.values_list("pk").first() is not None
 
 
 def _first(rows: QuerySet[Any]) -> str | None:
-    """The event id at which a time begins or ends: ids grow with time."""
+    """Return the first row's event id, which bounds a time, since ids grow with time; None without a row."""
     key: str | None = rows.exclude(order_key="").values_list("order_key", flat=True).first()
     return key

@@ -1,4 +1,4 @@
-"""The forms of history: contributions, payouts, refunds, what a transaction carried, what a wallet moved."""
+"""Serializers of history: contributions, payouts, refunds, transactions and the totals of a wallet."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class RefundSerializer(HistorySerializer):
     reason = serializers.SerializerMethodField()
 
     def get_id(self, row: HistoryRow) -> str:
-        plain = super().get_id(row)
-        return plain if not isinstance(row, Refund) or row.ordinal == 1 else f"{plain}-{row.ordinal}"
+        identity = super().get_id(row)
+        return identity if not isinstance(row, Refund) or row.ordinal == 1 else f"{identity}-{row.ordinal}"
 
     @extend_schema_field(serializers.ChoiceField(choices=[(label, label) for label in Refund.Reason.labels]))
     def get_reason(self, refund: Refund) -> str:
@@ -61,7 +61,7 @@ class RefundSerializer(HistorySerializer):
 
 
 class TransactionSerializer(serializers.Serializer[Any]):
-    """What this service knows of a transaction: submitted state, and what it carried."""
+    """A transaction as this service knows it: its submitted state, and the history and events that it carried."""
 
     hash = serializers.CharField(read_only=True)
     status = serializers.ChoiceField(read_only=True, choices=ChainTransaction.Status.choices)
@@ -73,7 +73,7 @@ class TransactionSerializer(serializers.Serializer[Any]):
 
 
 class MovedSerializer(serializers.Serializer[Any]):
-    """What a wallet moved in one token; null: groups that older contracts wrote without one."""
+    """The totals of a wallet in one token; null: groups that older contracts wrote without one."""
 
     token_address = AddressField(allow_null=True)
     token = serializers.SerializerMethodField()

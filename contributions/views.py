@@ -1,4 +1,4 @@
-"""History: all of it, a group's, a wallet's; what a transaction carried; a wallet's sums."""
+"""Views of history (all of it, a group's, a wallet's), of transactions, and of a wallet's totals."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from contributions.serializers import (
     TransactionSerializer,
     WalletSerializer,
 )
-from contributions.wallets import wallet
+from contributions.wallets import wallet_totals
 from groups.models import User
 from groups.queries import known_user
 from groups.views import InGroupViewSet
 
 
-class OfUserViewSet(ReadViewSet):
-    """A list of what one wallet did."""
+class UserHistoryViewSet(ReadViewSet):
+    """A list of one wallet's history."""
 
     def filter_by_path(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return newest_within(queryset.filter(user=known_user(path_address(self.kwargs["address"]))))
@@ -83,17 +83,17 @@ class GroupRefundViewSet(InGroupViewSet, Refunds):
 
 
 @extend_schema_view(list=extend_schema(summary="What a wallet paid, newest first", parameters=[ADDRESS]))
-class UserContributionViewSet(OfUserViewSet, Contributions):
+class UserContributionViewSet(UserHistoryViewSet, Contributions):
     pass
 
 
 @extend_schema_view(list=extend_schema(summary="What a wallet received, newest first", parameters=[ADDRESS]))
-class UserPayoutViewSet(OfUserViewSet, Payouts):
+class UserPayoutViewSet(UserHistoryViewSet, Payouts):
     pass
 
 
 @extend_schema_view(list=extend_schema(summary="What a wallet was refunded, newest first", parameters=[ADDRESS]))
-class UserRefundViewSet(OfUserViewSet, Refunds):
+class UserRefundViewSet(UserHistoryViewSet, Refunds):
     pass
 
 
@@ -104,7 +104,7 @@ class WalletViewSet(ReadViewSet):
 
     @extend_schema(summary="One wallet with its counts and sums", parameters=[ADDRESS])
     def retrieve(self, request: Request, address: str) -> Response:
-        return Response(self.get_serializer(wallet(known_user(path_address(address)))).data)
+        return Response(self.get_serializer(wallet_totals(known_user(path_address(address)))).data)
 
 
 class TransactionViewSet(ReadViewSet):

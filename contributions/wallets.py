@@ -1,4 +1,4 @@
-"""What a wallet did: counts and, by token, exact sums. Read when asked, in a fixed number of queries."""
+"""Totals of a wallet: counts of its rows and, by token, exact sums."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from django.db.models import Count, Sum
 
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from groups.models import Group, GroupMember, Token, User
-from groups.schedule import known
+from groups.schedule import readable_token
 
-KINDS: Final[dict[str, tuple[type[HistoryRow], str]]] = {
+HISTORY_MODELS: Final[dict[str, tuple[type[HistoryRow], str]]] = {
     "contributions": (Contribution, "paid"),
     "payouts": (Payout, "received"),
     "refunds": (Refund, "refunded"),
 }
 
 
-def wallet(user: User) -> dict[str, Any]:
-    """For WalletSerializer."""
+def wallet_totals(user: User) -> dict[str, Any]:
+    """Return what WalletSerializer takes, in six queries. Amounts are in each token's smallest unit."""
     counts: dict[str, int] = {}
     moved: dict[str | None, dict[str, int]] = {}
-    for plural, (model, verb) in KINDS.items():
+    for plural, (model, verb) in HISTORY_MODELS.items():
         rows = model.objects.filter(user=user).values_list("group__token_id").annotate(Count("pk"), Sum("amount"))
         counts[plural] = 0
         for token, count, amount in rows.order_by():
@@ -34,7 +34,7 @@ def wallet(user: User) -> dict[str, Any]:
         "created_groups": Group.objects.filter(creator=user).count(),
         **counts,
         "tokens": [
-            {"token_address": address, "token": known(tokens.get(address or "")), **moved[address]}
+            {"token_address": address, "token": readable_token(tokens.get(address or "")), **moved[address]}
             for address in sorted(moved, key=lambda address: address or "")
         ],
     }

@@ -1,4 +1,4 @@
-"""Staff's view of wallets, groups, members and refund requests. Labels are the one thing here that staff write."""
+"""Admin of wallets, tokens, groups, members and refund requests. Staff write the labels; the rest is read-only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import F, QuerySet, Value
+from django.db.models import QuerySet, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -15,72 +15,56 @@ from stellar_sdk import StrKey
 
 from ajo.adminkit import display
 from ajo.adminkit.admins import ReadOnlyAdmin, ReadOnlyInline, TableAdmin
-from ajo.adminkit.lists import Choice, Rows, address, number, words
+from ajo.adminkit.columns import column, multiline_column, raw_column, text_column
+from ajo.adminkit.links import RelatedTable, register_links
+from ajo.adminkit.lists import Rows, address_search, number_search, text_search
 from ajo.soroban.admin import GroupLinkMixin
-from ajo.soroban.archival import archived, expiring_soon
-from ajo.soroban.models import Checkpoint, ContractEvent
+from ajo.soroban.models import ContractEvent
 from groups import schedule
-from groups.admin_columns import WalletColumnMixin, token_amount, wallet_search, with_label
-from groups.models import BACKED, Group, GroupMember, RefundRequest, Token, User, WalletLabel
+from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount, with_label
+from groups.admin_filters import ArchivalFilter, HistoryFilter, SolvencyFilter, StatusFilter
+from groups.models import Group, GroupMember, RefundRequest, Token, User, WalletLabel
 
-PAYOUT_ORDER = ("position",)  # of one group's members
-NEWEST = 100  # groups of one wallet in a search; all of them are linked from its page
-ADDRESS_FORM = "An account (G…) or contract (C…) address of 56 characters is expected."
+PAYOUT_ORDER = ("position",)  # the order of one group's members
+MAX_WALLET_GROUPS = 100  # the newest groups of a wallet that a search finds; its page links to all of them
+INVALID_ADDRESS = "An account (G…) or contract (C…) address of 56 characters is expected."
 
 
 class LabelForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in the stubs
     def clean_address(self) -> str:
-        given = str(self.cleaned_data["address"]).strip().upper()
-        if not (StrKey.is_valid_ed25519_public_key(given) or StrKey.is_valid_contract(given)):
-            raise forms.ValidationError(ADDRESS_FORM)
-        return given
+        """Return the address in upper case. Raises ValidationError where its checksum or kind is wrong."""
+        address = str(self.cleaned_data["address"]).strip().upper()
+        if not (StrKey.is_valid_ed25519_public_key(address) or StrKey.is_valid_contract(address)):
+            raise forms.ValidationError(INVALID_ADDRESS)
+        return address
 
 
 @admin.register(WalletLabel)
 class WalletLabelAdmin(TableAdmin):
-    """Labels are notes among colleagues, and exist nowhere else: who writes them has Django's permission for it.
-
-    The history says whose they are.
-    """
+    """The admin of labels, which staff write by Django's permissions. The history says who wrote each one."""
 
     form = LabelForm
     list_display = ("shown_label", "address", "shown_note")
     searches: ClassVar = (
-        address("address", "address"),
-        words("or part of a label", "search_key__finds"),
+        address_search("address", "address"),
+        text_search("or part of a label", "search_key__finds"),
     )
-
-    @admin.display(description="Label")
-    def shown_label(self, row: WalletLabel) -> SafeString:
-        return display.safe_text(row.label)
-
-    @admin.display(description="Note")
-    def shown_note(self, row: WalletLabel) -> SafeString:
-        return display.safe_text(row.note, 120)
-
-
-class Solvency(Choice):
-    title = "solvency"
-    parameter_name = "solvency"
-    options: ClassVar = {
-        "short": ("less held than owed", {"balance__lt": BACKED}),
-        "premiums": (
-            "less held by booked premiums alone",
-            {"balance__lt": F("owed"), "balance__gte": BACKED},
-        ),
-    }
+    shown_label = text_column("label", "Label")
+    shown_note = text_column("note", "Note", 120)
 
 
 @admin.register(Token)
 class TokenAdmin(ReadOnlyAdmin):
     list_display = ("address", "short_symbol", "held", "owes", "premiums", "decimals", "verified", "is_asset_contract")
-    list_filter = (Solvency,)
-    searches: ClassVar = (address("token address", "address"),)
+    list_filter = (SolvencyFilter,)
+    searches: ClassVar = (address_search("token address", "address"),)
     fieldsets = (
         (None, {"fields": ("address", "short_symbol", "whole_name", "decimals", "verified", "is_asset_contract")}),
         ("The contract's", {"fields": ("held", "owes", "premiums", "checked_ledger")}),
         ("Cache", {"fields": ("read_ledger", "groups")}),
     )
+    short_symbol = text_column("symbol", "Symbol", missing="unknown")
+    whole_name = multiline_column("name", "Name")
 
     @admin.display(description="The contract holds")
     def held(self, row: Token) -> SafeString | str:
@@ -94,14 +78,6 @@ class TokenAdmin(ReadOnlyAdmin):
     def premiums(self, row: Token) -> SafeString | str:
         return token_amount(int(row.booked_premiums), row) if row.booked_premiums else "none"
 
-    @admin.display(description="Symbol")
-    def short_symbol(self, row: Token) -> SafeString | str:
-        return "unknown" if row.symbol is None else display.safe_text(row.symbol)
-
-    @admin.display(description="Name")
-    def whole_name(self, row: Token) -> SafeString:
-        return display.safe_multiline(row.name)
-
     @admin.display(description="See also")
     def groups(self, row: Token) -> SafeString:
         return display.changelist_link(Group, "groups", token=row.address)
@@ -110,9 +86,9 @@ class TokenAdmin(ReadOnlyAdmin):
 @admin.register(User)
 class UserAdmin(ReadOnlyAdmin):
     list_display = ("wallet_address", "label", "created_at", "updated_at")
-    searches: ClassVar = (address("wallet address", "wallet_address"), number("row id", "pk"))
+    searches: ClassVar = (address_search("wallet address", "wallet_address"), number_search("row id", "pk"))
     fields = ("wallet_address", "label_with_link", "see_also", "created_at", "updated_at")
-    related_links: ClassVar = [("groups created", Group, "creator"), ("memberships", GroupMember, "user")]
+    label = text_column("wallet_label", "Label")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         may_label = Value(request.user.has_perm("groups.add_walletlabel"))
@@ -120,22 +96,19 @@ class UserAdmin(ReadOnlyAdmin):
         return rows.annotate(may_label=may_label)
 
     @admin.display(description="Label")
-    def label(self, row: Any) -> SafeString | str:
-        return display.safe_text(row.wallet_label) if row.wallet_label else ""
-
-    @admin.display(description="Label")
     def label_with_link(self, row: Any) -> SafeString | str:
+        """Return a link to the wallet's label, or to the form of a new one for staff who may add labels."""
         found = WalletLabel.objects.filter(address=row.wallet_address).first()
         if found is not None:
             return display.change_link(WalletLabel, found.pk, display.safe_text(found.label))
         if not row.may_label:
             return "-"
-        blank = reverse("admin:groups_walletlabel_add")
-        return format_html('<a href="{}?address={}">Label this wallet</a>', blank, row.wallet_address)
+        form = reverse("admin:groups_walletlabel_add")
+        return format_html('<a href="{}?address={}">Label this wallet</a>', form, row.wallet_address)
 
 
 class MemberInline(WalletColumnMixin, ReadOnlyInline):
-    """A contract's group has 100 members at most."""
+    """The members of a group. They need no pages: the contract allows 100."""
 
     model = GroupMember
     fields = readonly_fields = ("position", "whole_wallet", "joined_at", "has_contributed", "has_received_payout")
@@ -157,58 +130,34 @@ class RefundRequestInline(WalletColumnMixin, ReadOnlyInline):
     )  # fmt: skip
 
 
-class GroupStatus(Choice):
-    title = "status"
-    parameter_name = "status"
-    options: ClassVar = {
-        "active": ("active", {"status": Group.Status.ACTIVE}),
-        "joinable": ("active and not full", {"is_joinable": True}),
-        "completed": ("completed", {"status": Group.Status.COMPLETED}),
-        "cancelled": ("cancelled", {"status": Group.Status.CANCELLED}),
-    }
-
-
-class Life(Choice):
-    title = "life on the chain"
-    parameter_name = "life"
-    options: ClassVar = {
-        "ends": ("ends within a week", lambda rows: expiring_soon(rows, Checkpoint.objects.chain_ledger())),
-        "archived": ("archived, or not known", lambda rows: archived(rows, Checkpoint.objects.chain_ledger())),
-    }
-
-
-class HistoryProof(Choice):
-    title = "history"
-    parameter_name = "history"
-    options: ClassVar = {"unproven": ("has rows that no entry proves", {"unproven_rows__gt": 0})}
-
-
 def _with_member_or_token(rows: Rows, term: str) -> Rows:
-    """Groups that collect this token, else the newest that this wallet belongs to; a creator is the first member.
+    """Return the groups that collect this token, else the newest groups of this wallet.
 
-    A join would be cheaper to write; of a wallet with few old groups it may read all others first.
+    A wallet's memberships include the groups that it created: a creator is the first member. They are looked up before
+    the groups: with a join the planner may read all newer groups first.
     """
     if term.startswith("C") and Token.objects.filter(address=term).exists():
         return rows.filter(token=term)
-    places = wallet_search("user_id")(GroupMember.objects.order_by("-group_id"), term)
-    return rows.filter(pk__in=list(places.values_list("group_id", flat=True)[:NEWEST]))
+    memberships = by_wallet("user_id")(GroupMember.objects.order_by("-group_id"), term)
+    return rows.filter(pk__in=list(memberships.values_list("group_id", flat=True)[:MAX_WALLET_GROUPS]))
 
 
 @admin.register(Group)
 class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     wallet_field = "creator"
     list_display = ("id", "short_name", "status", "members", "round", "amount", "paid", "made_by", "created_at")
-    list_filter = (GroupStatus, Life, HistoryProof)
+    list_filter = (StatusFilter, ArchivalFilter, HistoryFilter)
     searches: ClassVar = (
-        number("group id", "pk"),
-        address(f"address of a token, or of a member (its newest {NEWEST})", _with_member_or_token, ("-number",)),
-        words("or at least three characters of a name", "search_key__finds"),
+        number_search("group id", "pk"),
+        address_search(
+            f"address of a token, or of a member (its newest {MAX_WALLET_GROUPS})", _with_member_or_token, ("-number",)
+        ),
+        text_search("or at least three characters of a name", "search_key__finds"),
     )
-    ordering_within: ClassVar = dict.fromkeys(("creator", "token", "status"), ("-number",))
+    ordering_by_lookup: ClassVar = dict.fromkeys(("creator", "token", "status"), ("-number",))
     indexed_lookups = frozenset({"creator", "token", "status"})
-    not_in_list = ("description", "rules", "entry_xdr", "metadata_xdr")
+    deferred_columns = ("description", "rules", "entry_xdr", "metadata_xdr")
     inlines = (RefundRequestInline, MemberInline)
-    related_links: ClassVar = [("members", GroupMember, "group"), ("events", ContractEvent, "group_id")]
     fieldsets = (
         (None, {
             "fields": ("id", "whole_name", "whole_description", "whole_rules", "creator_link", "status", "see_also"),
@@ -230,25 +179,17 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
         }),
         ("Raw entries", {"fields": ("raw_entry", "raw_metadata"), "classes": ("collapse",)}),
     )  # fmt: skip
+    short_name = text_column("name", "Name")
+    whole_name = multiline_column("name", "Name")
+    whole_description = multiline_column("description", "Description")
+    whole_rules = multiline_column("rules", "Rules")
+    round = column("current_round", "Round", str)
+    token_link = column("token", "Token", lambda token: display.change_link(Token, token.pk, token.address))
+    raw_entry = raw_column("entry_xdr", "GROUP entry")
+    raw_metadata = raw_column("metadata_xdr", "METADATA entry")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return super().get_queryset(request).select_related("token")
-
-    @admin.display(description="Name")
-    def short_name(self, row: Group) -> SafeString:
-        return display.safe_text(row.name)
-
-    @admin.display(description="Name")
-    def whole_name(self, row: Group) -> SafeString:
-        return display.safe_multiline(row.name)
-
-    @admin.display(description="Description")
-    def whole_description(self, row: Group) -> SafeString:
-        return display.safe_multiline(row.description)
-
-    @admin.display(description="Rules")
-    def whole_rules(self, row: Group) -> SafeString:
-        return display.safe_multiline(row.rules)
 
     @admin.display(description="Creator")
     def made_by(self, row: Group) -> SafeString:
@@ -261,10 +202,6 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     @admin.display(description="Members")
     def members(self, row: Group) -> str:
         return f"{row.member_count} of {row.max_members}"
-
-    @admin.display(description="Round")
-    def round(self, row: Group) -> int:
-        return row.current_round
 
     @admin.display(description="Paid this round")
     def paid(self, row: Group) -> str:
@@ -286,10 +223,6 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     def next_position(self, row: Group) -> str:
         return str(row.payout_index) if schedule.pays_out(row) else "-"
 
-    @admin.display(description="Token")
-    def token_link(self, row: Group) -> SafeString | str:
-        return "-" if row.token is None else display.change_link(Token, row.token.pk, row.token.address)
-
     @admin.display(description="Round ends")
     def round_ends(self, row: Group) -> str:
         return display.format_time(schedule.round_ends_at(row)) if schedule.pays_out(row) else "-"
@@ -298,26 +231,15 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     def grace_ends(self, row: Group) -> str:
         return display.format_time(schedule.grace_ends_at(row)) if schedule.pays_out(row) else "-"
 
-    @admin.display(description="GROUP entry")
-    def raw_entry(self, row: Group) -> SafeString:
-        return display.preformatted(row.entry_xdr)
-
-    @admin.display(description="METADATA entry")
-    def raw_metadata(self, row: Group) -> SafeString:
-        return display.preformatted(row.metadata_xdr)
-
-
-GroupLinkMixin.group_model = Group
-
 
 @admin.register(GroupMember)
 class GroupMemberAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
     list_display = ("id", "its_group", "position", "wallet", "joined_at", "has_contributed")
     ordering = ("-group_id", "-position")
-    ordering_within: ClassVar = {"group": PAYOUT_ORDER}
+    ordering_by_lookup: ClassVar = {"group": PAYOUT_ORDER}
     searches: ClassVar = (
-        number("group id", "group_id", PAYOUT_ORDER),
-        address("wallet address", wallet_search("user_id")),
+        number_search("group id", "group_id", PAYOUT_ORDER),
+        address_search("wallet address", by_wallet("user_id")),
     )
     indexed_lookups = frozenset({"group", "user"})
     fields = ("its_group", "position", "whole_wallet", "joined_at", "has_contributed")
@@ -330,12 +252,25 @@ class RefundRequestAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
         "pk", "its_group", "wallet", "created_at", "voting_deadline",
         "votes_for", "votes_against", "executed", "approved",
     )  # fmt: skip
-    searches: ClassVar = (number("group id", "group_id"), address("requester's address", wallet_search("requester_id")))
+    searches: ClassVar = (
+        number_search("group id", "group_id"),
+        address_search("requester's address", by_wallet("requester_id")),
+    )
     fields = (
         "its_group", "whole_wallet", "created_at", "voting_deadline",
         "votes_for", "votes_against", "executed", "approved", "raw_entry",
     )  # fmt: skip
+    raw_entry = raw_column("entry_xdr", "REFREQ entry")
 
-    @admin.display(description="REFREQ entry")
-    def raw_entry(self, row: RefundRequest) -> SafeString:
-        return display.preformatted(row.entry_xdr)
+
+register_links(
+    User,
+    RelatedTable("groups created", Group, "creator"),
+    RelatedTable("memberships", GroupMember, "user"),
+)
+register_links(
+    Group,
+    RelatedTable("members", GroupMember, "group"),
+    RelatedTable("events", ContractEvent, "group_id"),
+    id_column="group_id",
+)

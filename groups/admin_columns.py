@@ -1,4 +1,4 @@
-"""Wallets and amounts as staff's pages show them, here and in the app above."""
+"""Admin columns of wallets and amounts, for this app and for contributions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ Row = TypeVar("Row", bound=Model)
 
 
 def with_label(rows: QuerySet[Row], column: str) -> QuerySet[Row]:
-    """With staff's label of the wallet whose address is in `column`, in the same query."""
+    """Annotate `wallet_label`: staff's label of the wallet whose address is in `column`, or None."""
     label = WalletLabel.objects.filter(address=OuterRef(column)).values("label")
     return cast("QuerySet[Row]", rows.annotate(wallet_label=Subquery(label)))
 
 
-def wallet_search(column: str) -> Callable[[Rows, str], Rows]:
-    """Find rows by the wallet that `column` points to; its key first, so that the index of `column` gives the order."""
+def by_wallet(column: str) -> Callable[[Rows, str], Rows]:
+    """Return a search function: rows whose foreign key `column` is the wallet of the term's address.
+
+    The wallet's key is looked up in a subquery, so that the index of `column` gives the order.
+    """
 
     def find(rows: Rows, term: str) -> Rows:
         return rows.filter(**{column: Subquery(User.objects.filter(wallet_address=term).values("pk"))})
@@ -34,13 +37,14 @@ def wallet_search(column: str) -> Callable[[Rows, str], Rows]:
 
 
 def token_amount(amount: int, token: Token | None) -> SafeString:
+    """Return an amount, given in the token's smallest unit, as `display.money` writes it."""
     if token is None:
         return display.money(amount, None, None, verified=False)
     return display.money(amount, token.symbol, token.decimals, verified=token.verified)
 
 
 class WalletColumnMixin:
-    """An admin or inline whose rows belong to a wallet: its address, and what staff call it."""
+    """Columns of an admin or inline whose rows belong to a wallet: its address with staff's label."""
 
     wallet_field: ClassVar[str] = "user"
 

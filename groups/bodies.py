@@ -1,7 +1,8 @@
-"""Groups as finished bodies: the exact bytes of `GET groups/{id}/`, for cache, edge and view alike.
+"""Writes the bodies of groups: the exact bytes of `GET groups/{id}/`, for cache, edge and view alike.
 
-PostgreSQL writes them: the ORM and the serializer take twenty times as long. The form is GroupDetailSerializer's, which
-the schema describes; tests/groups/test_bodies.py compares both, field by field and byte by byte.
+PostgreSQL writes them: the ORM and the serializer take twenty times as long (docs/decisions/0001-bodies-in-sql.md). The
+form is that of GroupDetailSerializer, which the schema describes. tests/groups/test_bodies.py compares both, field by
+field and byte by byte.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from ajo.soroban.models import LEDGER_SLACK, SHORTEST_CLOSE
 from groups.schedule import DAY, MAX_FREQUENCY
 
 SECOND: Final = "'1 second'"
-END_OF_TIME: Final = 253_402_300_800  # seconds: the year 10,000, which Python's calendar does not hold
+END_OF_CALENDAR: Final = 253_402_300_800  # Unix time of the year 10,000, which Python's datetime cannot hold
 
 
 def _time(moment: str) -> str:
-    """As TimeField writes it: microseconds only where there are any."""
+    """Return SQL that writes a time as TimeField does: with microseconds only where there are any."""
     return f"""replace(to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
 
 
-def _later(moment: str, seconds: str) -> str:
-    """As `computed` adds them: null where no calendar holds the sum."""
-    fits = f"extract(epoch FROM {moment}) + {seconds} < {END_OF_TIME}"
+def _add_seconds(moment: str, seconds: str) -> str:
+    """Return SQL that adds seconds as `groups.schedule` does: null where the calendar does not hold the sum."""
+    fits = f"extract(epoch FROM {moment}) + {seconds} < {END_OF_CALENDAR}"
     return f"CASE WHEN {fits} THEN {_time(f'({moment} + ({seconds})::float8 * interval {SECOND})')} END"
 
 
-# row_to_json writes no spaces and keeps the order of columns, as `rendering.dump` does; json_build_object does neither.
+# row_to_json writes no spaces and keeps the order of columns, as `rendering.dump` does. json_build_object does neither.
 _MEMBERS: Final = f"""
 SELECT row_to_json(member) FROM (
   SELECT u.wallet_address AS address, m.position, {_time("m.joined_at")} AS joined_at, m.has_contributed,
@@ -61,18 +62,18 @@ SELECT g.id::text AS id, g.name, g.description, g.rules, c.wallet_address AS cre
     SELECT u.wallet_address FROM groups_groupmember m JOIN groups_user u ON u.id = m.user_id
     WHERE m.group_id = g.id AND m.position = g.payout_index) END AS next_recipient,
   g.status, g.is_active, {_time("g.created_at")} AS created_at, {_time("g.round_started_at")} AS round_started_at,
-  {_later("g.round_started_at", "g.cycle_duration")} AS round_ends_at,
-  {_later("g.round_started_at", "g.cycle_duration + coalesce(g.grace_period, 0)")} AS grace_ends_at,
+  {_add_seconds("g.round_started_at", "g.cycle_duration")} AS round_ends_at,
+  {_add_seconds("g.round_started_at", "g.cycle_duration + coalesce(g.grace_period, 0)")} AS grace_ends_at,
   g.modified_ledger, array_to_json(ARRAY({_MEMBERS})) AS members, ({_REQUEST}) AS refund_request
 """
-# 0 for a row `g` that names a ledger which the network cannot have reached (CheckpointQuerySet.newest_possible): it is
-# as old as any.
+# The ledger at which a row `g` was read. It is 0 where the network cannot have reached that ledger
+# (CheckpointQuerySet.newest_possible): such a row counts as older than any.
 SYNCED: Final = f"""
 CASE WHEN g.synced_ledger > (
   SELECT chain_ledger + floor(greatest(extract(epoch FROM now() - heard_at), 0) / {SHORTEST_CLOSE}) + {LEDGER_SLACK}
   FROM soroban_checkpoint WHERE heard_at IS NOT NULL ORDER BY id LIMIT 1) THEN 0 ELSE g.synced_ledger END
 """
-_DOCUMENTS: Final = f"""
+_BODIES: Final = f"""
 SELECT g.id, CASE WHEN g.unreadable_since IS NULL THEN row_to_json(body)::text ELSE '' END AS body, g.revision,
   {SYNCED} AS synced_ledger FROM groups_group g
 JOIN groups_user c ON c.id = g.creator_id LEFT JOIN groups_token t ON t.address = g.token_address,
@@ -80,22 +81,25 @@ LATERAL ({_BODY}) body WHERE g.id = """
 _WITH_FRESHNESS: Final = Prepared(f"""
 SELECT replace(c.era::text, '-', ''), c.ledger, extract(epoch FROM c.heard_at)::float8,
   extract(epoch FROM now())::float8, d.body, d.revision, d.synced_ledger
-FROM (SELECT era, ledger, heard_at FROM soroban_checkpoint ORDER BY id LIMIT 1) c JOIN ({_DOCUMENTS} $1) d ON true
+FROM (SELECT era, ledger, heard_at FROM soroban_checkpoint ORDER BY id LIMIT 1) c JOIN ({_BODIES} $1) d ON true
 """)
 
 
 def group_bodies(ids: Iterable[int]) -> dict[int, Document]:
-    """The bodies of these groups, those without a row left out. One statement: all parts are of one snapshot.
+    """Return the bodies of these groups by id; ids without a row are silently left out.
 
-    A group that cannot be read has an empty body, which takes the place of the one before in the cache.
+    One statement reads them, so all are of one database snapshot. An unreadable group has an empty body, which replaces
+    the one in the cache.
     """
     with connection.cursor() as cursor:
-        cursor.execute(f"{_DOCUMENTS} ANY(%s)", [list(ids)])
+        cursor.execute(f"{_BODIES} ANY(%s)", [list(ids)])
         return {row[0]: Document(row[1].encode(), *row[2:]) for row in cursor.fetchall()}
 
 
 def fresh_body(session: psycopg.Connection, group_id: int) -> tuple[Freshness, Document] | None:
-    """One group's body and how fresh the tables are, of one snapshot; None without a row, or before the first sync.
+    """Return one group's body and the tables' freshness, of one database snapshot.
+
+    None without a row, or before the first sync. `session` is a plain psycopg connection: the edge has no ORM.
 
     Raises psycopg.Error.
     """

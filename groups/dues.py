@@ -1,4 +1,4 @@
-"""What a wallet has to pay, and when it is paid: computed when asked, from the stored state and the time `now`."""
+"""The dues of a member: what it has to pay and when it is paid, from the stored state and the time `now`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from groups.models import GroupMember
 
 
 def payout_round(member: GroupMember) -> int | None:
-    """The round in which the member is paid; None once it was. Round and payout index move together."""
+    """Return the round in which the member is paid, from 1; None once it was. Round and payout index move together."""
     ahead = member.position - member.group.payout_index
     return member.group.current_round + ahead if ahead >= 0 else None
 
 
 def payout_at(member: GroupMember, now: datetime) -> datetime | None:
-    """The earliest time of the member's payout: each round until then lasts its duration and grace, and no round
-    ends in the past. None once it was paid, or where no calendar holds the time."""
+    """Return the earliest time of the member's payout; None once it was paid, or where no calendar holds the time.
+
+    Each round until then lasts its duration and grace period, and the current one ends at `now` or later.
+    """
     group = member.group
     ahead = member.position - group.payout_index
     ends = schedule.grace_ends_at(group)
@@ -27,6 +29,6 @@ def payout_at(member: GroupMember, now: datetime) -> datetime | None:
 
 
 def is_overdue(member: GroupMember, now: datetime) -> bool:
-    """Whether this round is unpaid after its end."""
+    """Return whether the current round has ended and this member has not paid it."""
     ends = schedule.round_ends_at(member.group)
     return not member.has_contributed and ends is not None and now > ends

@@ -1,4 +1,4 @@
-"""What the list of groups can be asked for. Wallets are looked up first: a constant plans better than a join."""
+"""Filters and orderings of the list of groups. Wallets are looked up first: a constant plans better than a join."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from groups.models import Group, User
 from groups.queries import memberships
 
 ORDERINGS: Final = ("id", "contribution_amount", "member_count")
-KINDS: Final = ("status", "creator", "token", "joinable")  # filters that name a kind of group
+INDEXED_FILTERS: Final = ("status", "creator", "token", "joinable")  # each begins indexes that `number` closes
 MIN_SEARCH, MAX_SEARCH = 3, 50  # characters, a letter and its accents being one; a name's bytes on the chain
 
 
@@ -67,22 +67,28 @@ class GroupFilter(django_filters.FilterSet):
         given = {name for name, value in self.form.cleaned_data.items() if value not in (None, "")}
         if given <= {"member", "ordering"} and self.form.cleaned_data["ordering"] in ("", "id", "-id"):
             return memberships(user)
-        place = FilteredRelation("memberships", condition=Q(memberships__user=user))
-        return queryset.annotate(place=place).filter(place__user=user).order_by("-place__group_id")
+        membership = FilteredRelation("memberships", condition=Q(memberships__user=user))
+        rows = queryset.annotate(membership=membership).filter(membership__user=user)
+        return rows.order_by("-membership__group_id")
 
     def filter_queryset(self, queryset: QuerySet[Group]) -> QuerySet[Any]:
-        """Of a kind, groups are walked along that kind's index: by `number`, which has no other. Likewise by amount."""
+        """Choose the default order so that the planner takes the filter's own index.
+
+        With one of INDEXED_FILTERS the order is by `number`, with bounds of the amount by `id + 0`: no other index has
+        these orders.
+        """
         given = self.form.cleaned_data
-        if any(given[kind] not in (None, "") for kind in KINDS):
+        if any(given[name] not in (None, "") for name in INDEXED_FILTERS):
             queryset = queryset.order_by("-number")
         elif given["amount_min"] is not None or given["amount_max"] is not None:
-            queryset = queryset.annotate(walked=F("id") + 0).order_by("-walked")
+            queryset = queryset.annotate(planner_id=F("id") + 0).order_by("-planner_id")
         found: QuerySet[Any] = super().filter_queryset(queryset)
         return found
 
     def by_ordering(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """Order by the column, with the default order's column as the tie-breaker."""
         sign = "-" if value.startswith("-") else ""
-        walked = str(queryset.query.order_by[-1]).removeprefix("-")
+        order_column = str(queryset.query.order_by[-1]).removeprefix("-")
         if value.removeprefix("-") == "id":
-            return queryset.order_by(f"{sign}{walked}")
-        return queryset.order_by(value, f"{sign}{'id' if walked == 'walked' else walked}")
+            return queryset.order_by(f"{sign}{order_column}")
+        return queryset.order_by(value, f"{sign}{'id' if order_column == 'planner_id' else order_column}")

@@ -1,4 +1,7 @@
-"""State: what the contract's ledger entries say of wallets, groups, members and refund requests. Sync writes it."""
+"""State: wallets, tokens, groups, members and refund requests, as the contract's ledger entries have them.
+
+The sync writes these tables (groups/sync.py). Wallet labels are the exception: staff write them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from groups.search import SearchKeyField
 
 
 class WalletLabel(models.Model):
-    """Staff's own words for an address. Never in the API; rebuild and reset leave it alone."""
+    """Staff's own words for an address. They never appear in the API; rebuild and reset leave them alone."""
 
     address = AddressField(unique=True)
     label = models.CharField(max_length=100)
@@ -28,21 +31,22 @@ class WalletLabel(models.Model):
         return self.label
 
 
-BACKED = models.F("owed") - models.F("booked_premiums")  # what was collected for that which is owed
+# What the contract owes, less the premiums that it booked without collecting them (docs/chain.md §1.3).
+OWED_AND_COLLECTED = models.F("owed") - models.F("booked_premiums")
 
 
 class TokenQuerySet(models.QuerySet["Token"]):
     def short(self) -> Self:
-        """Those of which the contract held less than it owed when this was last compared, for no known reason."""
-        return self.filter(balance__lt=BACKED)
+        """Return the tokens of which the contract held less than it owed, booked premiums aside, when last compared."""
+        return self.filter(balance__lt=OWED_AND_COLLECTED)
 
     def short_of_premiums(self) -> Self:
-        """Those of which it held less than it owed by no more than premiums that it collected from nobody."""
-        return self.filter(balance__lt=models.F("owed"), balance__gte=BACKED)
+        """Return the tokens of which the contract held less than it owed, by booked premiums alone."""
+        return self.filter(balance__lt=models.F("owed"), balance__gte=OWED_AND_COLLECTED)
 
 
 class Token(models.Model):
-    """A token contract that some group collects, as its own contract instance describes it."""
+    """A token contract that a group collects, as its own contract instance describes it."""
 
     address = AddressField(unique=True)
     symbol = models.TextField(null=True, help_text="As the token says; null if it says nothing that can be read.")  # noqa: DJ001  # unknown is not ""
@@ -74,7 +78,9 @@ class Token(models.Model):
         constraints: ClassVar = [in_range("decimals", 0, U32_MAX)]
         indexes: ClassVar = [
             models.Index(fields=["id"], condition=models.Q(balance__lt=models.F("owed")), name="groups_token_short"),
-            models.Index(fields=["id"], condition=models.Q(balance__lt=BACKED), name="groups_token_unexplained"),
+            models.Index(
+                fields=["id"], condition=models.Q(balance__lt=OWED_AND_COLLECTED), name="groups_token_unexplained"
+            ),
             models.Index(fields=["id"], condition=models.Q(verified=True), name="groups_token_verified"),
         ]
 
@@ -84,7 +90,10 @@ class Token(models.Model):
 
 class UserQuerySet(models.QuerySet["User"]):
     def ensure(self, addresses: Iterable[str]) -> dict[str, int]:
-        """Primary keys of these wallets, made where they are missing. Safe when several processes do it at once."""
+        """Return the primary key of each wallet by address, and insert the wallets that are missing.
+
+        Idempotent, and safe when several processes run it at once.
+        """
         wanted = sorted(set(addresses))
         known = self._keys(wanted)
         missing = [self.model(wallet_address=address) for address in wanted if address not in known]
@@ -113,34 +122,20 @@ class User(models.Model):
 
 
 class GroupQuerySet(models.QuerySet["Group"]):
-    def for_member(self, address: str) -> Self:
-        return self.filter(memberships__user__wallet_address=address)
-
-    def for_creator(self, address: str) -> Self:
-        return self.filter(creator__wallet_address=address)
-
-    def joinable(self) -> Self:
-        """Active and not full: what join_group() would take."""
-        return self.filter(is_joinable=True)
-
     def unconfirmed(self) -> Self:
-        """With rows of which the chain says something else, when the deep sweep last looked."""
+        """Return the groups with history rows that the entries contradicted at the last deep sweep."""
         return self.filter(unproven_rows__gt=0)
 
     def touch(self) -> None:
-        """Note that these groups' bodies changed for another reason than their entries."""
+        """Mark the bodies as changed for another reason than the entries, so that cached ones become stale."""
         self.update(revision=models.F("revision") + 1, changed_at=Now())
 
-    def for_display(self) -> Self:
-        """With what every body shows, in one query."""
-        return self.select_related("creator", "token")
 
-
-EARLIEST_LIVE_UNTIL = Least("live_until_ledger", "history_live_until_ledger")  # passes over what is not known
+EARLIEST_LIVE_UNTIL = Least("live_until_ledger", "history_live_until_ledger")  # LEAST ignores NULL
 
 
 class Group(models.Model):
-    """One savings group, equal to the contract's entries at `synced_ledger`."""
+    """One savings group, equal to the contract's entries at `synced_ledger` (docs/chain.md §1.1)."""
 
     class Status(models.TextChoices):
         ACTIVE = "active"
@@ -241,7 +236,8 @@ class Group(models.Model):
                 name="groups_group_contributions_received",
             ),
         ]
-        # every filter of the API's list with every ordering it promises; a number closes each: a keyset page is a range
+        # One index for each filter of the API's list with each of its orderings. `number` closes each one, so that a
+        # keyset page is a range.
         indexes: ClassVar = [
             *(
                 models.Index(
@@ -252,8 +248,8 @@ class Group(models.Model):
                 for order in ([], ["contribution_amount"], ["member_count"])
             ),
             models.Index(fields=["contribution_amount", "id"], name="grp_contrib_x"),
-            # with the amount, so that the index alone can tell which rows are within bounds; + 0 hides the primary key,
-            # which cannot, from the planner
+            # The amount is in it, so that an index-only scan tells which rows are within bounds. `+ 0` keeps the
+            # planner from taking the primary key, whose scan reads the rows.
             models.Index(models.F("id") + 0, "contribution_amount", name="grp_id_amount"),
             models.Index(fields=["member_count", "id", "contribution_amount"], name="grp_member_amount"),
             models.Index(fields=["changed_at"], name="grp_changed_at"),
@@ -266,25 +262,14 @@ class Group(models.Model):
         return f"{self.pk}: {self.name}" if self.name else str(self.pk)
 
 
-class GroupMemberQuerySet(models.QuerySet["GroupMember"]):
-    def for_group(self, group_id: int) -> Self:
-        """Members in payout order."""
-        return self.filter(group_id=group_id).select_related("user").order_by("position")
-
-    def for_user(self, address: str) -> Self:
-        return self.filter(user__wallet_address=address).select_related("group")
-
-
 class GroupMember(models.Model):
-    """A wallet's place in a group. Position is join order, which is payout order."""
+    """A wallet's membership of a group. `position` is join order, which is payout order (docs/chain.md §1.1)."""
 
     group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="memberships", db_index=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships", db_index=False)
     position = models.BigIntegerField(help_text="0-based.")
     joined_at = models.DateTimeField(null=True, help_text="By the chain; null when its event is out of reach.")
     has_contributed = models.BooleanField(help_text="Whether this round is paid.")
-
-    objects = GroupMemberQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
@@ -299,7 +284,7 @@ class GroupMember(models.Model):
 
 
 class RefundRequest(models.Model):
-    """A group's one request to be dissolved and refunded by vote, with its votes counted by the contract."""
+    """A group's one request for a refund by vote; the contract counts the votes (docs/chain.md §1.1)."""
 
     group = models.OneToOneField(Group, on_delete=models.CASCADE, primary_key=True, related_name="refund_request")
     requester = models.ForeignKey(User, on_delete=models.PROTECT, related_name="refund_requests")

@@ -1,4 +1,4 @@
-"""Querysets of what the API lists: with everything that a body shows, and without the raw entries."""
+"""Querysets of the API's lists: with everything that a body shows, and without the raw entries."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from ajo.cache import Absent
 from groups.models import Group, GroupMember, User
 
-NEXT = GroupMember.objects.filter(group=OuterRef("pk"), position=OuterRef("payout_index"))
+NEXT_RECIPIENT = GroupMember.objects.filter(group=OuterRef("pk"), position=OuterRef("payout_index"))
 
 
 def listed_groups() -> QuerySet[Group]:
-    """Newest first, each with `next_address`: the member at `payout_index`, if there is one.
+    """Return the readable groups, newest first, each with `next_address`: the member at `payout_index`, or None.
 
-    What rows point to is fetched after them, by key: joined, the planner may walk the whole table of wallets.
+    Related rows are prefetched by key: with a join the planner may scan the whole table of wallets.
     """
     return (
         Group.objects.prefetch_related("creator", "token")
         .defer("entry_xdr", "metadata_xdr")
         .filter(unreadable_since=None)
-        .annotate(next_address=Subquery(NEXT.values("user__wallet_address")[:1]))
+        .annotate(next_address=Subquery(NEXT_RECIPIENT.values("user__wallet_address")[:1]))
         .order_by("-id")
     )
 
 
 def memberships(user: User) -> QuerySet[GroupMember]:
-    """A wallet's places, newest group first: walked along their index, which a join with the groups is not always."""
+    """Return a wallet's memberships, newest group first. They follow one index, which a join with groups need not."""
     return GroupMember.objects.filter(user=user).only("group_id").order_by("-group_id")
 
 
 def groups_of(rows: Sequence[Any]) -> Sequence[Any]:
-    """The groups of a page of memberships, in its order; a page of groups is itself."""
+    """Return the groups of a page of memberships, in its order; a page of groups as it is.
+
+    Groups that are unreadable are silently left out.
+    """
     if not rows or isinstance(rows[0], Group):
         return rows
     found = listed_groups().order_by().in_bulk([row.group_id for row in rows])
@@ -41,7 +44,7 @@ def groups_of(rows: Sequence[Any]) -> Sequence[Any]:
 
 
 def known_user(address: str) -> User:
-    """The wallet's row. Raises Absent."""
+    """Return the wallet's row. Raises Absent (404) where the wallet appears in no group."""
     user = User.objects.filter(wallet_address=address).first()
     if user is None:
         raise Absent("This wallet appears in no group.")

@@ -1,7 +1,7 @@
-"""Databases of commits that edited a migration after it had run: put right before anything else is migrated.
+"""Repairs databases of commits that edited a migration after it had run, before anything else is migrated.
 
 Up to 744a3d8 `0001_initial` was edited in place, and 8d92b22 renamed and edited a `0004`. A database of such a commit
-says that migrations have run whose changes it does not have, or has what no migration that is known now has made.
+records migrations whose changes it does not have, or has columns that no present migration makes.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from django.db import connections, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 LABELS: Final = ("soroban", "groups", "contributions")
-# Since this field there is, no migration was edited. A database that says that it has it needs no repair.
-SINCE: Final = "search_key"
-OF_A_FIELD: Final = re.compile(r"_[0-9a-f]{8}(_like)?$")  # ends the name of an index that belongs to a field
+# A field of Group. No migration was edited since it exists, so a database whose migrations record it needs no repair.
+MARKER_FIELD: Final = "search_key"
+FIELD_INDEX_NAME: Final = re.compile(r"_[0-9a-f]{8}(_like)?$")  # the end of the name of a field's own index
 
 
 def repair(sender: object, using: str, apps: Apps, **kwargs: Any) -> None:
-    """Receive `pre_migrate`: bring the tables to what the recorded migrations say, whose state `apps` is.
+    """Handle `pre_migrate`: make the tables match the recorded migrations, whose state `apps` is.
 
-    In one transaction, and only where a table or a column differs. Rows are kept: columns that are added hold their
-    default, which sync, sweep and deep sweep replace; those that are dropped held what these read again.
+    Runs in one transaction, and changes nothing where no table or column differs. Rows are kept. Added columns hold
+    their default until sync, sweep and deep sweep fill them; dropped ones held what these read again.
     """
     try:
-        apps.get_model("groups", "Group")._meta.get_field(SINCE)
+        apps.get_model("groups", "Group")._meta.get_field(MARKER_FIELD)
     except LookupError:  # an empty database
         return
     except FieldDoesNotExist:
-        models_of = [apps.get_app_config(label).get_models() for label in LABELS if label in apps.app_configs]
-        _repair(using, [model for some in models_of for model in some])
+        app_models = [apps.get_app_config(label).get_models() for label in LABELS if label in apps.app_configs]
+        _repair(using, [model for some in app_models for model in some])
 
 
 def _repair(using: str, recorded: list[type[models.Model]]) -> None:
@@ -50,7 +50,7 @@ def _repair(using: str, recorded: list[type[models.Model]]) -> None:
 
 
 def _repair_columns(editor: BaseDatabaseSchemaEditor, model: type[models.Model]) -> bool:
-    """Add what is missing and drop what is unknown; return whether there was anything."""
+    """Add missing columns and drop unknown ones. Return whether any differed."""
     table = model._meta.db_table
     with editor.connection.cursor() as cursor:
         found = {column.name for column in editor.connection.introspection.get_table_description(cursor, table)}
@@ -64,11 +64,11 @@ def _repair_columns(editor: BaseDatabaseSchemaEditor, model: type[models.Model])
 
 
 def _repair_indexes(editor: BaseDatabaseSchemaEditor, model: type[models.Model]) -> None:
-    """Make the indexes that migrations name anew: some kept their names and changed their columns."""
+    """Recreate the indexes that migrations name: some kept their name while their columns changed."""
     with editor.connection.cursor() as cursor:
         found = editor.connection.introspection.get_constraints(cursor, model._meta.db_table)
     for name, about in found.items():
-        if about["index"] and not (about["unique"] or about["primary_key"] or OF_A_FIELD.search(name)):
+        if about["index"] and not (about["unique"] or about["primary_key"] or FIELD_INDEX_NAME.search(name)):
             editor.execute(f"DROP INDEX {editor.quote_name(name)}")
     for index in model._meta.indexes:
         editor.add_index(model, index)

@@ -1,9 +1,9 @@
-"""Search in names of every script, by one index that works the same in every locale of the database.
+"""Search in names, in every script, by one index that works alike in every locale of the database.
 
-PostgreSQL's trigrams are of letters and digits, and its locale decides which characters are letters: under `C`, which
-many managed servers have, only A-Z are. A row therefore keeps a key of its name, `digest=comparable text`. The digest
-is of ASCII letters and digits, so it has trigrams everywhere; the text beside it makes the answer exact. A trigger of
-the database makes the key (migration 0006_search_key), so that it follows the name whoever writes it.
+PostgreSQL's trigrams consist of letters and digits, and the locale decides which characters are letters: under `C`,
+which many managed servers have, only A-Z are. A row therefore keeps a search key of its name, `digest=normalized text`.
+The digest consists of ASCII letters and digits, so it has trigrams in every locale. The text beside it makes the result
+exact. A trigger writes the key (migration 0006_search_key), so that it follows the name whichever statement writes it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from django.db.models.lookups import Lookup
 
 
 class SearchKeyField(models.TextField):  # type: ignore[type-arg]  # generic only in the stubs
-    """The search key that the database keeps; what is assigned counts for nothing when its name is written.
+    """The search key, which a trigger keeps. A value that Python assigns is silently overwritten with the next write.
 
-    `search_key__finds=text` finds the rows whose name contains the text, whatever case and accents; none for a text
-    that is too short for the index.
+    `search_key__finds=text` matches rows whose name contains the text, ignoring case and accents. A text that is too
+    short for the index matches none.
     """
 
     _pyi_private_set_type: str
@@ -36,11 +36,11 @@ class SearchKeyField(models.TextField):  # type: ignore[type-arg]  # generic onl
 
 @SearchKeyField.register_lookup
 class Finds(Lookup):
-    """One LIKE for digest and text: of two conditions the planner takes each for independent, and expects few rows."""
+    """One LIKE on digest and text. The planner would take two conditions for independent, and expect few rows."""
 
     lookup_name = "finds"
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        column, given = self.process_lhs(compiler, connection)
-        text, more = self.process_rhs(compiler, connection)
-        return f"{column} LIKE ajo_search_pattern({text})", (*given, *more)
+        column, column_parameters = self.process_lhs(compiler, connection)
+        text, text_parameters = self.process_rhs(compiler, connection)
+        return f"{column} LIKE ajo_search_pattern({text})", (*column_parameters, *text_parameters)

@@ -1,4 +1,4 @@
-"""The forms of groups, members, wallets and refund requests: the one description that bodies and schema share."""
+"""Serializers of groups, members, wallets and refund requests: the one description of bodies and schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from groups.models import Group, GroupMember, RefundRequest, User
 
 
 class TokenSerializer(serializers.Serializer[Any]):
-    """What a token contract says of itself. Anyone can write one: `verified` is what this service vouches for."""
+    """The metadata of a token contract. Anyone can write one; this service vouches for those that are `verified`."""
 
     symbol = serializers.CharField(read_only=True, allow_null=True)
     decimals = U32Field(allow_null=True)
@@ -47,7 +47,7 @@ class RefundRequestSerializer(serializers.Serializer[RefundRequest]):
 class GroupSerializer(serializers.Serializer[Group]):
     """A savings group. Amounts are in the token's smallest unit."""
 
-    # of a row with `next_address`: the member at `payout_index`
+    # Needs rows with `next_address`, the member at `payout_index` (groups.queries.listed_groups).
 
     id = U64StringField()
     name = serializers.CharField(read_only=True)
@@ -98,7 +98,7 @@ class GroupSerializer(serializers.Serializer[Group]):
 
     @extend_schema_field(TokenSerializer(allow_null=True))
     def get_token(self, group: Group) -> dict[str, Any] | None:
-        token = schedule.known_token(group)
+        token = schedule.readable_token(group.token)
         return TokenSerializer(token).data if token else None
 
     def get_frequency(self, group: Group) -> int | None:
@@ -122,17 +122,17 @@ class GroupSerializer(serializers.Serializer[Group]):
 
     @extend_schema_field(TimeField(allow_null=True))
     def get_round_ends_at(self, group: Group) -> str | None:
-        return time_form(schedule.round_ends_at(group))
+        return format_time(schedule.round_ends_at(group))
 
     @extend_schema_field(TimeField(allow_null=True))
     def get_grace_ends_at(self, group: Group) -> str | None:
-        return time_form(schedule.grace_ends_at(group))
+        return format_time(schedule.grace_ends_at(group))
 
 
 class GroupDetailSerializer(GroupSerializer):
     """A group with its members in payout order and, where there is one, its refund request."""
 
-    # of a row with `member_list`: members whose `group` is this very one. groups.bodies writes the same in SQL.
+    # Needs rows with `member_list`, members whose `group` is this object. groups.bodies writes the same in SQL.
 
     members = MemberSerializer(many=True, read_only=True, source="member_list")
     refund_request = serializers.SerializerMethodField()
@@ -143,10 +143,10 @@ class GroupDetailSerializer(GroupSerializer):
         return RefundRequestSerializer(request).data if request else None
 
 
-def time_form(moment: datetime | None) -> str | None:
-    """As TimeField writes it."""
-    form: str | None = None if moment is None else TimeField().to_representation(moment)
-    return form
+def format_time(moment: datetime | None) -> str | None:
+    """Return a computed time in the form of TimeField; None for None."""
+    text: str | None = None if moment is None else TimeField().to_representation(moment)
+    return text
 
 
 class UserSerializer(serializers.Serializer[User]):
@@ -154,7 +154,7 @@ class UserSerializer(serializers.Serializer[User]):
 
 
 class DueSerializer(serializers.Serializer[GroupMember]):
-    """What a wallet owes to one active group, and is owed by it. Computed when asked."""
+    """The dues of a wallet in one active group, and its payout. Computed when asked."""
 
     group = U64StringField(source="group_id")
     name = serializers.CharField(read_only=True, source="group.name")
@@ -175,7 +175,7 @@ class DueSerializer(serializers.Serializer[GroupMember]):
 
     @extend_schema_field(TokenSerializer(allow_null=True))
     def get_token(self, member: GroupMember) -> dict[str, Any] | None:
-        token = schedule.known_token(member.group)
+        token = schedule.readable_token(member.group.token)
         return TokenSerializer(token).data if token else None
 
     @extend_schema_field(AmountField())
@@ -184,11 +184,11 @@ class DueSerializer(serializers.Serializer[GroupMember]):
 
     @extend_schema_field(TimeField(allow_null=True))
     def get_round_ends_at(self, member: GroupMember) -> str | None:
-        return time_form(schedule.round_ends_at(member.group))
+        return format_time(schedule.round_ends_at(member.group))
 
     @extend_schema_field(TimeField(allow_null=True))
     def get_grace_ends_at(self, member: GroupMember) -> str | None:
-        return time_form(schedule.grace_ends_at(member.group))
+        return format_time(schedule.grace_ends_at(member.group))
 
     def get_is_overdue(self, member: GroupMember) -> bool:
         return dues.is_overdue(member, self.context["now"])
@@ -205,4 +205,4 @@ class DueSerializer(serializers.Serializer[GroupMember]):
 
     @extend_schema_field(TimeField(allow_null=True))
     def get_payout_at(self, member: GroupMember) -> str | None:
-        return time_form(dues.payout_at(member, self.context["now"]))
+        return format_time(dues.payout_at(member, self.context["now"]))

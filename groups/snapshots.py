@@ -1,8 +1,8 @@
-"""Reads groups from the chain: entries in, exact snapshots out. No tables here.
+"""Reads groups from the chain as exact snapshots. This module touches no tables.
 
-A snapshot is one answer of getLedgerEntries, so everything in it was true at one ledger. Which keys make up a group
-depends on its members and its round, which its GROUP entry says: it is read first, then everything together, and once
-more if members or round moved in between.
+A snapshot is one answer of getLedgerEntries, so all of it was true at one ledger (docs/chain.md §2). The keys of a
+group depend on its members and round, which its GROUP entry holds (docs/chain.md §1.1): that entry is read first, then
+all keys in one call, and again if members or round changed in between.
 """
 
 from __future__ import annotations
@@ -23,15 +23,20 @@ from ajo.soroban.rpc.errors import NodeLagging
 
 T = TypeVar("T")
 
-MAX_MEMBERS = MAX_KEYS - 3  # of a group that fits one call; the contract allows 100
-# Twice what the contract allows: 100 members, each of whom is paid once. What one group costs is bounded by it.
+MAX_MEMBERS = MAX_KEYS - 3  # members of a group that fits one call; the contract allows 100
+# Contributions of one group: twice what the contract allows with 100 members, each of whom is paid once. The bound
+# limits the cost of one group.
 MAX_CONTRIBUTIONS = 20_000
-MAX_ATTEMPTS = 5  # how often a group may move between two calls before the pass gives up
+MAX_ATTEMPTS = 5  # readings of a group that changes between every two calls
 
 
 @dataclass(frozen=True, slots=True)
 class GroupSnapshot:
-    """One group as its entries said at `ledger`. `paid`: members whose CONTRIB entry of the current round exists."""
+    """One group as its entries were at `ledger`.
+
+    `paid`: the members whose CONTRIB entry of the current round exists. `live_until`: the earliest ledger at which
+    GROUP or METADATA is archived; 0: archived or unknown, None: the node does not say.
+    """
 
     ledger: int
     group: on_chain.Group
@@ -47,7 +52,7 @@ class GroupSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Undecoded:
-    """An entry that this version cannot read, with the ledger at which it was read."""
+    """An entry (base64) that this version cannot decode, with the ledger at which it was read."""
 
     key: str
     group_id: int | None
@@ -58,17 +63,14 @@ class Undecoded:
 
 @dataclass(slots=True)
 class Snapshots:
-    """What one reading of several groups found. `ledger` is the oldest ledger among its answers, `calls` RPC calls.
-
-    `recreated`: groups whose stored creation a second asking has shown to be wrong.
-    """
+    """The result of reading several groups. `ledger`: the oldest ledger of its answers. `calls`: the RPC calls made."""
 
     groups: dict[int, GroupSnapshot] = field(default_factory=dict)
-    absent: set[int] = field(default_factory=set)
-    renamed: set[int] = field(default_factory=set)  # whose texts are others than those that were given
+    absent: set[int] = field(default_factory=set)  # without a GROUP entry
+    renamed: set[int] = field(default_factory=set)  # whose METADATA entry differs from the given one
     undecoded: list[Undecoded] = field(default_factory=list)
-    recreated: set[int] = field(default_factory=set)
-    disputed: set[int] = field(default_factory=set)  # left out: two askings differ from each other and the tables
+    recreated: set[int] = field(default_factory=set)  # whose creation differs from the stored one in two readings
+    disputed: set[int] = field(default_factory=set)  # left out: two readings and the stored row all differ
     instance: on_chain.Instance | None = None
     instance_entry: LedgerEntry | None = None
     instance_ledger: int = 0
@@ -77,15 +79,16 @@ class Snapshots:
 
     @property
     def settled(self) -> set[int]:
-        """The groups of which something is known; of the others nothing was read before the deadline."""
+        """The groups with a result. The others were not read before the deadline."""
         unreadable = {each.group_id for each in self.undecoded if each.group_id is not None}
         return self.groups.keys() | self.absent | unreadable | self.disputed
 
 
 class GroupReader:
-    """Reads groups of one contract through one client. `at_least`: a node that has not seen this ledger lags.
+    """Reads groups of one contract through one client.
 
-    After the deadline no further groups are read, but some of the first ones in any case.
+    `at_least`: the ledger that the node must have reached. After the deadline no further groups are read, but some of
+    the first ones are read in any case.
     """
 
     def __init__(self, client: SorobanClient, contract: str, at_least: int = 0, *, deadline: Deadline = NEVER) -> None:
@@ -99,10 +102,11 @@ class GroupReader:
     def read(
         self, group_ids: Iterable[int], *, with_instance: bool = False, texts: Mapping[int, str] | None = None
     ) -> Snapshots:
-        """Snapshots of these groups in their order, and of the contract's instance entry if asked.
+        """Return snapshots of these groups in their order, with the contract's instance entry if asked.
 
-        In as few calls as possible; what room they have is for `texts`: METADATA entries (base64) of other groups, to
-        be compared. Raises NodeLagging where the first groups change between every two calls.
+        The calls are as few as possible. `texts`: METADATA entries (base64) of other groups, by id. As many as the
+        first call has room for are compared; the rest are silently skipped. Raises ChainError; NodeLagging where the
+        first groups change between every two calls.
         """
         ids = dict.fromkeys(group_ids)
         wanted: list[tuple[int | None, Key]] = [(None, InstanceKey())] if with_instance else []
@@ -121,7 +125,7 @@ class GroupReader:
         return self._result
 
     def _shapes(self, wanted: Sequence[tuple[int | None, Key]]) -> Iterator[on_chain.Group]:
-        """What tells the keys of each group, read as far ahead as one call goes."""
+        """Yield the GROUP entry of each group, which determines its keys; one call is made for each 200."""
         is_first = True
         for start in range(0, len(wanted), MAX_KEYS):
             part = [(each, [each[1].to_xdr(self._contract)]) for each in wanted[start : start + MAX_KEYS]]
@@ -143,7 +147,7 @@ class GroupReader:
             self._result.renamed.add(group_id)
 
     def _snapshots(self, shapes: Iterable[on_chain.Group]) -> list[on_chain.Group]:
-        """Read each group whole; the groups that moved meanwhile come back with their new shape."""
+        """Read each group with all its keys. Return the GROUP entries of those whose keys changed meanwhile."""
         moved: list[on_chain.Group] = []
         for batch in _batches(shapes, self._contract):
             for some, answer in self._answers([(each, each[1].all) for each in batch]):
@@ -160,7 +164,7 @@ class GroupReader:
         return moved
 
     def _snapshot(self, group: on_chain.Group, keys: _GroupKeys, answer: Entries) -> GroupSnapshot | None:
-        """None where there is a refund request that cannot be read: to show none would be wrong."""
+        """Return the snapshot; None where its refund request cannot be decoded, for to show none would be wrong."""
         metadata = self._decoded(keys.metadata, group.id, answer, on_chain.Metadata)
         request = self._decoded(keys.refund_request, group.id, answer, on_chain.RefundRequest)
         found = answer.found
@@ -188,9 +192,9 @@ class GroupReader:
             self._result.absent.add(group_id)
             return None
         group = self._decoded(key, group_id, answer, on_chain.Group)
-        if group and not _is_possible(group, group_id):
-            said = f"group {group.id} with {len(group.members)} members in round {group.current_cycle}"
-            reason = f"the entry of group {group_id} says it is {said}"
+        if group and not _is_plausible(group, group_id):
+            contents = f"group {group.id} with {len(group.members)} members in round {group.current_cycle}"
+            reason = f"the entry of group {group_id} says it is {contents}"
             self._result.undecoded.append(Undecoded(key, group_id, answer.found[key]["xdr"], reason, answer.ledger))
             return None
         return group
@@ -215,7 +219,7 @@ class GroupReader:
         return decoded.value
 
     def _answers(self, parts: Sequence[tuple[T, list[str]]]) -> Iterator[tuple[Sequence[tuple[T, list[str]]], Entries]]:
-        """The parts, each whole, with the answers to all of their keys."""
+        """Yield the parts with the answers to all of their keys. A part is never split between two calls."""
         return in_halves(lambda some: self._call([key for _, keys in some for key in keys]), parts)
 
     def _call(self, keys: Sequence[str]) -> Entries:
@@ -227,7 +231,7 @@ class GroupReader:
 
 @dataclass(frozen=True, slots=True)
 class _GroupKeys:
-    """The keys that make up one group: at most 103."""
+    """The keys of one group: at most 103 while it has 100 members."""
 
     group: str
     metadata: str
@@ -239,8 +243,8 @@ class _GroupKeys:
         return [self.group, self.metadata, self.refund_request, *(key for _, key in self.contributions)]
 
 
-def _is_possible(group: on_chain.Group, group_id: int) -> bool:
-    """Whether the contract can have come to this, as far as our work depends on it."""
+def _is_plausible(group: on_chain.Group, group_id: int) -> bool:
+    """Return whether the contract can have written this entry, as far as the cost of reading it depends on it."""
     is_bounded = group.current_cycle * len(group.members) <= MAX_CONTRIBUTIONS
     return group.id == group_id and len(set(group.members)) <= MAX_MEMBERS and is_bounded
 
@@ -261,7 +265,7 @@ _Batch = list[tuple[on_chain.Group, _GroupKeys]]
 
 
 def _batches(groups: Iterable[on_chain.Group], contract: str) -> Iterator[_Batch]:
-    """Whole groups, packed into calls of at most 200 keys."""
+    """Yield batches of groups whose keys fit one call. A group is never split."""
     batch: _Batch = []
     size = 0
     for group in groups:

@@ -1,4 +1,4 @@
-"""What the tokens that groups collect say of themselves: symbol and decimals, from their contract instance."""
+"""Token metadata (symbol, name, decimals), read from the instance entries of the token contracts."""
 
 from __future__ import annotations
 
@@ -17,67 +17,67 @@ from ajo.soroban.contract.tokens import token_metadata
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import MAX_KEYS, SorobanClient, in_halves
 from groups.models import Group, Token
+from groups.schedule import DAY
 
-# u32 allows more, but no amount of an i128 has more digits to put behind a point
-MAX_DECIMALS = 38
-FACTS = ("symbol", "name", "decimals", "is_asset_contract")
-SHOWN = frozenset({"symbol", "decimals"})  # in the bodies of groups
-SHARE = 100  # tokens of a round that a share has at least
-RECENT_GROUPS = 1000  # whose tokens are looked at with each share, as far as one call has room
-DAY = 86_400  # seconds
+MAX_DECIMALS = 38  # digits after the point; u32 allows more, but no i128 has more
+METADATA_FIELDS = ("symbol", "name", "decimals", "is_asset_contract")
+BODY_FIELDS = frozenset({"symbol", "decimals"})  # those that appear in the bodies of groups
+MIN_BATCH = 100  # tokens; the least that a daily batch has
+RECENT_GROUPS = 1000  # the groups that changed last, whose tokens join each batch while one call has room
 MAX_TEXT = 64  # characters of a symbol or name; an entry may hold 64 KB, and each body of each group shows the symbol
 
 
 def ensure_tokens(addresses: Iterable[str | None]) -> None:
-    """Make the rows that groups point to; what the tokens say is read later."""
+    """Insert the token rows that are missing. Their metadata is read later, by `read_tokens`."""
     wanted = sorted({address for address in addresses if address})
     known = set(Token.objects.filter(address__in=wanted).values_list("address", flat=True))
     Token.objects.bulk_create([_new(address) for address in wanted if address not in known], ignore_conflicts=True)
 
 
 def read_tokens(client: SorobanClient, at_least: int, tokens: Sequence[Token] | None = None) -> list[Token]:
-    """What these tokens, or those that nobody has read yet, say of themselves, 200 a call; for `save_tokens`.
+    """Read the metadata of these tokens, or of up to 200 that were never read, 200 a call. `save_tokens` stores it.
 
-    `at_least`: a node that has not seen this ledger may not know a token that was made just now.
+    `at_least`: the ledger that the node must have reached; a node that lags may not know a new token. Raises
+    ChainError.
     """
     unread = Token.objects.filter(read_ledger=0, address__startswith="C").order_by("pk")[:MAX_KEYS]
     wanted = list(unread) if tokens is None else tokens
-    kept = [(InstanceKey().to_xdr(token.address), token) for token in wanted]
+    keyed = [(InstanceKey().to_xdr(token.address), token) for token in wanted]
     ask = partial(read_entries, client, at_least=at_least)
-    for start in range(0, len(kept), MAX_KEYS):
-        part = kept[start : start + MAX_KEYS]
+    for start in range(0, len(keyed), MAX_KEYS):
+        part = keyed[start : start + MAX_KEYS]
         for some, answer in in_halves(lambda some: ask([key for key, _ in some]), part):
             for key, token in some:
                 token.read_ledger = answer.ledger
                 entry = answer.found.get(key)
                 _describe(token, entry["xdr"] if entry else None)
-    return [token for _, token in kept]
+    return [token for _, token in keyed]
 
 
 def save_tokens(tokens: Sequence[Token]) -> int:
-    """Write what they say, never over what was read later, and mark the groups that show it as changed.
+    """Store the metadata that differs, and mark the groups that show it as changed. Return how many rows were written.
 
-    Of what says the same as before nothing is written. Returns how many were.
+    Metadata of a later ledger is never overwritten.
     """
     read = {token.pk: token for token in tokens}
-    changed, shown = [], []
+    changed, visible = [], []
     with transaction.atomic():
-        # no key: whoever inserts a group of the token does not wait for it
+        # NO KEY UPDATE: inserting a group of the token need not wait for the lock
         for old in Token.objects.filter(pk__in=read).order_by("pk").select_for_update(no_key=True) if read else ():
             new = read[old.pk]
-            differing = [name for name in FACTS if getattr(old, name) != getattr(new, name)]
+            differing = [name for name in METADATA_FIELDS if getattr(old, name) != getattr(new, name)]
             if new.read_ledger < old.read_ledger or (old.read_ledger and not differing):
                 continue
             changed.append(new)
-            if not SHOWN.isdisjoint(differing):
-                shown.append(new.address)
-        Token.objects.bulk_update(changed, [*FACTS, "read_ledger"])
-        _touch_groups(shown)
+            if not BODY_FIELDS.isdisjoint(differing):
+                visible.append(new.address)
+        Token.objects.bulk_update(changed, [*METADATA_FIELDS, "read_ledger"])
+        _touch_groups(visible)
     return len(changed)
 
 
 def mark_verified() -> None:
-    """Mark as verified what VERIFIED_TOKENS lists now, and nothing else but the native asset."""
+    """Make `verified` true of exactly the tokens in VERIFIED_TOKENS and the native asset, and mark their groups."""
     listed = {*settings.VERIFIED_TOKENS, _native()}
     wrong = Q(verified=False, address__in=listed) | (Q(verified=True) & ~Q(address__in=listed))
     addresses = list(Token.objects.filter(wrong).values_list("address", flat=True))
@@ -85,39 +85,42 @@ def mark_verified() -> None:
         return
     with transaction.atomic():
         for verified in (True, False):
-            now = [address for address in addresses if (address in listed) == verified]
-            Token.objects.filter(address__in=now).update(verified=verified)
+            some = [address for address in addresses if (address in listed) == verified]
+            Token.objects.filter(address__in=some).update(verified=verified)
         _touch_groups(addresses)
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """Tokens to be looked at now. `position`: where the round over all of them goes on; None: this is none of it."""
+class TokenBatch:
+    """Tokens to be read now. `position`: the key after which the next batch begins; None: keep the stored one."""
 
     tokens: list[Token]
     position: int | None = None
 
 
-def due_tokens(position: int, only: Sequence[int], *, is_share: bool) -> Due:
-    """Return the tokens of `only` some groups, or all, or of a round that takes a day a share.
+def token_batch(position: int, only: Sequence[int], *, is_share: bool) -> TokenBatch:
+    """Return the tokens of the groups in `only`; else a daily share after `position`; else all of them.
 
-    With a share come those of the groups that changed last. Any creator names tokens: so many are read, and no more.
+    Shares are sized so that a day's sweeps cover every token. The tokens of the groups that changed last join each
+    share. Their number is bounded: any creator of a group can name a token.
     """
     tokens = Token.objects.filter(address__startswith="C")
     if only:
-        return Due(list(tokens.filter(address__in=Group.objects.filter(id__in=only).values("token_id")).order_by("pk")))
+        return TokenBatch(
+            list(tokens.filter(address__in=Group.objects.filter(id__in=only).values("token_id")).order_by("pk"))
+        )
     if not is_share:
-        return Due(list(tokens.order_by("pk")), 0)
-    size = max(SHARE, -(-Token.objects.count() * settings.SWEEP_INTERVAL // DAY))
+        return TokenBatch(list(tokens.order_by("pk")), 0)
+    size = max(MIN_BATCH, -(-Token.objects.count() * settings.SWEEP_INTERVAL // DAY))
     share = list(tokens.filter(pk__gt=position).order_by("pk")[:size])
     recent = Group.objects.order_by("-changed_at").values_list("token_id", flat=True)[:RECENT_GROUPS]
-    wanted = list(dict.fromkeys(address for address in recent if address))[: MAX_KEYS - 1 - SHARE]
-    touched = tokens.filter(address__in=wanted).exclude(pk__in=[token.pk for token in share])
-    return Due([*share, *touched.order_by("pk")], share[-1].pk if len(share) == size else 0)
+    wanted = list(dict.fromkeys(address for address in recent if address))[: MAX_KEYS - 1 - MIN_BATCH]
+    others = tokens.filter(address__in=wanted).exclude(pk__in=[token.pk for token in share])
+    return TokenBatch([*share, *others.order_by("pk")], share[-1].pk if len(share) == size else 0)
 
 
 def _touch_groups(addresses: Sequence[str]) -> None:
-    """Note that the bodies of the groups that collect these tokens changed. Locked in id order, as by every writer."""
+    """Mark the bodies of the groups of these tokens as changed. Locks rows in id order, as every writer does."""
     if addresses:
         collecting = Group.objects.filter(token_id__in=addresses).order_by("id")
         ids = list(collecting.select_for_update(of=("self",), no_key=True).values_list("pk", flat=True))
@@ -125,6 +128,7 @@ def _touch_groups(addresses: Sequence[str]) -> None:
 
 
 def is_native(address: str) -> bool:
+    """Return whether this is the contract address of the configured network's native asset."""
     return address == _native()
 
 
@@ -133,7 +137,7 @@ def _native() -> str:
 
 
 def _new(address: str) -> Token:
-    """The native asset needs no reading: the network defines it. It calls itself "native"; people say XLM."""
+    """Return an unsaved row. The native asset is complete: the network defines it, under the name "native"."""
     if is_native(address):
         return Token(
             address=address,
@@ -148,17 +152,17 @@ def _new(address: str) -> Token:
 
 
 def _describe(token: Token, xdr: str | None) -> None:
-    """Anyone can write a token contract: what cannot be read, or makes no sense, leaves the symbol unknown.
+    """Set the metadata from an instance entry (base64); None: the node has no such entry.
 
-    None: there is no such contract yet, or the node says so.
+    Metadata that cannot be decoded or is out of bounds is silently left unknown: anyone can write a token contract.
     """
     token.symbol, token.name, token.decimals, token.is_asset_contract = None, "", None, False
     if xdr is None:
         return
     try:
-        said = token_metadata(xdr)
+        metadata = token_metadata(xdr)
     except DecodeError:
         return
-    if said.decimals <= MAX_DECIMALS and max(len(said.symbol), len(said.name)) <= MAX_TEXT:
-        token.symbol, token.name = said.symbol, said.name
-        token.decimals, token.is_asset_contract = said.decimals, said.is_asset_contract
+    if metadata.decimals <= MAX_DECIMALS and max(len(metadata.symbol), len(metadata.name)) <= MAX_TEXT:
+        token.symbol, token.name = metadata.symbol, metadata.name
+        token.decimals, token.is_asset_contract = metadata.decimals, metadata.is_asset_contract

@@ -1,4 +1,4 @@
-"""Groups, their members and events, and what a wallet belongs to and owes."""
+"""Views of groups, their members and events, and of a wallet's groups and dues."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class UserDueViewSet(ReadViewSet):
 
     def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
         if any(row.group.unreadable_since for row in rows):
-            raise unreadable()  # to leave a due out would say that nothing is to be paid
+            raise unreadable()  # a due that is left out would mean that nothing is to be paid
         return rows
 
     def get_serializer_context(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What every page of the staff's admin shares. It lies below the apps and knows none of their tables."""
+"""The base of the admin's pages. This package lies below the apps and imports none of their tables."""

@@ -1,4 +1,4 @@
-"""The base of every table's admin: tables of any size, and rows that nobody but the sync may write."""
+"""Base classes of the tables' admins: changelists for tables of any size, and read-only rows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from ajo.adminkit import display
+from ajo.adminkit.links import related_tables
 from ajo.adminkit.lists import KeysetChangeList, Search
 
 
 class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in the stubs
-    """A changelist that never counts, sorts by one index, and searches for whole ids only."""
+    """An admin whose changelist never counts rows, sorts by one index, and searches by index lookups only."""
 
     change_list_template = "admin/table.html"
     change_form_template = "admin/row.html"
@@ -30,17 +31,17 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
     show_facets = ShowFacets.NEVER
     sortable_by = ()
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
-    # By the column of `indexed_lookups` that rows are narrowed by: their order, where it is another one.
-    ordering_within: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    # By lookup of `indexed_lookups`: the order of rows that are filtered by it, where it is not `ordering`.
+    ordering_by_lookup: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     searches: ClassVar[Sequence[Search]] = ()
-    indexed_lookups: ClassVar[frozenset[str]] = frozenset()  # columns and filters that begin an index
-    narrowed_further_by: ClassVar[frozenset[str]] = frozenset()  # columns that only few rows are left for, beside those
-    not_in_list: ClassVar[Sequence[str]] = ()  # large columns that the changelist does not show
-    related_links: ClassVar[list[tuple[str, type[Model], str]]] = []  # title, table and column of what belongs to a row
+    indexed_lookups: ClassVar[frozenset[str]] = frozenset()  # each begins an index
+    # Allowed only beside one of `indexed_lookups`, which leaves few rows to look through.
+    secondary_lookups: ClassVar[frozenset[str]] = frozenset()
+    deferred_columns: ClassVar[Sequence[str]] = ()  # large columns that the changelist does not read
 
     @property
     def search_help_text(self) -> str:  # type: ignore[override]  # a plain attribute in the stubs
-        return f"In full: {', '.join(search.what for search in self.searches)}."
+        return f"In full: {', '.join(search.label for search in self.searches)}."
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList
@@ -51,49 +52,51 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
+        """Return the rows of the first search whose form the term has; none, with a message, where no search has it."""
         term = search_term.strip()
         if not term:
             return queryset, False
         for search in self.searches:
             if search.pattern.fullmatch(term):
-                return search.find(queryset, term), False
+                return search.apply(queryset, term), False
         messages.info(request, f"Nothing here is looked up by that. {self.search_help_text}")
         return queryset.none(), False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """No row has a key with NUL in it, and PostgreSQL takes no such text."""
+        """Return None for a key with NUL in it: PostgreSQL refuses such text, so no row has it."""
         return None if "\0" in object_id else super().get_object(request, object_id, from_field)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Only what an index answers; Django would let staff filter by any column of the table."""
-        return lookup in self._parameters(request)
+        """Allow only lookups that an index answers. Django's default allows any column of the table."""
+        return lookup in self._allowed_lookups(request)
 
-    def _parameters(self, request: HttpRequest) -> set[str]:
-        """What narrows this table, given what it is narrowed by already."""
-        choices = {str(getattr(choice, "parameter_name", "")) for choice in self.get_list_filter(request)}
-        further = set() if self.indexed_lookups.isdisjoint(request.GET) else self.narrowed_further_by
-        return choices | self.indexed_lookups | further
+    def _allowed_lookups(self, request: HttpRequest) -> set[str]:
+        """Return the filters and lookups that this request may use."""
+        filters = {str(getattr(each, "parameter_name", "")) for each in self.get_list_filter(request)}
+        secondary = set() if self.indexed_lookups.isdisjoint(request.GET) else self.secondary_lookups
+        return filters | self.indexed_lookups | secondary
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The table; parameters that it does not have are named and left out, none is passed over in silence."""
-        known = {*self._parameters(request), SEARCH_VAR, PAGE_VAR, ERROR_FLAG}
+        """Show the table. A redirect drops unknown parameters, and a message names them: none is ignored silently."""
+        known = {*self._allowed_lookups(request), SEARCH_VAR, PAGE_VAR, ERROR_FLAG}
         unknown = [name for name in request.GET if name not in known]
         if unknown:
             named = ", ".join(display.short(display.escape_invisible(name), 40) for name in unknown[:5])
-            messages.warning(request, f"This table takes no {named}. {self._narrowing_help(request)}")
-            left = [(name, value) for name, values in request.GET.lists() if name in known for value in values]
-            return HttpResponseRedirect(f"{request.path}?{urlencode(left)}" if left else request.path)
-        if ERROR_FLAG in request.GET:  # where Django leads from a value that it cannot use
+            messages.warning(request, f"This table takes no {named}. {self._lookup_help(request)}")
+            kept = [(name, value) for name, values in request.GET.lists() if name in known for value in values]
+            return HttpResponseRedirect(f"{request.path}?{urlencode(kept)}" if kept else request.path)
+        if ERROR_FLAG in request.GET:  # Django redirects here from a value that it cannot use
             messages.warning(request, "A value in that address cannot be used here: this is the whole table.")
         return super().changelist_view(request, extra_context)
 
-    def _narrowing_help(self, request: HttpRequest) -> str:
-        columns = ", ".join(sorted(self._parameters(request)))
-        beside = f", beside these also {', '.join(sorted(self.narrowed_further_by))}" * bool(self.narrowed_further_by)
-        return (f"It is narrowed by {columns}{beside}; " if columns else "It is not narrowed; ") + "its order is fixed."
+    def _lookup_help(self, request: HttpRequest) -> str:
+        """Return the sentence that names the allowed lookups."""
+        lookups = ", ".join(sorted(self._allowed_lookups(request)))
+        beside = f", beside these also {', '.join(sorted(self.secondary_lookups))}" * bool(self.secondary_lookups)
+        return (f"It is narrowed by {lookups}{beside}; " if lookups else "It is not narrowed; ") + "its order is fixed."
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Every staff account may look: all of it is public on the chain, or staff's own words."""
+        """Allow every staff account: the rows are public on the chain, or staff's own words."""
         return self.admin_site.has_permission(request)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -106,14 +109,16 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
 
     @admin.display(description="See also")
     def see_also(self, row: Model) -> SafeString:
+        """Return links to the registered tables that belong to this row (ajo/adminkit/links.py)."""
         links = (
-            (display.changelist_link(model, title, **{column: row.pk}),) for title, model, column in self.related_links
+            (display.changelist_link(table.model, table.title, **{table.lookup: row.pk}),)
+            for table in related_tables(self.model)
         )
         return format_html_join(" · ", "{}", links)
 
 
 class ReadOnlyAdmin(TableAdmin):
-    """For what comes from the chain: sync writes it, staff look at it, by whatever address or form they try."""
+    """The admin of a table that the sync alone writes: every view and form of it refuses changes."""
 
     actions = None
 
@@ -135,12 +140,12 @@ class ReadOnlyAdmin(TableAdmin):
         return super().changelist_view(request, extra_context)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Nobody writes these rows, so they have no history; the stock page would show a row's name as it is."""
+        """Raise Http404: these rows have no history, and the stock page would show a row's name unescaped."""
         raise Http404
 
 
 class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
-    """Rows of another table on a row's page."""
+    """Read-only rows of another table on a row's page."""
 
     extra = 0
     can_delete = False

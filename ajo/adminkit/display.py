@@ -1,4 +1,7 @@
-"""How values look on staff's pages: amounts, addresses, links, and words that anyone on the chain may have written."""
+"""Formats values for the admin: amounts, addresses, links, and untrusted text from the chain.
+
+Every function that returns SafeString escapes what it is given.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,16 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-MAX_DECIMALS = 38  # no i128 has more digits to put behind a point
-MAX_SYMBOL = 12  # characters of an asset code; a hostile token may say anything
+MAX_DECIMALS = 38  # digits after the point; no i128 has more
+MAX_SYMBOL = 12  # characters of a Stellar asset code; a hostile token may have a longer symbol
 _EXACT = Context(prec=2 * MAX_DECIMALS + 2)
 # Controls, invisible formatting (bidirectional overrides among them), private use, line and paragraph separators.
-# Of the spaces only the plain one is itself: the others pass for it.
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"}
+# Spaces other than the plain one are included: they look like it.
+_INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"}
 # Letters, marks and unassigned places that show nothing: Unicode's Default_Ignorable_Code_Point (fillers, joiners,
-# variation selectors, tags), which unicodedata does not know, and characters whose glyph is blank. Scripts and emoji
-# that need some of them are spelled out too: two names that look alike cost staff more than one that looks odd.
-_BLANK = frozenset(
+# variation selectors, tags), which unicodedata lacks, and characters whose glyph is blank. Scripts and emoji that need
+# some of them are spelled out too: two names that look alike do more harm than one that looks odd.
+_INVISIBLE_CODES = frozenset(
     code
     for first, last in (
         (0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2065, 0x2065), (0x2800, 0x2800),
@@ -35,95 +38,97 @@ _BLANK = frozenset(
     )
     for code in range(first, last + 1)
 )  # fmt: skip
-_LOST_SPACES = re.compile("^ +| +$| {2,}")  # what a browser leaves out
+_COLLAPSED_SPACES = re.compile("^ +| +$| {2,}")  # HTML collapses them
 
 
 def escape_invisible(text: str, *, lines: bool = False) -> str:
-    """The text with every character that shows nothing, or hides or reorders others, written out as its number.
+    """Return the text with every invisible or reordering character written as ⟨U+hhhh⟩.
 
-    `lines`: keep line breaks, tabs and all plain spaces.
+    `lines`: keep line breaks, tabs and all plain spaces. Escapes no HTML.
     """
     kept = {" ", "\n", "\t"} if lines else {" "}
-    seen = "".join(_number(char) if char not in kept and _is_unseen(char) else char for char in text)
-    return seen if lines else _LOST_SPACES.sub(lambda spaces: _number(" ") * len(spaces[0]), seen)
+    visible = "".join(_code_point(char) if char not in kept and _is_invisible(char) else char for char in text)
+    return visible if lines else _COLLAPSED_SPACES.sub(lambda spaces: _code_point(" ") * len(spaces[0]), visible)
 
 
-def _is_unseen(char: str) -> bool:
+def _is_invisible(char: str) -> bool:
     code = ord(char)
     is_noncharacter = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
-    return is_noncharacter or code in _BLANK or unicodedata.category(char) in _UNSEEN
+    return is_noncharacter or code in _INVISIBLE_CODES or unicodedata.category(char) in _INVISIBLE_CATEGORIES
 
 
-def _number(char: str) -> str:
+def _code_point(char: str) -> str:
     return f"⟨U+{ord(char):04X}⟩"
 
 
 def short(text: str, limit: int) -> str:
-    """At most `limit` characters, the last of them … where something is missing."""
+    """Return at most `limit` characters; the last one is … where the text was cut."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def safe_text(text: str, limit: int = 60) -> SafeString:
-    """Words from the chain, on one line of a table: escaped, visible, bounded, their direction kept to themselves."""
-    return format_html('<bdi class="said">{}</bdi>', short(escape_invisible(text[: 4 * limit]), limit))
+    """Return untrusted text for one line of a table: escaped, visible, bounded, its direction isolated."""
+    return format_html('<bdi class="safe-text">{}</bdi>', short(escape_invisible(text[: 4 * limit]), limit))
 
 
 def safe_multiline(text: str) -> SafeString:
-    """Words from the chain, whole, in a box of their own."""
+    """Return untrusted text, whole, in a box of its own."""
     return format_html(
-        '<div class="said-box" dir="auto">{}</div>', escape_invisible(text.replace("\r\n", "\n"), lines=True)
+        '<div class="safe-box" dir="auto">{}</div>', escape_invisible(text.replace("\r\n", "\n"), lines=True)
     )
 
 
 def preformatted(text: str) -> SafeString:
-    """Base64 or hexadecimal, whole: it breaks anywhere and scrolls."""
+    """Return base64 or hexadecimal, whole, in a box that breaks anywhere and scrolls."""
     return format_html('<div class="raw-box">{}</div>', escape_invisible(text))
 
 
 def as_json(value: Any, limit: int | None = None) -> SafeString:
-    """JSON as text: on one line of at most `limit` characters, or whole in a box."""
+    """Return JSON as text: on one line of at most `limit` characters, or whole in a box."""
     if limit is not None:
         return safe_text(json.dumps(value, ensure_ascii=False), limit)
     return safe_multiline(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def money(amount: int, symbol: str | None, decimals: int | None, *, verified: bool) -> SafeString:
-    """`10.0000000 XLM · 100000000`: in the token's unit beside the exact integer; only that, where no unit is known.
+    """Return `10.0000000 XLM · 100000000`: the amount in the token's unit beside the exact integer.
 
-    Anyone may deploy a token that calls itself XLM: the symbol of an unverified one says that it is.
+    Only the integer where the decimals are unknown or beyond MAX_DECIMALS. An unverified token is marked as such:
+    anyone may deploy one that calls itself XLM.
     """
     exact = format_html('<span class="exact">{}</span>', str(amount))
     if decimals is None or not 0 <= decimals <= MAX_DECIMALS:
         return exact
     unit = format(Decimal(amount).scaleb(-decimals, _EXACT), "f")
     name = safe_text(symbol, MAX_SYMBOL) if symbol else ""
-    doubt = "" if verified else " (unverified)"
-    return format_html('<span class="unit">{} {}{}</span> · {}', unit, name, doubt, exact)
+    mark = "" if verified else " (unverified)"
+    return format_html('<span class="unit">{} {}{}</span> · {}', unit, name, mark, exact)
 
 
 def format_time(value: datetime | None) -> str:
-    """A computed time as the admin writes those that are stored; UTC."""
+    """Return a computed time, in UTC, in the format of the admin's stored times; `-` for None."""
     return "-" if value is None else date_format(value, "DATETIME_FORMAT")
 
 
 def change_link(model: type[Model], key: object, text: str) -> SafeString:
-    """A link to the page of one row."""
+    """Return a link to the page of one row."""
     meta = model._meta
     address = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[key])
     return format_html('<a href="{}">{}</a>', address, text)
 
 
 def changelist_link(model: type[Model], text: str, **lookups: object) -> SafeString:
-    """A link to a table, narrowed to some rows."""
+    """Return a link to a table, filtered by these lookups."""
     return format_html('<a href="{}">{}</a>', changelist_url(model, lookups), text)
 
 
 def changelist_url(model: type[Model], lookups: Mapping[str, object]) -> str:
+    """Return the address of a table, filtered by these lookups."""
     meta = model._meta
     address = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
     return f"{address}?{urlencode(lookups)}" if lookups else address
 
 
-def shortened(word: str) -> SafeString:
-    """Both ends of an address or a hash, the whole of it on hover."""
-    return format_html('<span class="word" title="{}">{}…{}</span>', word, word[:6], word[-6:])
+def shortened(text: str) -> SafeString:
+    """Return both ends of an address or a hash, with the whole of it as the tooltip."""
+    return format_html('<span class="shortened" title="{}">{}…{}</span>', text, text[:6], text[-6:])

@@ -1,4 +1,4 @@
-"""Tables of any size: no page counts rows, and page one thousand costs what page one costs."""
+"""Changelists for tables of any size: keyset pages without a count, searches and filters that an index answers."""
 
 from __future__ import annotations
 
@@ -21,38 +21,49 @@ Rows = QuerySet[Any]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One kind of term: what it is called, what it looks like, and the one index look-up that finds it."""
+    """A kind of search term: its name in the help text, its form, and the index lookup that finds its rows."""
 
-    what: str
+    label: str
     pattern: re.Pattern[str]
-    find: Callable[[Rows, str], Rows]
+    apply: Callable[[Rows, str], Rows]
 
 
-def _search(pattern: str, tidy: Callable[[str], str]) -> Callable[..., Search]:
-    def search(what: str, find: str | Callable[[Rows, str], Rows], order: Sequence[str] = ()) -> Search:
-        """`find` is the column, or a function of rows and term; `order` the one that the column's index has."""
-
-        def found(rows: Rows, term: str) -> Rows:
-            some = rows.filter(**{find: tidy(term)}) if isinstance(find, str) else find(rows, tidy(term))
-            return some.order_by(*order) if order else some
-
-        return Search(what, compiled, found)
-
+def _search_kind(pattern: str, normalize: Callable[[str], str]) -> Callable[..., Search]:
+    """Return a factory of searches for terms of this form."""
     compiled = re.compile(pattern)
+
+    def search(label: str, lookup: str | Callable[[Rows, str], Rows], order: Sequence[str] = ()) -> Search:
+        """Return a search by a field lookup, or by a function of rows and term.
+
+        `order` is the order of that lookup's index, where it is not the table's.
+        """
+
+        def apply(rows: Rows, term: str) -> Rows:
+            value = normalize(term)
+            found = rows.filter(**{lookup: value}) if isinstance(lookup, str) else lookup(rows, value)
+            return found.order_by(*order) if order else found
+
+        return Search(label, compiled, apply)
+
     return search
 
 
-number = _search(r"[0-9]{1,20}", str)
-address = _search(r"[GCgc][A-Za-z2-7]{55}", str.upper)
-tx_hash = _search(r"[0-9A-Fa-f]{64}", str.lower)
-event_id = _search(r"[0-9]{19}-[0-9]{10}", str)
-words = _search(r"(?s).{3,}", str)  # a trigram index needs three characters
+number_search = _search_kind(r"[0-9]{1,20}", str)
+address_search = _search_kind(r"[GCgc][A-Za-z2-7]{55}", str.upper)
+hash_search = _search_kind(r"[0-9A-Fa-f]{64}", str.lower)
+event_id_search = _search_kind(r"[0-9]{19}-[0-9]{10}", str)
+text_search = _search_kind(r"(?s).{3,}", str)  # a trigram index needs three characters
+
+Options = Mapping[str, tuple[str, Mapping[str, object] | Callable[[Rows], Rows]]]
 
 
-class Choice(SimpleListFilter):
-    """A filter with a few choices: look-ups, each of them the beginning of an index, or a function of the rows."""
+class ChoiceFilter(SimpleListFilter):
+    """A filter with a few choices. `options`: by value a label and field lookups, or a function of the rows.
 
-    options: ClassVar[Mapping[str, tuple[str, Mapping[str, object] | Callable[[Rows], Rows]]]]
+    Each choice is the beginning of an index. An unknown value raises IncorrectLookupParameters.
+    """
+
+    options: ClassVar[Options]
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
         return [(value, label) for value, (label, _) in self.options.items()]
@@ -63,15 +74,26 @@ class Choice(SimpleListFilter):
             return queryset
         if value not in self.options:
             raise IncorrectLookupParameters
-        which = self.options[value][1]
-        return which(queryset) if callable(which) else queryset.filter(**which)
+        condition = self.options[value][1]
+        return condition(queryset) if callable(condition) else queryset.filter(**condition)
+
+
+def choice_filter(title: str, options: Options, *, parameter: str = "") -> type[ChoiceFilter]:
+    """Return a filter of these options. `parameter` is its name in the address; the title where none is given."""
+    attributes = {"title": title, "parameter_name": parameter or title, "options": options}
+    return type("ChoiceFilter", (ChoiceFilter,), attributes)
+
+
+def column_options(column: str, choices: Sequence[tuple[Any, Any]]) -> Options:
+    """Return one option for each of a column's choices, `(value, label)`."""
+    return {value: (label, {column: value}) for value, label in choices}
 
 
 class KeysetChangeList(ChangeList):
-    """A changelist with the API's keyset pages: the page parameter says where another page ended.
+    """A changelist with the API's keyset pages: the page parameter is a signed cursor.
 
-    The admin's `ordering` is the only order there is: unique, of one direction, and an index of its own. Narrowed by
-    a column of `ordering_within`, it is that one, which only the column's index has.
+    The order is the admin's `ordering`: unique, in one direction, with an index of its own. Filtered by a lookup of
+    `ordering_by_lookup`, it is the order of that lookup's index.
     """
 
     previous_page: str | None
@@ -83,33 +105,34 @@ class KeysetChangeList(ChangeList):
 
     def get_ordering(self, request: HttpRequest, queryset: Rows) -> list[Any]:
         admin: Any = self.model_admin
-        within = (order for column, order in admin.ordering_within.items() if column in self.filter_params)
-        return list(next(within, admin.ordering))
+        orders = (order for lookup, order in admin.ordering_by_lookup.items() if lookup in self.filter_params)
+        return list(next(orders, admin.ordering))
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Rows:
         rows = super().get_queryset(request, exclude_parameters)
-        return rows.defer(*getattr(self.model_admin, "not_in_list", ()))
+        return rows.defer(*getattr(self.model_admin, "deferred_columns", ()))
 
     def get_results(self, request: HttpRequest) -> None:
         scope = f"{request.path}{self.get_query_string()}"
-        page = read_page(self.queryset, self.list_per_page, self._place(request, scope))
+        page = read_page(self.queryset, self.list_per_page, self._cursor(request, scope))
         self.result_list = page.rows
         self.next_page = self._link(page.next, scope)
         self.previous_page = self._link(page.previous, scope)
-        # Nobody knows how many there are; equal figures keep the template from telling any.
+        # The total is not counted. Equal figures keep the template from showing one.
         self.result_count = self.full_result_count = len(page.rows)
         self.show_full_result_count = self.can_show_all = self.multi_page = False
         self.show_admin_actions = True
         self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
 
-    def _place(self, request: HttpRequest, scope: str) -> Cursor | None:
+    def _cursor(self, request: HttpRequest, scope: str) -> Cursor | None:
+        """Return the request's cursor. Raises IncorrectLookupParameters for one that was not signed for this scope."""
         text = request.GET.get(PAGE_VAR)
         if not text:
             return None
         try:
             return Cursor.verify(text, scope)
-        except APIException as wrong:
-            raise IncorrectLookupParameters from wrong
+        except APIException as error:
+            raise IncorrectLookupParameters from error
 
     def _link(self, cursor: Cursor | None, scope: str) -> str | None:
         return None if cursor is None else self.get_query_string({PAGE_VAR: cursor.sign(scope)})

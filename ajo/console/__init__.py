@@ -1,1 +1,1 @@
-"""The staff's admin site and its front page."""
+"""The admin site and its front page."""

@@ -1,4 +1,4 @@
-"""The staff's site. Accounts are django.contrib.auth's, made by people; nothing from the chain becomes one."""
+"""The admin site. Accounts are django.contrib.auth's, which people create; no wallet of the chain has one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from ajo.api.throttles import client_address, hit
 from ajo.console.front_page import panel
 
-# Attempts of one client address: a password's hash costs a third of a second of a core that readers share.
+# Log-in attempts of one client address: hashing a password takes a third of a second of a core that reads share.
 LOGIN_RATE: Final = "20/min"
 
 
@@ -26,13 +26,14 @@ class StaffSite(AdminSite):
         return super().index(request, {**(extra_context or {}), "panel": panel()})
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show or handle the log-in form; 429 with Retry-After beyond LOGIN_RATE."""
         wait = hit("login", LOGIN_RATE, client_address(request)) if request.method == "POST" else None
         if wait is None:
             return super().login(request, extra_context)
-        again = math.ceil(wait)
-        text = f"Too many attempts to log in. Try again in {again} seconds."
-        return HttpResponse(text, status=429, content_type="text/plain", headers={"Retry-After": str(again)})
+        seconds = math.ceil(wait)
+        text = f"Too many attempts to log in. Try again in {seconds} seconds."
+        return HttpResponse(text, status=429, content_type="text/plain", headers={"Retry-After": str(seconds)})
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
-        """No form here has a field to complete, and the stock view counts rows."""
+        """Raise Http404: no form here completes a field, and the stock view counts rows."""
         raise Http404

@@ -23,7 +23,7 @@ from groups.cached import refresh_groups
 from groups.creation import read_groups
 from groups.models import Group
 from groups.snapshots import GroupReader, Snapshots
-from groups.sync import Found, store_undecoded, write_snapshots
+from groups.sync import Differences, store_undecoded, write_snapshots
 
 MAX_CONTRIBUTIONS_HELD = 20_000  # rows of the groups whose history is in memory at once
 TEXTS = {"name", "description", "rules", "metadata_xdr"}  # no event announces them
@@ -73,8 +73,8 @@ def heal(
     add_counts(counts, calls=snapshots.calls)
     check_not_all_absent(ids[-1] if force else int(checkpoint.group_count), ids, snapshots.absent)
     before_write()
-    differing: Found = {}
-    changed = write_snapshots(snapshots, force=force, found=differing)
+    differing: Differences = {}
+    changed = write_snapshots(snapshots, force=force, differences=differing)
     result = Healed(changed, set(snapshots.absent), undecoded=len(snapshots.undecoded))
     _count_drift_of(snapshots, differing, reached, counts)
     # a group that the node does not have proves nothing, neither does one that cannot be read
@@ -115,7 +115,7 @@ def find_surplus(client: SorobanClient, checkpoint: Checkpoint, ids: set[int], c
     return {group_id for group_id in again.absent if group_id > counted}
 
 
-def _count_drift_of(snapshots: Snapshots, differing: Found, reached: int, counts: Counts) -> None:
+def _count_drift_of(snapshots: Snapshots, differing: Differences, reached: int, counts: Counts) -> None:
     """Count the drift in the columns that differed; `reached`: the ledger whose events the tables had."""
     for group_id, wrong in differing.items():
         if "unreadable_since" not in wrong:  # an undecodable entry was not wrong, and is no drift

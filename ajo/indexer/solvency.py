@@ -17,7 +17,7 @@ from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, in_halves
 from groups.models import Group, Token
-from groups.tokens import due_tokens
+from groups.tokens import token_batch
 
 MAX_TABLES_WAIT = 15.0  # seconds; shorter than a lease's lifetime
 TABLES_POLL = 0.2  # seconds between two looks at the checkpoint
@@ -32,7 +32,7 @@ def check_solvency(
     in time, or have gone past it: the next check does. Passes over tokens of groups that cannot be read.
     """
     if tokens is None:
-        tokens = due_tokens(0, (), is_share=False).tokens
+        tokens = token_batch(0, (), is_share=False).tokens
     # the debt to a group that cannot be read is unknown
     hidden = set(Group.objects.exclude(unreadable_since=None).exclude(token=None).values_list("token_id", flat=True))
     kept = [(t, BalanceKey(checkpoint.contract).to_xdr(t.address)) for t in tokens if t.address not in hidden]

@@ -30,7 +30,7 @@ from groups.cached import refresh_groups
 from groups.creation import read_groups
 from groups.models import Group
 from groups.sync import write_snapshots
-from groups.tokens import due_tokens, is_native, read_tokens, save_tokens
+from groups.tokens import is_native, read_tokens, save_tokens, token_batch
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def _read_tokens(
 
     Logs and passes over tokens whose answers exceed the RPC's limit.
     """
-    due = due_tokens(checkpoint.tokens_swept_to, only, is_share=is_share)
+    due = token_batch(checkpoint.tokens_swept_to, only, is_share=is_share)
     tokens = [token for token in due.tokens if not is_native(token.address)]
     counts["calls"] += -(-len(tokens) // MAX_KEYS)
     try:

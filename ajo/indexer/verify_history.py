@@ -25,7 +25,7 @@ from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import Run, SorobanClient
 from contributions.event_rows import decode_events, raw_event
-from groups.tokens import due_tokens
+from groups.tokens import token_batch
 
 DEEP_BATCH = 50  # groups read and committed together
 DAY_SECONDS = 86_400
@@ -69,7 +69,7 @@ def _finalize(
     wrong = wrong_events(strays, decode_events(map(raw_event, strays)))
     correct_events(wrong)
     counts["drift_history"] += len(wrong)
-    due = due_tokens(checkpoint.balances_swept_to, only, is_share=is_share)
+    due = token_batch(checkpoint.balances_swept_to, only, is_share=is_share)
     check_solvency(checkpoint, counts, client, due.tokens)
     if due.position is not None:
         Checkpoint.objects.filter(pk=checkpoint.pk).update(balances_swept_to=due.position)

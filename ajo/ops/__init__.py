@@ -1,1 +1,1 @@
-"""What those who run the service need: health, metrics, logging."""
+"""Operations: health, status, metrics, logging, log-ins and heartbeats."""

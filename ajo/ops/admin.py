@@ -1,4 +1,4 @@
-"""Staff's view of the background processes, and of who tried to log in."""
+"""Admin of the background processes' heartbeats and of log-ins."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 from axes.models import AccessAttempt, AccessLog
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.safestring import SafeString
 
-from ajo.adminkit import display
 from ajo.adminkit.admins import ReadOnlyAdmin, TableAdmin
+from ajo.adminkit.columns import text_column
 from ajo.ops.models import Heartbeat
 
 
@@ -20,15 +19,10 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 
 
 class LoginAdmin(TableAdmin):
-    """Names and browsers are whatever somebody sent."""
+    """The base of both admins of log-ins. Account names and browsers are untrusted text."""
 
-    @admin.display(description="Account")
-    def account(self, row: Any) -> SafeString:
-        return display.safe_text(row.username or "", 150)
-
-    @admin.display(description="Browser")
-    def browser(self, row: Any) -> SafeString:
-        return display.safe_text(row.user_agent, 80)
+    account = text_column("username", "Account", 150)
+    browser = text_column("user_agent", "Browser", 80)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -39,7 +33,7 @@ class LoginAdmin(TableAdmin):
 
 @admin.register(AccessAttempt)
 class FailedLoginAdmin(LoginAdmin):
-    """Failed log-ins of the last minutes; whoever may delete them lifts the lock."""
+    """Failed log-ins of the last minutes. Deleting one, for which Django's permission is needed, lifts its lock."""
 
     list_display = ("id", "attempt_time", "account", "ip_address", "failures_since_start", "browser")
     fields: ClassVar = ("attempt_time", "account", "ip_address", "failures_since_start", "browser")
@@ -47,7 +41,7 @@ class FailedLoginAdmin(LoginAdmin):
 
 @admin.register(AccessLog)
 class SuccessfulLoginAdmin(LoginAdmin):
-    """Who logged in, for as long as runs are kept."""
+    """Successful log-ins of the last RUNS_KEPT_DAYS days."""
 
     list_display = ("id", "attempt_time", "account", "ip_address", "logout_time", "browser")
     fields: ClassVar = ("attempt_time", "account", "ip_address", "logout_time", "browser")

@@ -1,7 +1,7 @@
-"""Is the process alive, and can it serve? Answers are in words, without hosts, addresses or keys.
+"""Liveness and readiness. Problems are described in words, without hosts, addresses or keys.
 
-Ready means that reads are answered: a silent chain or a missing Redis makes answers stale or slow, not wrong, so they
-are told and leave the service in its balancer.
+Ready means that reads are answered. A silent chain or a missing Redis makes answers stale or slow, not wrong: they are
+reported as `degraded`, which leaves the service in its balancer.
 """
 
 from __future__ import annotations
@@ -13,78 +13,81 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import DurationField, ExpressionWrapper, F
-from django.db.models.functions import Now
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis import Redis, RedisError
 
-from ajo.ops.asker import has_token, is_inside
-from ajo.ops.heartbeats import processes, silences
-from ajo.soroban.models import Checkpoint, Lease, RpcNode, SyncRun
-from ajo.soroban.rpc.pool import node_names
+from ajo.ops.access import has_token, is_local
+from ajo.ops.facts import last_run, node_states, seconds_without_a_pass, sync_position
+from ajo.ops.heartbeats import process_problems, processes
+from ajo.soroban.models import Checkpoint, SyncRun
 
-KEPT_FOR, KEPT_AT_MOST = 1.0, 15.0  # seconds, the second for those who ask while it is being found out
+MAX_AGE = 1.0  # seconds for which a result is fresh
+MAX_STALE_AGE = 15.0  # seconds for which a stale result is served while another request checks again
 
 
 @never_cache
 @require_safe
 def live(request: HttpRequest) -> JsonResponse:
-    """200 while the process answers at all; asks nothing of others."""
+    """Answer 200. Neither PostgreSQL nor Redis is asked."""
     return JsonResponse({"status": "live"})
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What was found out, at a time of time.monotonic."""
+    """The result of one check. `checked_at`: by time.monotonic."""
 
     status: str
     problems: list[str]
-    found_at: float
+    checked_at: float
 
 
-class Probe:
-    """Readiness, found out once in KEPT_FOR at most, by one request: the others get what was known."""
+class ReadinessCache:
+    """Readiness, checked at most once in MAX_AGE, as a single flight: other requests get the stale result meanwhile.
+
+    Without a result that is younger than MAX_STALE_AGE they wait for the check.
+    """
 
     def __init__(self) -> None:
-        self._known: Readiness | None = None
-        self._finding_out = threading.Lock()
+        self._cached: Readiness | None = None
+        self._checking = threading.Lock()
 
-    def ask(self) -> Readiness:
-        known = self._known
-        if known and time.monotonic() < known.found_at + KEPT_FOR:
-            return known
-        is_kept = known is not None and time.monotonic() < known.found_at + KEPT_AT_MOST
-        if not self._finding_out.acquire(blocking=not is_kept):
-            return known  # type: ignore[return-value]  # it is kept
+    def get(self) -> Readiness:
+        """Return the fresh or stale result, or check."""
+        cached = self._cached
+        if cached and time.monotonic() < cached.checked_at + MAX_AGE:
+            return cached
+        may_serve_stale = cached is not None and time.monotonic() < cached.checked_at + MAX_STALE_AGE
+        if not self._checking.acquire(blocking=not may_serve_stale):
+            return cached  # type: ignore[return-value]  # not None: it may be served stale
         try:
-            if self._known is known:  # nobody found it out while this one waited
-                self._known = _find_out()
-            return self._known  # type: ignore[return-value]  # it has just been found out
+            if self._cached is cached:  # no other request has checked while this one waited
+                self._cached = _check()
+            return self._cached  # type: ignore[return-value]  # not None after a check
         finally:
-            self._finding_out.release()
+            self._checking.release()
 
-    def forget(self) -> None:
-        """Ask again at once."""
-        self._known = None
+    def clear(self) -> None:
+        """Forget the result, so that the next request checks."""
+        self._cached = None
 
 
-probe = Probe()
+readiness = ReadinessCache()
 
 
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 with status `ready` or `degraded`, 503 with `unavailable`; `problems` says why, to operators alone."""
-    found = probe.ask()
-    said: dict[str, object] = {"status": found.status}
-    if is_inside(request) or (settings.METRICS_TOKEN and has_token(request)):
-        said["problems"] = found.problems
-    return JsonResponse(said, status=503 if found.status == "unavailable" else 200)
+    """Answer 200 with `ready` or `degraded`, 503 with `unavailable`. Operators alone get `problems`, the reasons."""
+    result = readiness.get()
+    body: dict[str, object] = {"status": result.status}
+    if is_local(request) or (settings.METRICS_TOKEN and has_token(request)):
+        body["problems"] = result.problems
+    return JsonResponse(body, status=503 if result.status == "unavailable" else 200)
 
 
-def _find_out() -> Readiness:
+def _check() -> Readiness:
     failing = database_problems()
     degraded = redis_problems() if failing else redis_problems() + chain_problems()
     status = "unavailable" if failing else "degraded" if degraded else "ready"
@@ -92,7 +95,7 @@ def _find_out() -> Readiness:
 
 
 def database_problems() -> list[str]:
-    """What keeps every read from being answered."""
+    """Return what makes every read fail: no database, other tables than this version's, or a halted sync."""
     try:
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -109,12 +112,13 @@ def database_problems() -> list[str]:
 
 
 def redis_problems() -> list[str]:
-    """Without the cache answers come slower; without the broker, which may be another one, nothing new is synced."""
+    """Return which Redis does not answer. Without the cache reads are slower; without the broker nothing is synced."""
     parts = {"redis": settings.REDIS_URL, "broker": settings.CELERY_BROKER_URL}
     return [f"{part}: does not answer" for part, address in parts.items() if not redis_answers(address)]
 
 
 def redis_answers(address: str) -> bool:
+    """Return whether the Redis at this URL answers PING within REDIS_TIMEOUT."""
     timeout = settings.REDIS_TIMEOUT
     try:
         with Redis.from_url(address, socket_timeout=timeout, socket_connect_timeout=timeout) as client:
@@ -124,40 +128,29 @@ def redis_answers(address: str) -> bool:
 
 
 def chain_problems() -> list[str]:
-    """How long the chain has been silent, by the database's clock, whether anybody is left to ask, and our own lag.
+    """Return what delays the tables: silent processes, failing nodes, a lag, or a chain that was not heard from.
 
-    The chain is not blamed for what our own worker or beat does not do.
+    While worker or beat are silent the chain is not blamed for its silence.
     """
-    silence = ExpressionWrapper(Now() - F("heard_at"), output_field=DurationField())
     try:
-        known = Checkpoint.objects.order_by("id").annotate(silence=silence)
-        row = known.values_list("silence", "ledger", "chain_ledger").first()
-        left = RpcNode.objects.filter(name__in=node_names()).left().count()
-        failed = SyncRun.objects.filter(kind=SyncRun.Kind.SYNC).ended().values_list("outcome", flat=True).first()
+        position = sync_position()
+        is_every_node_failing = all(node.is_backing_off for node in node_states())
+        last_pass = last_run(SyncRun.Kind.SYNC)
         known_processes = processes()
         idle = seconds_without_a_pass() if known_processes else None
     except DatabaseError:
         return ["database: does not answer"]
-    ours = silences(known_processes)
-    problems = ours + ["chain: every RPC node fails"] * (left == len(settings.SOROBAN_RPC_URL))
-    if row is None or row[0] is None:
-        return [*problems, "chain: not heard from yet"] if ours else ["chain: not heard from yet", *problems]
-    seconds, behind = row[0].total_seconds(), row[2] - row[1]
+    own = process_problems(known_processes)
+    problems = own + ["chain: every RPC node fails"] * is_every_node_failing
+    silence = None if position is None else position.chain_silence
+    if position is None or silence is None:
+        return [*problems, "chain: not heard from yet"] if own else ["chain: not heard from yet", *problems]
+    behind = position.ledgers_behind
     problems += [f"sync: {behind} ledgers behind the chain"] * (behind > settings.RPC_MAX_LAG)
-    if seconds <= settings.STALE_AFTER or ours:
+    if silence <= settings.STALE_AFTER or own:
         return problems
     if idle is not None and idle > settings.STALE_AFTER + settings.SYNC_INTERVAL:
         return [f"worker: runs, and has begun no pass for {idle:.0f} s", *problems]
-    if failed == SyncRun.Outcome.FAILED:
+    if last_pass and last_pass.outcome == SyncRun.Outcome.FAILED:
         problems.append("sync: the last pass failed; the admin's sync runs say why")
-    return [f"chain: not heard from for {seconds:.0f} seconds", *problems]
-
-
-def seconds_without_a_pass() -> float | None:
-    """Since the newest pass of the sync began, by the database's clock; None before the first, or while one goes on."""
-    if Lease.objects.filter(name=SyncRun.Kind.SYNC, until__gt=Now()).exists():
-        return None
-    since = ExpressionWrapper(Now() - F("started_at"), output_field=DurationField())
-    passes = SyncRun.objects.filter(kind=SyncRun.Kind.SYNC).order_by("-id").annotate(since=since)
-    newest = passes.values_list("since", flat=True).first()
-    return None if newest is None else newest.total_seconds()
+    return [f"chain: not heard from for {silence:.0f} seconds", *problems]

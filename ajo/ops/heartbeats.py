@@ -1,4 +1,4 @@
-"""Worker and beat say that they run; who has fallen silent is named to staff, readiness and metrics.
+"""Heartbeats of worker and beat, and the problems that they show.
 
 The rows are in PostgreSQL, by its clock: Redis may be what is away, and hosts' clocks differ.
 """
@@ -23,11 +23,11 @@ from ajo.ops.models import Heartbeat
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 10.0  # seconds between two writes of a process
+WRITE_INTERVAL = 10.0  # seconds between two writes of a process
 SILENT_AFTER = 35.0  # seconds: three writes were missed
-# Seconds for which a process that fell silent is told of beside others of its part that run: it may have been killed
-# and replaced. After that its row is deleted, but for the newest of a part.
-TOLD_FOR = 3600.0
+# Seconds for which a silent process is reported while others of its part run: it may have been killed and replaced.
+# After that its row is deleted, except the newest of a part.
+REPORT_SILENCE_FOR = 3600.0
 
 _WRITE: Final = """
 INSERT INTO ops_heartbeat (name, part, seen_at) VALUES (%s, %s, now())
@@ -40,58 +40,58 @@ AND EXISTS (SELECT FROM ops_heartbeat newer WHERE newer.part = old.part AND newe
 _DELETE: Final = "DELETE FROM ops_heartbeat WHERE name = %s"
 
 
-class Pulse(threading.Thread):
-    """Write this process's row until it ends.
+class HeartbeatThread(threading.Thread):
+    """Writes this process's row every WRITE_INTERVAL until it ends.
 
-    A process that is frozen stops with all its threads. The thread has a session of its own, made for each write: none
-    is shared with children that are forked meanwhile, and one that hangs holds up nothing else.
+    A frozen process stops with all its threads. The thread connects for each write: forked children share no session of
+    it, and a session that hangs blocks nothing else. A write that fails is logged and tried again.
     """
 
     def __init__(self, part: Heartbeat.ManagedProcess) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._part = part
         self._pid = os.getpid()
-        self._row = f"{part}@{socket.gethostname()}:{self._pid}"[-255:]
+        self.row_name = f"{part}@{socket.gethostname()}:{self._pid}"[-255:]
         self._ended = threading.Event()
 
     def run(self) -> None:
         while True:
             try:
                 with _session() as session:
-                    session.execute(_WRITE, [self._row, self._part])
-                    session.execute(_PRUNE, [TOLD_FOR])
+                    session.execute(_WRITE, [self.row_name, self._part])
+                    session.execute(_PRUNE, [REPORT_SILENCE_FOR])
             except psycopg.Error as failure:
                 log.warning("the heartbeat cannot be written (%s)", type(failure).__name__)
-            if self._ended.wait(INTERVAL):
+            if self._ended.wait(WRITE_INTERVAL):
                 return
 
     def end(self) -> None:
-        """Delete the row: who ends in order is not missed."""
+        """Stop the thread and delete the row: an orderly end is not reported. Does nothing in a forked child."""
         if os.getpid() != self._pid:
-            return  # in a child that was forked
+            return
         self._ended.set()
-        self.join(2 * INTERVAL)
+        self.join(2 * WRITE_INTERVAL)
         try:
             with _session() as session:
-                session.execute(_DELETE, [self._row])
+                session.execute(_DELETE, [self.row_name])
         except psycopg.Error as failure:
             log.warning("the heartbeat cannot be taken back (%s)", type(failure).__name__)
 
 
-_pulses: dict[Heartbeat.ManagedProcess, Pulse] = {}
+_threads: dict[Heartbeat.ManagedProcess, HeartbeatThread] = {}
 
 
 def start(name: str) -> None:
-    """Let this process say that it runs as the part of this name, until it ends; more calls change nothing."""
+    """Start the heartbeat of this process as the part of this name, until the process ends. Idempotent."""
     part = Heartbeat.ManagedProcess(name)
-    if part not in _pulses:
-        _pulses[part] = pulse = Pulse(part)
-        pulse.start()
-        atexit.register(pulse.end)
+    if part not in _threads:
+        _threads[part] = thread = HeartbeatThread(part)
+        thread.start()
+        atexit.register(thread.end)
 
 
 def _session() -> psycopg.Connection:
-    """Django's parameters, without what only its own connections take."""
+    """Connect with Django's parameters, without those that only its own connections take. Raises psycopg.Error."""
     parameters = connection.get_connection_params()
     plain = {name: value for name, value in parameters.items() if name not in ("pool", "cursor_factory", "context")}
     return psycopg.connect(**plain | {"connect_timeout": 2}, autocommit=True)
@@ -99,7 +99,7 @@ def _session() -> psycopg.Connection:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """`age`: seconds since it was last heard from, by the database's clock."""
+    """A worker or beat with a heartbeat. `age`: seconds since its last write, by the database's clock."""
 
     name: str
     part: str
@@ -107,19 +107,19 @@ class Process:
 
     @property
     def is_silent(self) -> bool:
-        # in either direction: a time far ahead was written before that clock stepped back
+        # A negative age was written before that clock stepped back.
         return abs(self.age) > SILENT_AFTER
 
 
 def processes() -> list[Process]:
-    """All that are known, by name."""
+    """Return the processes with a heartbeat, ordered by name."""
     age: Any = ExpressionWrapper(Now() - F("seen_at"), output_field=DurationField())
     rows = Heartbeat.objects.annotate(age=age).order_by("name").values_list("name", "part", "age")
     return [Process(name, part, age.total_seconds()) for name, part, age in rows]
 
 
-def silences(known: Sequence[Process]) -> list[str]:
-    """What is wrong with worker and beat, without names of hosts. Empty where nothing of them was ever heard."""
+def process_problems(known: Sequence[Process]) -> list[str]:
+    """Return what is wrong with worker and beat, without names of hosts. Empty where no process ever wrote a row."""
     found = []
     for part in Heartbeat.ManagedProcess:
         ours = [each for each in known if each.part == part]
@@ -128,6 +128,6 @@ def silences(known: Sequence[Process]) -> list[str]:
             found.append(f"{part}: none runs")
         elif ours and len(silent) == len(ours):
             found.append(f"{part}: silent for {min(silent):.0f} s")
-        elif recent := [age for age in silent if age < TOLD_FOR]:
+        elif recent := [age for age in silent if age < REPORT_SILENCE_FOR]:
             found.append(f"{part}: {len(recent)} of {len(ours)} silent for {min(recent):.0f} s")
     return found

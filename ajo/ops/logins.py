@@ -1,6 +1,6 @@
-"""Log-ins: django-axes counts failures in PostgreSQL by account and by address, and this says so in words.
+"""Log-ins: django-axes counts failures by account and by address, and locks both. This module answers and logs.
 
-Redis may be away and the limit holds. What is typed as a password is neither stored nor logged.
+The counts are in PostgreSQL, so the limit holds without Redis. Passwords are neither stored nor logged.
 """
 
 from __future__ import annotations
@@ -24,27 +24,32 @@ from ajo.api.throttles import client_address
 
 log = logging.getLogger(__name__)
 
-UNKNOWN: Final = "unknown"  # as client_address says it
+UNKNOWN_ADDRESS: Final = "unknown"  # client_address returns it
 
 
 class LockoutBackend(AxesStandaloneBackend):  # type: ignore[misc]  # untyped
-    """Refuses an account or address that is locked, before any password is compared."""
+    """Refuses a locked account or address before a password is compared."""
 
     def authenticate(self, request: HttpRequest | None, *args: Any, **kwargs: Any) -> None:
-        if request is not None:  # else a program asks, not a person at the site
+        if request is not None:  # without one a program authenticates, not a person at the site
             super().authenticate(request, *args, **kwargs)
 
 
-def address_of(request: HttpRequest) -> str | None:
-    """What a lock by address goes by: the client's address, of IPv6 its /64; None where it is not known."""
+def lock_address(request: HttpRequest) -> str | None:
+    """Return the address that a lock applies to: the client's, of IPv6 its /64; None where it is unknown."""
     address = client_address(request)
-    return None if address == UNKNOWN else address
+    return None if address == UNKNOWN_ADDRESS else address
 
 
-def locked(request: HttpRequest, response: HttpResponse | None, credentials: Mapping[str, Any] | None) -> HttpResponse:
-    """What is answered instead of the log-in page while account or address is locked."""
+def lockout_response(
+    request: HttpRequest, response: HttpResponse | None, credentials: Mapping[str, Any] | None
+) -> HttpResponse:
+    """Return the 429 that replaces the log-in page while account or address is locked, with Retry-After."""
     name = (credentials or {}).get("username")
-    wait = max((_ends(_recent(username=name)), _ends(_recent(ip_address=address_of(request)))), default=timezone.now())
+    wait = max(
+        (_unlocks_at(_failures(username=name)), _unlocks_at(_failures(ip_address=lock_address(request)))),
+        default=timezone.now(),
+    )
     seconds = max(1, math.ceil((wait - timezone.now()).total_seconds()))
     minutes = math.ceil(seconds / 60)
     text = (
@@ -54,14 +59,15 @@ def locked(request: HttpRequest, response: HttpResponse | None, credentials: Map
     return HttpResponse(text, status=429, content_type="text/plain", headers={"Retry-After": str(seconds)})
 
 
-def _recent(**whose: str | None) -> Iterable[tuple[datetime, int]]:
+def _failures(**owner: str | None) -> Iterable[tuple[datetime, int]]:
+    """Return times and counts of the failures within AXES_COOLOFF_TIME, oldest first."""
     since = timezone.now() - settings.AXES_COOLOFF_TIME
-    attempts = AccessAttempt.objects.filter(**whose, attempt_time__gte=since).order_by("attempt_time")
+    attempts = AccessAttempt.objects.filter(**owner, attempt_time__gte=since).order_by("attempt_time")
     return list(attempts.values_list("attempt_time", "failures_since_start"))
 
 
-def _ends(attempts: Iterable[tuple[datetime, int]]) -> datetime:
-    """When so many of these are forgotten that the rest is below the limit."""
+def _unlocks_at(attempts: Iterable[tuple[datetime, int]]) -> datetime:
+    """Return when enough of these attempts have expired that the rest is below AXES_FAILURE_LIMIT."""
     left = sum(failures for _, failures in attempts)
     ends = timezone.now()
     for tried_at, failures in attempts:
@@ -73,17 +79,21 @@ def _ends(attempts: Iterable[tuple[datetime, int]]) -> datetime:
 
 
 @receiver(user_logged_in)
-def note_success(request: HttpRequest, user: Any, **_: object) -> None:
+def log_success(request: HttpRequest, user: Any, **_: object) -> None:
+    """Log the log-in, and delete access logs older than RUNS_KEPT_DAYS."""
     log.info("log-in: account %s from %s", user.get_username(), client_address(request))
     long_ago = timezone.now() - timedelta(days=settings.RUNS_KEPT_DAYS)
     AccessLog.objects.filter(attempt_time__lt=long_ago).delete()
 
 
 @receiver(user_login_failed)
-def note_failure(credentials: Mapping[str, Any], request: HttpRequest | None = None, **_: object) -> None:
-    """An account that does not exist is not named: people type their password there."""
+def log_failure(credentials: Mapping[str, Any], request: HttpRequest | None = None, **_: object) -> None:
+    """Log the failure. An account that does not exist is not named: people type their password there."""
     name = str(credentials.get("username") or "")
     is_known = get_user_model().objects.filter(username=name).exists()
     refused = "refused, too many failures" if getattr(request, "axes_locked_out", False) else "failed"
-    whose, where = f"account {name}" if is_known else "no such account", client_address(request) if request else UNKNOWN
+    whose, where = (
+        f"account {name}" if is_known else "no such account",
+        client_address(request) if request else UNKNOWN_ADDRESS,
+    )
     log.warning("log-in %s: %s from %s", refused, whose, where)

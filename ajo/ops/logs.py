@@ -1,6 +1,6 @@
-"""Log lines: one JSON object each, or words where stderr is a terminal. No secret is in any of them.
+"""Log lines: one JSON object each, or text where stderr is a terminal. Configured secrets are hidden in all of them.
 
-What a line belongs to (request_id, task, task_id) is bound by ajo/ops/middleware.py and ajo/celery.py.
+ajo/ops/middleware.py and ajo/celery.py bind the context of a line: request_id, task and task_id.
 """
 
 from __future__ import annotations
@@ -15,15 +15,24 @@ from structlog.typing import Processor
 
 from ajo.conf.redaction import Secrets
 
-EXTRAS: Final = ("ledger", "kind", "outcome", "counts", "node", "status_code")  # of `extra=`; others may be objects
-LONGEST: Final = 1000  # characters of a message; an address that a client made up may have 60,000
+EXTRAS: Final = (
+    "ledger",
+    "kind",
+    "outcome",
+    "counts",
+    "node",
+    "status_code",
+)  # keys of `extra=` to log; others may be objects
+MAX_MESSAGE: Final = 1000  # characters; a client's URL may have 60,000
 
 
 def formatter() -> logging.Formatter:
-    """The one formatter of all handlers (settings.LOGGING, ajo/web.py)."""
-    last: Processor = structlog.processors.JSONRenderer()
+    """Return the formatter of all handlers (settings.LOGGING, ajo/web.py)."""
+    renderer: Processor = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():
-        last = structlog.dev.ConsoleRenderer(timestamp_key="time", exception_formatter=structlog.dev.plain_traceback)
+        renderer = structlog.dev.ConsoleRenderer(
+            timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+        )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.contextvars.merge_contextvars,
@@ -36,22 +45,22 @@ def formatter() -> logging.Formatter:
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             Redactor(),
-            shorten,
-            last,
+            truncate,
+            renderer,
         ],
     )
 
 
-def shorten(logger: object, name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor that cuts long messages: after the secrets are hidden, so that no half of one is left."""
+def truncate(logger: object, name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Cut a long message. This processor runs after Redactor, so that no half of a secret is left."""
     message = line.get("event")
-    if isinstance(message, str) and len(message) > LONGEST:
-        line["event"] = f"{message[:LONGEST]}… ({len(message)} characters)"
+    if isinstance(message, str) and len(message) > MAX_MESSAGE:
+        line["event"] = f"{message[:MAX_MESSAGE]}… ({len(message)} characters)"
     return line
 
 
 class Redactor:
-    """A processor that hides the configured secrets in every text of a line."""
+    """The processor that hides the configured secrets in every text of a line."""
 
     def __init__(self) -> None:
         self._hide = Secrets().hide

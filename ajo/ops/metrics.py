@@ -1,6 +1,6 @@
-"""/metrics: what the processes counted, and what PostgreSQL and Redis know at this moment.
+"""/metrics: what the processes counted, and what PostgreSQL and Redis hold at this moment.
 
-Whatever is down is left out and told by `ajo_up`; the rest is still answered.
+A part that is down is left out, and `ajo_up` says so. The rest is still answered.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 from django.conf import settings
 from django.db import Error as DatabaseFailure
-from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -22,12 +21,12 @@ from prometheus_client.registry import Collector
 from redis import Redis, RedisError
 
 from ajo.counts import CountFiles
-from ajo.ops.asker import has_token, is_inside
+from ajo.ops.access import has_token, is_local
+from ajo.ops.facts import SyncPosition, node_states, sync_position
 from ajo.ops.health import redis_answers
 from ajo.ops.heartbeats import processes
 from ajo.soroban.archival import archived, expiring_soon
-from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
-from ajo.soroban.rpc.pool import node_names
+from ajo.soroban.models import Checkpoint, HistoryGap, UndecodedEntry
 from groups.models import Group, Token
 
 log = logging.getLogger(__name__)
@@ -36,18 +35,21 @@ log = logging.getLogger(__name__)
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The text format of Prometheus; 401 without METRICS_TOKEN, or where none is set 403 unless asked from inside."""
+    """Answer in Prometheus' text format; 401 without METRICS_TOKEN; where none is set, 403 to all but local clients."""
     if not settings.METRICS_TOKEN:
-        if not is_inside(request):
+        if not is_local(request):
             return HttpResponse("Set METRICS_TOKEN to ask from elsewhere.\n", status=403, content_type="text/plain")
     elif not has_token(request):
         headers = {"WWW-Authenticate": "Bearer"}
         return HttpResponse("A token is needed.\n", status=401, content_type="text/plain", headers=headers)
-    return HttpResponse(_counted() + generate_latest(_Stored()), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(_process_metrics() + generate_latest(_SharedMetrics()), content_type=CONTENT_TYPE_LATEST)
 
 
-def _counted() -> bytes:
-    """What the processes that share PROMETHEUS_MULTIPROC_DIR counted, those that ended included."""
+def _process_metrics() -> bytes:
+    """Return the counts of all processes, past ones included, that share PROMETHEUS_MULTIPROC_DIR.
+
+    Empty, with a warning in the log, where a file cannot be read now.
+    """
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
@@ -55,13 +57,13 @@ def _counted() -> bytes:
         CountFiles(registry)  # type: ignore[no-untyped-call]  # as the library has it
         return generate_latest(registry)
     except (OSError, ValueError, RuntimeError, struct.error) as failure:
-        # a file that a starting process has made and not yet filled; the next scrape reads it
+        # A starting process has created a file and not filled it yet. The next scrape reads it.
         log.warning("the processes' counts cannot be read now: %s", type(failure).__name__)
         return b""
 
 
-class _Stored(Collector):
-    """What is read when asked: the same from every process and machine."""
+class _SharedMetrics(Collector):
+    """Collects what is read at each scrape, and is the same from every process and machine."""
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("ajo_up", "Whether this part answers.", labels=["part"])
@@ -86,25 +88,27 @@ def _from_database() -> Iterator[Metric]:
     yield GaugeMetricFamily("ajo_short_tokens", text, short)
     unconfirmed = Group.objects.unconfirmed().count()
     yield GaugeMetricFamily("ajo_unproven_groups", "Groups with rows that no entry proves.", unconfirmed)
-    yield from _nodes()
+    yield from _node_metrics()
     age = GaugeMetricFamily("ajo_heartbeat_age_seconds", "Since it last said that it runs.", labels=["part", "name"])
     for each in processes():
         age.add_metric([each.part, each.name], each.age)
     yield age
-    checkpoint = Checkpoint.objects.current()
-    if checkpoint is None:
-        return
-    known = checkpoint.chain_ledger
-    now = Checkpoint.objects.values_list(Now(), flat=True)[0]  # by the database's clock, as heard_at is
+    position = sync_position()
+    if position is not None:
+        yield from _chain_metrics(position)
+
+
+def _chain_metrics(position: SyncPosition) -> Iterator[Metric]:
+    checkpoint = position.checkpoint
     yield GaugeMetricFamily("ajo_ledger", "The tables hold everything announced up to it.", checkpoint.ledger)
-    yield GaugeMetricFamily("ajo_chain_ledger", "The network's newest, as last heard.", known)
-    yield GaugeMetricFamily("ajo_lag_ledgers", "Their difference.", max(0, known - checkpoint.ledger))
-    for name, since, text in (
-        ("ajo_lag_seconds", checkpoint.chain_closed_at, "Since the newest ledger heard of closed."),
-        ("ajo_chain_silence_seconds", checkpoint.heard_at, "Since the chain was heard from."),
+    yield GaugeMetricFamily("ajo_chain_ledger", "The network's newest, as last heard.", checkpoint.chain_ledger)
+    yield GaugeMetricFamily("ajo_lag_ledgers", "Their difference.", position.ledgers_behind)
+    for name, seconds, text in (
+        ("ajo_lag_seconds", position.close_lag, "Since the newest ledger heard of closed."),
+        ("ajo_chain_silence_seconds", position.chain_silence, "Since the chain was heard from."),
     ):
-        if since is not None:
-            yield GaugeMetricFamily(name, text, max(0.0, (now - since).total_seconds()))
+        if seconds is not None:
+            yield GaugeMetricFamily(name, text, seconds)
     drift = CounterMetricFamily("ajo_drift", "Differences that no event announced.", labels=["kind"])
     for kind, number in checkpoint.drift.items():
         drift.add_metric([kind], number)
@@ -116,19 +120,17 @@ def _from_database() -> Iterator[Metric]:
         ("archived", archived, "With an entry that is archived, or whose end the node does not know."),
     ):
         gauge = GaugeMetricFamily(f"ajo_{name}", text, labels=["of"])
-        gauge.add_metric(["groups"], which(Group.objects.all(), known).count())
-        gauge.add_metric(["contract"], which(Checkpoint.objects.all(), known).count())
+        gauge.add_metric(["groups"], which(Group.objects.all(), checkpoint.chain_ledger).count())
+        gauge.add_metric(["contract"], which(Checkpoint.objects.all(), checkpoint.chain_ledger).count())
         yield gauge
 
 
-def _nodes() -> Iterator[Metric]:
-    known = dict(RpcNode.objects.values_list("name", "failures"))
-    left = set(RpcNode.objects.left().values_list("name", flat=True))
+def _node_metrics() -> Iterator[Metric]:
     up = GaugeMetricFamily("ajo_rpc_node_up", "0: it failed, and is left alone for a while.", labels=["node"])
     failures = GaugeMetricFamily("ajo_rpc_node_failures", "Failures in a row.", labels=["node"])
-    for name in node_names():
-        up.add_metric([name], name not in left)
-        failures.add_metric([name], known.get(name, 0))
+    for node in node_states():
+        up.add_metric([node.name], not node.is_backing_off)
+        failures.add_metric([node.name], node.failures)
     yield from (up, failures)
 
 

@@ -1,4 +1,4 @@
-"""What is known of a request from outside: its id, which every log line of it carries, and how long it took."""
+"""Request ids, which every log line of a request carries, and request times."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 HEADER: Final = "X-Request-ID"
 HEALTH: Final = "/health/"
 METRICS: Final = "/metrics"
-# A client's or its proxy's; anything else could forge log lines. Whoever sends one can repeat another's, so the lines
-# say whose it is.
+# The form of an id from a client or its proxy; others could forge log lines. A client can repeat another's id, so log
+# lines mark ids from clients (FROM_CLIENT).
 SANE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 FROM_CLIENT: Final = {"request_id_from": "client"}
 
 
 class RequestMiddleware:
-    """The outermost one, so that everything that the others do is within."""
+    """The outermost middleware, so that it measures and labels what the others do."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -41,19 +41,19 @@ class RequestMiddleware:
         given = request.headers.get(HEADER, "")
         is_given = bool(SANE.fullmatch(given))
         request_id = given if is_given else uuid.uuid4().hex
-        # Forgotten when the next begins: Django logs a refusal after the last middleware is left.
+        # Cleared at the start of a request, not at its end: Django logs a refusal after the last middleware returned.
         clear_contextvars()
         bind_contextvars(request_id=request_id, **(FROM_CLIENT if is_given else {}))
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         response = self.get_response(request)
         route = request.resolver_match.route if request.resolver_match else "none"
         status = f"{response.status_code // 100}xx"
-        REQUESTS.labels(route, status).observe(time.perf_counter() - began)
+        REQUESTS.labels(route, status).observe(time.perf_counter() - started_at)
         response.headers[HEADER] = request_id
         return response
 
     def process_exception(self, request: HttpRequest, failure: Exception) -> HttpResponse | None:
-        """Answer 503 where the database is away, or slower than its limits. (Views of the API say so themselves.)"""
+        """Answer 503 where the database is away or slower than its limits. Views of the API handle that themselves."""
         if not isinstance(failure, OperationalError | InterfaceError):
             return None
         log.warning("the database does not answer: %s", type(failure.__cause__ or failure).__name__)
@@ -63,7 +63,9 @@ class RequestMiddleware:
 
 
 def _is_probe(path: str) -> bool:
-    """Whether balancers, Kubernetes and Prometheus ask it, by whatever address they found us at. Without a token
-    /metrics keeps its host names: a page in a browser here could ask for it by a name of its own.
+    """Return whether the path is for balancers, Kubernetes and Prometheus, which may use any Host header.
+
+    Without METRICS_TOKEN the Host header of /metrics is checked: by DNS rebinding a web page in a local browser could
+    read it.
     """
     return path.startswith(HEALTH) or (path == METRICS and bool(settings.METRICS_TOKEN))

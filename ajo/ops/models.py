@@ -1,4 +1,4 @@
-"""What the background processes say of themselves."""
+"""Heartbeats of the background processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 
 class Heartbeat(models.Model):
-    """When a worker or beat last said that it runs. It writes its row every few seconds and deletes it when it ends."""
+    """The last sign of life of a worker or beat, which writes its row every few seconds and deletes it when it ends."""
 
     class ManagedProcess(models.TextChoices):
         WORKER = "worker"

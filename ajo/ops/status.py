@@ -13,10 +13,11 @@ from rest_framework.response import Response
 
 from ajo.api.fields import AddressField, TimeField, U32Field, U64StringField
 from ajo.api.views import ReadViewSet
+from ajo.ops.facts import last_run
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
 from groups.models import Token
 
-MAX_GAPS = 100  # newest first; each is a time that the sync was away for longer than the RPC retains events
+MAX_GAPS = 100  # the newest ones
 
 
 class RunSerializer(serializers.Serializer[SyncRun]):
@@ -100,6 +101,5 @@ class StatusViewSet(ReadViewSet):
 
 
 def _last(kind: SyncRun.Kind) -> SyncRun | None:
-    """The newest run that ended; before the first, the one that goes on."""
-    runs = SyncRun.objects.filter(kind=kind).defer("reason")
-    return runs.ended().first() or runs.order_by("-id").first()
+    """Return the newest run that ended; before the first has ended, the one that is running."""
+    return last_run(kind) or SyncRun.objects.filter(kind=kind).order_by("-id").first()

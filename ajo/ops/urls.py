@@ -1,4 +1,4 @@
-"""What balancers and containers ask."""
+"""Paths of the health checks, below /health/."""
 
 from django.urls import path
 

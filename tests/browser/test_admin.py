@@ -31,7 +31,7 @@ def check(page: Page, address: str, name: str) -> None:
     assert page.open(address) == 200, address
     page.photograph(SHOTS / f"{name}.png")
     assert page.run(TOO_WIDE) <= 0, address
-    assert page.run("document.querySelectorAll('.said script, .said img').length") == 0
+    assert page.run("document.querySelectorAll('.safe-text script, .safe-text img').length") == 0
     assert page.complaints == []
 
 

@@ -20,7 +20,7 @@ from contributions.models import Contribution, Payout, Refund
 from devtools.sandbox.sandbox import Sandbox
 from groups.cached import group_answer
 from groups.models import Group, GroupMember, RefundRequest, Token, User
-from groups.sync import REQUEST
+from groups.rows import REFUND_REQUEST_FIELDS
 from tests.support.following import CANCELLED, RUNNING, catch_up, make_full_groups
 from tests.support.sweeps import SWEEPS, Sweep, by_the_daily_share, shown
 from tests.support.wallets import wallets
@@ -93,7 +93,11 @@ def test_every_column_of_a_members_a_requests_and_a_history_row_is_proved(
     wrongs: list[tuple[int, models.QuerySet[Any], list[str]]] = [
         (RUNNING, GroupMember.objects.filter(group=RUNNING, position=2), ["user_id", "joined_at", "has_contributed"]),
         (RUNNING, GroupMember.objects.filter(group=RUNNING, position=2), ["position"]),
-        (RUNNING, RefundRequest.objects.filter(group=RUNNING), [name for name in REQUEST if name != "group_id"]),
+        (
+            RUNNING,
+            RefundRequest.objects.filter(group=RUNNING),
+            [name for name in REFUND_REQUEST_FIELDS if name != "group_id"],
+        ),
         (RUNNING, Contribution.objects.filter(group=RUNNING), [n for n in COLUMNS[Contribution] if n != "group_id"]),
         (RUNNING, Payout.objects.filter(group=RUNNING), [name for name in COLUMNS[Payout] if name != "group_id"]),
         (CANCELLED, Refund.objects.filter(group=CANCELLED), [name for name in COLUMNS[Refund] if name != "group_id"]),

@@ -108,8 +108,8 @@ def test_a_pass_that_fails_is_told_while_the_chain_is_not_heard_from(client: Cli
 
 @pytest.mark.django_db
 def test_many_who_ask_cost_what_one_costs(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Breaks without `Probe`: each would have the migrations, two Redis and the tables asked."""
-    monkeypatch.setattr(health, "KEPT_FOR", 60.0)
+    """Breaks without `ReadinessCache`: each would have the migrations, two Redis and the tables asked."""
+    monkeypatch.setattr(health, "MAX_AGE", 60.0)
     client.get("/health/ready")
     with CaptureQueriesContext(connection) as asked:
         assert [client.get("/health/ready").status_code for _ in range(20)] == [200] * 20
@@ -118,25 +118,25 @@ def test_many_who_ask_cost_what_one_costs(client: Client, monkeypatch: pytest.Mo
 
 def test_while_one_finds_out_the_others_get_what_was_known(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks if all waited: a database that hangs would take a thread for each who asks."""
-    probe, entered, release = health.Probe(), threading.Event(), threading.Event()
+    probe, entered, release = health.ReadinessCache(), threading.Event(), threading.Event()
     answers = [health.Readiness("ready", [], time.monotonic())]
-    monkeypatch.setattr(health, "_find_out", lambda: answers[-1])
-    assert probe.ask().status == "ready"
+    monkeypatch.setattr(health, "_check", lambda: answers[-1])
+    assert probe.get().status == "ready"
 
     def slowly() -> health.Readiness:
         entered.set()
         release.wait(10)
         return health.Readiness("unavailable", [], time.monotonic())
 
-    monkeypatch.setattr(health, "_find_out", slowly)
-    slow = threading.Thread(target=probe.ask)
+    monkeypatch.setattr(health, "_check", slowly)
+    slow = threading.Thread(target=probe.get)
     slow.start()
     assert entered.wait(10)
-    assert probe.ask().status == "ready"
+    assert probe.get().status == "ready"
     release.set()
     slow.join()
-    monkeypatch.setattr(health, "KEPT_FOR", 60.0)
-    assert probe.ask().status == "unavailable"
+    monkeypatch.setattr(health, "MAX_AGE", 60.0)
+    assert probe.get().status == "unavailable"
 
 
 @pytest.mark.django_db

@@ -13,7 +13,7 @@ from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from ajo.ops.heartbeats import TOLD_FOR, Pulse
+from ajo.ops.heartbeats import REPORT_SILENCE_FOR, HeartbeatThread
 from ajo.ops.models import Heartbeat
 from ajo.soroban.models import Checkpoint, Lease, SyncRun
 from devtools.stack.process import ManagedProcess
@@ -76,7 +76,9 @@ def test_one_of_several_that_is_silent_is_told_for_an_hour(client: Client) -> No
     heard("worker", 2)
     heard("worker", 90, host="b")
     assert problems(client) == ["worker: 1 of 2 silent for 90 s"]
-    Heartbeat.objects.filter(name="worker@b:1").update(seen_at=timezone.now() - timedelta(seconds=TOLD_FOR + 9))
+    Heartbeat.objects.filter(name="worker@b:1").update(
+        seen_at=timezone.now() - timedelta(seconds=REPORT_SILENCE_FOR + 9)
+    )
     assert problems(client) == []
 
 
@@ -88,7 +90,7 @@ def test_a_part_that_nobody_runs_is_told_where_the_other_one_runs(client: Client
     assert problems(client) == ["beat: none runs"]
 
 
-def beat_once(pulse: Pulse) -> None:
+def beat_once(pulse: HeartbeatThread) -> None:
     pulse._ended.set()
     pulse.run()
 
@@ -96,13 +98,13 @@ def beat_once(pulse: Pulse) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_rows_of_hosts_that_are_gone_are_deleted_and_the_last_of_a_part_is_not() -> None:
     for host in ("b", "c"):
-        heard("worker", TOLD_FOR + 60, host=host)
-    heard("beat", 100 * TOLD_FOR)
-    pulse = Pulse(Heartbeat.ManagedProcess.WORKER)
+        heard("worker", REPORT_SILENCE_FOR + 60, host=host)
+    heard("beat", 100 * REPORT_SILENCE_FOR)
+    pulse = HeartbeatThread(Heartbeat.ManagedProcess.WORKER)
     beat_once(pulse)
     names = set(Heartbeat.objects.values_list("name", flat=True))
-    assert names == {"beat@a:1", pulse._row}
-    assert Heartbeat.objects.get(name=pulse._row).seen_at > timezone.now() - timedelta(seconds=30)
+    assert names == {"beat@a:1", pulse.row_name}
+    assert Heartbeat.objects.get(name=pulse.row_name).seen_at > timezone.now() - timedelta(seconds=30)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ajo.indexer.verify_history import daily_quota, sweep_deep
 from ajo.soroban.models import ContractEvent
 from ajo.soroban.rpc.pool import nodes
 from groups.models import Group, GroupMember, RefundRequest
-from groups.sync import REQUEST, STATED
+from groups.rows import REFUND_REQUEST_FIELDS, ENTRY_FIELDS
 
 
 def shown() -> dict[str, list[Any]]:
@@ -23,9 +23,9 @@ def shown() -> dict[str, list[Any]]:
     }
     members = GroupMember.objects.order_by("group", "position")
     return history | {
-        "groups": list(Group.objects.order_by("id").values("id", *STATED)),
+        "groups": list(Group.objects.order_by("id").values("id", *ENTRY_FIELDS)),
         "members": list(members.values("group", "user", "position", "joined_at", "has_contributed")),
-        "requests": list(RefundRequest.objects.values(*REQUEST)),
+        "requests": list(RefundRequest.objects.values(*REFUND_REQUEST_FIELDS)),
         "events": list(ContractEvent.objects.order_by("id").values()),
     }
 
