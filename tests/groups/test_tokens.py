@@ -161,21 +161,21 @@ def test_of_many_tokens_each_sweep_looks_at_a_share_and_writes_only_what_changed
     many_tokens(450)
     collect(sandbox)
     catch_up(client_of_chain)
-    list(sweep_deep(lambda read: read(client_of_chain), most=1))
+    list(sweep_deep(lambda read: read(client_of_chain), limit=1))
     while Checkpoint.objects.get().balances_swept_to:
-        list(sweep_deep(lambda read: read(client_of_chain), most=1))
+        list(sweep_deep(lambda read: read(client_of_chain), limit=1))
     assert not Token.objects.filter(checked_ledger=0).exists()
     before = versions()
     for _ in range(5):
         calls = counted(sandbox)
         list(sweep_groups(lambda read: read(client_of_chain)))
-        list(sweep_deep(lambda read: read(client_of_chain), most=1))
+        list(sweep_deep(lambda read: read(client_of_chain), limit=1))
         assert calls["getLedgerEntries"] <= 8
         del sandbox.rpc.call
     assert versions() == before
     write(sandbox, TOKEN, BalanceKey(sandbox.contract), held(5))
     sync_pass(client_of_chain)
-    list(sweep_deep(lambda read: read(client_of_chain), most=1))  # it is among the tokens touched last
+    list(sweep_deep(lambda read: read(client_of_chain), limit=1))  # it is among the tokens touched last
     assert [row for row, old in zip(versions(), before, strict=True) if row != old] == [
         row for row in versions() if row[0] == Token.objects.get(address=TOKEN).pk
     ]
