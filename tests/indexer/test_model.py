@@ -51,7 +51,7 @@ GARBAGE = (
 )
 # Where a pass may die: each is called once in every pass that has something to write.
 DEATHS = (
-    "ajo.indexer.follow.write_readings",
+    "ajo.indexer.follow.write_snapshots",
     "ajo.indexer.follow.write_history",
     "ajo.indexer.follow.read_tokens",  # the first call after the commit
     "ajo.indexer.follow.refresh_cache",
