@@ -58,7 +58,7 @@ class Codec(Generic[T]):
             value, _ = self.read(binascii.a2b_base64(text), 0)
             is_same = self.to_xdr(value) == text
         except _FAULTS as error:
-            raise DecodeError(f"not a {self.name}: {error or type(error).__name__}") from error
+            raise DecodeError(f"not a {self.name}: {str(error) or type(error).__name__}") from error
         if not is_same:
             raise DecodeError(f"a {self.name} that is not written as the contract writes it")
         return value
