@@ -40,7 +40,7 @@ def fill_gaps(client: SorobanClient, checkpoint: Checkpoint, oldest: int, counts
     False if some were read: what they changed is shown by the next pass, which goes on after some seconds' worth.
     Killed, it goes on where it committed last.
     """
-    gaps = HistoryGap.objects.to_ask_for()
+    gaps = HistoryGap.objects.due_for_retry()
     if not gaps.filter(to_ledger__gte=oldest).exists():
         return True
     deadline, first = time.monotonic() + AT_A_STRETCH, first_ledger(client)

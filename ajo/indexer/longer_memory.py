@@ -9,7 +9,7 @@ from ajo.soroban.rpc.pool import nodes
 
 def ask_longest_memory() -> None:
     """Have the node that keeps the oldest events fill the gaps of which it has any. Raises ChainError or Superseded."""
-    newest = HistoryGap.objects.to_ask_for().values_list("to_ledger", flat=True).first()
+    newest = HistoryGap.objects.due_for_retry().values_list("to_ledger", flat=True).first()
     found = nodes().longest_memory() if newest is not None else None
     if newest is None or found is None or found.oldest_ledger > newest:
         return

@@ -132,7 +132,7 @@ def chain_problems() -> list[str]:
     try:
         known = Checkpoint.objects.order_by("id").annotate(silence=silence)
         row = known.values_list("silence", "ledger", "chain_ledger").first()
-        left = RpcNode.objects.filter(name__in=node_names()).left().count()
+        left = RpcNode.objects.filter(name__in=node_names()).backing_off().count()
         failed = SyncRun.objects.filter(kind=SyncRun.Kind.SYNC).ended().values_list("outcome", flat=True).first()
         known_processes = processes()
         idle = seconds_without_a_pass() if known_processes else None

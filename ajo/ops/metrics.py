@@ -123,7 +123,7 @@ def _from_database() -> Iterator[Metric]:
 
 def _nodes() -> Iterator[Metric]:
     known = dict(RpcNode.objects.values_list("name", "failures"))
-    left = set(RpcNode.objects.left().values_list("name", flat=True))
+    left = set(RpcNode.objects.backing_off().values_list("name", flat=True))
     up = GaugeMetricFamily("ajo_rpc_node_up", "0: it failed, and is left alone for a while.", labels=["node"])
     failures = GaugeMetricFamily("ajo_rpc_node_failures", "Failures in a row.", labels=["node"])
     for name in node_names():

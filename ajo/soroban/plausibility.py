@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection
 
 from ajo.soroban.fields import U32_MAX
-from ajo.soroban.models import LEDGER_SLACK, SHORTEST_CLOSE, Checkpoint
+from ajo.soroban.models import LEDGER_SLACK, MIN_CLOSE_SECONDS, Checkpoint
 from ajo.soroban.rpc.client import Entries, EventPage, SorobanClient
 from ajo.soroban.rpc.errors import NodeAhead, NodeLagging, RpcOutOfRange, WrongChain
 from ajo.soroban.rpc.pool import nodes
@@ -34,7 +34,7 @@ def refuse_ahead(client: SorobanClient, ledger: int) -> None:
 
     Nothing has been heard before the first page of events: then the second asking decides.
     """
-    if client.confirmed.reaches(ledger, SHORTEST_CLOSE, LEDGER_SLACK):
+    if client.confirmed.reaches(ledger, MIN_CLOSE_SECONDS, LEDGER_SLACK):
         return
     newest = Checkpoint.objects.newest_possible()
     if ledger <= newest < U32_MAX:

@@ -77,8 +77,8 @@ def in_turns(ours: Callable[[], Rate], yardstick: Callable[[], Rate]) -> tuple[f
 
 
 def forget(place: Place) -> None:
-    """Without a mark nothing in Redis counts."""
-    place.run("-c", "import django; django.setup(); from ajo import cache; cache.forget_all()")
+    """Invalidate the cache: without a watermark nothing in Redis counts."""
+    place.run("-c", "import django; django.setup(); from ajo import cache; cache.invalidate_all()")
 
 
 def uncached(place: Place, groups: int) -> Iterator[Measure]:

@@ -116,7 +116,7 @@ class Nodes:
 
     def second_opinion(self, client: SorobanClient, read: Callable[[SorobanClient], T]) -> T:
         """`read` with another node than `client`'s that is not left alone and manages it, else with `client` again."""
-        left = set(RpcNode.objects.left().values_list("name", flat=True))
+        left = set(RpcNode.objects.backing_off().values_list("name", flat=True))
         for node in self._nodes:
             if node.client.url == client.url or node.name in left:
                 continue
@@ -153,7 +153,7 @@ class Nodes:
 
     def _in_order(self) -> list[Node]:
         """By preference, those that are to be left alone last: none is so bad that not asking at all is better."""
-        left = dict(RpcNode.objects.left().values_list("name", "left_until"))
+        left = dict(RpcNode.objects.backing_off().values_list("name", "left_until"))
         return sorted(self._nodes, key=lambda node: left.get(node.name) or timezone.now() - timedelta(days=1))
 
     def _back_off(self, node: Node, failure: ChainError) -> None:
