@@ -1,4 +1,4 @@
-"""`python -m devtools.replay FILE…`: see the package."""
+"""The command `python -m devtools.replay FILE…`: see the package."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,7 @@ from devtools.replay.document import UnreadableFile, load
 from devtools.replay.exchanges import replay_exchanges
 from devtools.replay.vectors import replay_entries, replay_steps
 
-# The list that a file is of, what its items are called, and what plays them
+# The list that a file holds, the word for its items, and the function that replays them
 _KINDS: Final[tuple[tuple[str, str, Callable[[dict[str, Any], Path], Iterator[str]]], ...]] = (
     ("steps", "steps", replay_steps),
     ("exchanges", "requests", replay_exchanges),
@@ -18,7 +18,7 @@ _KINDS: Final[tuple[tuple[str, str, Callable[[dict[str, Any], Path], Iterator[st
 
 
 def replay(path: Path) -> tuple[str, list[str]]:
-    """What was replayed, in words, and what differs. Raises UnreadableFile."""
+    """Replay a file. Returns what was replayed, in words, and the differences. Raises UnreadableFile."""
     document = load(path)
     for name, word, play in _KINDS:
         if name in document:
@@ -32,7 +32,7 @@ def replay(path: Path) -> tuple[str, list[str]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit code: 0 when everything is as recorded, 1 when something is not or cannot be read, 2 without files."""
+    """Return the exit code: 0 without differences, 1 with differences or an unreadable file, 2 without files."""
     if not arguments or any(each in ("-h", "--help") for each in arguments):
         sys.stderr.write("usage: python -m devtools.replay FILE…\n")
         return 2
