@@ -201,8 +201,8 @@ def _make_cluster(runner: Runner, data: Path, password: str) -> None:
     draft = data.with_name("data.draft")
     shutil.rmtree(draft, ignore_errors=True)
     options = ["--username", NAME, "--auth", "scram-sha-256", "--encoding", "UTF8"]
-    # PostgreSQL's own locale: the same order and case rules on every machine. What extensions take for letters is the
-    # system's, which not every system has in UTF-8.
+    # PostgreSQL's own locale: the same order and case rules on every machine. The classes of characters
+    # that extensions use are the system's, which not every system has in UTF-8.
     options += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C", "--no-sync"]
     if _has_locale("C.UTF-8"):
         options += ["--lc-ctype", "C.UTF-8"]

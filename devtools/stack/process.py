@@ -71,7 +71,7 @@ class ManagedProcess:
 
         def die_with_parent() -> None:
             LIBC.prctl(PR_SET_PDEATHSIG, stop_signal, 0, 0, 0)
-            if os.getppid() != parent:  # it died before the kernel was told
+            if os.getppid() != parent:  # it died before prctl
                 os._exit(1)
 
         groups: list[int] | None = None if self.user is None else []

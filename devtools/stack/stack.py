@@ -169,7 +169,7 @@ class Stack:
         names = ("DATABASE_URL", "REDIS_URL", "SOROBAN_RPC_URL", "AJO_CONTRACT_ID", "STELLAR_NETWORK_PASSPHRASE")
         kept = {name: self.env.get(name, "") for name in (*names, "AJO_SANDBOX", "SECRET_KEY", "PUBLIC_URL")}
         write_private(self.config.data / "env", "".join(f"{name}='{value}'\n" for name, value in kept.items() if value))
-        # It alone is told of the file, to check the names in it.
+        # Only this process gets the file's name, to check the variables in it.
         checked = {"ENV_FILE": str(self.env_file)} if self.env_file.exists() else {}
         prepare = ("-m", "devtools.stack.prepare", STAFF, str(self.password_file))
         part = self._python(ends, "Preparation", *prepare, env=self.env | checked)
