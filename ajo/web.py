@@ -18,7 +18,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings, HTTP2Settings
 
-from ajo.conf.checks import refuse_bad_settings, tell_what_cannot_be_reached
+from ajo.conf.checks import refuse_bad_settings, warn_of_unreachable_servers
 from ajo.webserver.watchdog import Requests, Watch, beat_always
 
 STOP_TIMEOUT = 5  # seconds that a worker has to end its requests
@@ -36,7 +36,7 @@ def serve(target: str = "ajo.wsgi.application") -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
     django.setup()
     refuse_bad_settings()  # once here, instead of in each worker that would be started again and again
-    tell_what_cannot_be_reached()
+    warn_of_unreachable_servers()
     heard, beats = Pipe(duplex=False)
     server = Granian(
         target,

@@ -1,1 +1,1 @@
-"""Tools for development: `make run`, the sandbox chain, the replay and the benchmarks. Not in the image."""
+"""Tools for development, not in the image: `make run`, the sandbox chain, the replay and the benchmarks."""

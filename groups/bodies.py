@@ -15,7 +15,7 @@ from django.db import connection
 
 from ajo.cache import Document, Freshness
 from ajo.database.prepared import Prepared
-from ajo.soroban.models import LEDGER_SLACK, SHORTEST_CLOSE
+from ajo.soroban.models import LEDGER_SLACK, MIN_CLOSE_SECONDS
 from groups.schedule import DAY, MAX_FREQUENCY
 
 SECOND: Final = "'1 second'"
@@ -70,7 +70,7 @@ SELECT g.id::text AS id, g.name, g.description, g.rules, c.wallet_address AS cre
 # (CheckpointQuerySet.newest_possible): such a row counts as older than any.
 SYNCED: Final = f"""
 CASE WHEN g.synced_ledger > (
-  SELECT chain_ledger + floor(greatest(extract(epoch FROM now() - heard_at), 0) / {SHORTEST_CLOSE}) + {LEDGER_SLACK}
+  SELECT chain_ledger + floor(greatest(extract(epoch FROM now() - heard_at), 0) / {MIN_CLOSE_SECONDS}) + {LEDGER_SLACK}
   FROM soroban_checkpoint WHERE heard_at IS NOT NULL ORDER BY id LIMIT 1) THEN 0 ELSE g.synced_ledger END
 """
 _BODIES: Final = f"""

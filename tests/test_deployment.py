@@ -1,11 +1,14 @@
-"""docker-compose.yml: no engine is at hand, so its form is checked against the compose specification's schema."""
+"""docker-compose.yml, by the compose specification's schema as no engine is at hand, and the requirements."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import threading
+import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +125,52 @@ def test_everything_that_the_image_copies_is_sent_to_the_builder() -> None:
     sent = {line[1:] for line in (BASE_DIR / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert copied == sent
     assert all(Path(BASE_DIR / name).exists() for name in copied)
+
+
+def imported(*places: str) -> set[str]:
+    """Return the first names of all modules that files in these places import, save relative ones."""
+    found = set()
+    for place in places:
+        root = BASE_DIR / place
+        for path in root.rglob("*.py") if root.is_dir() else [root]:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    found.add(node.module.split(".")[0])
+    return found
+
+
+def distributions(requirements: list[str]) -> set[str]:
+    """Return the normalized names; an extra stands for a distribution of its own, as psycopg[pool] for psycopg-pool."""
+    names = set()
+    for requirement in requirements:
+        name, extras = re.fullmatch(r"([\w.-]+)(?:\[([\w,-]+)\])?.*", requirement).groups()  # type: ignore[union-attr]
+        names |= {name, *(f"{name}-{extra}" for extra in (extras or "").split(",") if extra)}
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+
+
+@pytest.mark.parametrize(
+    ("places", "extras"),
+    [(("manage.py", "ajo", "groups", "contributions"), ()), (("devtools", "tests"), ("run", "dev"))],
+)
+def test_every_package_that_is_imported_is_declared(places: tuple[str, ...], extras: tuple[str, ...]) -> None:
+    project = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
+    declared = distributions([requirement for each in lists for requirement in each])
+    owners = packages_distributions()
+    for name in imported(*places) - {"ajo", "groups", "contributions", "devtools", "tests", *sys.stdlib_module_names}:
+        assert distributions(owners[name]) & declared, name
+    assert extras or "devtools" not in imported(*places)
+
+
+def test_the_image_installs_nothing_of_make_run_and_the_tests() -> None:
+    extras = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pinned = {}
+    for name in ("requirements.txt", "requirements-run.txt", "requirements-dev.txt"):
+        lines = (BASE_DIR / name).read_text().splitlines()
+        pinned[name] = {line.split(" ")[0] for line in lines if "==" in line and not line.startswith((" ", "#"))}
+    assert pinned["requirements.txt"] < pinned["requirements-run.txt"] < pinned["requirements-dev.txt"]
+    # jsonschema and PyYAML are there for drf-spectacular
+    only_here = distributions([*extras["run"], *extras["dev"]]) - {"jsonschema", "pyyaml"}
+    assert not only_here & distributions([*pinned["requirements.txt"]])

@@ -1,1 +1,1 @@
-"""The environment: variables, their checks, addresses of servers, and secrets that no line may show."""
+"""The environment: variables, their checks, addresses of servers, and the redaction of secrets."""

@@ -1,4 +1,4 @@
-"""Addresses of servers, and the names under which several services share one."""
+"""Addresses of servers, and the namespace of a service in a shared Redis."""
 
 import hashlib
 import ipaddress
@@ -36,8 +36,9 @@ def in_url(host: str) -> str:
 
 
 def normal_address(url: str) -> str:
-    """A web address as browsers write it in Origin: scheme and host in small letters, no default port, no slash at the
-    end. One that cannot be read is returned as it is.
+    """Return a web address as browsers write it in Origin: in lower case, without default port and final slash.
+
+    The path keeps its case. An address that cannot be parsed is returned unchanged.
     """
     try:
         parts = urlsplit(url.rstrip("/"))
@@ -50,12 +51,12 @@ def normal_address(url: str) -> str:
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of a web address; empty where it has none."""
+    """Return scheme, host and port of a web address; empty where it has none."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme}://{rest.partition('/')[0]}" if separator else ""
 
 
 def host_of(url: str) -> str:
-    """The host name of an address, without port; empty where there is none. IPv6 addresses keep their brackets."""
+    """Return the host name of an address, without port; empty without one. IPv6 addresses keep their brackets."""
     host = url.split("://")[-1].split("/")[0].split("@")[-1]
     return host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.split(":")[0]

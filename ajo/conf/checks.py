@@ -1,4 +1,5 @@
-"""Refuses to start on a bad setting, by the variable's name. Never prints a value: it may hold a password or key.
+"""Checks of the settings: a bad one is refused at start, by its variable's name. No message holds a value, which may be
+secret.
 
 Django runs `check_settings` before management commands; the web and Celery, which run no checks, call
 `refuse_bad_settings` when they start.
@@ -24,9 +25,9 @@ from ajo.conf.reachability import why_not_postgresql, why_not_redis
 # before anything is asked of it.
 SANDBOX_PASSPHRASE = "Ajo Sandbox ; for development only"  # noqa: S105  (public by design)
 PLACEHOLDER_KEY = "change-me"
-LEAST_KEY = 32  # characters
-LEAST_TOKEN = 16  # characters
-LEAST_PRELOAD = 31_536_000  # seconds: a year, which browsers' preload list asks for
+MIN_KEY_LENGTH = 32  # characters
+MIN_TOKEN_LENGTH = 16  # characters
+MIN_PRELOAD_SECONDS = 31_536_000  # a year, which browsers' preload list asks for
 RATE = re.compile(r"^[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)$")
 PUBLIC = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/[!\"$->@-~]*)?", re.ASCII)
 HOST = re.compile(r"\*|\.?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
@@ -34,21 +35,24 @@ HOST = re.compile(r"\*|\.?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 WARNING = "Warning. "
-# How much of two names is the same, as difflib counts it.
-NEAR, A_SLIP = 0.6, 0.9
-# What libraries, libpq and the interpreter read.
-OF_LIBRARIES = re.compile(
+# Similarity of two names, as difflib counts it: of a name in the file, and of one among others' in the environment.
+SIMILAR, TYPO = 0.6, 0.9
+# Variables that libraries, libpq and the interpreter read.
+LIBRARY_VARIABLES = re.compile(
     "(https?|no|all)_proxy$|PG|PYTHON|LC_|LANG$|TZ$|SSL_CERT_|(REQUESTS|CURL)_CA_BUNDLE$|DJANGO_|COMPOSE_",
     re.IGNORECASE,
 )
-# Of the address of a Redis with TLS (rediss://); the first three are files.
+# Options of a rediss:// address; the first three are files.
 REDIS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 
 Problem = tuple[str, str]
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None = None, **_: object) -> list[CheckMessage]:
-    """One error for each variable that is missing or cannot be used; the variable's name leads the message."""
+    """Return an error for each variable that is missing or cannot be used, and a warning for each that nothing reads.
+
+    The variable's name leads the message.
+    """
     found = list(settings.ENV.problems)
     unreadable = {name for name, _ in found}
     for part in (_web, _chain, _servers):
@@ -60,7 +64,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None = None, **_: object) 
 
 
 def refuse_bad_settings() -> None:
-    """End the process with one line for each problem, before anything is served or worked on."""
+    """Exit with one line for each error, before anything is served or worked on. Warnings are printed only."""
     found = check_settings()
     for message in found:
         if not message.is_serious():
@@ -70,10 +74,10 @@ def refuse_bad_settings() -> None:
         sys.exit("\n".join(errors))
 
 
-def tell_what_cannot_be_reached() -> None:
-    """Print a line for each server that cannot be used now, as it may be one of the settings that is wrong.
+def warn_of_unreachable_servers() -> None:
+    """Print a line for each server that cannot be reached now, as the setting may be wrong.
 
-    The process starts all the same: it waits for them.
+    The process starts all the same, and waits for them.
     """
     unreachable = {"DATABASE_URL": why_not_postgresql(settings.DATABASES["default"])}
     for name in ("REDIS_URL", "CELERY_BROKER_URL"):
@@ -86,16 +90,16 @@ def tell_what_cannot_be_reached() -> None:
 
 
 def _unknown() -> Iterator[Problem]:
-    """Variables that nothing reads: all that the file sets, and those of the environment that are a slip away.
+    """Yield variables that nothing reads: all of the file's, and those of the environment that look like a typo.
 
-    Containers have the file's variables in their environment, among those of others.
+    Containers have the file's variables in their environment, among others.
     """
     known = sorted(settings.ENV.names | READ_ELSEWHERE)
     for name in sorted({*settings.ENV_FILE.names, *os.environ} - {*known, "ENV_FILE"}):
-        if OF_LIBRARIES.match(name):
+        if LIBRARY_VARIABLES.match(name):
             continue
         is_in_file = name in settings.ENV_FILE.names
-        nearest = get_close_matches(name, known, 1, NEAR if is_in_file else A_SLIP)
+        nearest = get_close_matches(name, known, 1, SIMILAR if is_in_file else TYPO)
         if nearest:
             yield name, f"nothing reads it; the nearest setting is {nearest[0]}"
         elif is_in_file:
@@ -109,10 +113,13 @@ def _web() -> Iterator[Problem]:
             yield "SECRET_KEY", "missing; set a random text of 50 characters"
         elif key.startswith((PLACEHOLDER_KEY, "django-insecure-")):
             yield "SECRET_KEY", "still the example's; set a random text of 50 characters"
-        elif len(key) < LEAST_KEY:
-            yield "SECRET_KEY", f"shorter than {LEAST_KEY} characters"
-    if any(len(key) < LEAST_KEY for key in settings.SECRET_KEY_FALLBACKS):
-        yield "SECRET_KEY_FALLBACKS", f"a key is shorter than {LEAST_KEY} characters; earlier keys, comma separated"
+        elif len(key) < MIN_KEY_LENGTH:
+            yield "SECRET_KEY", f"shorter than {MIN_KEY_LENGTH} characters"
+    if any(len(key) < MIN_KEY_LENGTH for key in settings.SECRET_KEY_FALLBACKS):
+        yield (
+            "SECRET_KEY_FALLBACKS",
+            f"a key is shorter than {MIN_KEY_LENGTH} characters; earlier keys, comma separated",
+        )
     yield from _hsts()
     if not _is_web_address(settings.PUBLIC_URL):
         yield "PUBLIC_URL", "expected an address that starts with http:// or https://"
@@ -124,8 +131,8 @@ def _web() -> Iterator[Problem]:
     given = os.environ.get("ALLOWED_HOSTS", "").strip()  # by default PUBLIC_URL's: one mistake, one message
     if given and not all(HOST.fullmatch(host) for host in settings.ALLOWED_HOSTS):
         yield "ALLOWED_HOSTS", "expected host names without scheme, port or path, comma separated"
-    if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < LEAST_TOKEN:
-        yield "METRICS_TOKEN", f"shorter than {LEAST_TOKEN} characters"
+    if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < MIN_TOKEN_LENGTH:
+        yield "METRICS_TOKEN", f"shorter than {MIN_TOKEN_LENGTH} characters"
     for name in ("READ_RATE", "CHAIN_RATE"):
         rate = getattr(settings, name)
         if rate and not RATE.match(rate):
@@ -141,13 +148,18 @@ def _web() -> Iterator[Problem]:
 
 
 def _hsts() -> Iterator[Problem]:
-    """Combinations that browsers or their preload list do not take."""
+    """Yield combinations that browsers or their preload list do not accept."""
     if not settings.HSTS_SECONDS:
         for name in ("HSTS_INCLUDE_SUBDOMAINS", "HSTS_PRELOAD"):
             if getattr(settings, name):
                 yield name, "has no effect without HSTS_SECONDS"
-    elif settings.HSTS_PRELOAD and not (settings.HSTS_INCLUDE_SUBDOMAINS and settings.HSTS_SECONDS >= LEAST_PRELOAD):
-        yield "HSTS_PRELOAD", f"the list takes HSTS_SECONDS of {LEAST_PRELOAD} or more with HSTS_INCLUDE_SUBDOMAINS"
+    elif settings.HSTS_PRELOAD and not (
+        settings.HSTS_INCLUDE_SUBDOMAINS and settings.HSTS_SECONDS >= MIN_PRELOAD_SECONDS
+    ):
+        yield (
+            "HSTS_PRELOAD",
+            f"the list takes HSTS_SECONDS of {MIN_PRELOAD_SECONDS} or more with HSTS_INCLUDE_SUBDOMAINS",
+        )
 
 
 def _chain() -> Iterator[Problem]:
@@ -182,7 +194,7 @@ def _servers() -> Iterator[Problem]:
 
 
 def redis_problem(address: str) -> str:
-    """What is wrong with an address, which redis-py and Celery read differently; nothing if both can use it."""
+    """Return what is wrong with an address, or nothing. redis-py and Celery parse it differently; both accept it."""
     if not _has_host(address, ("redis", "rediss")):
         return "expected an address like redis://:password@host:6379/0"
     parts = urlsplit(address)

@@ -1,7 +1,7 @@
-"""Environment variables and the file of them: a value that cannot be read is noted by name, not raised.
+"""Environment variables and the file of them. A value that cannot be parsed is recorded by name, not raised.
 
-Settings are imported by everything, so an exception there reaches a person as a traceback. A `Reader` falls back to the
-default instead and keeps the problem; the system checks then refuse to start and name the variable.
+All modules import the settings, so an exception there reaches a person as a traceback. A `Reader` falls back to the
+default instead and records the problem; the system checks then refuse to start and name the variable.
 """
 
 import io
@@ -21,13 +21,13 @@ from ajo.conf.addresses import ip_address
 
 T = TypeVar("T")
 
-# Options behind the ? of DATABASE_URL that other libraries read and that ask for nothing which is not so here.
-_OF_OTHERS = {
+# Options behind the ? of DATABASE_URL that only other libraries read; ignoring them changes nothing.
+_IGNORED_OPTIONS = {
     *("pgbouncer", "pool_timeout", "statement_cache_size", "prepared_statements", "prepareThreshold", "supa"),
 }
 _SCHEMA = {"schema", "currentSchema", "search_path"}
-_PLACES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-_INSTEAD = {
+_DJANGO_KEYS = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+_REPLACEMENTS = {
     "connection_limit": "set DATABASE_POOL_SIZE instead",
     "pool_size": "set DATABASE_POOL_SIZE instead",
     "ssl": "write sslmode=require or sslmode=verify-full instead",
@@ -48,11 +48,11 @@ _ASSIGNMENT = re.compile(r"(?:export )?([A-Za-z_0-9]+)=")  # as django-environ r
 
 
 class Unusable(ValueError):
-    """A value whose problem can be said more exactly. The text repeats nothing that may be secret."""
+    """A value with a known problem. The text repeats nothing that may be secret."""
 
 
 class Reader:
-    """Reads variables; `problems` holds (name, what is wrong), `names` every variable that was asked for."""
+    """Reads variables. `problems` holds (name, what is wrong), `names` every variable that was read."""
 
     def __init__(self, problems: Iterable[tuple[str, str]] = ()) -> None:
         self.problems: list[tuple[str, str]] = list(problems)
@@ -75,13 +75,13 @@ class Reader:
             return default
 
     def text(self, name: str, default: str = "", *, empty: bool = False) -> str:
-        """`empty`: a variable that is set to nothing means nothing, not the default."""
+        """Return a text. With `empty`, a variable set to nothing gives an empty text, not the default."""
         if empty and not os.environ.get(name, "unset").strip():
             default = ""
         return self._read(name, default, "a text", str)
 
     def bool(self, name: str) -> bool:
-        """on/true/yes/1 or off/false/no/0; off when unset."""
+        """Return a boolean from on/true/yes/1 or off/false/no/0; off when unset."""
 
         def parse(raw: str) -> bool:
             if raw.lower() in environ.Env.BOOLEAN_TRUE_STRINGS:
@@ -93,6 +93,8 @@ class Reader:
         return self._read(name, False, "on or off", parse)
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
+        """Return a whole number from `least` to `most`."""
+
         def parse(raw: str) -> int:
             value = int(raw)
             if not least <= value <= most:
@@ -102,11 +104,11 @@ class Reader:
         return self._read(name, default, f"a whole number from {least} to {most}", parse)
 
     def address(self, name: str, default: str) -> str:
-        """The IP address of one of this machine's interfaces."""
+        """Return the IP address of one of this machine's interfaces."""
         return self._read(name, default, "an IP address: 127.0.0.1, ::1, 0.0.0.0 or ::, for example", ip_address)
 
     def folder(self, name: str) -> str:
-        """A folder that is made if it is missing. One that cannot be used is as if unset, also for libraries."""
+        """Return a folder, creating it. An unusable one is removed from the environment, for libraries too."""
 
         def parse(raw: str) -> str:
             try:
@@ -123,11 +125,11 @@ class Reader:
         return found
 
     def list(self, name: str, default: tuple[str, ...] = ()) -> list[str]:
-        """Comma separated; empty items are dropped."""
+        """Return the items of a comma-separated list; empty ones are dropped."""
         return self._read(name, list(default), "a comma-separated list", _split)
 
     def mapping(self, name: str) -> dict[str, str]:
-        """HTTP headers: a JSON object of strings, or `name=value,name=value`."""
+        """Return HTTP headers from a JSON object of strings, or from `name=value,name=value`."""
 
         def parse(raw: str) -> dict[str, str]:
             found = json.loads(raw) if raw.startswith("{") else dict(item.split("=", 1) for item in _split(raw))
@@ -139,7 +141,7 @@ class Reader:
         return self._read(name, {}, 'name=value pairs, comma separated, or a JSON object such as {"X-Key": "…"}', parse)
 
     def database(self, name: str) -> dict[str, object]:
-        """A postgres:// address as one entry of Django's DATABASES; PostgreSQL only."""
+        """Return a postgres:// address as an entry of Django's DATABASES."""
 
         def parse(raw: str) -> dict[str, object]:
             if not raw.startswith(("postgres://", "postgresql://")):
@@ -147,7 +149,7 @@ class Reader:
             address, _, query = raw.partition("?")
             found: dict[str, object] = dict(environ.Env.db_url_config(address))
             options = _libpq_options(query)
-            found |= {key: options.pop(option) for option, key in _PLACES.items() if option in options}
+            found |= {key: options.pop(option) for option, key in _DJANGO_KEYS.items() if option in options}
             if not found.get("NAME"):
                 raise ValueError("no database name")
             return found | {"OPTIONS": options}
@@ -157,17 +159,17 @@ class Reader:
 
 
 def _libpq_options(query: str) -> dict[str, str]:
-    """Return libpq's options of an address. Raises Unusable for one that is neither its nor of no consequence."""
+    """Return libpq's options in a query string. Raises Unusable for any other that cannot be ignored."""
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     options = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in known:
             options[name] = value
-        elif name in _INSTEAD:
-            raise Unusable(f"PostgreSQL knows no option {name}; {_INSTEAD[name]}")
+        elif name in _REPLACEMENTS:
+            raise Unusable(f"PostgreSQL knows no option {name}; {_REPLACEMENTS[name]}")
         elif name in _SCHEMA and value != "public":
             raise Unusable(f"{name}: the tables are in the schema public")
-        elif name not in _OF_OTHERS | _SCHEMA:
+        elif name not in _IGNORED_OPTIONS | _SCHEMA:
             raise Unusable(f"PostgreSQL knows no option {name}; take it away" if name.isidentifier() else _NO_OPTIONS)
     return options
 
@@ -179,7 +181,7 @@ def _split(raw: str) -> list[str]:
 class EnvFile:
     """The file of variables: `ENV_FILE`, by default `.env` in the project, where it exists.
 
-    `names` are the variables that it sets, `problems` what is wrong with it, as in `Reader`.
+    `names` holds the variables that it sets, `problems` what is wrong with it, as in `Reader`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -203,5 +205,5 @@ class EnvFile:
                 self.problems.append(("ENV_FILE", f"line {number} of {self.path} is not NAME=value"))
 
     def load(self) -> None:
-        """Set the file's variables; real ones win."""
+        """Set the file's variables in the environment; variables that are set already win."""
         environ.Env.read_env(io.StringIO("\n".join(self._lines)))

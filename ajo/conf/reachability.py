@@ -1,4 +1,4 @@
-"""Why a server cannot be used, in a few words that say what to change. They repeat nothing of an address."""
+"""Reasons why a server cannot be used, in words that say what to change. They never hold the address."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Final
 import psycopg
 import redis
 
-NOT_LIBPQ: Final = {"pool", "isolation_level"}  # what only Django reads of OPTIONS
+NOT_LIBPQ: Final = {"pool", "isolation_level"}  # keys of OPTIONS that only Django reads
 TIMEOUT: Final = 5  # seconds
-SILENT: Final = "that server does not answer; check host and port, and what stands between"
+UNANSWERED: Final = "that server does not answer; check host and port, and what stands between"
 REFUSED: Final = "that server does not answer: nobody listens on that host and port"
 
-# What libpq says, and what that means to whoever wrote DATABASE_URL.
-_OF_POSTGRESQL: Final = {
+# Patterns of libpq's messages, and what they mean for DATABASE_URL.
+_POSTGRESQL_MEANINGS: Final = {
     "authentication failed|no password supplied|role .* does not exist": "the user or the password is wrong",
     "database .* does not exist": "there is no such database on that server; create it",
     "could not translate host name|failed to resolve host": "there is no host of that name",
@@ -26,7 +26,7 @@ _OF_POSTGRESQL: Final = {
     "permission denied for database": "that user may not connect to that database",
     "(invalid|bad) .*(value|option|integer)": "an option behind the ? has a value that it cannot have",
 }
-_OF_REDIS: Final = {
+_REDIS_MEANINGS: Final = {
     "WRONGPASS|NOAUTH|invalid username-password|AUTH|Authentication": "the user or the password is wrong",
     "CERTIFICATE|certificate|SSL": "TLS fails; check the scheme (rediss://) and ?ssl_ca_certs=",
     "Name or service not known|name resolution|No address": "there is no host of that name",
@@ -38,26 +38,26 @@ _OF_REDIS: Final = {
 
 
 def why_not_postgresql(database: Mapping[str, Any]) -> str:
-    """Connect once, by an entry of Django's DATABASES. Return what is wrong, or nothing."""
+    """Connect once by an entry of Django's DATABASES, and return what is wrong, or nothing."""
     names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
     parameters = {name: database[key] for key, name in names.items() if database.get(key)}
     options = {name: value for name, value in database.get("OPTIONS", {}).items() if name not in NOT_LIBPQ}
     try:
         psycopg.connect(**{"connect_timeout": TIMEOUT, **options, **parameters}).close()
     except psycopg.Error as failure:
-        return _meaning(str(failure), _OF_POSTGRESQL)
+        return _meaning(str(failure), _POSTGRESQL_MEANINGS)
     return ""
 
 
 def why_not_redis(address: str, timeout: float = TIMEOUT) -> str:
-    """Connect once. Return what is wrong, or nothing."""
+    """Connect once, with `timeout` in seconds, and return what is wrong, or nothing."""
     try:
         with redis.Redis.from_url(address, socket_timeout=timeout, socket_connect_timeout=timeout) as client:
             client.ping()
     except (redis.RedisError, OSError, ValueError) as failure:
-        return _meaning(str(failure), _OF_REDIS)
+        return _meaning(str(failure), _REDIS_MEANINGS)
     return ""
 
 
-def _meaning(said: str, meanings: Mapping[str, str]) -> str:
-    return next((meaning for pattern, meaning in meanings.items() if re.search(pattern, said)), SILENT)
+def _meaning(message: str, meanings: Mapping[str, str]) -> str:
+    return next((meaning for pattern, meaning in meanings.items() if re.search(pattern, message)), UNANSWERED)

@@ -1,4 +1,4 @@
-"""The configured secrets, hidden in whatever is written down: log lines, and what staff see of a node's words."""
+"""Redaction: the configured secrets are hidden in log lines and in nodes' messages."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from django.conf import settings
 
 HIDDEN: Final = "[hidden]"
-LEAST: Final = 4  # characters of a secret that is looked for everywhere; a shorter one is in every other word
-LEAST_SEGMENT: Final = 8  # a path's segment that is shorter is a word such as /soroban/rpc, no key
-# Whatever is in the place of a secret is taken for one: user:password@ in an address, what requests say of a path.
-PLACES: Final = re.compile(
+MIN_SECRET_LENGTH: Final = 4  # characters; a shorter secret is a part of ordinary words
+MIN_SEGMENT_LENGTH: Final = 8  # characters; a shorter segment of a path is a word such as /soroban/rpc, no key
+# Positions whose content counts as secret: user:password@ in an address, a path in a message of requests.
+SECRET_POSITIONS: Final = re.compile(
     r"(?<=://)[^/\s]*@|(?<=with url: )\S+|(?i:(?<=password=)|(?<=token=)|(?<=key=)|(?<=secret=))[^\s&'\"]+"
 )
 
 
 class Secrets:
-    """As they are configured now, and the same percent-decoded."""
+    """The secrets as they are configured now, and percent-decoded."""
 
     def __init__(self) -> None:
-        texts = {form for text in _secrets() for form in (text, unquote(text)) if len(form) >= LEAST}
+        texts = {form for text in _secrets() for form in (text, unquote(text)) if len(form) >= MIN_SECRET_LENGTH}
         longest_first = sorted(texts, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def hide(self, text: str) -> str:
-        return PLACES.sub(HIDDEN, self._known.sub(HIDDEN, text))
+        """Return the text with every secret replaced by HIDDEN."""
+        return SECRET_POSITIONS.sub(HIDDEN, self._known.sub(HIDDEN, text))
 
 
 def _secrets() -> Iterator[str]:
-    """What must not be read anywhere: keys and passwords, and in RPC addresses whatever may be a provider's key."""
+    """Yield keys and passwords, and from RPC addresses whatever may be a provider's key."""
     yield settings.SECRET_KEY
     yield from settings.SECRET_KEY_FALLBACKS
     yield settings.METRICS_TOKEN
@@ -45,7 +46,7 @@ def _secrets() -> Iterator[str]:
         parts = _split(address)
         yield from (parts.username or "", parts.password or "", parts.query)
         yield f"{parts.netloc}{parts.path}" if parts.path.strip("/") else ""
-        yield from (segment for segment in parts.path.split("/") if len(segment) >= LEAST_SEGMENT)
+        yield from (segment for segment in parts.path.split("/") if len(segment) >= MIN_SEGMENT_LENGTH)
         yield from (value for _, value in parse_qsl(parts.query))
 
 

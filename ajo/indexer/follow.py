@@ -32,7 +32,7 @@ from ajo.indexer.redecode import resolve_undecoded
 from ajo.indexer.runs import Counts, record_failure, record_run
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint, SyncRun
-from ajo.soroban.plausibility import LEAP_LEDGERS, check_ledger_continuity, confirm_large_jump
+from ajo.soroban.plausibility import JUMP_LEDGERS, check_ledger_continuity, confirm_large_jump
 from ajo.soroban.rpc.client import EventPage, SorobanClient, cursor_ledger
 from ajo.soroban.rpc.errors import (
     ChainError,
@@ -81,7 +81,7 @@ def run_pass() -> Pass:
     except NeedsConsensus as failure:
         logger.warning("sync: %s: asking once more", failure)
         # the node that keeps most was found; it goes on pruning while we ask
-        gap_to = failure.oldest + LEAP_LEDGERS if isinstance(failure, HistoryPruned) else 0
+        gap_to = failure.oldest + JUMP_LEDGERS if isinstance(failure, HistoryPruned) else 0
     try:
         return nodes().run(partial(sync_pass, gap_to=gap_to))
     except WrongChain as failure:

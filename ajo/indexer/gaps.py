@@ -42,7 +42,7 @@ def fill_gaps(client: SorobanClient, checkpoint: Checkpoint, oldest: int, counts
     PASS_BUDGET seconds. Resumable: each page's events commit with the gap's new beginning. Logs and returns True if the
     node has pruned the events meanwhile.
     """
-    gaps = HistoryGap.objects.to_ask_for()
+    gaps = HistoryGap.objects.due_for_retry()
     if not gaps.filter(to_ledger__gte=oldest).exists():
         return True
     deadline, first = time.monotonic() + PASS_BUDGET, first_ledger(client)

@@ -12,7 +12,7 @@ def fill_gaps_elsewhere() -> None:
 
     Does nothing if no gap is open, or no node has its events. Raises ChainError or Superseded.
     """
-    newest = HistoryGap.objects.to_ask_for().values_list("to_ledger", flat=True).first()
+    newest = HistoryGap.objects.due_for_retry().values_list("to_ledger", flat=True).first()
     found = nodes().longest_memory() if newest is not None else None
     if newest is None or found is None or found.oldest_ledger > newest:
         return

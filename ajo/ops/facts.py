@@ -78,5 +78,5 @@ class NodeState:
 def node_states() -> Sequence[NodeState]:
     """Return the state of every node in SOROBAN_RPC_URL, in that order. A node without a row never failed."""
     failures = dict(RpcNode.objects.values_list("name", "failures"))
-    backing_off = set(RpcNode.objects.left().values_list("name", flat=True))
+    backing_off = set(RpcNode.objects.backing_off().values_list("name", flat=True))
     return [NodeState(name, failures.get(name, 0), name in backing_off) for name in node_names()]

@@ -1,4 +1,4 @@
-"""How long what the tables show lives on the chain: rows by when the first of their entries is archived."""
+"""Archival: rows by the ledger at which the first of their ledger entries is archived (docs/chain.md §1.1)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from django.db.models import QuerySet
 
 EXPIRING_SOON = 120_960  # ledgers, about a week: time for a person to have an entry's life extended
 
-Rows = QuerySet[Any]  # of a model that has a `earliest_live_until`
+Rows = QuerySet[Any]  # of a model that has an `earliest_live_until` expression
 
 
 def expiring_soon(rows: Rows, ledger: int) -> Rows:
-    """Those of which an entry is archived within a week of `ledger`, unless somebody extends its life."""
+    """Return the rows with an entry that is archived within a week of `ledger`, unless somebody extends its life."""
     return _with_earliest(rows).filter(earliest_live_until__range=(max(1, ledger), max(1, ledger) + EXPIRING_SOON))
 
 
 def archived(rows: Rows, ledger: int) -> Rows:
-    """Those of which an entry is archived at `ledger`, or of an end that the node does not know."""
+    """Return the rows with an entry that is archived at `ledger`, or whose end the node does not know."""
     return _with_earliest(rows).filter(earliest_live_until__lt=max(1, ledger))
 
 

@@ -16,7 +16,7 @@ U32_MAX = 2**32 - 1
 
 
 class _IntegerNumericField(models.DecimalField):  # type: ignore[type-arg]  # generic only in the stubs
-    # what the stubs look at: ints in, ints out
+    # the stubs read these: ints in, ints out
     _pyi_private_set_type: int
     _pyi_private_get_type: int  # type: ignore[assignment]
 
@@ -59,7 +59,7 @@ class AddressField(models.CharField):  # type: ignore[type-arg]  # generic only 
 
 
 def in_range(field: str, low: int, high: int) -> models.CheckConstraint:
-    """The database's own guard that `field` (null allowed) lies in [low, high]."""
+    """Return a check constraint that `field` is null or lies in [low, high]."""
     return models.CheckConstraint(
         condition=models.Q(**{f"{field}__gte": low, f"{field}__lte": high}), name=f"%(app_label)s_%(class)s_{field}"
     )

@@ -1,8 +1,8 @@
-"""Whether the network can be where a node says that it is.
+"""Checks of a node's newest ledger against what the network can have reached.
 
-Each ledger closes in a later second than the one before, so of a network that was heard a minute ago a node that names
-a ledger thousands further on is wrong. What was once believed makes honest answers that come later look wrong: a leap
-is believed where a second asking gives it too, of another node where there is one, with a close time that fits.
+Each ledger closes in a later second than the one before. A node that names a ledger thousands further on, a minute
+after the network was last heard, is wrong. A wrong ledger that was once stored makes later honest answers look wrong.
+A large jump is therefore confirmed by a second request, to another node if there is one, with a close time that fits.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from django.conf import settings
 from django.db import connection
 
 from ajo.soroban.fields import U32_MAX
-from ajo.soroban.models import LEDGER_SLACK, SHORTEST_CLOSE, Checkpoint
+from ajo.soroban.models import LEDGER_SLACK, MIN_CLOSE_SECONDS, Checkpoint
 from ajo.soroban.rpc.client import Entries, EventPage, SorobanClient
 from ajo.soroban.rpc.errors import NodeAhead, NodeLagging, RpcOutOfRange, WrongChain
 from ajo.soroban.rpc.pool import nodes
 
-LEAP_LEDGERS, LEAP_TIME = 60, timedelta(minutes=5)  # a pass that moves on by more looks twice
+JUMP_LEDGERS, JUMP_TIME = 60, timedelta(minutes=5)  # a pass that moves on by more is confirmed
 
 
 def read_entries(client: SorobanClient, keys: Sequence[str], *, at_least: int = 0) -> Entries:
-    """What `SorobanClient.get_entries` answers, from a ledger that the network can have reached. Raises NodeAhead."""
+    """Return `SorobanClient.get_entries` of a ledger that the network can have reached. Raises NodeAhead."""
     answer = client.get_entries(keys, at_least=at_least)
     refuse_ahead(client, answer.ledger)
     return answer
 
 
 def refuse_ahead(client: SorobanClient, ledger: int) -> None:
-    """Raise NodeAhead unless the network can have reached `ledger` since it was last heard, or a second asking says so.
+    """Raise NodeAhead unless the network can have reached `ledger` since it was last heard, or a second request agrees.
 
-    Nothing has been heard before the first page of events: then the second asking decides.
+    Nothing has been heard before the first page of events: then the second request decides.
     """
-    if client.confirmed.reaches(ledger, SHORTEST_CLOSE, LEDGER_SLACK):
+    if client.confirmed.reaches(ledger, MIN_CLOSE_SECONDS, LEDGER_SLACK):
         return
     newest = Checkpoint.objects.newest_possible()
     if ledger <= newest < U32_MAX:
@@ -50,12 +50,12 @@ def refuse_ahead(client: SorobanClient, ledger: int) -> None:
 
 
 def newest_page(client: SorobanClient) -> EventPage:
-    """Where the node is, by its newest ledger's number and close time."""
+    """Return a page that holds the node's newest ledger and its close time."""
     return _newest_page(client, client.get_health().latest_ledger)
 
 
 def fits(checkpoint: Checkpoint, page: EventPage) -> bool:
-    """Whether the page can be of the chain that was heard before, each of whose ledgers closes in a later second."""
+    """Return whether the page can be of the followed chain, each of whose ledgers closes in a later second."""
     known = checkpoint.chain_closed_at
     if known is None or (page.latest_ledger, page.latest_closed_at) == (checkpoint.chain_ledger, known):
         return True
@@ -73,15 +73,16 @@ def check_ledger_continuity(checkpoint: Checkpoint, page: EventPage) -> None:
 
 
 def confirm_large_jump(client: SorobanClient, checkpoint: Checkpoint, page: EventPage) -> None:
-    """A page from far ahead, as after an outage, is asked for twice, and none is from the future.
+    """Request a page from far ahead, as after an outage, a second time. Raises NodeLagging where the answers differ.
 
-    One that the network cannot have reached yet has to be another node's too, if another can be asked.
+    A ledger that the network cannot have reached yet is confirmed by another node, if there is one. A close time in
+    the future is never accepted.
     """
     known, ledger = checkpoint.chain_closed_at, page.latest_ledger
     newest = Checkpoint.objects.newest_possible()
     is_possible = ledger <= newest
-    is_near = ledger - checkpoint.chain_ledger <= LEAP_LEDGERS
-    if known and is_possible and is_near and page.latest_closed_at - known <= LEAP_TIME:
+    is_near = ledger - checkpoint.chain_ledger <= JUMP_LEDGERS
+    if known and is_possible and is_near and page.latest_closed_at - known <= JUMP_TIME:
         return
     if _is_future(page):
         raise NodeLagging(f"the node's newest ledger closes in the future, at {page.latest_closed_at:%F %T}")
@@ -90,13 +91,13 @@ def confirm_large_jump(client: SorobanClient, checkpoint: Checkpoint, page: Even
     else:
         again = nodes().second_opinion(client, lambda other: _newest_page(other, ledger))
     apart = abs(again.latest_ledger - ledger)
-    if apart > settings.RPC_MAX_LAG or abs(again.latest_closed_at - page.latest_closed_at) > LEAP_TIME:
+    if apart > settings.RPC_MAX_LAG or abs(again.latest_closed_at - page.latest_closed_at) > JUMP_TIME:
         raise NodeLagging("the node contradicts itself, or another node, about its newest ledger")
     client.confirmed.note(ledger)
 
 
 def _newest_page(client: SorobanClient, ledger: int) -> EventPage:
-    """One that says where the node is, asked for by `ledger`, if it has that."""
+    """Return a page with the node's newest ledger. It is requested from `ledger` on, or from the node's newest."""
     try:
         return client.get_events(settings.AJO_CONTRACT_ID, limit=1, start_ledger=ledger)
     except RpcOutOfRange as failure:
@@ -106,4 +107,4 @@ def _newest_page(client: SorobanClient, ledger: int) -> EventPage:
 def _is_future(page: EventPage) -> bool:
     with connection.cursor() as cursor:  # there may be no table with a row yet to ask by
         cursor.execute("SELECT now()")
-        return bool(page.latest_closed_at > cursor.fetchone()[0] + LEAP_TIME)
+        return bool(page.latest_closed_at > cursor.fetchone()[0] + JUMP_TIME)

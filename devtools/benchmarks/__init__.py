@@ -1,1 +1,1 @@
-"""`make bench`: what the service does in a second, each measure beside its own yardstick in the same run."""
+"""The benchmarks of `make bench`: each measure stands beside a yardstick of its own in the same run."""

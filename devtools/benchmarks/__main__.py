@@ -1,4 +1,4 @@
-"""`python -m devtools.benchmarks [MEASURE…]`: all measures, or those named; SCALE times 100,000 groups (default 1)."""
+"""The command `python -m devtools.benchmarks [MEASURE…]`, on SCALE (1) times 100,000 groups."""
 
 import json
 import os
@@ -17,11 +17,11 @@ from devtools.benchmarks.rows import MEMBERS
 from devtools.benchmarks.web import Measure, all_measures
 
 RESULTS = Path(__file__).parent / "results.json"
-SMALL = 1_000  # groups, and rows of a changelist, of the database beside
+SMALL = 1_000  # groups, and rows of a changelist, in the small database
 
 
 def main() -> None:
-    """Measures, prints the table, and writes results.json where everything was measured."""
+    """Run all measures, or those named, and print a table. Writes results.json only if all were measured."""
     scale = float(os.environ.get("SCALE") or 1)
     console = Console()
     with place() as found:

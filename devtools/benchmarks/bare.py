@@ -1,4 +1,4 @@
-"""The yardsticks of the web measures: what granian alone serves, and what a SELECT passed on costs."""
+"""The yardsticks of the web measures: a constant answer by granian alone, and a SELECT whose row is passed on."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +15,7 @@ SELECT = "SELECT row_to_json(groups_group)::text FROM groups_group WHERE id = %s
 
 
 def pool() -> ConnectionPool:
+    """Return a pool with a connection for each thread of the web process."""
     size = int(os.environ["WEB_THREADS"])
     return ConnectionPool(os.environ["DATABASE_URL"], min_size=size, max_size=size, kwargs={"autocommit": True})
 
@@ -23,7 +24,7 @@ POOL = pool() if "BENCH_ROWS" in os.environ else None
 
 
 def application(environ: Mapping[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-    """The same bytes for whatever is asked, or the row of the group that the path names."""
+    """Answer every request with the same bytes, or with the row of the group that the path names."""
     body = BODY
     if POOL:
         with POOL.connection() as connection:

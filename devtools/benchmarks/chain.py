@@ -1,6 +1,6 @@
-"""The sync's measures, in a process of their own: `python -m devtools.benchmarks.chain events|sweep|warm COUNT`.
+"""The measures of the sync: `python -m devtools.benchmarks.chain events|sweep|warm COUNT`.
 
-Prints one line of JSON: rates of ours and of the yardstick. With --wait it begins when a line comes on stdin.
+It prints one line of JSON: our rate and the yardstick's. With --wait it begins when a line comes on stdin.
 """
 
 import json
@@ -38,12 +38,12 @@ EVENTS_A_LEDGER = 50
 
 
 def closing(ledger: int) -> datetime:
-    """When this ledger closed."""
+    """Return when this ledger closed."""
     return START + timedelta(seconds=5 * ledger)
 
 
-class Canned:
-    """In place of the transport: a chain whose answers are written before the clock starts."""
+class CannedTransport:
+    """A transport whose answers are prepared before the measure starts."""
 
     def __init__(self) -> None:
         self.entries: dict[str, str] = {}
@@ -55,8 +55,8 @@ class Canned:
         return Reply(200, {}, f'{{"jsonrpc":"2.0","id":{json.dumps(request["id"])},"result":{answer}}}'.encode())
 
     def add(self, key: str, xdr: str) -> None:
-        said = f'{{"key":"{key}","xdr":"{xdr}","lastModifiedLedgerSeq":1,"liveUntilLedgerSeq":{LIVE_UNTIL}}}'
-        self.entries[key] = said
+        entry = f'{{"key":"{key}","xdr":"{xdr}","lastModifiedLedgerSeq":1,"liveUntilLedgerSeq":{LIVE_UNTIL}}}'
+        self.entries[key] = entry
 
     def getLedgerEntries(self, params: dict[str, Any]) -> str:
         found = ",".join(self.entries[key] for key in params["keys"] if key in self.entries)
@@ -75,14 +75,14 @@ class Canned:
         )
 
 
-def client_of(canned: Canned) -> SorobanClient:
+def client_of(canned: CannedTransport) -> SorobanClient:
     client = SorobanClient("http://127.0.0.1:1")
     client._transport.http = canned  # type: ignore[assignment]
     return client
 
 
 def announced(group: int, members: Sequence[str]) -> list[events.Event]:
-    """What a group of ten announces until its first round is paid out."""
+    """Return the events of a group of ten until its first round is paid out."""
     return [
         events.Created(group, members[0], 1000, MEMBERS),
         *(events.Joined(group, member) for member in members[1:]),
@@ -91,9 +91,9 @@ def announced(group: int, members: Sequence[str]) -> list[events.Event]:
     ]
 
 
-def history(first: int, count: int) -> tuple[Canned, dict[int, GroupSnapshot]]:
-    """`count` events of new groups from the id `first` on, and the groups as the chain has them afterwards."""
-    canned, snapshots, log = Canned(), {}, []
+def history(first: int, count: int) -> tuple[CannedTransport, dict[int, GroupSnapshot]]:
+    """Return `count` events of new groups from the id `first` on, and the groups' snapshots afterwards."""
+    canned, snapshots, log = CannedTransport(), {}, []
     newest = canned.ledger = LEDGER + count // EVENTS_A_LEDGER + 2
     for group in range(first, first + count // EVENTS_A_GROUP):
         members = tuple(wallet(group * MEMBERS + position) for position in range(MEMBERS))
@@ -128,9 +128,9 @@ def history(first: int, count: int) -> tuple[Canned, dict[int, GroupSnapshot]]:
 
 
 def measure_events(count: int) -> dict[str, float]:
-    """Events of groups whose state is known already → rows, event log, cursor and cache, page by page.
+    """Measure the sync of `count` events of known groups: rows, event log, cursor and cache, page by page.
 
-    Beside stellar-sdk's decoding of the same topics and data.
+    The yardstick is stellar-sdk's decoding of the same topics and data. Rates are events a second.
     """
     checkpoint = Checkpoint.objects.current() or Checkpoint.objects.create(
         network_passphrase=settings.STELLAR_NETWORK_PASSPHRASE, contract=settings.AJO_CONTRACT_ID,
@@ -164,11 +164,11 @@ def measure_events(count: int) -> dict[str, float]:
 
 
 def measure_sweep(count: int) -> dict[str, float]:
-    """Groups a second whose entries are as stored, beside stellar-sdk's parsing of the RPC's answers about them.
+    """Measure the sweep of `count` unchanged groups, in groups a second, as the median of several runs.
 
-    Medians of several turns, without the first of each, which imports and makes what the others use.
+    The yardstick is stellar-sdk's parsing of the same answers. The first run of each warms up and does not count.
     """
-    canned, contract = Canned(), settings.AJO_CONTRACT_ID
+    canned, contract = CannedTransport(), settings.AJO_CONTRACT_ID
     newest = Group.objects.order_by("-id").values_list("id", flat=True)[0]
     ids = range(newest - count + 1, newest + 1)
     pairs = [(GroupKey(n).to_xdr(contract), MetadataKey(n).to_xdr(contract)) for n in ids]
@@ -200,7 +200,7 @@ def measure_sweep(count: int) -> dict[str, float]:
 
 
 def warm(count: int) -> dict[str, float]:
-    """Every group's body into Redis, as a pass after a rebuild does it."""
+    """Write every group's body to Redis, as a pass after a rebuild does. Returns groups a second."""
     refresh_cache(since=datetime.now(UTC))
     began = time.perf_counter()
     refresh_groups(range(1, count + 1))

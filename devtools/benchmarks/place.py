@@ -1,4 +1,4 @@
-"""What the measures run on: PostgreSQL, Redis, web processes, and wrk."""
+"""The environment of the measures: PostgreSQL, Redis, web processes, and wrk."""
 
 import json
 import os
@@ -23,43 +23,44 @@ from devtools.stack import postgres, redis
 from devtools.stack.process import ManagedProcess, free_port
 
 CONTRACT = "CAS3J7GYLGXMF6TDJBBYYSE3HQ6BBSMLNUQ34T6TZMYMW2EVH34XOWMA"
-WORDS = "bench-only-0123456789abcdefghijklmnopqrstuvwxyz"  # the key and the staff account's password
+SECRET = "bench-only-0123456789abcdefghijklmnopqrstuvwxyz"  # the key and the staff account's password
 CONNECTIONS = 8
-# Memory as a database of this size is given, and no flush of its own while a measure runs.
+# Memory as is usual for a database of this size, and no checkpoint while a measure runs.
 POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "1h", "synchronous_commit": "off"}
 
 
 @dataclass
 class Place:
-    """Servers that are up, and the environment of every process that is measured."""
+    """Running servers, and the environment of every measured process."""
 
     home: Path
     database: str  # address without the database's name
     env: dict[str, str]
 
     def run(self, *args: str, env: Mapping[str, str] | None = None) -> str:
-        """A Python process to its end; what it printed."""
+        """Run a Python process to its end, and return its output. Raises CalledProcessError."""
         done = subprocess.run(
             [sys.executable, *args], env={**self.env, **(env or {})}, stdout=subprocess.PIPE, check=True, text=True
         )
         return done.stdout
 
     def chain(self, measure: str, count: int, env: Mapping[str, str] | None = None) -> dict[str, float]:
-        """A measure of devtools/benchmarks/chain.py, without its log lines."""
-        said = self.run("-m", "devtools.benchmarks.chain", measure, str(count), env=env)
-        found: dict[str, float] = json.loads(said.splitlines()[-1])
+        """Run a measure of devtools/benchmarks/chain.py, and return its rates."""
+        output = self.run("-m", "devtools.benchmarks.chain", measure, str(count), env=env)
+        found: dict[str, float] = json.loads(output.splitlines()[-1])
         return found
 
     def url(self, name: str) -> str:
+        """Return the address of a database by its name."""
         return f"{self.database}/{name}"
 
     @property
     def other_redis(self) -> str:
-        """Another database of the same Redis, for tables that are not the large ones."""
+        """Return the address of another database of the same Redis, for other tables than the large ones."""
         return self.env["REDIS_URL"].removesuffix("/0") + "/5"
 
     def make_database(self, name: str, groups: int = 0, contributions: int = 0) -> str:
-        """A migrated database with a staff account, filled if asked."""
+        """Create a migrated database with a staff account, fill it with `groups`, and return its address."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE ajo')
         if groups:
@@ -68,7 +69,7 @@ class Place:
 
     @contextmanager
     def web(self, module: str = "ajo.web", path: str = "/health/live", **env: str) -> Iterator["Web"]:
-        """granian, serving the application or a yardstick, until the block ends."""
+        """Run granian with the application or a yardstick until the block ends."""
         port = free_port()
         log = self.home / f"web-{port}.log"
         part = ManagedProcess("Web", [sys.executable, "-m", module], log, env={**self.env, **env, "PORT": str(port)})
@@ -83,7 +84,7 @@ class Place:
 
 @dataclass
 class Rate:
-    """What wrk saw. `p99` in milliseconds."""
+    """A result of wrk. `p99` is in milliseconds."""
 
     per_second: float
     p99: float
@@ -92,12 +93,14 @@ class Rate:
 
 @dataclass
 class Web:
+    """A running web server: the port, and the parent's process id."""
+
     port: int
     pid: int
     home: Path
 
     def wrk(self, paths: Sequence[str], seconds: float = 2, header: str = "", pause: int = 0) -> Rate:
-        """Ask these paths in turn. Raises SystemExit where one in a hundred answers was an error."""
+        """Request these paths in turn for `seconds`. Raises SystemExit if more than 1 % of the answers are errors."""
         file = self.home / "paths"
         file.write_text("\n".join(paths) + "\n")
         env = {**os.environ, "BENCH_PATHS": str(file), "BENCH_HEADER": header, "BENCH_PAUSE": str(pause)}
@@ -111,7 +114,7 @@ class Web:
         return Rate(int(requests) / int(micros) * 1e6, int(p99) / 1000, int(requests))
 
     def memory(self) -> int:
-        """Bytes of the largest worker that it shares with nobody."""
+        """Return the unshared memory of the largest worker, in bytes."""
         workers = psutil.Process(self.pid).children(recursive=True)
         return max(int(worker.memory_full_info().uss) for worker in workers)
 
@@ -126,7 +129,7 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def place() -> Iterator[Place]:
-    """Everything in a folder that goes away with the block."""
+    """Start the servers in a temporary folder. Raises SystemExit without wrk."""
     if shutil.which("wrk") is None:
         raise SystemExit("make bench needs wrk (Debian: apt-get install wrk), and cannot go on without it.")
     with ExitStack() as ends:
@@ -134,21 +137,21 @@ def place() -> Iterator[Place]:
         database, _ = ends.enter_context(postgres(home / "postgres", home / "postgres.log", POSTGRES))
         cache, _ = ends.enter_context(redis(home / "redis", home / "redis.log"))
         env = dict(os.environ) | {
-            "ENV_FILE": os.devnull, "SECRET_KEY": WORDS, "AJO_CONTRACT_ID": CONTRACT, "AJO_SANDBOX": "1",
+            "ENV_FILE": os.devnull, "SECRET_KEY": SECRET, "AJO_CONTRACT_ID": CONTRACT, "AJO_SANDBOX": "1",
             "STELLAR_NETWORK_PASSPHRASE": SANDBOX_PASSPHRASE, "SOROBAN_RPC_URL": "http://127.0.0.1:1",
             "DJANGO_SETTINGS_MODULE": "ajo.settings", "READ_RATE": "", "CHAIN_RATE": "", "CACHE_TTL": "86400",
             "REDIS_URL": cache, "WEB_THREADS": os.environ.get("WEB_THREADS", "4"),
             "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
         }  # fmt: skip
         found = Place(home, database.rsplit("/", 1)[0], env)
-        first = {"DATABASE_URL": database, "DJANGO_SUPERUSER_PASSWORD": WORDS}
+        first = {"DATABASE_URL": database, "DJANGO_SUPERUSER_PASSWORD": SECRET}
         found.run("manage.py", "migrate", "-v0", env=first)
         found.run("manage.py", "createsuperuser", "--noinput", "--username=bench", "--email=", env=first)
         yield found
 
 
 def median_seconds(ask: Callable[[], object], times: int) -> float:
-    """Of single calls, one after the other; the first ones, which fill caches and pools, do not count."""
+    """Return the median seconds of single calls. The first three, which fill caches and pools, do not count."""
     for _ in range(3):
         ask()
     found = []

@@ -1,4 +1,4 @@
-"""Imported before Django's models by programs that start themselves."""
+"""Sets Django up at import, for programs that import its models afterwards."""
 
 import django
 

@@ -1,4 +1,4 @@
-"""Rows by COPY: groups of ten members, each with a contribution, as many as asked."""
+"""Rows for the measures, written by COPY: groups of ten members, each member with a contribution."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from stellar_sdk import StrKey
 
 MEMBERS = 10  # of each group
 START = datetime(2026, 1, 1, tzinfo=UTC)
-CHUNK = 5_000  # lines written at a time
+COPY_LINES = 5_000  # lines of one write
 XDR = "QUFB" * 400  # as long as the entry of a group of ten, compared and never decoded
 TOKENS = [StrKey.encode_contract(number.to_bytes(32, "big")) for number in range(1, 5)]
 LEDGER = 1_000_000  # to which the tables are fresh
@@ -16,11 +16,12 @@ LIVE_UNTIL = 9_999_999  # ledger, of every entry
 
 
 def wallet(number: int) -> str:
-    """A G… address, the same for the same number."""
+    """Return a G… address, the same for the same number."""
     return StrKey.encode_ed25519_public_key(number.to_bytes(32, "big"))
 
 
 def event_id(ledger: int, index: int = 0) -> str:
+    """Return the id of an event in a ledger (SEP-35)."""
     return f"{ledger << 32:019d}-{index:010d}"
 
 
@@ -64,7 +65,7 @@ HISTORY_COLUMNS = "group_id, user_id, round, amount, tx_hash, event_id, ledger, 
 
 
 def member(group: int, position: int, users: int) -> int:
-    """The wallet at this place, by number; no wallet twice in a group."""
+    """Return the number of the wallet at a position; no wallet is twice in a group."""
     return (group * 7 + position * 13) % users + 1
 
 
@@ -100,7 +101,7 @@ def _chunks(lines: Iterable[str]) -> Iterator[str]:
     chunk: list[str] = []
     for line in lines:
         chunk.append(line)
-        if len(chunk) == CHUNK:
+        if len(chunk) == COPY_LINES:
             yield "\n".join(chunk) + "\n"
             chunk = []
     yield "".join(f"{line}\n" for line in chunk)

@@ -13,16 +13,16 @@ from itertools import accumulate
 from statistics import median
 from typing import NamedTuple
 
-from devtools.benchmarks.place import WORDS, Place, Rate, Web, median_seconds
+from devtools.benchmarks.place import SECRET, Place, Rate, Web, median_seconds
 from devtools.benchmarks.rows import wallet
 
 API = "/api/v1/"
-ASKED = 30  # single requests of which the median is taken
+REQUESTS = 30  # single requests of which the median is taken
 ROUNDS = 5  # of rates
 
 
 class Measure(NamedTuple):
-    """`goal` is a bound of `ratio`, ours by the yardstick: at least for rates, at most for times."""
+    """A measure and its yardstick. `goal` bounds `ratio`, ours / yardstick: rates from below, times from above."""
 
     name: str
     ours: float
@@ -40,7 +40,7 @@ class Measure(NamedTuple):
 
 
 def group_paths(groups: int, count: int, *, zipf: bool) -> list[str]:
-    """Addresses of groups; by Zipf's law the n-th most wanted is wanted 1/n as often as the first."""
+    """Return paths of random groups; with `zipf`, the n-th most frequent is 1/n as frequent as the first."""
     rng = random.Random(1)  # the same requests in each run
     numbers = list(range(1, groups + 1))
     rng.shuffle(numbers)
@@ -49,7 +49,7 @@ def group_paths(groups: int, count: int, *, zipf: bool) -> list[str]:
 
 
 def cached(place: Place, groups: int) -> Iterator[Measure]:
-    """From Redis and from a process's own memory, beside a bare answer of the same size."""
+    """Measure answers from Redis and from a process's memory, beside a bare answer of the same size."""
     hot, many, page = [f"{API}groups/7/"], group_paths(groups, 100_000, zipf=True), [f"{API}groups/"]
     place.chain("warm", groups)
     with place.web() as web, ExitStack() as ends:
@@ -70,29 +70,29 @@ def cached(place: Place, groups: int) -> Iterator[Measure]:
 
 
 def in_turns(ours: Callable[[], Rate], yardstick: Callable[[], Rate]) -> tuple[float, float]:
-    """The median rate of each, asked one after the other again and again: what the machine does beside meets both."""
+    """Return the median rate of each, measured alternately, so that the machine's other load affects both."""
     rates = [(ours().per_second, yardstick().per_second) for _ in range(ROUNDS)]
     mine, bare = map(median, zip(*rates, strict=True))
     return mine, bare
 
 
-def forget(place: Place) -> None:
-    """Make every body in Redis worthless."""
+def invalidate_cache(place: Place) -> None:
+    """Invalidate the cache: without a watermark nothing in Redis counts."""
     place.run("-c", "import django; django.setup(); from ajo import cache; cache.invalidate_all()")
 
 
 def uncached(place: Place, groups: int) -> Iterator[Measure]:
-    """Every answer is built by PostgreSQL."""
+    """Measure answers that PostgreSQL builds."""
     paths = group_paths(groups, 20_000, zipf=False)
-    forget(place)
+    invalidate_cache(place)
     with place.web() as web, place.web("devtools.benchmarks.bare", f"{API}groups/7/", BENCH_ROWS="1") as bare:
         ours, yardstick = in_turns(partial(web.wrk, paths), partial(bare.wrk, paths))
         yield Measure("uncached group of ten members", ours, yardstick, "answers/s", 0.5)
 
 
 def lists(place: Place, groups: int, small: str) -> Iterator[Measure]:
-    """Times of single requests that Django answers, beside page one of 1,000 groups."""
-    forget(place)
+    """Measure single requests that Django answers, beside page one of 1,000 groups."""
+    invalidate_cache(place)
     with place.web() as web, place.web(DATABASE_URL=small, REDIS_URL=place.other_redis) as little:
         page = f"{API}groups/"
         deep = cursor_of_page(web, page, min(1000, groups // 20 - 1))
@@ -103,14 +103,14 @@ def lists(place: Place, groups: int, small: str) -> Iterator[Measure]:
             "list, joinable": f"{page}?joinable=true",
             "list, search": f"{page}?search=harvest",
         }
-        yardstick = median_seconds(partial(fetch, little, page), ASKED)
+        yardstick = median_seconds(partial(fetch, little, page), REQUESTS)
         for name, path in asked.items():
-            ours = median_seconds(partial(fetch, web, path), ASKED)
+            ours = median_seconds(partial(fetch, web, path), REQUESTS)
             yield Measure(name, ours * 1000, yardstick * 1000, "ms", 1.5)
 
 
 def cursor_of_page(web: Web, page: str, number: int) -> str:
-    """The address of a page far down, walked to in steps of the greatest size."""
+    """Return the path of a page far down, reached in steps of the largest size."""
     path, left = f"{page}?limit=200", number * 20
     while left > 0:
         step = min(200, left)
@@ -121,7 +121,7 @@ def cursor_of_page(web: Web, page: str, number: int) -> str:
 
 
 def admin(place: Place, small: str) -> Iterator[Measure]:
-    """The changelist of contributions, beside the same with 1,000 rows."""
+    """Measure the changelist of contributions, beside the same with 1,000 rows."""
     path = "/admin/contributions/contribution/"
     times = []
     for url in (place.env["DATABASE_URL"], small):
@@ -129,17 +129,17 @@ def admin(place: Place, small: str) -> Iterator[Measure]:
             cookies = login(web)
             if fetch(web, path, Cookie=cookies)[0].count(b"<tr") < 20:
                 raise SystemExit("the changelist shows no rows")
-            times.append(median_seconds(partial(fetch, web, path, Cookie=cookies), ASKED) * 1000)
+            times.append(median_seconds(partial(fetch, web, path, Cookie=cookies), REQUESTS) * 1000)
     yield Measure("admin changelist of contributions", times[0], times[1], "ms", 2)
 
 
 def login(web: Web) -> str:
-    """Cookies of a staff account's session."""
+    """Log in as staff, and return the session's cookies."""
     page, headers = fetch(web, "/admin/login/")
     found = re.search(rb'csrfmiddlewaretoken" value="(\w+)"', page)
     assert found
     token = headers["Set-Cookie"].split(";")[0]
-    form = f"csrfmiddlewaretoken={found[1].decode()}&username=bench&password={WORDS}"
+    form = f"csrfmiddlewaretoken={found[1].decode()}&username=bench&password={SECRET}"
     connection = http.client.HTTPConnection("127.0.0.1", web.port)
     kind = "application/x-www-form-urlencoded"
     connection.request("POST", "/admin/login/?next=/admin/", form, {"Cookie": token, "Content-Type": kind})
@@ -150,7 +150,7 @@ def login(web: Web) -> str:
 
 
 def memory(place: Place, groups: int, requests: int) -> Iterator[Measure]:
-    """Of a web process: after the first requests, and after many over all keys."""
+    """Measure a web process's memory after many requests over all keys, beside that after the first 1,000."""
     paths = group_paths(groups, max(groups, 100_000), zipf=False)
     place.chain("warm", groups)
     with place.web() as web:
@@ -163,7 +163,7 @@ def memory(place: Place, groups: int, requests: int) -> Iterator[Measure]:
 
 
 def p99(place: Place, groups: int, events: int, rate: float) -> Iterator[Measure]:
-    """Of cached reads at a steady pace while a sync of many events runs, beside the same reads alone."""
+    """Measure p99 of cached reads at a steady pace during a sync of many events, beside the same reads alone."""
     paths = group_paths(groups, 20_000, zipf=True)
     seconds = max(2.0, events / rate)
     with place.web() as web:
@@ -185,7 +185,7 @@ def p99(place: Place, groups: int, events: int, rate: float) -> Iterator[Measure
 
 
 def fetch(web: Web, path: str, **headers: str) -> tuple[bytes, http.client.HTTPMessage]:
-    """Raises SystemExit for anything but 200."""
+    """Request a path, and return body and headers. Raises SystemExit for any status but 200."""
     connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=30)
     try:
         connection.request("GET", path, headers=headers)
@@ -199,7 +199,7 @@ def fetch(web: Web, path: str, **headers: str) -> tuple[bytes, http.client.HTTPM
 
 
 def all_measures(place: Place, scale: float) -> Iterator[tuple[str, Callable[[], Iterator[Measure]]]]:
-    """Each by name, in an order in which none spoils the next."""
+    """Yield each measure by name, in an order in which none affects the next."""
     groups, events = max(1_000, int(100_000 * scale)), 10_000
     small, rates = place.url("small"), {"events": 2_000.0}
 

@@ -1,4 +1,4 @@
-"""Plays recorded answers of the real contract and of the real RPC server against the binding and the sandbox.
+"""Replays recorded answers of the real contract and the real RPC server against the codecs and the sandbox.
 
     python -m devtools.replay FILE…
 

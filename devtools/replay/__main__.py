@@ -1,4 +1,4 @@
-"""`python -m devtools.replay FILE…`: see the package."""
+"""The command `python -m devtools.replay FILE…`: see the package."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from devtools.replay.settled import EXCEPTIONS
 from devtools.replay.vectors import replay_entries, replay_steps
 from devtools.replay.writing import replay_settings, replay_writing
 
-# The list that a file is of, what its items are called, and what plays them
+# The list that a file holds, the word for its items, and the function that replays them
 _KINDS: Final[tuple[tuple[str, str, Callable[[dict[str, Any], Path], Iterator[str]]], ...]] = (
     ("simulated", "requests", replay_writing),
     ("protocol", "settings", replay_settings),
@@ -31,7 +31,10 @@ class Replayed(NamedTuple):
 
 
 def replay(path: Path) -> Replayed:
-    """What was replayed, in words, what differs, and what was not compared and why. Raises UnreadableFile."""
+    """Replay a file. Returns what was replayed, in words, the differences, and what was not compared and why.
+
+    Raises UnreadableFile.
+    """
     document = load(path)
     for name, word, play in _KINDS:
         if name in document:
@@ -47,7 +50,7 @@ def replay(path: Path) -> Replayed:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit code: 0 when everything is as recorded, 1 when something is not or cannot be read, 2 without files."""
+    """Return the exit code: 0 without differences, 1 with differences or an unreadable file, 2 without files."""
     if not arguments or any(each in ("-h", "--help") for each in arguments):
         sys.stderr.write("usage: python -m devtools.replay FILE…\n")
         return 2

@@ -1,4 +1,4 @@
-"""Recorded JSON against ours: every recorded field must be there and equal, extra ones are allowed."""
+"""Comparison of JSON with recordings: every recorded field must be present and equal, extra ones are allowed."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from devtools.replay.document import MISSING, unequal
 
-# What the README of the recordings says is not to be compared; the fields must be there all the same.
+# Fields whose values the recordings' README excludes from the comparison; they must be present all the same.
 _ANY_VALUE: Final = {
     "getLatestLedger": {"id"},
     "getFeeStats": {"sorobanInclusionFee", "inclusionFee"},
@@ -15,7 +15,7 @@ _ANY_VALUE: Final = {
 
 
 def differences(request: Any, ours: Any, recorded: Any) -> Iterator[str]:
-    """The differences between two answers to a request or a batch of them."""
+    """Yield the differences between two answers to a request or a batch of requests."""
     requests = request if isinstance(request, list) else [request]
     methods = {repr(each.get("id")): each.get("method") for each in requests if isinstance(each, dict)}
     if not isinstance(request, list) or not isinstance(ours, list) or not isinstance(recorded, list):
@@ -26,7 +26,7 @@ def differences(request: Any, ours: Any, recorded: Any) -> Iterator[str]:
 
 
 def _compare(ours: Any, recorded: Any, path: str, free: set[str] | None) -> Iterator[str]:
-    """`free`: the names of fields of which only the shape is compared; None within one."""
+    """Yield the differences. `free` names the fields of which only the shape is compared; None inside one."""
     if isinstance(recorded, dict) and isinstance(ours, dict):
         for name, value in recorded.items():
             if name == "data" and path.endswith("error"):

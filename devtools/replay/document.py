@@ -1,4 +1,4 @@
-"""Reading recorded files: one that cannot be read is one line. And saying what differs."""
+"""Reading of recorded files, and the wording of differences."""
 
 import json
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ MISSING: Final = ...  # in place of what is not there: JSON has no such value
 
 
 class UnreadableFile(Exception):
-    """The file cannot be replayed; the message says why, in one line."""
+    """The file cannot be replayed. The message says why, in one line."""
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises UnreadableFile."""
+    """Read a JSON object from a file. Raises UnreadableFile."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -26,6 +26,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def unequal(what: str, ours: object, recorded: object) -> Iterator[str]:
+    """Yield a line if two values differ in type or value."""
     if type(ours) is not type(recorded) or ours != recorded:
         yield f"{what} is {_short(ours)}, recorded {_short(recorded)}"
 

@@ -1,4 +1,4 @@
-"""What the real RPC server answered, asked again of the sandbox's over HTTP, on the same chain."""
+"""Replay of requests to the real RPC server: the sandbox answers them over HTTP, on the same chain."""
 
 import base64
 import json
@@ -19,12 +19,12 @@ from devtools.sandbox.transactions.history import write_call
 
 _TOO_LONG: Final = re.compile(r"<(\d+) bytes(?:: a transaction of ([\d,]+) times the letter (\w))?>\Z")
 _JSON: Final = {"Content-Type": "application/json"}
-# The recorded envelopes, results and metas are shells of the recorder's own, which nobody compares.
-_SHELL: Final = {"envelopeXdr": "", "resultXdr": "", "resultMetaXdr": ""}
+# The recorded envelopes, results and metas are the recorder's placeholders, which are not compared.
+_PLACEHOLDER_XDR: Final = {"envelopeXdr": "", "resultXdr": "", "resultMetaXdr": ""}
 
 
 def replay_exchanges(document: dict[str, Any], path: Path) -> Iterator[str]:
-    """What differs. Raises UnreadableFile, and what dicts and lists raise that are of another form."""
+    """Yield the differences. Raises UnreadableFile, or LookupError, TypeError and the like for another form of file."""
     steps = [step for step in _vectors(path, document["vectors"])["steps"] if not step.get("view")]
     chain = Chain(document["network_passphrase"], retention=int(document["retention"]), deploy=False)
     with Sandbox(chain) as sandbox:
@@ -41,11 +41,11 @@ def _without_shells(method: str, answer: Any) -> Any:
     result = answer.get("result") if isinstance(answer, dict) else None
     if method != "getTransaction" or not isinstance(result, dict):
         return answer
-    return {**answer, "result": {name: "" if name in _SHELL else value for name, value in result.items()}}
+    return {**answer, "result": {name: "" if name in _PLACEHOLDER_XDR else value for name, value in result.items()}}
 
 
 def _vectors(path: Path, name: str) -> dict[str, Any]:
-    """The vectors of a recording: in its folder, or in the folder `vectors` next to that.
+    """Load the vectors of a recording, from its folder or from the folder `vectors` next to that.
 
     A recording may bear its vectors' name, so a file without steps is not taken for them.
     """
@@ -57,7 +57,7 @@ def _vectors(path: Path, name: str) -> dict[str, Any]:
 
 
 def ingest(chain: Chain, ledger: dict[str, Any], steps: list[dict[str, Any]]) -> None:
-    """One recorded ledger, or a range of empty ones whose close times lie evenly between the first's and the last's."""
+    """Add a recorded ledger, or a range of empty ones with evenly spaced close times, to the chain."""
     with chain.lock, chain.store.ledger():
         if "from" in ledger:
             first, last = ledger["from"], ledger["to"]
@@ -72,14 +72,14 @@ def ingest(chain: Chain, ledger: dict[str, Any], steps: list[dict[str, Any]]) ->
             step = steps[tx["step"]]
             # A failed step's events are in it: the recording node was given them like the others.
             outcome = Outcome(step.get("result"), step.get("error"), recorded_events(step), {})
-            write_call(chain.store, sequence, position, tx["hash"], outcome, _SHELL)
+            write_call(chain.store, sequence, position, tx["hash"], outcome, _PLACEHOLDER_XDR)
             for change in step.get("changes", ()):
                 chain.put_entry(sequence, base64.b64decode(change["key"]), change["xdr"])
         chain.prune(sequence)
 
 
 def recorded_events(step: dict[str, Any]) -> tuple[Emitted, ...]:
-    """The files do not say of an event whether it is a system one."""
+    """Return the events of a step. The files do not say which are system events."""
     return tuple(Emitted(each["contract"], tuple(each["topics"]), each["value"]) for each in step.get("events", ()))
 
 
@@ -114,7 +114,7 @@ def _filler(described: re.Match[str]) -> bytes:
 
 
 def _json(text: str) -> Any:
-    """JSON where it is some, else the text itself."""
+    """Parse JSON; return the text itself where it is none."""
     try:
         return json.loads(text)
     except ValueError:

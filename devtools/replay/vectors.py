@@ -1,4 +1,4 @@
-"""Steps of the real contract, played in the sandbox's; and every piece of XDR in them, decoded and encoded again."""
+"""Replay of the real contract's steps in the sandbox's contract, and of their XDR through the codecs and back."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ Step = dict[str, Any]
 
 
 def replay_steps(document: dict[str, Any], _: Path) -> Iterator[str]:
-    """What differs. Raises what dicts and lists raise that are of another form."""
+    """Yield the differences. Raises LookupError, TypeError and the like for another form of file."""
     contracts = Contracts(document["contract"], document["token"], document["router"])
     state = _genesis(document, contracts)
     for number, step in enumerate(document["steps"]):
@@ -54,7 +54,7 @@ class State:
 
 
 def _genesis(document: dict[str, Any], contracts: Contracts) -> State:
-    """The state before the first step: both contracts deployed, the balances minted.
+    """Return the state before the first step: both contracts deployed, the balances minted.
 
     The file does not say which Wasm was deployed; its first instance entry does.
     """
@@ -83,7 +83,10 @@ def _decoded(xdr: str) -> Entry | None:
 
 
 def _play(state: State, contracts: Contracts, step: Step) -> Iterator[str]:
-    """One step in the sandbox's contract. The state afterwards is the recorded one, so that one error stays one."""
+    """Run one step in the sandbox's contract, and yield the differences.
+
+    The state afterwards is the recorded one, so that an error is reported once.
+    """
     on, view = step.get("on", contracts.ajo), bool(step.get("view"))
     info = LedgerInfo(step["ledger"], step["timestamp"])
     outcome = invoke(state.get, contracts, info, on, step["fn"], step["args"], plain_token=True)
@@ -108,7 +111,7 @@ def _play(state: State, contracts: Contracts, step: Step) -> Iterator[str]:
 
 
 def _check_codecs(step: Step, contracts: Contracts) -> Iterator[str]:
-    """Everything in a step through the binding and back to the same bytes; what cannot be decoded ends it."""
+    """Decode and encode all XDR of a step, and yield the differences. The first DecodeError ends it as one."""
     fn, args, result = step["fn"], step["args"], step.get("result")
     try:
         if step.get("on", contracts.ajo) == contracts.ajo and fn in FUNCTIONS:
@@ -127,7 +130,7 @@ def _check_codecs(step: Step, contracts: Contracts) -> Iterator[str]:
 
 
 def _check_entry(change: dict[str, str]) -> Iterator[str]:
-    """A key and its entry through the binding and back, and each against the other. Raises DecodeError."""
+    """Decode and encode a key and its entry, compare both, and yield the differences. Raises DecodeError."""
     (contract, key), entry = decode_key(change["key"]), decode_entry(change["xdr"])
     yield from unequal("key", key.to_xdr(contract), change["key"])
     yield from unequal("entry", entry.to_xdr(), change["xdr"])
@@ -138,7 +141,7 @@ def _check_entry(change: dict[str, str]) -> Iterator[str]:
 
 
 def replay_entries(document: dict[str, Any], _: Path) -> Iterator[str]:
-    """Entries of earlier versions of the contract, both ways through the binding: what differs."""
+    """Decode and encode entries of earlier contract versions, and yield the differences."""
     for number, entry in enumerate(document["entries"]):
         try:
             yield from (f"entry {number}: {found}" for found in _check_entry(entry))

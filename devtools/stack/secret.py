@@ -1,12 +1,12 @@
-"""Random secrets that stay the same from start to start, in files that only their owner reads."""
+"""Random secrets in files that only their owner can read; they are the same at each start."""
 
 import os
 import secrets
 from pathlib import Path
 
 
-def kept_secret(path: Path, size: int = 24) -> str:
-    """The text in `path`; made from `size` random bytes when there is none yet."""
+def stable_secret(path: Path, size: int = 24) -> str:
+    """Return the text in `path`, writing one of `size` random bytes when there is none yet."""
     if path.is_file():
         found = path.read_text().strip()
         if found:
@@ -17,7 +17,7 @@ def kept_secret(path: Path, size: int = 24) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write with mode 0600 from the first moment; a crash leaves the old file or the new one."""
+    """Write a file atomically, with mode 0600 from the beginning."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

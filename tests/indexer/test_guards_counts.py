@@ -137,7 +137,7 @@ def test_groups_that_the_only_node_invented_are_removed_by_its_honest_answers(
     sandbox.chain.close_ledger()
     catch_up(client_of_chain)
     read_group(7)
-    assert group_answer(7)
+    assert group_answer(7).body
     assert Checkpoint.objects.get().group_count == 7
     inventor.stop()
     assert_next_passes_write(sandbox, client_of_chain)

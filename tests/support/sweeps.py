@@ -13,7 +13,7 @@ from ajo.indexer.verify_history import daily_quota, sweep_deep
 from ajo.soroban.models import ContractEvent
 from ajo.soroban.rpc.pool import nodes
 from groups.models import Group, GroupMember, RefundRequest
-from groups.rows import REFUND_REQUEST_FIELDS, ENTRY_FIELDS
+from groups.rows import ENTRY_FIELDS, REFUND_REQUEST_FIELDS
 
 
 def shown() -> dict[str, list[Any]]:

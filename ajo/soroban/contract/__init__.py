@@ -1,4 +1,4 @@
-"""The Ajo contract's keys, entries, events and functions as small frozen dataclasses (CHAIN §1). Knows no Django."""
+"""The Ajo contract's keys, entries, events and functions as frozen dataclasses (docs/chain.md §1), without Django."""
 
 from ajo.soroban.contract.codec import DecodeError
 

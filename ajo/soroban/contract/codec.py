@@ -1,8 +1,8 @@
-"""Contract values ↔ Python: one `Codec` per type of the contract.
+"""Contract values ↔ Python: one `Codec` per type of the contract (docs/decisions/0002-own-codec.md).
 
-Numbers are exact ints, addresses strkeys (G… or C…), texts bytes, for the contract's strings need not be UTF-8.
-Codecs read and write the bytes themselves: with stellar-sdk's XDR objects in between, the keys of a sweep and the
-events of a history take several times as long. What nobody here knows (`ANY`) is left to stellar-sdk.
+Numbers are exact ints, addresses strkeys (G… or C…), texts bytes: the contract's strings need not be UTF-8.
+Codecs read and write the bytes in place: with stellar-sdk's XDR objects in between, the keys of a sweep and the
+events of a history take several times as long. Values of unknown types (`ANY`) are left to stellar-sdk.
 """
 
 import binascii
@@ -20,7 +20,7 @@ from xdrlib3 import Unpacker
 T = TypeVar("T")
 X = TypeVar("X", SCVal, LedgerKey, ContractExecutable)
 
-# What codecs and the generated XDR classes raise on garbage: short input, unknown arms, absurd lengths, deep nesting
+# Codecs and the generated XDR classes raise these on garbage: short input, unknown arms, absurd lengths, deep nesting
 _FAULTS = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError, MemoryError)
 _SYMBOL_TEXT: Final = re.compile(rb"[A-Za-z0-9_]{0,32}")
 # The heads of the two kinds of ScAddress that can be members
@@ -34,11 +34,11 @@ class DecodeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[T]):
-    """How one type is written in XDR.
+    """The XDR form of one type.
 
-    `read` gives the value at a place in the bytes, and the place after it. It may raise anything that garbage leads
-    to, and need not see all that is wrong: `from_xdr` does. `encode` raises ValueError or OverflowError for a value
-    out of range.
+    `read` returns the value at an offset in the bytes, and the offset after it. It may raise any of _FAULTS on
+    garbage, and need not detect all that is wrong: `from_xdr` does. `encode` raises ValueError or OverflowError for a
+    value out of range.
     """
 
     name: str
@@ -46,25 +46,25 @@ class Codec(Generic[T]):
     encode: Callable[[T], bytes]
 
     def to_xdr(self, value: T) -> str:
-        """Base64 XDR."""
+        """Encode to base64 XDR. Raises ValueError or OverflowError for a value out of range."""
         return b64(self.encode(value))
 
     def from_xdr(self, text: str) -> T:
-        """The value in base64 XDR, complete and with nothing behind it. Raises DecodeError and nothing else.
+        """Decode base64 XDR, all of it. Raises DecodeError and nothing else.
 
-        What is returned is written as the very same text: maps out of order or padding that is not zero are refused.
+        Text that would be encoded differently is refused: trailing bytes, maps out of order, padding other than zero.
         """
         try:
             value, _ = self.read(binascii.a2b_base64(text), 0)
             is_same = self.to_xdr(value) == text
         except _FAULTS as error:
-            raise DecodeError(f"not a {self.name}: {error or type(error).__name__}") from error
+            raise DecodeError(f"not a {self.name}: {str(error) or type(error).__name__}") from error
         if not is_same:
             raise DecodeError(f"a {self.name} that is not written as the contract writes it")
         return value
 
     def map(self, name: str, into: Callable[[T], Any], out: Callable[[Any], T]) -> "Codec[Any]":
-        """The same bytes as another value in Python."""
+        """Return a codec of the same bytes with another Python value, converted by `into` and back by `out`."""
 
         def read(raw: bytes, at: int) -> tuple[Any, int]:
             value, at = self.read(raw, at)
@@ -74,11 +74,12 @@ class Codec(Generic[T]):
 
 
 def b64(raw: bytes) -> str:
+    """Encode bytes in base64, without a line break."""
     return binascii.b2a_base64(raw, newline=False).decode("ascii")
 
 
 def any_of(kind: type[X]) -> Codec[X]:
-    """Whatever an XDR type can hold, as stellar-sdk's object."""
+    """Return a codec of any value of an XDR type, as stellar-sdk's object."""
 
     def read(raw: bytes, at: int) -> tuple[X, int]:
         unpacker = Unpacker(raw)
@@ -89,12 +90,12 @@ def any_of(kind: type[X]) -> Codec[X]:
 
 
 def tag(kind: SCValType) -> bytes:
-    """What an SCVal of a kind begins with."""
+    """Return the four bytes that an SCVal of a kind begins with."""
     return kind.value.to_bytes(4, "big")
 
 
 def expect(raw: bytes, at: int, head: bytes) -> int:
-    """The place after a head that must stand here. Its first four bytes are a tag."""
+    """Return the offset after `head`, whose first four bytes are a tag. Raises DecodeError where it is not at `at`."""
     end = at + len(head)
     if raw[at:end] != head:
         expected, found = (SCValType(int.from_bytes(each[:4], "big")).name for each in (head, raw[at:end] or b"\xff"))
@@ -103,7 +104,7 @@ def expect(raw: bytes, at: int, head: bytes) -> int:
 
 
 def opaque(raw: bytes) -> bytes:
-    """Length, bytes, and padding to four, as XDR writes strings and byte arrays."""
+    """Encode as XDR writes strings and byte arrays: length, bytes, and zeros up to a multiple of four."""
     return len(raw).to_bytes(4, "big") + raw + b"\0" * (-len(raw) % 4)
 
 
@@ -135,17 +136,17 @@ def _symbol(raw: bytes) -> str:
     return raw.decode("ascii")
 
 
-# 65,536 addresses of 56 characters: some 10 MB at most, and the same members come again and again.
+# 65,536 addresses of 56 characters take 10 MB at most; the same members recur.
 @lru_cache(maxsize=65_536)
 def encode_address(address: str) -> bytes:
-    """ScAddress bytes of a G… or C… strkey. Raises ValueError for any other text."""
+    """Encode a G… or C… strkey as ScAddress. Raises ValueError for any other text."""
     if address.startswith("C"):
         return _CONTRACT + StrKey.decode_contract(address)
     return _ACCOUNT + StrKey.decode_ed25519_public_key(address)
 
 
 def read_address(raw: bytes, at: int) -> tuple[str, int]:
-    """The strkey of an ScAddress."""
+    """Decode the ScAddress at an offset to its strkey. Raises DecodeError for an address of another kind."""
     head = _CONTRACT if raw[at : at + 4] == _CONTRACT else _ACCOUNT
     start = at + len(head)
     if raw[at:start] != head:
@@ -181,18 +182,18 @@ ADDRESS: Final[Codec[str]] = Codec(
 
 
 def counted(head: bytes, items: Sequence[bytes]) -> bytes:
-    """A vector of values, or a map of keys and their values, that are XDR already and in the host's order."""
+    """Encode a vector of values, or a map of keys and values, from items that are XDR already, in the host's order."""
     return head + len(items).to_bytes(4, "big") + b"".join(items)
 
 
 def count_at(raw: bytes, at: int, head: bytes) -> tuple[int, int]:
-    """The number that stands after a head, and the place after it: how many items or bytes follow."""
+    """Return the count of items or bytes that stands after `head`, and the offset after it."""
     at = expect(raw, at, head)
     return int.from_bytes(raw[at : at + 4], "big"), at + 4
 
 
 def read_all(raw: bytes, at: int, codecs: Iterable[Codec[T]]) -> tuple[tuple[T, ...], int]:
-    """One value after the other."""
+    """Decode one value after the other. Returns them and the offset after the last."""
     found = []
     for codec in codecs:
         value, at = codec.read(raw, at)
@@ -201,7 +202,7 @@ def read_all(raw: bytes, at: int, codecs: Iterable[Codec[T]]) -> tuple[tuple[T, 
 
 
 def vec_of(item: Codec[T]) -> Codec[tuple[T, ...]]:
-    """A vector whose items are all of one type."""
+    """Return a codec of vectors whose items are all of one type."""
 
     def read(raw: bytes, at: int) -> tuple[tuple[T, ...], int]:
         count, at = count_at(raw, at, VEC)
@@ -211,7 +212,7 @@ def vec_of(item: Codec[T]) -> Codec[tuple[T, ...]]:
 
 
 def tuple_of(*items: Codec[Any]) -> Codec[tuple[Any, ...]]:
-    """A vector with one type for each place, as Rust's tuples are written."""
+    """Return a codec of vectors with one type for each position, as Rust's tuples are written."""
 
     def read(raw: bytes, at: int) -> tuple[tuple[Any, ...], int]:
         count, at = count_at(raw, at, VEC)

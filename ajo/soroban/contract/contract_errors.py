@@ -1,4 +1,4 @@
-"""The contract's errors by its own names, numbered from 1 as in `Error(Contract, #N)`."""
+"""The contract's errors by its own names, numbered from 1 as in `Error(Contract, #N)` (docs/chain.md §1.4)."""
 
 from enum import IntEnum
 

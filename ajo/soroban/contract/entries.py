@@ -1,4 +1,4 @@
-"""What the contract keeps under its keys, as dataclasses, and whole ledger entries (CHAIN §1.1).
+"""The values that the contract stores under its keys, as dataclasses, and whole ledger entries (docs/chain.md §1.1).
 
 Money is in the token's smallest unit, times are unix seconds, durations seconds, texts bytes.
 """
@@ -31,7 +31,10 @@ class InsuranceConfig(Struct):
 
 
 class Group(Struct):
-    """A group of any age: what an older contract did not write is None, what a newer one adds is in `extra`."""
+    """A group of any contract version.
+
+    Fields that an older version did not write are None; fields that a newer one adds are in `extra`.
+    """
 
     id: u64
     creator: address
@@ -53,7 +56,7 @@ class Group(Struct):
 
     @property
     def status(self) -> Status:
-        """As the contract itself asks: complete wins over cancelled, for `state` never becomes Complete."""
+        """Return the status in the contract's own order of tests: complete wins over cancelled (docs/chain.md §1.1)."""
         if self.is_complete:
             return "completed"
         return "cancelled" if self.state == GroupState.CANCELLED or self.is_cancelled else "active"
@@ -103,7 +106,7 @@ class InsuranceClaim(Struct):
 
 
 class Balance(Struct):
-    """What an asset contract keeps of a holder."""
+    """A holder's balance in an asset contract."""
 
     amount: i128
     authorized: bool | None = None
@@ -121,7 +124,7 @@ def _balance(is_bare: bool) -> Codec[Any]:
 
 
 _MARK: Final = BOOL.map("mark", _true, _true)
-_KEPT: Final[dict[type[Key], Codec[Any]]] = {
+_VALUE_CODECS: Final[dict[type[Key], Codec[Any]]] = {
     keys.InstanceKey: Instance.codec,
     keys.GroupKey: Group.codec,
     keys.MetadataKey: Metadata.codec,
@@ -143,19 +146,19 @@ _HEAD: Final = keys.CONTRACT_DATA + bytes(4)  # LedgerEntryData's arm, and no ex
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of a contract. Under CONTRIB and PAYOUT the value is True: nothing else was ever written."""
+    """A contract's ledger entry. Under CONTRIB and PAYOUT the value is True: nothing else was ever written."""
 
     contract: str
     key: Key
     value: Any
 
     def encode(self) -> bytes:
-        """LedgerEntryData."""
-        value = _KEPT[type(self.key)].encode(self.value)
+        """Encode as LedgerEntryData."""
+        value = _VALUE_CODECS[type(self.key)].encode(self.value)
         return _HEAD + encode_address(self.contract) + self.key.scval() + keys.PERSISTENT + value
 
     def to_xdr(self) -> str:
-        """The same in base64: the very text that it was decoded from."""
+        """Encode as base64 LedgerEntryData: exactly the text that it was decoded from."""
         return b64(self.encode())
 
 
@@ -166,7 +169,7 @@ def _read(raw: bytes, at: int) -> tuple[Entry, int]:
     key, at = keys.read_key(raw, at)
     if not raw.startswith(keys.PERSISTENT, at):
         raise DecodeError("an entry that is not persistent")
-    value, at = _KEPT[type(key)].read(raw, at + len(keys.PERSISTENT))
+    value, at = _VALUE_CODECS[type(key)].read(raw, at + len(keys.PERSISTENT))
     return Entry(contract, key, value), at
 
 
@@ -174,7 +177,7 @@ _ENTRY: Final = Codec("contract entry", _read, Entry.encode)
 
 
 def decode_entry(xdr: str) -> Entry:
-    """The entry in a base64 LedgerEntryData.
+    """Decode a base64 LedgerEntryData.
 
     Raises DecodeError for everything that the contract, or a token, cannot have written: another type, a missing
     field, an unknown key, a map out of order.
@@ -183,5 +186,5 @@ def decode_entry(xdr: str) -> Entry:
 
 
 def printable(raw: bytes) -> str:
-    """UTF-8 text, with what PostgreSQL and JSON cannot hold (invalid bytes, NUL) replaced by U+FFFD."""
+    """Decode UTF-8, replacing by U+FFFD what PostgreSQL and JSON cannot hold (invalid bytes, NUL)."""
     return raw.decode("utf-8", errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,4 +1,4 @@
-"""The contract's events ↔ dataclasses (CHAIN §1.2).
+"""The contract's events ↔ dataclasses (docs/chain.md §1.2).
 
 An event's first topic is its name, the second the group, the third, where there is one, the cycle. The rest is data.
 """
@@ -15,7 +15,7 @@ _KINDS: Final[dict[tuple[str, bool], type["Event"]]] = {}  # by base64 first top
 
 @dataclass_transform(frozen_default=True)
 class Event:
-    """What the contract announced. Subclasses become dataclasses; so many of their fields are topics, the others data.
+    """An event of the contract. Subclasses become dataclasses: their first `topics` fields are topics, the others data.
 
     `name` is the first topic, `group_id` None where the event concerns no group.
     """
@@ -36,29 +36,29 @@ class Event:
 
     @classmethod
     def decode(cls, topics: Sequence[str], value: str) -> "Event":
-        """The event in the topics after its name, and its value. Raises DecodeError."""
+        """Decode the topics after the name, and the value. Raises DecodeError."""
         if len(topics) != len(cls.topic_codecs):
             raise DecodeError(f"{cls.name} with {len(topics) + 1} topics")
         return cls(*map(Codec.from_xdr, cls.topic_codecs, topics), *cls.body.from_xdr(value))
 
     def encode(self) -> tuple[tuple[str, ...], str]:
-        """Topics and value as base64 SCVals."""
+        """Encode topics and value as base64 SCVals."""
         values = tuple(getattr(self, name) for name in self.codecs)
         topics = map(Codec.to_xdr, self.topic_codecs, values)
         return (SYMBOL.to_xdr(self.name), *topics), self.body.to_xdr(values[len(self.topic_codecs) :])
 
     def data(self) -> dict[str, str | int | bool]:
-        """The decoded fields by name, without group and cycle; u64 and i128 as text, for JSON's numbers lose digits."""
-        told = [(name, codec, getattr(self, name)) for name, codec in self.codecs.items()]
+        """Return the fields by name, without group and cycle; u64 and i128 as text, as JSON's numbers lose digits."""
+        items = [(name, codec, getattr(self, name)) for name, codec in self.codecs.items()]
         return {
             name: str(value) if codec in (U64, I128) else value
-            for name, codec, value in told
+            for name, codec, value in items
             if name not in ("group_id", "cycle")
         }
 
 
 def _alone(*codecs: Codec[Any]) -> Codec[tuple[Any, ...]]:
-    """One value is written without a vector around it, none as void."""
+    """Return the codec of data of one field or none: the value without a vector around it, or void."""
     if codecs:
         return codecs[0].map(codecs[0].name, lambda value: (value,), lambda values: values[0])
     return VOID.map("void", lambda _: (), lambda _: None)
@@ -176,8 +176,7 @@ class Upgraded(Event, name="executable_update", topics=2, is_system=True):
 
 @dataclass(frozen=True)
 class Unknown(Event):
-    """An event that no version of the contract known here emits; kept as it came. It has no name where its first topic
-    is no symbol."""
+    """An event of an unknown name, as the RPC gave it. `name` is empty where its first topic is no symbol."""
 
     group_id = None
     name: str
@@ -192,9 +191,9 @@ class Unknown(Event):
 
 
 def decode_event(topics: Sequence[str], value: str, *, system: bool = False) -> Event:
-    """The event in base64 SCVals as getEvents gives them; `system` where its type is "system".
+    """Decode an event from base64 SCVals as getEvents gives them; `system` where its type is "system".
 
-    A name that is not known gives Unknown. Raises DecodeError for anything that is not XDR, and for a known name with
+    Returns Unknown for an unknown name. Raises DecodeError for anything that is not XDR, and for a known name with
     other topics or data than the contract gives it.
     """
     kind = _KINDS.get((topics[0], system)) if topics else None

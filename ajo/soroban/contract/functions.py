@@ -1,4 +1,4 @@
-"""Arguments and results of every function of the contract, in the contract's order (CHAIN §1.3)."""
+"""Arguments and results of every function of the contract, in the contract's order (docs/chain.md §1.3)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ajo.soroban.contract.structs import Struct, address, i128, u32, u64
 
 
 class GroupStatus(Struct):
-    """What get_group_status computes at a ledger's time."""
+    """The result of get_group_status, computed at a ledger's close time."""
 
     group_id: u64
     current_cycle: u32
@@ -41,7 +41,7 @@ class PenaltyRecord(Struct):
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """Types of a function's arguments by name, in order, and of its result."""
+    """The types of a function's arguments, by name and in order, and of its result."""
 
     args: dict[str, Codec[Any]]
     result: Codec[Any]
@@ -100,7 +100,7 @@ FUNCTIONS: Final = WRITES | VIEWS
 
 
 def encode_args(name: str, values: Mapping[str, Any]) -> list[str]:
-    """Arguments by name → base64 SCVals in the contract's order.
+    """Encode arguments by name as base64 SCVals in the contract's order.
 
     Raises KeyError for an unknown function, ValueError for a missing, an unknown or an impossible argument.
     """
@@ -117,7 +117,7 @@ def encode_args(name: str, values: Mapping[str, Any]) -> list[str]:
 
 
 def decode_args(name: str, args: Sequence[str]) -> dict[str, Any]:
-    """Base64 SCVals in the contract's order → arguments by name.
+    """Decode base64 SCVals in the contract's order to arguments by name.
 
     Raises DecodeError, also for an unknown function or another number of arguments.
     """
@@ -128,12 +128,12 @@ def decode_args(name: str, args: Sequence[str]) -> dict[str, Any]:
 
 
 def encode_result(name: str, value: Any) -> str:
-    """A function's result → base64 SCVal."""
+    """Encode a function's result as a base64 SCVal. Raises KeyError for an unknown function."""
     return FUNCTIONS[name].result.to_xdr(value)
 
 
 def decode_result(name: str, xdr: str) -> Any:
-    """A function's result from a base64 SCVal. Raises DecodeError, also for an unknown function."""
+    """Decode a function's result from a base64 SCVal. Raises DecodeError, also for an unknown function."""
     return _function(name).result.from_xdr(xdr)
 
 

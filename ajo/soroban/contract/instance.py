@@ -34,8 +34,8 @@ class InsurancePool(Struct):
 class Instance:
     """A contract instance. `wasm_hash` is hex, None for a Stellar Asset Contract.
 
-    What the storage lacks reads as None, 0 or False; `explicit` names what is stored with that very value, so that the
-    entry can be written again as it was. `extra` has the storage nobody knows: key and value, both base64 SCVal.
+    Fields that the storage lacks are None, 0 or False. `explicit` names the fields that are stored with that very
+    value, so that encoding gives the same entry. `extra` holds unknown storage: key and value, both base64 SCVal.
     """
 
     wasm_hash: str | None
@@ -94,7 +94,7 @@ def _encode(instance: Instance) -> bytes:
 
 
 def _storage(instance: Instance) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values as XDR, in no order."""
+    """Yield keys and values as XDR, in no order."""
     for key, (name, codec) in _SCALARS.items():
         value = getattr(instance, name)
         if name in instance.explicit or value != getattr(_ABSENT, name):
@@ -107,7 +107,7 @@ def _storage(instance: Instance) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _host_order(key: bytes) -> tuple[bytes, Any]:
-    """The host keeps the keys of a map by type, then by value. Keys that are signed numbers are not known to exist."""
+    """Return the sort key of a map's key: the host orders by type, then by value. Signed numbers are not supported."""
     kind = key[:4]
     if kind == VEC[:4]:
         items = ANY.read(key, 0)[0].vec

@@ -1,4 +1,4 @@
-"""Ledger keys of the contract, and of tokens, ↔ small dataclasses (CHAIN §1.1).
+"""Ledger keys of the contract, and of tokens, ↔ small dataclasses (docs/chain.md §1.1).
 
 All but the code's are ContractData keys of persistent durability; the instance key is that of the contract's own entry.
 """
@@ -22,7 +22,7 @@ _KINDS: Final[dict[str, type["Key"]]] = {}
 
 @dataclass_transform(frozen_default=True)
 class Key:
-    """A key of a contract's storage: `[Symbol, …]`. Subclasses become dataclasses."""
+    """A key of a contract's storage, `[Symbol, …]`. Subclasses become dataclasses."""
 
     head: ClassVar[bytes]  # what all keys of a kind begin with
     codecs: ClassVar[dict[str, Codec[Any]]]
@@ -33,15 +33,15 @@ class Key:
         _KINDS[symbol] = cls
 
     def scval(self) -> bytes:
-        """The key itself, an SCVal."""
+        """Encode the key itself as an SCVal."""
         return self.head + b"".join([codec.encode(getattr(self, name)) for name, codec in self.codecs.items()])
 
     def encode(self, contract: str) -> bytes:
-        """LedgerKey of this key in a contract (C…)."""
+        """Encode the LedgerKey of this key in a contract (C…)."""
         return CONTRACT_DATA + codec.encode_address(contract) + self.scval() + PERSISTENT
 
     def to_xdr(self, contract: str) -> str:
-        """The same in base64."""
+        """Encode the LedgerKey in base64."""
         return b64(self.encode(contract))
 
 
@@ -88,24 +88,24 @@ class InsuranceClaimKey(Key, symbol="INSCLAIM"):
 
 
 class BalanceKey(Key, symbol="Balance"):
-    """Where a token keeps what a holder has, as Stellar Asset Contracts do."""
+    """The key of a holder's balance in a token, as Stellar Asset Contracts write it."""
 
     holder: address
 
 
 def numbered_keys(kind: type[GroupKey | MetadataKey], contract: str, numbers: Iterable[int]) -> list[str]:
-    """What `to_xdr` gives for keys of one kind that differ in their number only: a sweep needs thousands."""
+    """Return `to_xdr` of keys of one kind that differ in their number only, faster: a sweep needs thousands."""
     head = kind(0).encode(contract)[: -8 - len(PERSISTENT)]
     return [b2a_base64(head + number.to_bytes(8, "big") + PERSISTENT, newline=False).decode() for number in numbers]
 
 
 def code_key(wasm_hash: str) -> str:
-    """Base64 LedgerKey of a contract's code, by its hash in hex."""
+    """Return the base64 LedgerKey of a contract's code, by its hash in hex."""
     return b64(CONTRACT_CODE + bytes.fromhex(wasm_hash))
 
 
 def read_key(raw: bytes, at: int) -> tuple[Key, int]:
-    """The storage key in an SCVal. Raises DecodeError for one that the contract does not write."""
+    """Decode the storage key at an offset. Raises DecodeError for a key that the contract does not write."""
     if raw.startswith(_INSTANCE, at):
         return InstanceKey(), at + len(_INSTANCE)
     count, at = codec.count_at(raw, at, VEC)
@@ -129,5 +129,5 @@ _LEDGER_KEY: Final[Codec[tuple[str, Key]]] = Codec("ledger key", _read, lambda f
 
 
 def decode_key(xdr: str) -> tuple[str, Key]:
-    """Contract and key of a base64 LedgerKey. Raises DecodeError."""
+    """Decode a base64 LedgerKey to contract and key. Raises DecodeError."""
     return _LEDGER_KEY.from_xdr(xdr)

@@ -1,4 +1,4 @@
-"""Dataclasses whose annotations say how they are written: `u64`, `address`, bool, `tuple[address, ...]`, a `Struct`."""
+"""Dataclasses whose annotations define their XDR form: `u64`, `address`, bool, `tuple[address, ...]`, a `Struct`."""
 
 import base64
 from dataclasses import dataclass, field, fields
@@ -17,7 +17,7 @@ address = Annotated[str, codec.ADDRESS]
 
 
 def codecs_of(kind: type) -> dict[str, Codec[Any]]:
-    """Make a class a frozen dataclass; its fields' codecs, in order."""
+    """Make a class a frozen dataclass, and return the codecs of its fields in order."""
     dataclass(frozen=True)(kind)
     hints = get_type_hints(kind, include_extras=True)
     return {each.name: _codec_of(hints[each.name]) for each in fields(kind) if each.name != "extra"}
@@ -38,8 +38,8 @@ def _codec_of(hint: Any) -> Codec[Any]:
 class Struct:
     """A map with symbols as keys. Subclasses become dataclasses.
 
-    A field that defaults to None need not be there: contracts of different ages write different ones. What nobody here
-    knows is in `extra`, as name and base64 SCVal.
+    A field that defaults to None is optional: contract versions write different ones. `extra` holds unknown fields, as
+    name and base64 SCVal.
     """
 
     extra: Extra = field(default=(), kw_only=True)

@@ -1,4 +1,4 @@
-"""What a token says of itself, in the storage of its contract instance."""
+"""A token's metadata, in the storage of its contract instance."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,7 @@ METADATA: Final = SYMBOL.to_xdr("METADATA")
 
 
 class TokenText(Struct):
-    """What is kept under METADATA, as Stellar Asset Contracts and those of the soroban-token-sdk write it."""
+    """The value under METADATA, as Stellar Asset Contracts and the soroban-token-sdk write it."""
 
     decimal: u32
     name: string
@@ -20,7 +20,7 @@ class TokenText(Struct):
 
 
 class LibraryTokenText(Struct):
-    """The same as tokens of OpenZeppelin's stellar-contracts write it."""
+    """The value under METADATA, as OpenZeppelin's stellar-contracts write it."""
 
     decimals: u32
     name: string
@@ -29,7 +29,7 @@ class LibraryTokenText(Struct):
 
 @dataclass(frozen=True, slots=True)
 class TokenMetadata:
-    """What a token says of itself; `decimals` is the number of places of its unit."""
+    """A token's name and symbol, and the number of decimal places of its unit."""
 
     name: str
     symbol: str
@@ -38,7 +38,7 @@ class TokenMetadata:
 
 
 def token_metadata(xdr: str) -> TokenMetadata:
-    """Name, symbol and decimals from the contract instance of a token, base64 LedgerEntryData.
+    """Decode name, symbol and decimals from the contract instance of a token, base64 LedgerEntryData.
 
     Raises DecodeError for an entry that is no instance, or whose storage has no METADATA as tokens keep it.
     """

@@ -1,1 +1,1 @@
-"""`python -m ajo.soroban.replay`: lives in devtools/replay."""
+"""Runs devtools.replay under its former name, `python -m ajo.soroban.replay`."""

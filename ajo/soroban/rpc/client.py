@@ -1,4 +1,4 @@
-"""The few calls of the Stellar RPC that Ajo needs: each gives a checked, frozen answer, or raises one of our errors."""
+"""The client of one Stellar RPC (docs/chain.md §2): a call returns a checked, frozen answer or raises ChainError."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Network(RpcModel):
 
 
 class LedgerEntry(TypedDict):
-    """As the RPC gives it: a sweep reads so many that a model of each would take longer than all that is done with it.
+    """An entry as the RPC gives it. Sweeps read so many that building a model of each would dominate their time.
 
-    `liveUntilLedgerSeq` 0 or none: archived or unknown, never "deleted".
+    `liveUntilLedgerSeq` 0 or missing means archived or unknown, never "deleted".
     """
 
     key: str
@@ -54,11 +54,11 @@ class LedgerEntry(TypedDict):
     liveUntilLedgerSeq: NotRequired[U32 | None]
 
 
-_WRITTEN: Final = itemgetter("lastModifiedLedgerSeq")
+_MODIFIED_LEDGER: Final = itemgetter("lastModifiedLedgerSeq")
 
 
 def earliest_live_until(one: int | None, other: int | None) -> int | None:
-    """Of two ledgers at which an entry is archived; None: the node does not say."""
+    """Return the earlier of two ledgers at which entries are archived; None stands for an unknown one."""
     return other if one is None or (other is not None and other < one) else one
 
 
@@ -91,7 +91,7 @@ class _Events(RpcModel):
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """A snapshot of the asked keys at one ledger; keys that are not on the chain are not in `found`."""
+    """A snapshot of the requested keys at one ledger; keys that are not on the chain are not in `found`."""
 
     ledger: int
     found: dict[str, LedgerEntry]
@@ -99,6 +99,8 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class RawEvent:
+    """An event of getEvents: base64 SCVals, and the ledger and transaction that carried it."""
+
     id: str
     is_system: bool
     ledger: int
@@ -110,7 +112,7 @@ class RawEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """`cursor` is where the next page starts; `complete_to` the newest ledger of which no event is missing so far."""
+    """A page of getEvents. `cursor` is where the next page starts; a `full` page has as many events as requested."""
 
     events: list[RawEvent]
     cursor: str
@@ -122,26 +124,28 @@ class EventPage:
 
     @property
     def complete_to(self) -> int:
+        """Return the newest ledger of which no event is missing so far."""
         ledger = cursor_ledger(self.cursor)
         return min(ledger - 1 if self.full else ledger, self.latest_ledger)
 
     @property
     def caught_up(self) -> bool:
+        """Return whether the page reaches the node's newest ledger."""
         return not self.full and cursor_ledger(self.cursor) >= self.latest_ledger
 
 
 def cursor_ledger(cursor: str) -> int:
-    """The ledger inside a cursor or event id: the upper 32 bits of its TOID (SEP-35)."""
+    """Return the ledger inside a cursor or event id: the upper 32 bits of its TOID (SEP-35)."""
     return int(cursor.split("-", 1)[0]) >> 32
 
 
 def last_cursor(ledger: int) -> str:
-    """The cursor behind everything in this ledger, as an RPC gives it with a page that is not full."""
+    """Return the cursor after everything in this ledger, as an RPC gives it with a page that is not full."""
     return f"{(ledger + 1 << 32) - 1:019d}-{MAX_U32:010d}"
 
 
 class Confirmed:
-    """The newest ledger that a second asking has confirmed, and when; 0: none has been."""
+    """The newest ledger that a second request has confirmed, and when; ledger 0 before the first one."""
 
     def __init__(self) -> None:
         self._known = (0, 0.0)
@@ -149,10 +153,10 @@ class Confirmed:
     def note(self, ledger: int) -> None:
         self._known = (ledger, time.monotonic())
 
-    def reaches(self, ledger: int, shortest_close: float, slack: int) -> bool:
-        """Whether the network can have come from there to `ledger`, a ledger each `shortest_close` seconds."""
+    def reaches(self, ledger: int, min_close_seconds: float, slack: int) -> bool:
+        """Return whether the network can have reached `ledger` since then, at a ledger each `min_close_seconds`."""
         known, at = self._known
-        return known > 0 and ledger <= known + (time.monotonic() - at) / shortest_close + slack
+        return known > 0 and ledger <= known + (time.monotonic() - at) / min_close_seconds + slack
 
 
 class SorobanClient:
@@ -174,30 +178,33 @@ class SorobanClient:
         self.confirmed = Confirmed()
 
     def with_heartbeat(self, heartbeat: Callable[[], None] | None) -> SorobanClient:
-        """The same, which calls `heartbeat` before each attempt."""
+        """Return a copy that calls `heartbeat` before each attempt."""
         other = copy(self)
         other._transport = self._transport.with_heartbeat(heartbeat)
         return other
 
     def until(self, deadline: float | None) -> SorobanClient:
-        """The same, which gives up at `deadline` (time.monotonic), however many attempts are left."""
+        """Return a copy that gives up at `deadline` (time.monotonic), however many attempts are left."""
         other = copy(self)
         other._transport = self._transport.until(deadline)
         return other
 
     @property
     def deadline(self) -> float | None:
-        """When it gives up (time.monotonic); None: never."""
+        """Return when the client gives up (time.monotonic); None: never."""
         return self._transport.deadline
 
     def like(self, other: SorobanClient) -> SorobanClient:
-        """The same, which calls what `other` calls before each attempt, and gives up when `other` does."""
+        """Return a copy with the heartbeat and the deadline of `other`."""
         return self.with_heartbeat(other._transport.heartbeat).until(other._transport.deadline)
 
     def close(self) -> None:
+        """Close the HTTP connections."""
         self._transport.http.close()
 
     def get_health(self) -> Health:
+        """Return the ledgers that the node holds (getHealth)."""
+
         def read(answer: Health) -> Health:
             _check_order("getHealth", answer)
             return answer
@@ -205,13 +212,14 @@ class SorobanClient:
         return self._transport.call("getHealth", Answer[Health], read)
 
     def get_network(self) -> Network:
+        """Return the passphrase and protocol of the node's network (getNetwork)."""
         return self._transport.call("getNetwork", Answer[Network], lambda answer: answer)
 
     def get_entries(self, keys: Sequence[str], *, at_least: int = 0, only_compared: bool = False) -> Entries:
-        """Entries of at most 200 distinct base64 LedgerKeys, all read at one ledger (getLedgerEntries).
+        """Return the entries of at most 200 distinct base64 LedgerKeys, all read at one ledger (getLedgerEntries).
 
-        Raises NodeLagging where that is before `at_least`. `only_compared`: with what was read before, so that nobody
-        looks whether it is base64 again.
+        `only_compared` skips the check for base64: the caller compares the text with one that was checked. Raises
+        NodeLagging where the ledger is before `at_least`, ValueError for too many keys or one twice.
         """
         wanted = set(keys)
         if len(wanted) != len(keys) or len(keys) > MAX_KEYS:
@@ -221,7 +229,7 @@ class SorobanClient:
             found = {entry["key"]: entry for entry in answer.entries or ()}
             if len(found) != len(answer.entries or ()) or not wanted.issuperset(found):
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that was not asked for, or one twice")
-            if max(map(_WRITTEN, found.values()), default=0) > answer.latest_ledger:
+            if max(map(_MODIFIED_LEDGER, found.values()), default=0) > answer.latest_ledger:
                 raise RpcInvalidAnswer("getLedgerEntries: an entry from after its own ledger")
             if any(len(entry["xdr"]) > MAX_XDR for entry in found.values()):
                 raise RpcInvalidAnswer(f"getLedgerEntries: an entry of more than {MAX_XDR} characters")
@@ -237,9 +245,10 @@ class SorobanClient:
     def get_events(
         self, contract: str, *, start_ledger: int | None = None, cursor: str | None = None, limit: int
     ) -> EventPage:
-        """A page of the contract's events after `cursor`, or from `start_ledger` on (getEvents).
+        """Return a page of the contract's events after `cursor`, or from `start_ledger` on (getEvents).
 
-        One filter with the one contract and no type, so that the upgrade's system event arrives too.
+        The filter names no type, so that the upgrade's system event arrives too. Events of failed calls are dropped.
+        Raises RpcOutOfRange for a start that the node does not hold.
         """
         params = {"filters": [{"contractIds": [contract]}], "pagination": {"limit": limit}}
         start = {"pagination": {"limit": limit, "cursor": cursor}} if cursor else {"startLedger": start_ledger}
@@ -291,11 +300,14 @@ def _raw_event(event: _Event, contract: str, latest_ledger: int) -> RawEvent:
     )
 
 
-Run = Callable[[Callable[[SorobanClient], None]], None]  # runs a read with a node that manages it
+Run = Callable[[Callable[[SorobanClient], None]], None]  # runs a read, with failover, on a node that answers it
 
 
 def in_halves(ask: Callable[[Sequence[T]], R], items: Sequence[T]) -> Iterator[tuple[Sequence[T], R]]:
-    """`items` with what `ask` says to them; a node that gives up on so many is asked for halves, down to one item."""
+    """Yield `items`, in as few parts as the node takes, with the answer of `ask` to each part.
+
+    A part that exceeds the node's limit is halved, down to one item. Raises RpcLimitExceeded for that one.
+    """
     try:
         found = ask(items)
     except RpcLimitExceeded:

@@ -1,4 +1,4 @@
-"""What can go wrong between us and the chain: a closed list that a caller can act on."""
+"""The errors of the chain's client: a closed list that callers can act on (docs/chain.md §2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ChainError(Exception):
 
 
 class RpcUnavailable(ChainError):
-    """No usable node: refused, timed out, 5xx, unhealthy, or a node's own fault (-32603)."""
+    """No node is usable: refused, timed out, 5xx, unhealthy, or a node's own fault (-32603)."""
 
     outcome = "unavailable"
 
@@ -28,19 +28,19 @@ class RpcRateLimited(RpcUnavailable):
 
 
 class RpcLimitExceeded(RpcUnavailable):
-    """The node gave up on a request that asks for too much at once (-32001): ask for less."""
+    """The node gave up on a request that asks for too much at once (-32001). Callers ask for less."""
 
     outcome = "too_much"
 
 
 class RpcInvalidAnswer(RpcUnavailable):
-    """The node answered something that is not the method's answer: HTML, half of it, another id, another key."""
+    """The node's answer is not the method's: HTML, half of it, another id, another key."""
 
     outcome = "invalid"
 
 
 class RpcRejected(ChainError):
-    """The node refused the request itself (JSON-RPC error `code`): asking again changes nothing."""
+    """The node refused the request itself (JSON-RPC error `code`). A retry changes nothing."""
 
     outcome = "rejected"
 
@@ -50,7 +50,7 @@ class RpcRejected(ChainError):
 
 
 class RpcOutOfRange(RpcRejected):
-    """getEvents: the ledger or cursor is outside `oldest`–`latest` of this node: too old is a gap, ahead a lag."""
+    """The ledger or cursor of getEvents is outside `oldest`–`latest` of this node: before is a gap, after is a lag."""
 
     outcome = "out_of_range"
 
@@ -69,11 +69,11 @@ class NodeAhead(RpcUnavailable):
 
 
 class NodeStalled(NodeLagging):
-    """The node has had nothing new for so long that it has no say any more."""
+    """The node has had no new ledger for so long that it no longer counts in a consensus."""
 
 
 class NeedsConsensus(ChainError):
-    """What one node says and only all of them together are believed."""
+    """One node reports what is believed only if all nodes report it."""
 
 
 class WrongChain(NeedsConsensus):
@@ -81,7 +81,7 @@ class WrongChain(NeedsConsensus):
 
 
 class HistoryPruned(NeedsConsensus):
-    """The node does not hold the events that come next any more; its `oldest` ledger is a later one."""
+    """The node no longer holds the events that come next; its `oldest` ledger is a later one."""
 
     def __init__(self, message: str, oldest: int) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""The RPC addresses in order of preference: one that fails, lags or serves another network is left for a growing while.
+"""The pool of RPC nodes, in order of preference: a node that fails, lags or serves another network backs off.
 
-A read belongs to one node from beginning to end; another node begins it anew. What is known of a node's health is in
-the database, shared by all processes and shown to staff, under a name without whatever secret its address may hold.
+One node answers a whole read; failover begins the read anew. The nodes' health is in the database, shared by all
+processes and shown to staff, under names without the secrets that addresses may hold.
 """
 
 from __future__ import annotations
@@ -35,38 +35,42 @@ from ajo.soroban.rpc.errors import (
 
 log = logging.getLogger(__name__)
 
-FIRST_BACKOFF = 2  # seconds that a node is left after its first failure in a row; doubled with each further one
-# A node that has not answered for so long, or so often from the beginning, has no say in what the others agree on.
+FIRST_BACKOFF = 2  # seconds after the first failure in a row; doubled with each further one
+# A node that has not answered for so long, or so often from the beginning, does not count in a consensus.
 SILENT_FOR, SILENT_TIMES = timedelta(minutes=10), 20
-CHECK_AFTER = 3600.0  # seconds
-LEAST_SHARE = 1.0  # seconds: most answers of a public node come sooner
-KNOWN_PROTOCOL = 28  # whose XDR the pinned stellar-sdk carries
+NETWORK_CHECK_INTERVAL = 3600.0  # seconds
+MIN_SHARE = 1.0  # seconds of a deadline for one node: most answers of a public node come sooner
+KNOWN_PROTOCOL = 28  # the newest protocol whose XDR the pinned stellar-sdk has
 T = TypeVar("T")
 
 
 def node_name(place: int, url: str) -> str:
+    """Return a name of an address by its place in the list, without path and credentials."""
     parts = urlsplit(url)
     return f"{place}: {parts.hostname}" + (f":{parts.port}" if parts.port else "")
 
 
 def node_names() -> list[str]:
-    """The configured nodes, as RpcNode rows name them."""
+    """Return the names of the configured nodes, as in RpcNode."""
     return [node_name(place, url) for place, url in enumerate(settings.SOROBAN_RPC_URL, 1)]
 
 
 class Node:
-    """One address. `name` tells it apart without its path and credentials, which may hold a key."""
+    """One address. `name` identifies it without its path and credentials, which may hold a key."""
 
     def __init__(self, place: int, url: str) -> None:
         self.name = node_name(place, url)
         self.client = SorobanClient(
             url, headers=settings.SOROBAN_RPC_HEADERS, timeout=settings.RPC_TIMEOUT, retries=settings.RPC_RETRIES
         )
-        self._checked_at = -CHECK_AFTER
+        self._checked_at = -NETWORK_CHECK_INTERVAL
 
     def check_network(self, client: SorobanClient) -> None:
-        """Once an hour in each process: a node of another network is as good as none."""
-        if time.monotonic() - self._checked_at < CHECK_AFTER:
+        """Check the node's passphrase, and record its protocol, once an hour in each process.
+
+        Does nothing in between. Raises RpcUnavailable for a node of another network.
+        """
+        if time.monotonic() - self._checked_at < NETWORK_CHECK_INTERVAL:
             return
         network = client.get_network()
         if network.passphrase != settings.STELLAR_NETWORK_PASSPHRASE:
@@ -87,25 +91,25 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """A node, and the first ledger whose events it has."""
+    """A node and the first ledger whose events it has."""
 
     client: SorobanClient
     oldest_ledger: int
 
 
 class Nodes:
-    """The configured addresses."""
+    """The configured nodes, in order of preference."""
 
     def __init__(self, urls: list[str]) -> None:
         self._nodes = [Node(place, url) for place, url in enumerate(urls, 1)]
 
     def run(self, read: Callable[[SorobanClient], T], deadline: float | None = None) -> T:
-        """`read` with the first node that manages it. Raises the last one's failure if none does.
+        """Return the result of `read` with the first node that answers it. Raises the last failure if none does.
 
-        `deadline` (time.monotonic) is for all of them together: each gets its share of what is left.
+        `deadline` (time.monotonic) is for all nodes together: each gets its share of what is left.
 
-        A node's own failure leads to the next, and so does a refusal: what is asked here any node of a release that
-        we know would answer. A Verdict is raised only where every node says so: one may have been reset, or keep less.
+        A node's failure leads to failover, and so does a refusal: any node of a known release answers these requests.
+        NeedsConsensus is raised only where every node raises it: one node may have been reset, or keep less history.
         """
         failures: dict[str, ChainError] = {}
         order = self._in_order()
@@ -120,21 +124,21 @@ class Nodes:
             else:
                 self._mark_healthy(node)
                 return result
-        raise self._agreed(failures)
+        raise self._consensus(failures)
 
     def second_opinion(
         self, client: SorobanClient, read: Callable[[SorobanClient], T], *, other_only: bool = False
     ) -> T:
-        """Read with another node than `client`'s that is not backed off and manages it, else with `client` again.
+        """Return `read` of another node than `client`'s that is not in backoff and answers, else of `client` again.
 
         `other_only`: where several addresses are configured, another node has to answer. Raises NodeLagging if none
         does.
         """
-        left = set(RpcNode.objects.left().values_list("name", flat=True))
+        left = set(RpcNode.objects.backing_off().values_list("name", flat=True))
         for node in self._nodes:
             if node.client.url == client.url or node.name in left:
                 continue
-            # what is left of the client's time is for both askings
+            # the client's remaining time is for both requests
             second = node.client.like(client).until(_share(client.deadline, 2))
             try:
                 node.check_network(second)
@@ -146,7 +150,7 @@ class Nodes:
         return read(client)
 
     def longest_memory(self) -> Memory | None:
-        """The node that keeps the oldest events; None if none answers."""
+        """Return the node that has the oldest events; None if none answers."""
         memories = []
         for node in self._in_order():
             try:
@@ -156,20 +160,20 @@ class Nodes:
                 self._back_off(node, failure)
         return min(memories, key=lambda memory: memory.oldest_ledger, default=None)
 
-    def _agreed(self, failures: dict[str, ChainError]) -> ChainError:
-        """The nodes' verdict, unless one of them that is alive said something else."""
-        verdicts = [failure for failure in failures.values() if isinstance(failure, NeedsConsensus)]
+    def _consensus(self, failures: dict[str, ChainError]) -> ChainError:
+        """Return the error that all nodes agree on, else the last node's own failure."""
+        agreeing = [failure for failure in failures.values() if isinstance(failure, NeedsConsensus)]
         others = {name: failure for name, failure in failures.items() if not isinstance(failure, NeedsConsensus)}
         awake = [name for name, failure in others.items() if not isinstance(failure, NodeStalled)]
         long_ago = Q(answered_at__lt=Now() - SILENT_FOR) | Q(answered_at=None, failures__gt=SILENT_TIMES)
-        silent = RpcNode.objects.filter(long_ago, name__in=awake).count() if verdicts else 0
-        if not verdicts or silent < len(awake):
+        silent = RpcNode.objects.filter(long_ago, name__in=awake).count() if agreeing else 0
+        if not agreeing or silent < len(awake):
             return list(others.values())[-1]
-        return min(verdicts, key=lambda verdict: getattr(verdict, "oldest", 0))
+        return min(agreeing, key=lambda failure: getattr(failure, "oldest", 0))
 
     def _in_order(self) -> list[Node]:
-        """By preference, those that are to be left alone last: none is so bad that not asking at all is better."""
-        left = dict(RpcNode.objects.left().values_list("name", "left_until"))
+        """Return the nodes by preference, those in backoff last: they are still better than none."""
+        left = dict(RpcNode.objects.backing_off().values_list("name", "left_until"))
         return sorted(self._nodes, key=lambda node: left.get(node.name) or timezone.now() - timedelta(days=1))
 
     def _back_off(self, node: Node, failure: ChainError) -> None:
@@ -191,16 +195,16 @@ class Nodes:
 
 
 def _share(deadline: float | None, nodes: int) -> float | None:
-    """Until when the next of so many nodes may be asked. Raises RpcUnavailable when the time is over."""
+    """Return the deadline of the next of so many nodes. Raises RpcUnavailable when the time is over."""
     if deadline is None:
         return None
     left = deadline - time.monotonic()
     if left <= 0:
         raise RpcUnavailable("no node has answered in time")
-    return time.monotonic() + min(left, max(left / nodes, LEAST_SHARE))
+    return time.monotonic() + min(left, max(left / nodes, MIN_SHARE))
 
 
 @lru_cache(maxsize=1)
 def nodes() -> Nodes:
-    """This process's nodes, made when they are first needed."""
+    """Return this process's nodes, made on first use."""
     return Nodes(settings.SOROBAN_RPC_URL)

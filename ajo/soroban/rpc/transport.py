@@ -1,7 +1,7 @@
-"""JSON-RPC over HTTP, and the one place where every failure is translated.
+"""JSON-RPC over HTTP, and the one place that translates every failure (docs/chain.md §2, §3).
 
 stellar-sdk's own client lets requests' and pydantic's exceptions through, checks no response id, retries POSTs by
-itself and reads answers without an end; here a call gives what was asked for or raises one of `ajo.soroban.rpc.errors`.
+itself and reads answers without an end. Here a call returns its result or raises one of `ajo.soroban.rpc.errors`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ajo.soroban.rpc.errors import (
     RpcUnavailable,
 )
 
-MAX_RETRY_AFTER = 5.0  # seconds; a provider may ask for hours, a pass that waits so long helps nobody
+MAX_RETRY_AFTER = 5.0  # seconds; a provider that asks for more is left to the pool's backoff
 BACKOFF = 0.25  # seconds before the first retry, doubled each time
 MAX_ANSWER = 64 * 2**20  # bytes; ten thousand events are a third of it
 CHUNK = 2**16  # bytes
@@ -51,13 +51,13 @@ M = TypeVar("M", bound="RpcModel")
 
 
 class RpcModel(BaseModel):
-    """What some part of an answer must look like; its fields are the RPC's in snake case, others are passed over."""
+    """A part of an answer. Its fields are the RPC's in snake case; fields it does not name are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
 
 class Failure(RpcModel):
-    """A JSON-RPC response that may tell of an error."""
+    """A JSON-RPC response that may hold an error."""
 
     id: Any = None
     error: Any = None
@@ -71,7 +71,7 @@ class Answer(Failure, Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`headers` by name, in any case."""
+    """An HTTP response. Names in `headers` are case-insensitive."""
 
     status: int
     headers: Mapping[str, str]
@@ -79,7 +79,7 @@ class Reply:
 
 
 class Http:
-    """POSTs to one address, which is not left for another. An answer has an end, in time and in size."""
+    """Posts to one address, following no redirect. Answers are bounded in time and in size."""
 
     def __init__(self, headers: Mapping[str, str], timeout: float) -> None:
         self._session = Session()
@@ -93,7 +93,10 @@ class Http:
         self.close = self._session.close
 
     def post(self, url: str, request: Mapping[str, Any], deadline: float | None = None) -> Reply:
-        """`deadline` is of time.monotonic. Raises RpcUnavailable, and what requests and urllib3 raise."""
+        """Send a request and read its answer until `deadline` (time.monotonic) or the timeout, whichever is first.
+
+        Raises RpcUnavailable, and what requests and urllib3 raise.
+        """
         began, body = time.monotonic(), bytearray()
         end = began + self._timeout if deadline is None else min(began + self._timeout, deadline)
         if end <= began:
@@ -110,7 +113,7 @@ class Http:
 
     @staticmethod
     def _read(answer: Response, end: float) -> bytes:
-        """The next part, waited for until `end`: urllib3 alone would begin to count anew with each part."""
+        """Read the next part, waiting until `end`: urllib3 alone would restart its timeout with each part."""
         sock = getattr(answer.raw.connection, "sock", None)  # none where the answer closes the connection
         if sock is not None:
             sock.settimeout(max(0.001, end - time.monotonic()))
@@ -127,7 +130,7 @@ def ca_bundle() -> str | bool:
 
 
 class Transport:
-    """One address. `timeout` is in seconds per attempt; `retries` counts the attempts after the first."""
+    """JSON-RPC calls to one address. `timeout` is in seconds per attempt; `retries` counts attempts after the first."""
 
     def __init__(
         self, url: str, headers: Mapping[str, str], timeout: float, retries: int, sleep: Callable[[float], None]
@@ -140,18 +143,22 @@ class Transport:
         self.deadline: float | None = None
 
     def with_heartbeat(self, heartbeat: Callable[[], None] | None) -> Self:
+        """Return a copy that calls `heartbeat` before each attempt."""
         other = copy(self)
         other.heartbeat = heartbeat
         return other
 
     def until(self, deadline: float | None) -> Self:
-        """The same, which gives up at `deadline` (time.monotonic), however many attempts are left."""
+        """Return a copy that gives up at `deadline` (time.monotonic), however many attempts are left."""
         other = copy(self)
         other.deadline = deadline
         return other
 
     def call(self, method: str, form: type[Answer[M]], read: Callable[[M], T], params: Any = None) -> T:
-        """What `read` makes of the result, with capped retries; only what another attempt can mend is tried again."""
+        """Return `read` of the method's result, with capped retries. Raises ChainError.
+
+        Only RpcUnavailable is retried, and of its kinds not RpcLimitExceeded: the others cannot succeed next time.
+        """
         for attempt in range(self._retries + 1):
             if self.heartbeat:
                 self.heartbeat()
@@ -184,26 +191,29 @@ class Transport:
 
 
 def strip_nul(text: str) -> str:
-    """A node's own words are logged, stored and shown; PostgreSQL takes no NUL."""
+    """Replace NULs, which PostgreSQL does not store, in a node's own words."""
     return text.replace("\0", "?")
 
 
 def _http_failure(reply: Reply, request_id: str) -> Exception:
-    """Gateways send JSON-RPC errors with statuses of their own, 400 most of all: what the error says counts then."""
+    """Return the error of a response that is not 200.
+
+    Gateways send JSON-RPC errors with statuses of their own, 400 most of all: then the error counts, not the status.
+    """
     if reply.status == 429 or (reply.status == 503 and "Retry-After" in reply.headers):
         return RpcRateLimited(f"the RPC answered HTTP {reply.status}", _seconds(reply.headers.get("Retry-After", "")))
     try:
-        said = Failure.model_validate_json(reply.body)
+        response = Failure.model_validate_json(reply.body)
     except ValidationError:
-        said = Failure()
-    is_ours = said.id in (request_id, None)  # None: the error came before the request's id was read
-    if is_ours and isinstance(said.error, dict) and isinstance(said.error.get("code"), int):
-        return _rpc_failure(said.error)
+        response = Failure()
+    is_ours = response.id in (request_id, None)  # None: the error came before the request's id was read
+    if is_ours and isinstance(response.error, dict) and isinstance(response.error.get("code"), int):
+        return _rpc_failure(response.error)
     return RpcUnavailable(f"the RPC answered HTTP {reply.status}")
 
 
 def _seconds(retry_after: str) -> float:
-    """Retry-After in seconds. Providers send seconds; a date, or nothing, is read as one second."""
+    """Return Retry-After in seconds. Providers send seconds; a date, or nothing, counts as one second."""
     return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 1.0
 
 
@@ -235,7 +245,7 @@ def _counted(method: str, read: Callable[[], T]) -> T:
 
 
 def _translated(read: Callable[[], T]) -> T:
-    """Everything that requests, urllib3 and pydantic raise, as ours. Messages never carry the address."""
+    """Call `read`, raising what requests, urllib3 and pydantic raise as ChainError. Messages never hold the address."""
     try:
         return read()
     except (RequestException, HTTPError, OSError) as failure:

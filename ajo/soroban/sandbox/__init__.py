@@ -1,1 +1,1 @@
-"""`python -m ajo.soroban.sandbox`: lives in devtools/sandbox."""
+"""Runs devtools.sandbox under its former name, `python -m ajo.soroban.sandbox`."""
