@@ -87,7 +87,7 @@ def test_a_node_is_asked_each_hour_which_network_it_serves(
     corrupt_answer(sandbox, "getNetwork", lambda said: said.update(protocolVersion=KNOWN_PROTOCOL + 2), times=100)
     run_pass()
     assert not any(fact.name == "Network's protocol" for fact in panel())
-    monkeypatch.setattr("ajo.soroban.rpc.pool.CHECK_AFTER", 0.0)
+    monkeypatch.setattr("ajo.soroban.rpc.pool.NETWORK_CHECK_INTERVAL", 0.0)
     run_pass()
     (told,) = (fact for fact in panel() if fact.name == "Network's protocol")
     assert (told.value.startswith(f"{KNOWN_PROTOCOL + 2}, newer than"), told.alarm) == (True, True)
