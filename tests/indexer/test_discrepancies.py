@@ -119,6 +119,8 @@ def test_a_node_whose_entries_contradict_each_other_removes_nothing_and_staff_ar
         by_the_daily_share(RUNNING)
     assert shown() == right
     assert list(Group.objects.unconfirmed().values_list("pk", flat=True).order_by("pk")) == [RUNNING, CANCELLED]
+    runs = SyncRun.objects.filter(kind=SyncRun.Kind.DEEP_SWEEP)
+    assert any(counts["unproven"] for counts in runs.values_list("counts", flat=True))
     restore_answers(sandbox)
     by_the_daily_share(RUNNING)
     assert not Group.objects.unconfirmed().exists()

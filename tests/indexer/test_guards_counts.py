@@ -13,7 +13,7 @@ from ajo import cache
 from ajo.indexer.follow import run_pass, sync_pass
 from ajo.indexer.verify_history import sweep_deep
 from ajo.soroban.contract import events
-from ajo.soroban.contract.entries import Entry, Instance, decode_entry
+from ajo.soroban.contract.entries import Entry, decode_entry
 from ajo.soroban.contract.keys import GroupKey, InstanceKey
 from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.rpc.client import SorobanClient
@@ -22,26 +22,13 @@ from ajo.soroban.rpc.pool import nodes
 from devtools.sandbox.sandbox import Sandbox
 from groups import models
 from groups.cached import group_answer, read_group
-from tests.support.answers import corrupt_answer, restore_answers
+from tests.support.answers import corrupt_answer, restore_answers, with_group_count
 from tests.support.commands import run_command
 from tests.support.following import assert_equal, assert_next_passes_write, catch_up, make_groups
 from tests.support.nodes import use_nodes
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def with_group_count(number: int) -> Any:
-    """Return a change that gives the contract's own entry another count of groups."""
-
-    def change(said: dict[str, Any]) -> None:
-        for each in said["entries"]:
-            entry = decode_entry(each["xdr"])
-            if isinstance(entry.value, Instance):
-                fewer = replace(entry.value, group_counter=number)
-                each["xdr"] = Entry(entry.contract, InstanceKey(), fewer).to_xdr()
-
-    return change
 
 
 def test_groups_that_are_not_there_are_not_counted(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
@@ -167,7 +154,9 @@ def test_a_group_that_an_event_invented_goes_with_the_event(sandbox: Sandbox, cl
     assert models.Group.objects.filter(pk=7).exists()
     inventor.stop()
     assert_next_passes_write(sandbox, client_of_chain)
+    before = Checkpoint.objects.get().drift_total
     list(sweep_deep(lambda read: read(client_of_chain)))
+    assert Checkpoint.objects.get().drift_total > before  # what a sweep finds at its end is drift too
     with pytest.raises(cache.Absent):
         group_answer(7)
     assert_equal(sandbox)

@@ -4,21 +4,25 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from ajo.indexer.follow import sync_pass
 from ajo.indexer.rebuild import rebuild_groups
 from ajo.indexer.redecode import redecode
 from ajo.soroban.contract.keys import GroupKey, RefundKey
-from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, UndecodedEntry
+from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, SyncRun, UndecodedEntry
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import NodeLagging
+from ajo.soroban.rpc.pool import nodes
 from contributions.models import Contribution, Payout, Refund
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group, GroupMember, User
+from tests.support.answers import corrupt_answer, with_group_count
 from tests.support.commands import run_command
 from tests.support.comparison import differences
 from tests.support.following import assert_equal, catch_up, corrupt_entry, make_groups
 from tests.support.histories import History, contract_entries
+from tests.support.nodes import use_nodes
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,7 +70,10 @@ def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
     assert "groups_removed 1" in said
     assert "contributions_removed 2" in said  # the one of round 77 and the one of another amount
     assert differences(contract_entries(sandbox.chain)) == wrong
+    rebuilds = SyncRun.objects.filter(kind=SyncRun.Kind.REBUILD)
+    assert not rebuilds.exists()
     assert "goes on after" not in run_command("rebuild")
+    assert (rebuilds.get().outcome, rebuilds.get().counts["groups_removed"]) == (SyncRun.Outcome.OK, 1)
     assert differences(contract_entries(sandbox.chain)) == []
     assert "groups_changed 0" in run_command("rebuild", "--dry-run")
     Checkpoint.objects.update(rebuilt_to=2)
@@ -212,3 +219,23 @@ def test_a_group_that_is_made_during_a_rebuild_is_no_surplus(sandbox: Sandbox, c
     assert_equal(sandbox)
     assert int(Checkpoint.objects.get().group_count) == 2
     assert step.counts["groups_removed"] == 0
+
+
+def test_one_node_alone_removes_no_group(sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings) -> None:
+    """Breaks if a rebuild asked one node alone for the count, for the groups that are absent, and for the surplus."""
+    make_groups(sandbox, 5)
+    catch_up(client_of_chain)
+    gone = {GroupKey(number).to_xdr(sandbox.contract) for number in (4, 5)}
+    count = with_group_count(3)
+
+    def without(said: dict[str, Any]) -> None:
+        count(said)
+        said["entries"] = [each for each in said["entries"] if each["key"] not in gone]
+
+    with Sandbox(sandbox.chain.replica()) as liar:
+        corrupt_answer(liar, "getLedgerEntries", without, times=1000)
+        use_nodes(settings, liar, sandbox)
+        for _ in rebuild_groups(nodes().run):
+            pass
+    assert sorted(Group.objects.values_list("pk", flat=True)) == [1, 2, 3, 4, 5]
+    assert_equal(sandbox)

@@ -2,8 +2,11 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
+from ajo.soroban.contract.entries import Entry, Instance, decode_entry
+from ajo.soroban.contract.keys import InstanceKey
 from devtools.sandbox.sandbox import Sandbox
 
 
@@ -39,3 +42,16 @@ def count_calls(sandbox: Sandbox) -> Counter[str]:
 
     sandbox.rpc.call = call  # type: ignore[method-assign]
     return calls
+
+
+def with_group_count(number: int) -> Any:
+    """Return a change that gives the contract's own entry another count of groups."""
+
+    def change(said: dict[str, Any]) -> None:
+        for each in said["entries"]:
+            entry = decode_entry(each["xdr"])
+            if isinstance(entry.value, Instance):
+                fewer = replace(entry.value, group_counter=number)
+                each["xdr"] = Entry(entry.contract, InstanceKey(), fewer).to_xdr()
+
+    return change

@@ -15,7 +15,7 @@ from ajo.indexer.tasks import sync
 from ajo.indexer.verify import sweep_groups
 from ajo.soroban.models import HistoryGap, RpcNode, SyncRun
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.errors import RpcUnavailable
+from ajo.soroban.rpc.errors import ChainError, RpcUnavailable
 from ajo.soroban.rpc.pool import KNOWN_PROTOCOL, Nodes, node_names, nodes
 from devtools.sandbox.rpc_error import METHOD_NOT_FOUND, RpcError
 from devtools.sandbox.sandbox import Sandbox
@@ -112,6 +112,23 @@ def test_a_node_that_refuses_what_others_answer_is_left(
         make_groups(sandbox, 1)
         sync()
     assert_equal(sandbox)
+
+
+def test_a_second_node_that_refuses_leaves_the_answer_to_the_first(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if a refusal of the second node ended the read, and the first one were backed off for it."""
+    with Sandbox(sandbox.chain.replica()) as older:
+
+        def refuse(method: str, params: Any) -> Any:
+            raise RpcError(METHOD_NOT_FOUND, f"{method} is not known here")
+
+        older.rpc.call = refuse  # type: ignore[method-assign]
+        use_nodes(settings, sandbox, older)
+        newest = nodes().run(
+            lambda client: nodes().second_opinion(client, lambda other: other.get_health().latest_ledger)
+        )
+        assert newest == sandbox.chain.latest
+        with pytest.raises(ChainError):  # where another has to answer, the first one alone does not
+            nodes().run(lambda client: nodes().second_opinion(client, lambda other: 1, other_only=True))
 
 
 def test_a_node_that_is_dead_for_long_has_no_say_in_what_the_others_agree_on(
