@@ -65,8 +65,8 @@ def test_the_stack_outlives_a_disk_that_is_full_for_a_while(tmp_path: Path) -> N
         assert status(known) == 200
         address = next(line.split("'")[1] for line in (disk / "env").read_text().splitlines() if "DATABASE_URL" in line)
         with suppress(psycopg.OperationalError), psycopg.connect(address, autocommit=True) as own:
-            for _ in range(8):  # segments of its log, until there is no room for another
-                own.execute("SELECT pg_logical_emit_message(false, 'x', repeat('x', 9000000)), pg_switch_wal()")
+            for _ in range(30):  # its log grows until there is no room for another segment
+                own.execute("SELECT pg_logical_emit_message(false, 'x', repeat('x', 9000000))")
         wait_for(lambda: said("The disk is full: PostgreSQL starts again"), 60, "PostgreSQL ends")
         assert status(known) == 200
         (disk / "fill").unlink()

@@ -257,7 +257,8 @@ class SorobanClient:
             _check_order("getEvents", answer)
             if cursor_ledger(answer.cursor) > answer.latest_ledger:
                 raise RpcInvalidAnswer("getEvents: a cursor ahead of the newest ledger")
-            is_full = len(answer.events) >= limit
+            # an event that is delivered twice fills no page: the next one would be asked for for ever
+            is_full = len({event.id for event in answer.events if event.id > (cursor or "")}) >= limit
             is_at_the_end = not is_full and cursor_ledger(answer.cursor) >= answer.latest_ledger
             if cursor and (answer.cursor < cursor or (answer.cursor == cursor and not is_at_the_end)):
                 raise RpcInvalidAnswer("getEvents: a cursor that leads back, or nowhere")
