@@ -20,8 +20,9 @@ from ajo.database.limits import WORKERS, sessions
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
 
 # Errors that Redis answers after a failover (READONLY, UNBLOCKED) and while it is full are reasons to connect anew.
-# Without this they end a worker, and beat keeps its connection to the server that was the primary.
-Transport.connection_errors += (ResponseError,)
+# Without this they end a worker, and beat keeps its connection to the server that was the primary. AttributeError: what
+# kombu 5.7 raises from a channel whose connection was closed while it gave back its messages (its conninfo is None).
+Transport.connection_errors += (ResponseError, AttributeError)
 
 app = Celery("ajo")
 app.config_from_object("django.conf:settings", namespace="CELERY")
