@@ -5,6 +5,8 @@ import logging
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 from django.core.checks import register
+from django.db.models.signals import post_migrate
+from django.utils.module_loading import import_string
 
 from ajo.conf.checks import check_settings
 
@@ -23,3 +25,8 @@ class StaffConfig(AdminConfig):
     """django.contrib.admin with our own site as the default, with which every model registers."""
 
     default_site = "ajo.console.site.StaffSite"
+
+    def ready(self) -> None:
+        super().ready()
+        # by its name: its module needs models, which are loaded by now and were not above
+        post_migrate.connect(import_string("ajo.console.roles.keep_roles"), dispatch_uid="roles")

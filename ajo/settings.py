@@ -164,8 +164,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 # --- Django -----------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "ajo.apps.ProjectConfig",
-    "ajo.apps.StaffConfig",
     "django.contrib.auth",
+    "ajo.apps.StaffConfig",  # after it, so that roles are given permissions that were just made
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
@@ -173,6 +173,10 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "axes",
+    "csp",
+    "django_otp",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -195,6 +199,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "csp.middleware.CSPMiddleware",
 ]
 ROOT_URLCONF = "ajo.urls"
 WSGI_APPLICATION = "ajo.wsgi.application"
@@ -249,6 +254,19 @@ SECURE_SSL_REDIRECT = _HTTPS and bool(TRUSTED_PROXIES)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # asked from inside, without TLS
 X_FRAME_OPTIONS = "DENY"
+# Pages run no script and take no style but our own files: what the chain's texts smuggle in does nothing.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        **{f"{kind}-src": ["'self'"] for kind in ("connect", "font", "script", "style")},
+        "img-src": ["'self'", "data:"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    },
+    "EXCLUDE_URL_PREFIXES": ["/api/", "/health/", "/metrics"],
+}
+OTP_TOTP_ISSUER = f"Ajo {host_of(PUBLIC_URL)}"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes; a signed transaction is far below
 FILE_UPLOAD_HANDLERS = ["ajo.webserver.uploads.RefuseUploads"]
 

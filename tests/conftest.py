@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
+from ajo.console.roles import VIEWER
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.pool import nodes
 from devtools.sandbox.sandbox import Sandbox
@@ -49,9 +50,11 @@ def client_of_chain(sandbox: Sandbox) -> Iterator[SorobanClient]:
 
 @pytest.fixture
 def staff(db: None) -> Client:
-    """Log in a staff account to which nobody has given a permission."""
+    """Log in a staff account with the role Viewer."""
+    clerk = User.objects.create(username="clerk", is_staff=True)
+    clerk.groups.add(Group.objects.get(name=VIEWER))
     client = Client()
-    client.force_login(User.objects.create(username="clerk", is_staff=True))
+    client.force_login(clerk)
     return client
 
 

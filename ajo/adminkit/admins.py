@@ -95,13 +95,6 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
         beside = f", beside these also {', '.join(sorted(self.secondary_lookups))}" * bool(self.secondary_lookups)
         return (f"It is narrowed by {lookups}{beside}; " if lookups else "It is not narrowed; ") + "its order is fixed."
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Allow every staff account: the rows are public on the chain, or staff's own words."""
-        return self.admin_site.has_permission(request)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.admin_site.has_permission(request)
-
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         if context.get("subtitle"):
             context["subtitle"] = display.short(display.escape_invisible(context["subtitle"]), 80)
@@ -158,6 +151,3 @@ class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.admin_site.has_permission(request)

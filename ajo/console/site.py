@@ -8,9 +8,11 @@ from typing import Any, Final
 from django.contrib.admin import AdminSite
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path
 
 from ajo.api.throttles import client_address, hit
 from ajo.console.front_page import panel
+from ajo.console.second_factor import LoginForm, second_factor_page
 
 # Log-in attempts of one client address: hashing a password takes a third of a second of a core that reads share.
 LOGIN_RATE: Final = "20/min"
@@ -21,9 +23,21 @@ class StaffSite(AdminSite):
     site_title = "Ajo"
     index_title = "Tables"
     site_url = None
+    login_form = LoginForm
+    login_template = "admin/login_with_code.html"
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        page = path("second-factor/", self.admin_view(self.second_factor), name="second_factor")
+        return [page, *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        return super().index(request, {**(extra_context or {}), "panel": panel()})
+        """Show the front page; what is followed is for whoever may see the tables."""
+        may_see = request.user.has_perm("soroban.view_checkpoint")
+        return super().index(request, {**(extra_context or {}), "panel": panel() if may_see else []})
+
+    def second_factor(self, request: HttpRequest) -> HttpResponse:
+        """Show the page on which staff turn their own second factor on and off."""
+        return second_factor_page(request, self.each_context(request))
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show or handle the log-in form; 429 with Retry-After beyond LOGIN_RATE."""

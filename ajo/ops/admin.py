@@ -1,4 +1,4 @@
-"""Admin of the background processes' heartbeats and of log-ins."""
+"""Admin of the background processes' heartbeats, and the audit: log-ins and what staff changed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import Any, ClassVar
 
 from axes.models import AccessAttempt, AccessLog
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 
 from ajo.adminkit.admins import ReadOnlyAdmin, TableAdmin
-from ajo.adminkit.columns import text_column
+from ajo.adminkit.columns import multiline_column, text_column
+from ajo.adminkit.display import safe_multiline, safe_text
 from ajo.ops.models import Heartbeat
 
 
@@ -48,3 +51,28 @@ class SuccessfulLoginAdmin(LoginAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(LogEntry)
+class AuditAdmin(ReadOnlyAdmin):
+    """What staff added, changed and deleted, and which button they pressed. Rows are never deleted here."""
+
+    list_display = ("action_time", "account", "action", "table", "short_row", "short_change")
+    fields = ("action_time", "account", "action", "table", "object_id", "whole_row", "whole_change")
+    list_select_related = ("user", "content_type")
+    account = text_column("user.username", "Account", 150)
+    table = text_column("content_type.name", "Table", missing="-")
+    short_row = text_column("object_repr", "Row", 60)
+    whole_row = multiline_column("object_repr", "Row")
+
+    @admin.display(description="Action")
+    def action(self, row: LogEntry) -> str:
+        return str(row.get_action_flag_display())
+
+    @admin.display(description="Change")
+    def short_change(self, row: LogEntry) -> SafeString:
+        return safe_text(row.get_change_message(), 120)
+
+    @admin.display(description="Change")
+    def whole_change(self, row: LogEntry) -> SafeString:
+        return safe_multiline(row.get_change_message())

@@ -98,7 +98,7 @@ def test_pages_of_the_chain_offer_no_way_to_write(chief: Client, model: type[Mod
             assert offer not in html
 
 
-def test_staff_status_alone_reads_labels_and_writes_none(staff: Client) -> None:
+def test_viewers_read_labels_and_write_none(staff: Client) -> None:
     """Breaks if every staff account might write them: labels are the one thing that nothing can rebuild."""
     fill(1)
     label = WalletLabel.objects.get()

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import Group as Role
 from django.contrib.auth.models import User as Account
 from django.db.models import Model
 from pytest_django.live_server_helper import LiveServer
 
+from ajo.console.roles import OPERATOR
 from groups.models import Group, Token
 from tests.support import admin_pages
 from tests.support.admin_rows import TABLES, fill, members
@@ -38,12 +40,14 @@ def check(page: Page, address: str, name: str) -> None:
 def test_staff_log_in_and_find_every_table_and_row_whole(page: Page, live_server: LiveServer) -> None:
     fill(8)
     members(Group.objects.get(pk=6), 9)
-    Account.objects.create_user("clerk", password="correct horse", is_staff=True)
+    clerk = Account.objects.create_user("clerk", password="correct horse", is_staff=True)
+    clerk.groups.add(Role.objects.get(name=OPERATOR))
     assert page.open(f"{live_server.url}/admin/groups/group/") == 200
     page.photograph(SHOTS / "login.png")
     assert page.submit("#login-form", username="clerk", password="correct horse") == 200
     assert page.run("location.pathname") == "/admin/groups/group/"
     check(page, f"{live_server.url}/admin/", "index")
+    check(page, f"{live_server.url}/admin/second-factor/", "second-factor")
     for model in TABLES:
         name = f"{model._meta.app_label}-{model._meta.model_name}"
         check(page, live_server.url + admin_pages.table(model), f"{name}-table")

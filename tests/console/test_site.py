@@ -40,3 +40,12 @@ def test_a_form_from_the_public_address_is_taken(
     form = {"username": "chief", "password": "a long one", "csrfmiddlewaretoken": client.cookies["csrftoken"].value}
     answer = client.post("/admin/login/?next=/admin/", form, headers={"Origin": origin})
     assert (answer.status_code, answer.headers.get("Location")) == (302, "/admin/")
+
+
+def test_pages_run_no_script_and_take_no_style_but_our_own(chief: Client) -> None:
+    for page in ("/admin/", "/admin/login/", "/admin/groups/group/", "/admin/second-factor/"):
+        policy = chief.get(page).headers["Content-Security-Policy"]
+        directives = dict(each.strip().split(" ", 1) for each in policy.split(";"))
+        assert directives["default-src"] == "'none'"
+        assert directives["script-src"] == directives["style-src"] == "'self'"
+        assert "unsafe" not in policy
