@@ -79,8 +79,8 @@ def fetch(
     raises Unavailable where the chain cannot reach `min_ledger` in time. `client` is the client's address, for
     `waiter_slot`. Raise Absent or Unavailable.
     """
-    value, watermark, _, known_absent = get(key)
-    hit = parse(value, watermark)
+    value, version, known_absent = get(key)
+    hit = parse(value, version)
     if hit and hit.synced_ledger >= min_ledger:
         CACHE_READS.labels("redis").inc()
         return _answer(hit.body, hit.etag, hit.freshness, hit.synced_ledger, min_ledger)
@@ -95,7 +95,7 @@ def fetch(
         CACHE_READS.labels("chain").inc()
     else:
         CACHE_READS.labels("postgresql").inc()
-    set_if_current(key, document, fresh, watermark)
+    set_if_current(key, document, fresh, version)
     return _answer(document.body, document.etag, fresh, document.synced_ledger, min_ledger)
 
 

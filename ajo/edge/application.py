@@ -52,13 +52,12 @@ PAGE_WAIT = 1.0  # seconds that a page is waited for from the beginning of its r
 
 @dataclass(slots=True)
 class LocalCache:
-    """The responses that a process keeps, all read beside one watermark and one refresh token (ajo/cache).
+    """The responses that a process keeps, all read beside one version (ajo/cache).
 
-    It is dropped as a whole when Redis has another of either. Times are of time.monotonic.
+    It is dropped as a whole when Redis has another. Times are of time.monotonic.
     """
 
-    watermark: bytes | None
-    refresh_token: bytes | None
+    version: bytes | None
     until: float  # when Redis has to be asked again
     ends: float
     entries: dict[str, CachedResponse] = field(default_factory=dict)
@@ -75,10 +74,10 @@ class LocalCache:
 
 @dataclass(slots=True)
 class PendingPage:
-    """A page that one reader has Django render while others wait, under the watermark that was read before."""
+    """A page that one reader has Django render while others wait, under the version that was read before."""
 
     name: str
-    watermark: bytes
+    version: bytes
     began: float
     done: threading.Event = field(default_factory=threading.Event)
 
@@ -88,7 +87,7 @@ class Edge:
 
     def __init__(self, django: WsgiApplication) -> None:
         self._django = django
-        self._local = LocalCache(None, None, 0.0, 0.0)
+        self._local = LocalCache(None, 0.0, 0.0)
         self._tables = PgReader()
         self._pending: dict[str, PendingPage] = {}
         self._prefix, self._numbers = os.urandom(8).hex(), count()
@@ -137,33 +136,31 @@ class Edge:
     def _group(self, name: str, number: str, now: float) -> CachedResponse | None:
         """Read a group from Redis or, in one statement, from the tables. None where neither has it."""
         key, local = f"group:{number}", self._local
-        watermark = absent = None
-        if local.watermark or now >= local.until:  # without a watermark nothing in Redis counts
-            value, watermark, refresh_token, absent = cache.get(key)
-            local = self._refresh_local(watermark, refresh_token, now)
-            if hit := cache.parse(value, watermark):
+        version = absent = None
+        if local.version or now >= local.until:  # without a version nothing in Redis counts
+            value, version, absent = cache.get(key)
+            local = self._refresh_local(version, now)
+            if hit := cache.parse(value, version):
                 found = cached_response(GROUP_ROUTE, "redis", *hit)
                 local.add(name, found)
                 return found
         if not (read := self._tables.read(number)):
             return ABSENT if absent else None
         fresh, document = read
-        cache.set_if_current(key, document, fresh, watermark)
+        cache.set_if_current(key, document, fresh, version)
         found = cached_response(GROUP_ROUTE, "postgresql", document.body, document.etag, fresh, document.synced_ledger)
         local.add(name, found)
         return found
 
-    def _refresh_local(self, watermark: bytes | None, refresh_token: bytes | None, now: float) -> LocalCache:
-        """Return the local cache for what was read beside these; a new one where they are others.
+    def _refresh_local(self, version: bytes | None, now: float) -> LocalCache:
+        """Return the local cache for what was read beside this version; a new one where it is another.
 
         `now` is from before Redis was asked.
         """
-        local, is_same = self._local, False
-        if local.watermark == watermark and local.refresh_token == refresh_token:
-            is_same = now < (local.ends if watermark else local.until)
-        if not is_same:
-            local = self._local = LocalCache(watermark, refresh_token, now + LOCAL_TTL, now + LOCAL_MAX_AGE)
-        elif watermark:
+        local = self._local
+        if local.version != version or now >= (local.ends if version else local.until):
+            local = self._local = LocalCache(version, now + LOCAL_TTL, now + LOCAL_MAX_AGE)
+        elif version:
             local.until = min(max(local.until, now + LOCAL_TTL), local.ends)
         return local
 
@@ -173,14 +170,14 @@ class Edge:
         if not route:
             return None
         for has_waited in (False, True):
-            value, watermark, refresh_token = cache.get_page(name)
-            if hit := cache.parse_page(value, watermark):
+            value, version = cache.get_page(name)
+            if hit := cache.parse_page(value, version):
                 found = CachedResponse(route, "redis", *hit)
-                self._refresh_local(watermark, refresh_token, now).add(name, found)
+                self._refresh_local(version, now).add(name, found)
                 return found
-            if watermark is None or has_waited:
+            if version is None or has_waited:
                 break
-            mine = PendingPage(name, watermark, time.monotonic())
+            mine = PendingPage(name, version, time.monotonic())
             other = self._pending.setdefault(name, mine)
             if other is mine:
                 return mine
@@ -200,7 +197,7 @@ class Edge:
                 by_name = dict(headers)
                 tag, date = by_name.get("ETag", ""), by_name.get(LAST_MODIFIED, "")
                 ledger = int(by_name.get("Latest-Ledger", 0))
-                cache.set_page_if_current(page.name, body, tag, ledger, page.watermark)
+                cache.set_page_if_current(page.name, body, tag, ledger, page.version)
                 CACHE_READS.labels("postgresql").inc()
         finally:
             del self._pending[page.name]

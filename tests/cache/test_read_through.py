@@ -177,7 +177,7 @@ def test_a_reader_of_the_chain_that_died_is_followed_by_another(monkeypatch: pyt
     assert source.asked.count("chain") == 1
 
 
-@pytest.mark.parametrize("garbage", [b"x", b"a 1 2 3 4 5", b"\xff\xfe", b"a b c d e f"])
+@pytest.mark.parametrize("garbage", [b"x", b"a 1 2 3 4 5 6", b"\xff\xfe", b"a b c d e f"])
 def test_a_mark_that_is_none_is_none(garbage: bytes) -> None:
     cache.with_redis(lambda r: r.set(cache.WATERMARK_KEY, garbage))
     source = Source(document(1))

@@ -15,6 +15,7 @@ from ajo.cache import store
 from ajo.edge import Edge, application
 from ajo.soroban.models import Checkpoint
 from contributions.models import Contribution, Payout, Refund
+from groups.cached import refresh_groups
 from groups.models import Group
 from tests.support.edge import Answer, Django, ask, django, fresh, front
 from tests.support.factories import account, make_event, make_row
@@ -177,6 +178,15 @@ def test_a_page_is_never_shown_under_another_mark(front: Edge, django: Django, c
     change()
     assert ask(front, path=LIST)[0] == "200 OK"
     assert django.asked == 2
+
+
+def test_a_body_that_is_refreshed_drops_no_page(front: Edge, django: Django) -> None:
+    """Breaks if a page counted under one version alone: each reader of the chain would have all pages rendered anew."""
+    ask(front, path=LIST)
+    refresh_groups([7])
+    front._local.until = 0
+    ask(front, path=LIST)
+    assert django.asked == 1
 
 
 def test_a_page_whose_mark_went_by_while_it_was_rendered_is_not_shown(

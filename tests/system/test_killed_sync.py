@@ -69,7 +69,6 @@ def sandbox(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[San
         for module, name in (
             (store, "PREFIX"),
             (store, "WATERMARK_KEY"),
-            (store, "REFRESH_TOKEN_KEY"),
             (watermark, "WATERMARK_KEY"),
             (cache, "WATERMARK_KEY"),
         ):
