@@ -16,16 +16,18 @@ The words that a reader of the cache needs:
   it stands still, so does everything that was read beside it; the edge's local cache (ajo/edge) relies on that.
 """
 
-from ajo.cache.read_through import DEADLINE, Absent, Answer, Unavailable, fetch, waiter_slot
+from ajo.cache.read_through import DEADLINE, Absent, Unavailable, fetch, waiter_slot
 from ajo.cache.redis_client import COOLDOWN, PREFIX, breaker, client, with_redis
 from ajo.cache.store import (
+    Answer,
     Document,
-    StoredBody,
+    Found,
+    Layer,
+    Lookup,
+    Undecodable,
     etag,
     get,
     get_page,
-    parse,
-    parse_page,
     refresh,
     set_if_current,
     set_page_if_current,
@@ -49,9 +51,12 @@ __all__ = [
     "Absent",
     "Answer",
     "Document",
+    "Found",
     "Freshness",
-    "StoredBody",
+    "Layer",
+    "Lookup",
     "Unavailable",
+    "Undecodable",
     "Watermark",
     "advance",
     "breaker",
@@ -62,8 +67,6 @@ __all__ = [
     "get",
     "get_page",
     "invalidate_all",
-    "parse",
-    "parse_page",
     "refresh",
     "set_if_current",
     "set_page_if_current",

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import redis
 from django.conf import settings
@@ -43,33 +43,73 @@ return 1
 # Sent by its hash, as a pass writes thousands of bodies; called with a client each time.
 _set_if_newer = Script(None, _SET_IF_NEWER)  # type: ignore[arg-type]
 
-Raw: TypeAlias = bytes | None  # the value of one key; None: there is none
+Layer = Literal["process", "redis", "postgresql", "chain"]  # where a body was found: the label of /metrics
+
+
+class Undecodable(Exception):
+    """The resource is on the chain, and this version cannot decode it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A finished body. `revision` orders the versions of one resource, `synced_ledger` is when its state was read.
+    """A finished body with its strong ETag.
 
-    An empty body is a tombstone: the resource is on the chain and cannot be decoded by this version. It takes the place
-    of the body before, in Redis too.
+    `revision` orders the versions of one resource, `synced_ledger` is when its state was read; a page has neither (0).
+    Without a body it is a tombstone: the resource is on the chain and cannot be decoded by this version. It takes the
+    place of the body before, in Redis too, where it is stored as an empty one.
     """
 
-    body: bytes
+    body: bytes | None
     revision: int
     synced_ledger: int
-    etag: str = field(init=False)
+    etag: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "etag", etag(self.body))
+        if not self.etag:
+            object.__setattr__(self, "etag", etag(self.body or b""))
 
 
-class StoredBody(NamedTuple):
-    """A body out of Redis that counts, with its strong ETag. A page has no `synced_ledger` of its own: 0."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body with its strong ETag, the ledger up to which it is fresh, and whether the chain has been silent."""
 
-    body: bytes  # empty: a tombstone, as in Document
+    body: bytes
     etag: str
+    ledger: int
+    stale: bool
+
+
+class Found(NamedTuple):
+    """A document, how fresh the tables were when it was read, and where it was found."""
+
+    document: Document
     freshness: Freshness
-    synced_ledger: int = 0
+    layer: Layer
+
+    def ledger(self, min_ledger: int) -> int:
+        """Return up to which ledger it is fresh.
+
+        Where it was asked for by `min_ledger`, that is the ledger of its own reading if it is newer than the tables.
+        """
+        ledger = self.freshness.ledger
+        return max(ledger, self.document.synced_ledger) if min_ledger else ledger
+
+    def answer(self, min_ledger: int) -> Answer:
+        """Return what a client is told. Raise Undecodable."""
+        if self.document.body is None:
+            raise Undecodable
+        return Answer(self.document.body, self.document.etag, self.ledger(min_ledger), self.freshness.stale)
+
+
+class Lookup(NamedTuple):
+    """What Redis has of a resource or a page; nothing where it cannot be asked.
+
+    `version` was read together with the rest. `is_absent`: the resource was not on the chain some seconds ago.
+    """
+
+    version: bytes | None = None
+    found: Found | None = None
+    is_absent: bool = False
 
 
 def etag(body: bytes) -> str:
@@ -82,34 +122,35 @@ def absent_key(key: str) -> str:
     return f"{PREFIX}absent:{key}"
 
 
-def get(key: str) -> tuple[Raw, Raw, Raw]:
-    """Read a resource: its value, the version, and what is there if it is known to be absent.
+def get(key: str) -> Lookup:
+    """Read a resource. A body of another epoch does not count."""
+    values = with_redis(lambda r: exchange(r, "MGET", PREFIX + key, WATERMARK_KEY, absent_key(key)))
+    if not values:
+        return Lookup()
+    value, version, absent = values
+    now = load_watermark(version)
+    found = _parse(value, now) if value and now else None
+    return Lookup(version, found, absent is not None)
 
-    Three Nones where Redis cannot be asked.
-    """
-    found = with_redis(lambda r: exchange(r, "MGET", PREFIX + key, WATERMARK_KEY, absent_key(key)))
-    return found or (None, None, None)
 
-
-def parse(value: Raw, version: Raw) -> StoredBody | None:
-    """Return what `get` found, or None where it does not count: there is nothing, or it is of another epoch."""
-    if not value or not (now := load_watermark(version)):
-        return None
+def _parse(value: bytes, now: Watermark) -> Found | None:
     head, _, body = value.partition(b"\n")
-    epoch, _, synced_ledger, tag = head.decode().split(" ")
-    return StoredBody(body, tag, now.freshness, int(synced_ledger)) if epoch == now.epoch else None
+    epoch, revision, synced_ledger, tag = head.decode().split(" ")
+    if epoch != now.epoch:
+        return None
+    return Found(Document(body or None, int(revision), int(synced_ledger), tag), now.freshness, "redis")
 
 
-def set_if_current(key: str, document: Document, fresh: Freshness, version: Raw) -> None:
+def set_if_current(key: str, found: Found, version: bytes | None) -> None:
     """Store what the tables said, under the watermark that the reader saw before it asked them.
 
-    Do nothing where there was none, where it has moved past `fresh`, where a newer revision is stored, or where Redis
-    cannot be asked.
+    Do nothing where there was none, where it has moved past the tables, where a newer revision is stored, or where
+    Redis cannot be asked.
     """
-    seen = load_watermark(version)
+    seen, fresh = load_watermark(version), found.freshness
     if not seen or fresh.dataset_id != seen.freshness.dataset_id:
         return
-    values = _values(document, seen.epoch, fresh.ledger)
+    values = _values(found.document, seen.epoch, fresh.ledger)
 
     def put(r: redis.Redis) -> None:
         try:
@@ -120,18 +161,16 @@ def set_if_current(key: str, document: Document, fresh: Freshness, version: Raw)
     with_redis(put)
 
 
-def get_page(name: str) -> tuple[Raw, Raw]:
-    """Read a page: its value and the version. Two Nones where Redis cannot be asked."""
-    found = with_redis(lambda r: exchange(r, "MGET", f"{PREFIX}page:{name}", WATERMARK_KEY))
-    return found or (None, None)
-
-
-def parse_page(value: Raw, version: Raw) -> StoredBody | None:
-    """Return what `get_page` found, or None where it was not rendered under this very watermark."""
-    if not value or not version or not (now := load_watermark(version)):
-        return None
+def get_page(name: str) -> Lookup:
+    """Read a page. One that was rendered under another watermark does not count."""
+    value, version = with_redis(lambda r: exchange(r, "MGET", f"{PREFIX}page:{name}", WATERMARK_KEY)) or (None, None)
+    now = load_watermark(version)
+    if not value or not version or not now:
+        return Lookup(version)
     watermark, tag, body = value.split(b"\n", 2)
-    return StoredBody(body, tag.decode(), now.freshness) if watermark == _watermark_words(version) else None
+    if watermark != _watermark_words(version):
+        return Lookup(version)
+    return Lookup(version, Found(Document(body, 0, 0, tag.decode()), now.freshness, "redis"))
 
 
 def _watermark_words(version: bytes) -> bytes:
@@ -194,7 +233,7 @@ def stale_keys(now: Watermark, revisions: Mapping[str, int]) -> set[str] | None:
 def _values(document: Document, epoch: str, ledger: int) -> tuple[str | bytes | int, ...]:
     """Return _SET_IF_NEWER's arguments, but the last."""
     head = f"{epoch} {document.revision} {document.synced_ledger} {document.etag}\n".encode()
-    return epoch, ledger, document.revision, head + document.body, _expiry(settings.CACHE_TTL)
+    return epoch, ledger, document.revision, head + (document.body or b""), _expiry(settings.CACHE_TTL)
 
 
 def _expiry(seconds: float) -> int:

@@ -15,8 +15,9 @@ from typing import Any, Final
 from django.urls import Resolver404, resolve
 
 from ajo import cache
-from ajo.api.freshness import LAST_MODIFIED, is_not_modified
+from ajo.api.freshness import CONDITIONAL_HEADERS, LAST_MODIFIED, is_not_modified
 from ajo.api.proxies import settle_scheme
+from ajo.api.request_ids import REQUEST_ID, is_request_id
 from ajo.api.throttles import read_counter
 from ajo.edge.pg_reader import PgReader
 from ajo.edge.responses import (
@@ -24,8 +25,8 @@ from ajo.edge.responses import (
     GROUP_ROUTE,
     MAX_LENGTH,
     NOT_MODIFIED,
+    AbsentResponse,
     CachedResponse,
-    Layer,
     StartResponse,
     WsgiApplication,
     cached_response,
@@ -33,7 +34,6 @@ from ajo.edge.responses import (
     not_modified_headers,
 )
 from ajo.metrics import CACHE_READS, buffered_metrics
-from ajo.ops.middleware import HEADER, SANE
 
 API: Final = "/api/v1/"
 GROUPS: Final = f"{API}groups/"
@@ -63,13 +63,15 @@ class LocalCache:
     entries: dict[str, CachedResponse] = field(default_factory=dict)
     size: int = 0  # bytes of bodies
 
-    def add(self, name: str, found: CachedResponse) -> None:
-        """Keep a response under its path and query. Do nothing where there is no room."""
-        old = self.entries.get(name)
-        size = self.size + len(found.body) - (len(old.body) if old else 0)
-        if (old or len(self.entries) < LOCAL_MAX_ENTRIES) and size <= LOCAL_MAX_BYTES:
-            self.size = size
-            self.entries[name] = found
+    def add(self, name: str, response: CachedResponse | None) -> CachedResponse | None:
+        """Keep a response under its path and query unless there is no room. Return it."""
+        if response:
+            old = self.entries.get(name)
+            size = self.size + len(response.body) - (len(old.body) if old else 0)
+            if (old or len(self.entries) < LOCAL_MAX_ENTRIES) and size <= LOCAL_MAX_BYTES:
+                self.size = size
+                self.entries[name] = response
+        return response
 
 
 @dataclass(slots=True)
@@ -103,27 +105,28 @@ class Edge:
             return self._django(environ, start_response)
         name, min_ledger = asked
         now, local = time.monotonic(), self._local
-        layer: Layer = "process"
-        found = local.entries.get(name) if now < local.until else None
-        if found is None:
+        layer: cache.Layer | None = "process"
+        response: CachedResponse | AbsentResponse | None = local.entries.get(name) if now < local.until else None
+        if response is None:
             read = self._read(path, name, min_ledger, now)
             if isinstance(read, PendingPage):
                 return self._render(read, environ, start_response)
             if read is None:
                 return self._django(environ, start_response)
-            found, layer = read, read.layer
-        known, since = environ.get("HTTP_IF_NONE_MATCH", ""), environ.get("HTTP_IF_MODIFIED_SINCE", "")
-        answer = found.answer(fixed, known, since, min_ledger)
+            response, layer = read, read.layer
+        answer = response.answer(fixed, environ, min_ledger)
         if answer is None or not read_counter.allow(environ):
             return self._django(environ, start_response)
         status, headers, body = answer
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = given if given and SANE.fullmatch(given) else f"{self._prefix}{next(self._numbers):016x}"
-        start_response(status, [*headers, (HEADER, request_id)])
-        buffered_metrics.observe(layer, found.route, status, time.perf_counter() - began)
+        request_id = given if given and is_request_id(given) else f"{self._prefix}{next(self._numbers):016x}"
+        start_response(status, [*headers, (REQUEST_ID, request_id)])
+        buffered_metrics.observe(layer, response.route, status, time.perf_counter() - began)
         return [body]  # a list: granian hands on any other iterable through a channel, part by part
 
-    def _read(self, path: str, name: str, min_ledger: int, now: float) -> CachedResponse | PendingPage | None:
+    def _read(
+        self, path: str, name: str, min_ledger: int, now: float
+    ) -> CachedResponse | AbsentResponse | PendingPage | None:
         """Read a group or a page from Redis or the tables. None: Django answers; a PendingPage: it renders."""
         if len(name) > MAX_LENGTH:
             return None
@@ -133,24 +136,18 @@ class Edge:
             return self._group(name, number, now) if name == path else None  # a group takes no other parameter
         return None if min_ledger else self._page(path, name, now)
 
-    def _group(self, name: str, number: str, now: float) -> CachedResponse | None:
-        """Read a group from Redis or, in one statement, from the tables. None where neither has it."""
-        key, local = f"group:{number}", self._local
-        version = absent = None
+    def _group(self, name: str, number: str, now: float) -> CachedResponse | AbsentResponse | None:
+        """Read a group from Redis or, in one statement, from the tables. None where Django has to."""
+        key, local, known = f"group:{number}", self._local, cache.Lookup()
         if local.version or now >= local.until:  # without a version nothing in Redis counts
-            value, version, absent = cache.get(key)
-            local = self._refresh_local(version, now)
-            if hit := cache.parse(value, version):
-                found = cached_response(GROUP_ROUTE, "redis", *hit)
-                local.add(name, found)
-                return found
-        if not (read := self._tables.read(number)):
-            return ABSENT if absent else None
-        fresh, document = read
-        cache.set_if_current(key, document, fresh, version)
-        found = cached_response(GROUP_ROUTE, "postgresql", document.body, document.etag, fresh, document.synced_ledger)
-        local.add(name, found)
-        return found
+            known = cache.get(key)
+            local = self._refresh_local(known.version, now)
+        found = known.found
+        if found is None:
+            if (found := self._tables.read(number)) is None:
+                return ABSENT if known.is_absent else None
+            cache.set_if_current(key, found, known.version)
+        return local.add(name, cached_response(GROUP_ROUTE, found))
 
     def _refresh_local(self, version: bytes | None, now: float) -> LocalCache:
         """Return the local cache for what was read beside this version; a new one where it is another.
@@ -170,14 +167,12 @@ class Edge:
         if not route:
             return None
         for has_waited in (False, True):
-            value, version = cache.get_page(name)
-            if hit := cache.parse_page(value, version):
-                found = CachedResponse(route, "redis", *hit)
-                self._refresh_local(version, now).add(name, found)
-                return found
-            if version is None or has_waited:
+            known = cache.get_page(name)
+            if known.found:
+                return self._refresh_local(known.version, now).add(name, cached_response(route, known.found))
+            if known.version is None or has_waited:
                 break
-            mine = PendingPage(name, version, time.monotonic())
+            mine = PendingPage(name, known.version, time.monotonic())
             other = self._pending.setdefault(name, mine)
             if other is mine:
                 return mine
@@ -186,12 +181,12 @@ class Edge:
 
     def _render(self, page: PendingPage, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Have Django answer, and store a page that was found for the next readers. Pass on what Django raises."""
-        known = environ.pop("HTTP_IF_NONE_MATCH", "")  # the next readers may not have that body
-        since = environ.pop("HTTP_IF_MODIFIED_SINCE", "")
+        # the next readers may not have that body
+        unconditional = {name: value for name, value in environ.items() if name not in CONDITIONAL_HEADERS}
         started: list[Any] = []
         tag = date = ""
         try:
-            body = b"".join(self._django(environ, lambda *given: started.extend(given)))
+            body = b"".join(self._django(unconditional, lambda *given: started.extend(given)))
             status, headers = started
             if status == "200 OK":
                 by_name = dict(headers)
@@ -202,7 +197,7 @@ class Edge:
         finally:
             del self._pending[page.name]
             page.done.set()
-        if tag and known and is_not_modified(tag, date, known, since):
+        if tag and is_not_modified(environ, tag, date):
             status, headers, body = NOT_MODIFIED, not_modified_headers(headers), b""
         start_response(status, headers)
         return [body]

@@ -32,17 +32,17 @@ document = cache.Document(name.encode(), 1, 10)
 
 def read():
     absent = lambda: None
-    return cache.fetch("group:7", freshness=lambda: fresh, from_rows=lambda: document, from_chain=absent,
-        exists=lambda: True)
+    found = cache.Found(document, fresh, "postgresql")
+    return cache.fetch("group:7", from_rows=lambda: found, from_chain=absent, exists=lambda: True)
 
 with read_through._flight("group:7") as mine:
     assert mine, "another service holds the lock"
 assert cache.current_watermark() is None, "another service's watermark"
 cache.start_epoch(fresh)
 print(read().body.decode(), read().body.decode())
-watermark = cache.with_redis(lambda r: r.get(cache.WATERMARK_KEY))
-assert cache.parse_page(cache.get_page("p")[0], watermark) is None
-cache.set_page_if_current("p", name.encode(), "tag", 10, watermark)
+page = cache.get_page("p")
+assert page.found is None
+cache.set_page_if_current("p", name.encode(), "tag", 10, page.version)
 cache.refresh(cache.current_watermark(), {"group:8": document}, 10)
 cache.with_redis(lambda r: r.set(store.absent_key("group:9"), 1))
 assert hit("read", "1/h", "198.51.100.7") is None, "another service's count"
