@@ -22,15 +22,15 @@ SECOND: Final = "'1 second'"
 END_OF_CALENDAR: Final = 253_402_300_800  # Unix time of the year 10,000, which Python's datetime cannot hold
 
 
-def _time(moment: str) -> str:
+def _time(column: str) -> str:
     """Return SQL that writes a time as TimeField does: with microseconds only where there are any."""
-    return f"""replace(to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
+    return f"""replace(to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
 
 
-def _add_seconds(moment: str, seconds: str) -> str:
+def _add_seconds(start: str, seconds: str) -> str:
     """Return SQL that adds seconds as `groups.schedule` does: null where the calendar does not hold the sum."""
-    fits = f"extract(epoch FROM {moment}) + {seconds} < {END_OF_CALENDAR}"
-    return f"CASE WHEN {fits} THEN {_time(f'({moment} + ({seconds})::float8 * interval {SECOND})')} END"
+    fits = f"extract(epoch FROM {start}) + {seconds} < {END_OF_CALENDAR}"
+    return f"CASE WHEN {fits} THEN {_time(f'({start} + ({seconds})::float8 * interval {SECOND})')} END"
 
 
 # row_to_json writes no spaces and keeps the order of columns, as `rendering.dump` does. json_build_object does neither.

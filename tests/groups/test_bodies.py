@@ -142,7 +142,7 @@ def test_texts_come_back_as_they_are_and_raw_entries_never() -> None:
     assert b"SECRETXDR" not in raw
 
 
-def test_many_documents_cost_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_many_bodies_cost_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     for number in range(1, 6):
         make_group(number, members=(1, 2, 3))
     with django_assert_num_queries(1):
@@ -150,7 +150,7 @@ def test_many_documents_cost_one_query(django_assert_num_queries: DjangoAssertNu
     assert sorted(found) == [1, 2, 3, 4, 5]
 
 
-def test_the_endpoint_serves_the_documents_very_bytes(client: Client) -> None:
+def test_the_endpoint_serves_the_bodys_very_bytes(client: Client) -> None:
     make_checkpoint()
     make_group(7)
     first, second = client.get(f"{API}groups/7/"), client.get(f"{API}groups/7/")

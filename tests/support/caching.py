@@ -47,7 +47,7 @@ class Source:
         return self.read_at
 
 
-def current_mark() -> cache.Watermark:
+def stored_watermark() -> cache.Watermark:
     """Return the watermark in Redis. Asserts that there is one."""
     found = cache.current_watermark()
     assert found is not None
