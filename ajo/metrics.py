@@ -52,10 +52,10 @@ class BufferedMetrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._observed: list[tuple[str, str, str, float]] = []
+        self._observed: list[tuple[str | None, str, str, float]] = []
 
-    def observe(self, layer: str, route: str, status: str, seconds: float) -> None:
-        """Count an answer in REQUESTS, and in CACHE_READS unless `layer` is empty. `status` begins with the code."""
+    def observe(self, layer: str | None, route: str, status: str, seconds: float) -> None:
+        """Count an answer in REQUESTS, and in CACHE_READS if a `layer` had it. `status` begins with the code."""
         with self._lock:
             if not self._observed:
                 timer = threading.Timer(FLUSH_INTERVAL, self.flush)

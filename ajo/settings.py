@@ -14,6 +14,7 @@ from psycopg import IsolationLevel
 
 from ajo.conf.addresses import host_of, in_url, local_address, normal_address, origin_of, redis_namespace
 from ajo.conf.env import EnvFile, Reader
+from ajo.conf.log_config import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV_FILE = EnvFile(BASE_DIR)
@@ -67,7 +68,6 @@ CHAIN_RATE = ENV.text("CHAIN_RATE", "60/min", empty=True)  # those among them th
 WEB_WORKERS = ENV.number("WEB_WORKERS", min(len(os.sched_getaffinity(0)), 8), 1, 64)
 WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
 WEB_HTTP2 = ENV.bool("WEB_HTTP2")  # without TLS; proxies ask us by HTTP/1.1
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_LEVEL = ENV.text("LOG_LEVEL", "INFO").upper()
 METRICS_TOKEN = ENV.text("METRICS_TOKEN")  # empty: /metrics answers loopback only
 # prometheus-client reads the variable itself, and needs the folder; none: each process shows only its own counts
@@ -302,22 +302,4 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"validatorUrl": None},  # the page asks no other host
 }
 
-_LEVEL = LOG_LEVEL if LOG_LEVEL in LOG_LEVELS else "INFO"
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "ajo.ops.logs.formatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": _LEVEL},
-    "loggers": {
-        # Their records reach the root handler; Django's own would mail administrators that nobody configured.
-        "django": {"handlers": [], "level": _LEVEL, "propagate": True},
-        "django.server": {"handlers": [], "propagate": True},
-        # A request for another host gets a 400; a traceback for each would let anybody fill the log.
-        "django.security.DisallowedHost": {"level": "CRITICAL"},
-        "axes": {"level": "ERROR"},  # ajo/ops/logins.py says it without masks
-        "psycopg": {"level": _LEVEL},  # has a level of its own otherwise
-        # The pool logs every connection that it lends: three lines for each request.
-        "psycopg.pool": {"level": "WARNING" if _LEVEL == "INFO" else _LEVEL},
-    },
-}
+LOGGING = logging_config(LOG_LEVEL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django import forms
@@ -15,7 +16,7 @@ from stellar_sdk import StrKey
 
 from ajo.adminkit import display
 from ajo.adminkit.admins import ReadOnlyAdmin, ReadOnlyInline, TableAdmin
-from ajo.adminkit.columns import column, multiline_column, raw_column, text_column
+from ajo.adminkit.columns import Column, column, multiline_column, raw_column, row_column, text_column
 from ajo.adminkit.links import RelatedTable, register_links
 from ajo.adminkit.lists import Rows, address_search, number_search, text_search
 from ajo.soroban.admin import GroupLinkMixin
@@ -66,21 +67,17 @@ class TokenAdmin(ReadOnlyAdmin):
     short_symbol = text_column("symbol", "Symbol", missing="unknown")
     whole_name = multiline_column("name", "Name")
 
-    @admin.display(description="The contract holds")
-    def held(self, row: Token) -> SafeString | str:
-        return "not known" if row.balance is None else token_amount(row.balance, row)
-
-    @admin.display(description="The contract owes")
-    def owes(self, row: Token) -> SafeString | str:
-        return token_amount(int(row.owed), row) if row.checked_ledger else "not known"
-
-    @admin.display(description="Premiums booked, collected from nobody")
-    def premiums(self, row: Token) -> SafeString | str:
-        return token_amount(int(row.booked_premiums), row) if row.booked_premiums else "none"
-
-    @admin.display(description="See also")
-    def groups(self, row: Token) -> SafeString:
-        return display.changelist_link(Group, "groups", token=row.address)
+    held = row_column(
+        "The contract holds", lambda token: "not known" if token.balance is None else token_amount(token.balance, token)
+    )
+    owes = row_column(
+        "The contract owes", lambda token: token_amount(int(token.owed), token) if token.checked_ledger else "not known"
+    )
+    premiums = row_column(
+        "Premiums booked, collected from nobody",
+        lambda token: token_amount(int(token.booked_premiums), token) if token.booked_premiums else "none",
+    )
+    groups = row_column("See also", lambda token: display.changelist_link(Group, "groups", token=token.address))
 
 
 @admin.register(User)
@@ -142,6 +139,11 @@ def _with_member_or_token(rows: Rows, term: str) -> Rows:
     return rows.filter(pk__in=list(memberships.values_list("group_id", flat=True)[:MAX_WALLET_GROUPS]))
 
 
+def _coming_column(title: str, render: Callable[[Group], SafeString | str]) -> Column:
+    """Return a column of what comes next in a group: `-` where nothing does any more."""
+    return row_column(title, lambda group: render(group) if schedule.pays_out(group) else "-")
+
+
 @admin.register(Group)
 class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     wallet_field = "creator"
@@ -185,6 +187,16 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     whole_rules = multiline_column("rules", "Rules")
     round = column("current_round", "Round", str)
     token_link = column("token", "Token", lambda token: display.change_link(Token, token.pk, token.address))
+    members = row_column("Members", lambda group: f"{group.member_count} of {group.max_members}")
+    paid = row_column("Paid this round", lambda group: f"{group.contributions_received} of {group.member_count}")
+    amount = row_column("Each pays", lambda group: token_amount(group.contribution_amount, group.token))
+    collected = row_column(
+        "Collected this round", lambda group: token_amount(schedule.collected_amount(group), group.token)
+    )
+    payout = _coming_column("Next payout", lambda group: token_amount(schedule.payout_amount(group), group.token))
+    next_position = _coming_column("Payout index", lambda group: str(group.payout_index))
+    round_ends = _coming_column("Round ends", lambda group: display.format_time(schedule.round_ends_at(group)))
+    grace_ends = _coming_column("Grace ends", lambda group: display.format_time(schedule.grace_ends_at(group)))
     raw_entry = raw_column("entry_xdr", "GROUP entry")
     raw_metadata = raw_column("metadata_xdr", "METADATA entry")
 
@@ -198,38 +210,6 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     @admin.display(description="Creator")
     def creator_link(self, row: Group) -> SafeString:
         return self.whole_wallet(row)
-
-    @admin.display(description="Members")
-    def members(self, row: Group) -> str:
-        return f"{row.member_count} of {row.max_members}"
-
-    @admin.display(description="Paid this round")
-    def paid(self, row: Group) -> str:
-        return f"{row.contributions_received} of {row.member_count}"
-
-    @admin.display(description="Each pays")
-    def amount(self, row: Group) -> SafeString:
-        return token_amount(row.contribution_amount, row.token)
-
-    @admin.display(description="Collected this round")
-    def collected(self, row: Group) -> SafeString:
-        return token_amount(schedule.collected_amount(row), row.token)
-
-    @admin.display(description="Next payout")
-    def payout(self, row: Group) -> SafeString | str:
-        return token_amount(schedule.payout_amount(row), row.token) if schedule.pays_out(row) else "-"
-
-    @admin.display(description="Payout index")
-    def next_position(self, row: Group) -> str:
-        return str(row.payout_index) if schedule.pays_out(row) else "-"
-
-    @admin.display(description="Round ends")
-    def round_ends(self, row: Group) -> str:
-        return display.format_time(schedule.round_ends_at(row)) if schedule.pays_out(row) else "-"
-
-    @admin.display(description="Grace ends")
-    def grace_ends(self, row: Group) -> str:
-        return display.format_time(schedule.grace_ends_at(row)) if schedule.pays_out(row) else "-"
 
 
 @admin.register(GroupMember)

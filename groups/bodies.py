@@ -8,12 +8,12 @@ field and byte by byte.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from django.db import connection
 
-from ajo.cache import Document, Freshness
+from ajo.cache import Document, Found, Freshness
 from ajo.database.prepared import Prepared
 from ajo.soroban.models import LEDGER_SLACK, MIN_CLOSE_SECONDS
 from groups.schedule import DAY, MAX_FREQUENCY
@@ -22,15 +22,15 @@ SECOND: Final = "'1 second'"
 END_OF_CALENDAR: Final = 253_402_300_800  # Unix time of the year 10,000, which Python's datetime cannot hold
 
 
-def _time(moment: str) -> str:
+def _time(column: str) -> str:
     """Return SQL that writes a time as TimeField does: with microseconds only where there are any."""
-    return f"""replace(to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
+    return f"""replace(to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
 
 
-def _add_seconds(moment: str, seconds: str) -> str:
+def _add_seconds(start: str, seconds: str) -> str:
     """Return SQL that adds seconds as `groups.schedule` does: null where the calendar does not hold the sum."""
-    fits = f"extract(epoch FROM {moment}) + {seconds} < {END_OF_CALENDAR}"
-    return f"CASE WHEN {fits} THEN {_time(f'({moment} + ({seconds})::float8 * interval {SECOND})')} END"
+    fits = f"extract(epoch FROM {start}) + {seconds} < {END_OF_CALENDAR}"
+    return f"CASE WHEN {fits} THEN {_time(f'({start} + ({seconds})::float8 * interval {SECOND})')} END"
 
 
 # row_to_json writes no spaces and keeps the order of columns, as `rendering.dump` does. json_build_object does neither.
@@ -74,37 +74,51 @@ CASE WHEN g.synced_ledger > (
   FROM soroban_checkpoint WHERE heard_at IS NOT NULL ORDER BY id LIMIT 1) THEN 0 ELSE g.synced_ledger END
 """
 _BODIES: Final = f"""
-SELECT g.id, CASE WHEN g.unreadable_since IS NULL THEN row_to_json(body)::text ELSE '' END AS body, g.revision,
+SELECT g.id, CASE WHEN g.unreadable_since IS NULL THEN row_to_json(body)::text END AS body, g.revision,
   {SYNCED} AS synced_ledger FROM groups_group g
 JOIN groups_user c ON c.id = g.creator_id LEFT JOIN groups_token t ON t.address = g.token_address,
 LATERAL ({_BODY}) body WHERE g.id = """
-_WITH_FRESHNESS: Final = Prepared(f"""
-SELECT replace(c.era::text, '-', ''), c.ledger, extract(epoch FROM c.heard_at)::float8,
-  extract(epoch FROM now())::float8, d.body, d.revision, d.synced_ledger
-FROM (SELECT era, ledger, heard_at FROM soroban_checkpoint ORDER BY id LIMIT 1) c JOIN ({_BODIES} $1) d ON true
-""")
+_WITH_FRESHNESS: Final = f"""
+SELECT d.body, d.revision, d.synced_ledger, replace(c.era::text, '-', ''), c.ledger,
+  extract(epoch FROM c.heard_at)::float8, extract(epoch FROM now())::float8
+FROM ({_BODIES} %s) d LEFT JOIN (SELECT era, ledger, heard_at FROM soroban_checkpoint ORDER BY id LIMIT 1) c ON true
+"""
+_PREPARED: Final = Prepared(_WITH_FRESHNESS.replace("%s", "$1"))
 
 
 def group_bodies(ids: Iterable[int]) -> dict[int, Document]:
     """Return the bodies of these groups by id; ids without a row are silently left out.
 
-    One statement reads them, so all are of one database snapshot. An unreadable group has an empty body, which replaces
-    the one in the cache.
+    One statement reads them, so all are of one database snapshot. An unreadable group has a tombstone, which replaces
+    the body in the cache.
     """
     with connection.cursor() as cursor:
         cursor.execute(f"{_BODIES} ANY(%s)", [list(ids)])
-        return {row[0]: Document(row[1].encode(), *row[2:]) for row in cursor.fetchall()}
+        return {row[0]: _document(*row[1:]) for row in cursor.fetchall()}
 
 
-def fresh_body(session: psycopg.Connection, group_id: int) -> tuple[Freshness, Document] | None:
-    """Return one group's body and the tables' freshness, of one database snapshot.
+def fresh_body(group_id: int) -> Found | None:
+    """Return one group's body and the tables' freshness, of one database snapshot. None without a row."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WITH_FRESHNESS, [group_id])
+        return _found(cursor.fetchall())
 
-    None without a row, or before the first sync. `session` is a plain psycopg connection: the edge has no ORM.
 
-    Raises psycopg.Error.
+def prepared_body(session: psycopg.Connection, group_id: int) -> Found | None:
+    """Return what `fresh_body` does, by a prepared statement on a plain session: the edge has no ORM.
+
+    Raise psycopg.Error.
     """
-    rows = _WITH_FRESHNESS.rows(session, str(group_id))
+    return _found(_PREPARED.rows(session, str(group_id)))
+
+
+def _found(rows: list[tuple[Any, ...]]) -> Found | None:
     if not rows:
         return None
-    dataset_id, ledger, heard_at, asked_at, body, revision, synced_ledger = rows[0]
-    return Freshness(dataset_id, ledger, heard_at or 0.0, asked_at), Document(body.encode(), revision, synced_ledger)
+    body, revision, synced_ledger, dataset_id, ledger, heard_at, asked_at = rows[0]
+    fresh = Freshness(dataset_id or "", ledger or 0, heard_at or 0.0, asked_at)  # as before the first sync
+    return Found(_document(body, revision, synced_ledger), fresh, "postgresql")
+
+
+def _document(body: str | None, revision: int, synced_ledger: int) -> Document:
+    return Document(None if body is None else body.encode(), revision, synced_ledger)

@@ -11,12 +11,12 @@ from functools import partial
 from django.conf import settings
 
 from ajo import cache
-from ajo.api.freshness import refuse_far_ahead
+from ajo.api.freshness import check_reachable
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
-from groups.bodies import group_bodies
+from groups.bodies import fresh_body, group_bodies
 from groups.creation import read_groups
 from groups.models import Group
 from groups.snapshots import Snapshots
@@ -50,19 +50,18 @@ def group_answer(
         admit()
         return read_group(group_id, deadline)
 
-    answer = cache.fetch(
-        _key(group_id),
-        freshness=Checkpoint.objects.freshness,
-        from_rows=lambda: group_bodies([group_id]).get(group_id),
-        from_chain=from_chain,
-        exists=partial(_can_exist, group_id, min_ledger),
-        min_ledger=min_ledger,
-        refuse_far_ahead=_refuse_far_ahead,
-        client=client,
-    )
-    if answer.is_undecodable:
-        raise unreadable()
-    return answer
+    try:
+        return cache.fetch(
+            _key(group_id),
+            from_rows=partial(fresh_body, group_id),
+            from_chain=from_chain,
+            exists=partial(_can_exist, group_id, min_ledger),
+            min_ledger=min_ledger,
+            check_reachable=_check_reachable,
+            client=client,
+        )
+    except cache.Undecodable:
+        raise unreadable() from None
 
 
 def unreadable() -> cache.Unavailable:
@@ -111,9 +110,9 @@ def _check_same_chain() -> Checkpoint | None:
     return checkpoint
 
 
-def _refuse_far_ahead(min_ledger: int) -> None:
+def _check_reachable(min_ledger: int) -> None:
     _check_same_chain()
-    refuse_far_ahead(min_ledger)
+    check_reachable(min_ledger)
 
 
 def refresh_groups(group_ids: Iterable[int]) -> None:

@@ -6,12 +6,10 @@ import unicodedata
 from typing import Any, Final
 
 import django_filters
-from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import F, FilteredRelation, Q, QuerySet
-from drf_spectacular.utils import extend_schema_field
 
-from ajo.api.filters import AddressFilter, AmountFilter, BoolFilter
+from ajo.api.filters import AddressFilter, AmountFilter, BoolFilter, parsed_filter
 from groups.models import Group, User
 from groups.queries import memberships
 
@@ -20,21 +18,15 @@ INDEXED_FILTERS: Final = ("status", "creator", "token", "joinable")  # each begi
 MIN_SEARCH, MAX_SEARCH = 3, 50  # characters, a letter and its accents being one; a name's bytes on the chain
 
 
-class _SearchField(forms.CharField):
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs = {name: kwargs[name] for name in ("required", "label", "help_text") if name in kwargs}
-        super().__init__(strip=False, **kwargs)
-
-    def clean(self, value: Any) -> str:
-        text = unicodedata.normalize("NFC", str(value or ""))
-        if text and not MIN_SEARCH <= len(text) <= MAX_SEARCH:
-            raise ValidationError(f"From {MIN_SEARCH} to {MAX_SEARCH} characters are expected.")
-        return text
+def parse_search(text: str) -> str:
+    """Return a part of a name, with composed letters. Raise ValidationError where it is too short or too long."""
+    text = unicodedata.normalize("NFC", text)
+    if not MIN_SEARCH <= len(text) <= MAX_SEARCH:
+        raise ValidationError(f"From {MIN_SEARCH} to {MAX_SEARCH} characters are expected.")
+    return text
 
 
-@extend_schema_field({"type": "string", "minLength": MIN_SEARCH, "maxLength": MAX_SEARCH})
-class _SearchFilter(django_filters.Filter):
-    field_class = _SearchField
+SearchFilter = parsed_filter(parse_search, {"type": "string", "minLength": MIN_SEARCH, "maxLength": MAX_SEARCH})
 
 
 class GroupFilter(django_filters.FilterSet):
@@ -45,7 +37,7 @@ class GroupFilter(django_filters.FilterSet):
     joinable = BoolFilter(field_name="is_joinable", help_text="Active and not full.")
     amount_min = AmountFilter(field_name="contribution_amount", lookup_expr="gte")
     amount_max = AmountFilter(field_name="contribution_amount", lookup_expr="lte")
-    search = _SearchFilter(
+    search = SearchFilter(
         field_name="search_key",
         lookup_expr="finds",
         help_text="In names, whatever case and accents; three characters or more.",

@@ -110,19 +110,19 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
         return format_html_join(" · ", "{}", links)
 
 
-class ReadOnlyAdmin(TableAdmin):
+class _ReadOnly:
+    """The permissions of rows that nobody may change here."""
+
+    def _refuse(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    has_add_permission = has_change_permission = has_delete_permission = _refuse
+
+
+class ReadOnlyAdmin(_ReadOnly, TableAdmin):
     """The admin of a table that the sync alone writes: every view and form of it refuses changes."""
 
     actions = None
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [str(name) for name in flatten_fieldsets(self.get_fieldsets(request, obj))]
@@ -137,17 +137,9 @@ class ReadOnlyAdmin(TableAdmin):
         raise Http404
 
 
-class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
+class ReadOnlyInline(_ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     """Read-only rows of another table on a row's page."""
 
     extra = 0
     can_delete = False
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

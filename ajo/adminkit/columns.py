@@ -1,4 +1,4 @@
-"""Factories of admin columns: each shows one field, made harmless, under a title.
+"""Factories of admin columns: each shows a field, or something of the row, made harmless, under a title.
 
 A factory's result is a class attribute of an admin or inline: `short_name = text_column("name", "Name")`.
 """
@@ -24,10 +24,19 @@ def column(field: str, title: str, render: Callable[[Any], SafeString | str], *,
     """
     value_of = attrgetter(field)
 
-    @admin.display(description=title)
-    def cell(_: Any, row: Any) -> SafeString | str:
+    def cell(row: Any) -> SafeString | str:
         value = value_of(row)
         return missing if value is None else render(value)
+
+    return row_column(title, cell)
+
+
+def row_column(title: str, render: Callable[[Any], SafeString | str]) -> Column:
+    """Return a column that shows `render(row)`."""
+
+    @admin.display(description=title)
+    def cell(_: Any, row: Any) -> SafeString | str:
+        return render(row)
 
     return cell
 

@@ -50,11 +50,11 @@ def AddressField(**kwargs: Any) -> serializers.CharField:
     return serializers.CharField(read_only=True, min_length=56, max_length=56, **kwargs)
 
 
-def add_seconds(moment: datetime | None, seconds: int | None) -> datetime | None:
+def add_seconds(start: datetime | None, seconds: int | None) -> datetime | None:
     """Add a duration, which a group's creator chooses freely. Return None where no calendar holds the sum."""
-    if moment is None or seconds is None:
+    if start is None or seconds is None:
         return None
     try:
-        return moment + timedelta(seconds=seconds)
+        return start + timedelta(seconds=seconds)
     except OverflowError:
         return None

@@ -1,8 +1,9 @@
-"""Filters for query parameters: each is a form field that takes one exact form (ajo/api/params.py), else 400."""
+"""Filters for query parameters: each takes one exact form (ajo/api/params.py), else 400."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import django_filters
@@ -14,103 +15,33 @@ from ajo.api import params
 from ajo.api.fields import I128_SCHEMA
 from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX
 
+FIELD_OPTIONS = ("required", "label", "help_text")
 
-class _Field(forms.CharField):
-    """A text that subclasses parse as it came, spaces included; an empty one is no value."""
+
+class _ParsedField(forms.CharField):
+    """A text that `parse` takes as it came, spaces included; an empty one is no value."""
+
+    parse: Callable[[str], Any]
 
     def __init__(self, **kwargs: Any) -> None:
-        for option in ("lookup_expr", "null_label", "null_value"):
-            kwargs.pop(option, None)
-        super().__init__(strip=False, **kwargs)
+        super().__init__(strip=False, **{name: kwargs[name] for name in FIELD_OPTIONS if name in kwargs})
 
     def clean(self, value: Any) -> Any:
         return self.parse(value) if value else None
 
-    def parse(self, text: str) -> Any:
-        """Return the value. Raise ValidationError."""
-        raise NotImplementedError
+
+def parsed_filter(parse: Callable[[str], Any], schema: Any) -> type[django_filters.Filter]:
+    """Return a filter by what `parse` makes of a parameter; it raises ValidationError. `schema` is OpenAPI's."""
+    field_class = type("ParsedField", (_ParsedField,), {"parse": staticmethod(parse)})
+    made = type("ParsedFilter", (django_filters.Filter,), {"field_class": field_class})
+    annotated: type[django_filters.Filter] = extend_schema_field(schema)(made)
+    return annotated
 
 
-class _AddressField(_Field):
-    def parse(self, text: str) -> str:
-        return params.parse_address(text)
-
-
-class _GroupIdField(_Field):
-    def parse(self, text: str) -> int:
-        return params.parse_group_id(text)
-
-
-class _HashField(_Field):
-    def parse(self, text: str) -> str:
-        return params.parse_hash(text)
-
-
-class _TimeField(_Field):
-    def parse(self, text: str) -> datetime:
-        return params.parse_time(text)
-
-
-class _BoolField(_Field):
-    def parse(self, text: str) -> bool:
-        return params.parse_bool(text)
-
-
-class _IntegerField(_Field):
-    low, high = 0, U32_MAX
-
-    def parse(self, text: str) -> int:
-        return params.parse_integer(text, self.low, self.high)
-
-
-class _AmountField(_IntegerField):
-    low, high = I128_MIN, I128_MAX
-
-
-@extend_schema_field(params.ADDRESS_SCHEMA)
-class AddressFilter(django_filters.Filter):
-    """Take a G… or C… strkey."""
-
-    field_class = _AddressField
-
-
-@extend_schema_field(params.ID_SCHEMA)
-class GroupIdFilter(django_filters.Filter):
-    """Take a group's number; one larger than any matches nothing."""
-
-    field_class = _GroupIdField
-
-
-@extend_schema_field(params.HASH_SCHEMA)
-class HashFilter(django_filters.Filter):
-    """Take a transaction hash in either case."""
-
-    field_class = _HashField
-
-
-@extend_schema_field(OpenApiTypes.DATETIME)
-class TimeFilter(django_filters.Filter):
-    """Take an RFC 3339 time with its offset."""
-
-    field_class = _TimeField
-
-
-@extend_schema_field(OpenApiTypes.BOOL)
-class BoolFilter(django_filters.Filter):
-    """Take `true` or `false`."""
-
-    field_class = _BoolField
-
-
-@extend_schema_field(params.U32_SCHEMA)
-class U32Filter(django_filters.Filter):
-    """Take a u32."""
-
-    field_class = _IntegerField
-
-
-@extend_schema_field(I128_SCHEMA)
-class AmountFilter(django_filters.Filter):
-    """Take an i128."""
-
-    field_class = _AmountField
+AddressFilter = parsed_filter(params.parse_address, params.ADDRESS_SCHEMA)
+GroupIdFilter = parsed_filter(params.parse_group_id, params.ID_SCHEMA)  # one larger than any matches nothing
+HashFilter = parsed_filter(params.parse_hash, params.HASH_SCHEMA)  # in either case
+TimeFilter = parsed_filter(params.parse_time, OpenApiTypes.DATETIME)
+BoolFilter = parsed_filter(params.parse_bool, OpenApiTypes.BOOL)
+U32Filter = parsed_filter(partial(params.parse_integer, low=0, high=U32_MAX), params.U32_SCHEMA)
+AmountFilter = parsed_filter(partial(params.parse_integer, low=I128_MIN, high=I128_MAX), I128_SCHEMA)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -21,6 +22,7 @@ SYNC_WAIT = 5.0  # seconds that a list waits for the sync to pass a ledger; the 
 SYNC_POLL = 0.1  # seconds between two looks at the checkpoint
 MAX_IF_NONE_MATCH = 2_000  # characters, some fifty ETags of ours: parsing a list takes time
 LAST_MODIFIED: Final = "Last-Modified"
+CONDITIONAL_HEADERS: Final = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 # Shared caches may keep an answer for less than a ledger, then have to revalidate it: a stale one shows an old state as
 # new.
 CACHE_CONTROL: Final = ("Cache-Control", "public, max-age=1, must-revalidate")
@@ -42,7 +44,7 @@ def parse_min_ledger(text: str) -> int:
     return wanted
 
 
-def refuse_far_ahead(wanted: int) -> None:
+def check_reachable(wanted: int) -> None:
     """Raise Unavailable where the chain cannot reach that ledger while a request waits: nobody waits in vain."""
     newest, silence = Checkpoint.objects.chain_heard()
     soonest = newest + 1 + int((silence + SYNC_WAIT) / LEDGER_SECONDS)
@@ -60,7 +62,7 @@ def tables_at_least(min_ledger: int, client: str = "") -> Freshness:
     fresh = Checkpoint.objects.freshness()
     if fresh.ledger >= min_ledger:
         return fresh
-    refuse_far_ahead(min_ledger)
+    check_reachable(min_ledger)
     deadline = time.monotonic() + SYNC_WAIT
     with waiter_slot("sync", client):
         while fresh.ledger < min_ledger:
@@ -92,8 +94,7 @@ def conditional(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     if ledger := response.headers.get("Latest-Ledger"):
         date = last_modified(int(ledger), "Ajo-Stale" in response.headers)
     _set_headers(response, validator_headers(tag, date))
-    known, since = request.META.get("HTTP_IF_NONE_MATCH", ""), request.META.get("HTTP_IF_MODIFIED_SINCE", "")
-    if not is_not_modified(tag, date, known, since):
+    if not is_not_modified(request.META, tag, date):
         return response
     unchanged = HttpResponse(status=304, headers=dict(response.headers))
     del unchanged.headers["Content-Type"]
@@ -114,16 +115,22 @@ def last_modified(ledger: int, stale: bool) -> str:
     return http_date(2 * ledger + stale)
 
 
-def is_not_modified(tag: str, date: str, if_none_match: str, if_modified_since: str) -> bool:
+def is_not_modified(environ: Mapping[str, Any], tag: str, date: str) -> bool:
     """Return whether 304 says all there is to say: the client has the body of this ETag and the headers of this date.
+
+    `environ` is WSGI's, which has what the client knows in CONDITIONAL_HEADERS.
 
     RFC 9110 has If-Modified-Since ignored beside If-None-Match. Here another date means that the client has the headers
     of another reading, which a 304 might leave in place; the whole answer costs bytes and hides nothing.
     """
-    return is_known(tag, if_none_match) and not (date and if_modified_since and date != if_modified_since)
+    if_none_match = environ.get("HTTP_IF_NONE_MATCH")
+    if not if_none_match or not _is_known(tag, if_none_match):
+        return False
+    if_modified_since = environ.get("HTTP_IF_MODIFIED_SINCE")
+    return not (date and if_modified_since and date != if_modified_since)
 
 
-def is_known(tag: str, if_none_match: str) -> bool:
+def _is_known(tag: str, if_none_match: str) -> bool:
     """Return whether the client has the body of this ETag. A list longer than MAX_IF_NONE_MATCH is ignored."""
     if tag == if_none_match:
         return True

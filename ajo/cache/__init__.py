@@ -7,25 +7,27 @@ it, slower.
 The words that a reader of the cache needs:
 
 - dataset id: tells one fill of the tables from another (`Checkpoint.dataset_id`). A cache of another fill never counts.
-- watermark: the ledger up to which the bodies in Redis are fresh, with the dataset id and the epoch; one value under
-  WATERMARK_KEY. It moves only forward, after the bodies that a pass changed are in Redis.
+- watermark: the ledger up to which the bodies in Redis are fresh, with the dataset id and the epoch. It moves only
+  forward, after the bodies that a pass changed are in Redis.
 - epoch: one life of the watermark, a random token. `start_epoch` and `invalidate_all` end it, and with it the worth of
   every body that was stored under it, however many are left in Redis.
 - revision: orders the versions of one resource's body; it grows with the ledger. A body never replaces a newer one.
-- refresh token: a random value that each refreshed body sets anew (REFRESH_TOKEN_KEY). While it and the watermark stand
-  still, so does everything that was read beside them; the edge's local cache (ajo/edge) relies on that.
+- version: the one value under WATERMARK_KEY: the watermark, and a random word that each refreshed body sets anew. While
+  it stands still, so does everything that was read beside it; the edge's local cache (ajo/edge) relies on that.
 """
 
-from ajo.cache.read_through import DEADLINE, Absent, Answer, Unavailable, fetch, waiter_slot
+from ajo.cache.read_through import DEADLINE, Absent, Unavailable, fetch, waiter_slot
 from ajo.cache.redis_client import COOLDOWN, PREFIX, breaker, client, with_redis
 from ajo.cache.store import (
+    Answer,
     Document,
-    StoredBody,
+    Found,
+    Layer,
+    Lookup,
+    Undecodable,
     etag,
     get,
     get_page,
-    parse,
-    parse_page,
     refresh,
     set_if_current,
     set_page_if_current,
@@ -49,9 +51,12 @@ __all__ = [
     "Absent",
     "Answer",
     "Document",
+    "Found",
     "Freshness",
-    "StoredBody",
+    "Layer",
+    "Lookup",
     "Unavailable",
+    "Undecodable",
     "Watermark",
     "advance",
     "breaker",
@@ -62,8 +67,6 @@ __all__ = [
     "get",
     "get_page",
     "invalidate_all",
-    "parse",
-    "parse_page",
     "refresh",
     "set_if_current",
     "set_page_if_current",

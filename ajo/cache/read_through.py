@@ -7,14 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeGuard
 
 from django.conf import settings
 
 from ajo.cache.redis_client import PREFIX, with_redis
-from ajo.cache.store import Document, absent_key, get, parse, set_if_current
-from ajo.cache.watermark import Freshness
+from ajo.cache.store import Answer, Found, absent_key, get, set_if_current
 from ajo.metrics import CACHE_READS
 
 ABSENT_TTL = 5  # seconds that "not on the chain" is believed: a ledger
@@ -45,73 +44,45 @@ class Unavailable(Exception):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A body with its strong ETag, the ledger up to which it is fresh, and whether the chain has been silent."""
-
-    body: bytes
-    etag: str
-    ledger: int
-    stale: bool
-
-    @property
-    def is_undecodable(self) -> bool:
-        """Whether the resource is on the chain and cannot be decoded by this version (see Document)."""
-        return not self.body
-
-
 def fetch(
     key: str,
     *,
-    freshness: Callable[[], Freshness],
-    from_rows: Callable[[], Document | None],
+    from_rows: Callable[[], Found | None],
     from_chain: Callable[[], int],
     exists: Callable[[], bool],
     min_ledger: int = 0,
-    refuse_far_ahead: Callable[[int], None] | None = None,
+    check_reachable: Callable[[int], None] | None = None,
     client: str = "",
 ) -> Answer:
     """Return the resource `key` from the nearest place that has it fresh enough.
 
-    `from_rows` builds it from the tables; `freshness` says how fresh those are, and is asked first: an older label on
-    newer rows is right, the reverse is wrong. `from_chain` reads it from the chain into the tables and returns the
-    ledger of that reading. `exists` tells from the tables whether the chain can have it at all. `refuse_far_ahead`
-    raises Unavailable where the chain cannot reach `min_ledger` in time. `client` is the client's address, for
-    `waiter_slot`. Raise Absent or Unavailable.
+    `from_rows` reads it from the tables, in one snapshot with their freshness. `from_chain` reads it from the chain
+    into the tables and returns the ledger of that reading. `exists` tells from the tables whether the chain can have it
+    at all. `check_reachable` raises Unavailable where the chain cannot reach `min_ledger` in time. `client` is the
+    client's address, for `waiter_slot`. Raise Absent, Unavailable or Undecodable.
     """
-    value, watermark, _, known_absent = get(key)
-    hit = parse(value, watermark)
-    if hit and hit.synced_ledger >= min_ledger:
-        CACHE_READS.labels("redis").inc()
-        return _answer(hit.body, hit.etag, hit.freshness, hit.synced_ledger, min_ledger)
-    fresh = freshness()
-    document = from_rows()
-    if document is None or document.synced_ledger < min_ledger:
-        if document is None and (not exists() or (known_absent and not min_ledger)):
-            raise Absent
-        if min_ledger and refuse_far_ahead:
-            refuse_far_ahead(min_ledger)
-        fresh, document = _read_chain(key, freshness, from_rows, from_chain, min_ledger, client)
-        CACHE_READS.labels("chain").inc()
-    else:
-        CACHE_READS.labels("postgresql").inc()
-    set_if_current(key, document, fresh, watermark)
-    return _answer(document.body, document.etag, fresh, document.synced_ledger, min_ledger)
+    known = get(key)
+    found = known.found
+    if not _reflects(found, min_ledger):
+        found = from_rows()
+        if not _reflects(found, min_ledger):
+            if found is None and (not exists() or (known.is_absent and not min_ledger)):
+                raise Absent
+            if min_ledger and check_reachable:
+                check_reachable(min_ledger)
+            found = _read_chain(key, from_rows, from_chain, min_ledger, client)
+        set_if_current(key, found, known.version)
+    CACHE_READS.labels(found.layer).inc()
+    return found.answer(min_ledger)
 
 
-def _answer(body: bytes, tag: str, fresh: Freshness, synced_ledger: int, min_ledger: int) -> Answer:
-    """Label the body: if it was asked for by `min_ledger`, with its own reading where that is newer than the tables."""
-    return Answer(body, tag, max(fresh.ledger, synced_ledger) if min_ledger else fresh.ledger, fresh.stale)
+def _reflects(found: Found | None, min_ledger: int) -> TypeGuard[Found]:
+    return found is not None and found.document.synced_ledger >= min_ledger
 
 
 def _read_chain(
-    key: str,
-    freshness: Callable[[], Freshness],
-    from_rows: Callable[[], Document | None],
-    from_chain: Callable[[], int],
-    min_ledger: int,
-    client: str,
-) -> tuple[Freshness, Document]:
+    key: str, from_rows: Callable[[], Found | None], from_chain: Callable[[], int], min_ledger: int, client: str
+) -> Found:
     """Let one caller read the chain while the others wait for what it finds; all give up after CHAIN_WAIT seconds.
 
     The caller that reads needs a waiter slot, and so does one that waits for a ledger, of which `client` has one at
@@ -124,25 +95,23 @@ def _read_chain(
             slot.take(client)
         while True:
             with _flight(key) as is_free:
-                # another flight may have landed since the caller looked
-                document = from_rows()
-                if document is None and not min_ledger and with_redis(lambda r: r.exists(absent_key(key))):
+                found = from_rows()  # another flight may have landed since the caller looked
+                if found is None and not min_ledger and with_redis(lambda r: r.exists(absent_key(key))):
                     raise Absent
-                is_wanted = document is None or document.synced_ledger < min_ledger
+                is_wanted = not _reflects(found, min_ledger)
                 is_leader = is_free and (not is_wanted or slot.try_take())
                 if is_leader and is_wanted:
                     read_at = _read_or_degrade(from_chain)
-            fresh = freshness()
-            document = from_rows()
-            if document and document.synced_ledger >= min_ledger:
-                return fresh, document
-            if is_leader and not document and read_at >= min_ledger:
+            found = from_rows()
+            if _reflects(found, min_ledger):
+                return found._replace(layer="chain")
+            if is_leader and not found and read_at >= min_ledger:
                 with_redis(lambda r: r.set(absent_key(key), 1, ex=ABSENT_TTL))
                 raise Absent
             waited = time.monotonic() - began
             if waited > CHAIN_WAIT:
                 raise Unavailable("The chain has not been read in time.")
-            if waited > DEGRADED_AFTER and not document:
+            if waited > DEGRADED_AFTER and not found:
                 _mark_degraded()
             if _is_degraded():
                 slot.take()

@@ -9,68 +9,107 @@ from __future__ import annotations
 
 import hashlib
 import random
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import redis
 from django.conf import settings
 from redis.commands.core import Script
 
 from ajo.cache.redis_client import PREFIX, exchange, with_redis
-from ajo.cache.watermark import WATERMARK_KEY, Freshness, Watermark, invalidate_on_refusal, load_watermark
+from ajo.cache.watermark import WATERMARK_KEY, Freshness, Watermark, invalidate_on_refusal, load_watermark, random_word
 
-REFRESH_TOKEN_KEY: Final = PREFIX + "refreshed"
 HEAD_LENGTH = 63  # bytes of a value in which its epoch and revision stand
 PAGE_TTL = 10  # seconds that a page is kept where no pass drops it
 PAGE_MAX_BYTES = 64 * 2**10  # with PAGE_TTL and the time of a rendering, a bound for what Redis holds of pages
 
 # Store a body only under the watermark that its writer saw: in its epoch, from a ledger that is not older.
-# KEYS: body, watermark, and the refresh token where it is a refresh: one step, so that none is without the other.
-# ARGV: epoch, snapshot ledger, revision, value, expiry in ms, new refresh token.
+# A refresh changes the version in the same step, so that neither is without the other.
+# KEYS: body, version. ARGV: epoch, snapshot ledger, revision, value, expiry in ms, the version's new last word if it is
+# a refresh.
 _SET_IF_NEWER = b"""
-local mark = redis.call('GET', KEYS[2])
-if not mark then return 0 end
-local epoch, ledger = string.match(mark, '^(%w+) (%d+) ')
+local version = redis.call('GET', KEYS[2])
+if not version then return 0 end
+local epoch, ledger = string.match(version, '^(%w+) (%d+) ')
 if epoch ~= ARGV[1] or tonumber(ledger) > tonumber(ARGV[2]) then return 0 end
 local old = redis.call('GETRANGE', KEYS[1], 0, 63)
 local old_epoch, old_revision = string.match(old, '^(%w+) (%d+) ')
 if old_epoch == ARGV[1] and tonumber(old_revision) > tonumber(ARGV[3]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
-if KEYS[3] then redis.call('SET', KEYS[3], ARGV[6]) end
+if ARGV[6] then redis.call('SET', KEYS[2], string.match(version, '^.* ') .. ARGV[6]) end
 return 1
 """
 # Sent by its hash, as a pass writes thousands of bodies; called with a client each time.
 _set_if_newer = Script(None, _SET_IF_NEWER)  # type: ignore[arg-type]
 
-Raw: TypeAlias = bytes | None  # the value of one key; None: there is none
+Layer = Literal["process", "redis", "postgresql", "chain"]  # where a body was found: the label of /metrics
+
+
+class Undecodable(Exception):
+    """The resource is on the chain, and this version cannot decode it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A finished body. `revision` orders the versions of one resource, `synced_ledger` is when its state was read.
+    """A finished body with its strong ETag.
 
-    An empty body is a tombstone: the resource is on the chain and cannot be decoded by this version. It takes the place
-    of the body before, in Redis too.
+    `revision` orders the versions of one resource, `synced_ledger` is when its state was read; a page has neither (0).
+    Without a body it is a tombstone: the resource is on the chain and cannot be decoded by this version. It takes the
+    place of the body before, in Redis too, where it is stored as an empty one.
     """
 
-    body: bytes
+    body: bytes | None
     revision: int
     synced_ledger: int
-    etag: str = field(init=False)
+    etag: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "etag", etag(self.body))
+        if not self.etag:
+            object.__setattr__(self, "etag", etag(self.body or b""))
 
 
-class StoredBody(NamedTuple):
-    """A body out of Redis that counts, with its strong ETag. A page has no `synced_ledger` of its own: 0."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body with its strong ETag, the ledger up to which it is fresh, and whether the chain has been silent."""
 
-    body: bytes  # empty: a tombstone, as in Document
+    body: bytes
     etag: str
+    ledger: int
+    stale: bool
+
+
+class Found(NamedTuple):
+    """A document, how fresh the tables were when it was read, and where it was found."""
+
+    document: Document
     freshness: Freshness
-    synced_ledger: int = 0
+    layer: Layer
+
+    def ledger(self, min_ledger: int) -> int:
+        """Return up to which ledger it is fresh.
+
+        Where it was asked for by `min_ledger`, that is the ledger of its own reading if it is newer than the tables.
+        """
+        ledger = self.freshness.ledger
+        return max(ledger, self.document.synced_ledger) if min_ledger else ledger
+
+    def answer(self, min_ledger: int) -> Answer:
+        """Return what a client is told. Raise Undecodable."""
+        if self.document.body is None:
+            raise Undecodable
+        return Answer(self.document.body, self.document.etag, self.ledger(min_ledger), self.freshness.stale)
+
+
+class Lookup(NamedTuple):
+    """What Redis has of a resource or a page; nothing where it cannot be asked.
+
+    `version` was read together with the rest. `is_absent`: the resource was not on the chain some seconds ago.
+    """
+
+    version: bytes | None = None
+    found: Found | None = None
+    is_absent: bool = False
 
 
 def etag(body: bytes) -> str:
@@ -83,34 +122,35 @@ def absent_key(key: str) -> str:
     return f"{PREFIX}absent:{key}"
 
 
-def get(key: str) -> tuple[Raw, Raw, Raw, Raw]:
-    """Read a resource: its value, the watermark, the refresh token, and what is there if it is known to be absent.
+def get(key: str) -> Lookup:
+    """Read a resource. A body of another epoch does not count."""
+    values = with_redis(lambda r: exchange(r, "MGET", PREFIX + key, WATERMARK_KEY, absent_key(key)))
+    if not values:
+        return Lookup()
+    value, version, absent = values
+    now = load_watermark(version)
+    found = _parse(value, now) if value and now else None
+    return Lookup(version, found, absent is not None)
 
-    Four Nones where Redis cannot be asked.
-    """
-    found = with_redis(lambda r: exchange(r, "MGET", PREFIX + key, WATERMARK_KEY, REFRESH_TOKEN_KEY, absent_key(key)))
-    return found or (None, None, None, None)
 
-
-def parse(value: Raw, watermark: Raw) -> StoredBody | None:
-    """Return what `get` found, or None where it does not count: there is nothing, or it is of another epoch."""
-    if not value or not (now := load_watermark(watermark)):
-        return None
+def _parse(value: bytes, now: Watermark) -> Found | None:
     head, _, body = value.partition(b"\n")
-    epoch, _, synced_ledger, tag = head.decode().split(" ")
-    return StoredBody(body, tag, now.freshness, int(synced_ledger)) if epoch == now.epoch else None
+    epoch, revision, synced_ledger, tag = head.decode().split(" ")
+    if epoch != now.epoch:
+        return None
+    return Found(Document(body or None, int(revision), int(synced_ledger), tag), now.freshness, "redis")
 
 
-def set_if_current(key: str, document: Document, fresh: Freshness, watermark: Raw) -> None:
+def set_if_current(key: str, found: Found, version: bytes | None) -> None:
     """Store what the tables said, under the watermark that the reader saw before it asked them.
 
-    Do nothing where there was none, where it has moved past `fresh`, where a newer revision is stored, or where Redis
-    cannot be asked.
+    Do nothing where there was none, where it has moved past the tables, where a newer revision is stored, or where
+    Redis cannot be asked.
     """
-    seen = load_watermark(watermark)
+    seen, fresh = load_watermark(version), found.freshness
     if not seen or fresh.dataset_id != seen.freshness.dataset_id:
         return
-    values = _values(document, seen.epoch, fresh.ledger)
+    values = _values(found.document, seen.epoch, fresh.ledger)
 
     def put(r: redis.Redis) -> None:
         try:
@@ -121,34 +161,36 @@ def set_if_current(key: str, document: Document, fresh: Freshness, watermark: Ra
     with_redis(put)
 
 
-def get_page(name: str) -> tuple[Raw, Raw, Raw]:
-    """Read a page: its value, the watermark, the refresh token. Three Nones where Redis cannot be asked."""
-    found = with_redis(lambda r: exchange(r, "MGET", f"{PREFIX}page:{name}", WATERMARK_KEY, REFRESH_TOKEN_KEY))
-    return found or (None, None, None)
+def get_page(name: str) -> Lookup:
+    """Read a page. One that was rendered under another watermark does not count."""
+    value, version = with_redis(lambda r: exchange(r, "MGET", f"{PREFIX}page:{name}", WATERMARK_KEY)) or (None, None)
+    now = load_watermark(version)
+    if not value or not version or not now:
+        return Lookup(version)
+    watermark, tag, body = value.split(b"\n", 2)
+    if watermark != _watermark_words(version):
+        return Lookup(version)
+    return Lookup(version, Found(Document(body, 0, 0, tag.decode()), now.freshness, "redis"))
 
 
-def parse_page(value: Raw, watermark: Raw) -> StoredBody | None:
-    """Return what `get_page` found, or None where it was not rendered under this very watermark."""
-    if not value or not watermark or not value.startswith(watermark + b"\n") or not (now := load_watermark(watermark)):
-        return None
-    tag, _, body = value[len(watermark) + 1 :].partition(b"\n")
-    return StoredBody(body, tag.decode(), now.freshness)
+def _watermark_words(version: bytes) -> bytes:
+    return version.rpartition(b" ")[0]
 
 
-def set_page_if_current(name: str, body: bytes, tag: str, ledger: int, watermark: bytes) -> None:
+def set_page_if_current(name: str, body: bytes, tag: str, ledger: int, version: bytes) -> None:
     """Store a page under the watermark that was read before its rows; under another one it is never served.
 
     `ledger` is what the tables said of themselves: tables that were emptied or restored meanwhile are older, and their
     page is silently dropped, as is one that is larger than PAGE_MAX_BYTES.
     """
-    now = load_watermark(watermark)
+    now = load_watermark(version)
     if now and ledger >= now.freshness.ledger and len(body) <= PAGE_MAX_BYTES:
-        value = b"%b\n%b\n%b" % (watermark, tag.encode(), body)
+        value = b"%b\n%b\n%b" % (_watermark_words(version), tag.encode(), body)
         with_redis(lambda r: exchange(r, "SET", f"{PREFIX}page:{name}", value, "PX", _expiry(PAGE_TTL)))
 
 
 def refresh(old: Watermark, documents: Mapping[str, Document], ledger: int) -> bool:
-    """Store the bodies that a pass changed, in one pipeline, each with a new refresh token.
+    """Store the bodies that a pass changed, in one pipeline, each with a new version.
 
     `ledger` is what the tables said of themselves before the bodies were built. Return False if Redis did not take
     them: then the watermark may not move.
@@ -157,8 +199,8 @@ def refresh(old: Watermark, documents: Mapping[str, Document], ledger: int) -> b
     def put(r: redis.Redis) -> bool:
         pipe = r.pipeline(transaction=False)
         for key, document in documents.items():
-            keys = [PREFIX + key, WATERMARK_KEY, REFRESH_TOKEN_KEY]
-            _set_if_newer(keys, _values(document, old.epoch, ledger), pipe)
+            values = [*_values(document, old.epoch, ledger), random_word()]
+            _set_if_newer([PREFIX + key, WATERMARK_KEY], values, pipe)
         pipe.execute()
         return True
 
@@ -189,9 +231,9 @@ def stale_keys(now: Watermark, revisions: Mapping[str, int]) -> set[str] | None:
 
 
 def _values(document: Document, epoch: str, ledger: int) -> tuple[str | bytes | int, ...]:
-    """Return _SET_IF_NEWER's arguments."""
+    """Return _SET_IF_NEWER's arguments, but the last."""
     head = f"{epoch} {document.revision} {document.synced_ledger} {document.etag}\n".encode()
-    return epoch, ledger, document.revision, head + document.body, _expiry(settings.CACHE_TTL), secrets.token_hex(8)
+    return epoch, ledger, document.revision, head + (document.body or b""), _expiry(settings.CACHE_TTL)
 
 
 def _expiry(seconds: float) -> int:

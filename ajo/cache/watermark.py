@@ -1,4 +1,4 @@
-"""The watermark in Redis: up to which ledger its bodies are fresh, of which dataset, in which epoch.
+"""The version in Redis: up to which ledger its bodies are fresh, of which dataset, in which epoch.
 
 The words are defined in the package's docstring.
 """
@@ -22,7 +22,7 @@ T = TypeVar("T")
 WATERMARK_KEY: Final = PREFIX + "mark"
 
 # The watermark never goes back, and never comes back after it was deleted or another epoch's took its place.
-# KEYS: watermark. ARGV: epoch, ledger, value.
+# KEYS: version. ARGV: epoch, ledger, new version.
 _ADVANCE = """
 local epoch, ledger = string.match(redis.call('GET', KEYS[1]) or '', '^(%w+) (%d+) ')
 if epoch ~= ARGV[1] or tonumber(ledger) > tonumber(ARGV[2]) then return 0 end
@@ -70,18 +70,27 @@ class Watermark:
     begun: float
 
     def dump(self) -> bytes:
-        """Return the value that is stored under WATERMARK_KEY; the scripts parse its first two words."""
+        """Return a version with this watermark, unlike any before.
+
+        The scripts parse its first two words, and replace its last.
+        """
         f = self.freshness
-        return f"{self.epoch} {f.ledger} {f.heard_at:.3f} {f.dataset_id} {f.as_of:.6f} {self.begun:.6f}".encode()
+        words = f"{self.epoch} {f.ledger} {f.heard_at:.3f} {f.dataset_id} {f.as_of:.6f} {self.begun:.6f}"
+        return f"{words} {random_word()}".encode()
 
     @classmethod
     def load(cls, raw: bytes | None) -> Watermark | None:
         """Parse what `dump` made. Return None for anything else: without a watermark nothing in Redis counts."""
         try:
-            epoch, ledger, heard_at, dataset_id, as_of, begun = (raw or b"").decode().split(" ")
+            epoch, ledger, heard_at, dataset_id, as_of, begun, _ = (raw or b"").decode().split(" ")
             return cls(epoch, Freshness(dataset_id, int(ledger), float(heard_at), float(as_of)), float(begun))
         except ValueError:
             return None
+
+
+def random_word() -> str:
+    """Return what no other call returns."""
+    return secrets.token_hex(8)
 
 
 load_watermark = lru_cache(maxsize=4)(Watermark.load)  # the same few values come back with every read
@@ -94,7 +103,7 @@ def current_watermark() -> Watermark | None:
 
 def start_epoch(freshness: Freshness) -> None:
     """Start a new epoch: no body that Redis holds counts any more. Do nothing where Redis cannot be asked."""
-    new = Watermark(secrets.token_hex(8), freshness, freshness.as_of)
+    new = Watermark(random_word(), freshness, freshness.as_of)
     with_redis(lambda r: r.set(WATERMARK_KEY, new.dump()))
 
 

@@ -19,6 +19,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from stellar_sdk import StrKey
 
 from ajo.conf.env import READ_ELSEWHERE
+from ajo.conf.log_config import LEVELS
 from ajo.conf.reachability import why_not_postgresql, why_not_redis
 
 # The passphrase of the sandbox that `make run` starts. Real networks never carry it, so it tells the sandbox apart
@@ -137,8 +138,8 @@ def _web() -> Iterator[Problem]:
         rate = getattr(settings, name)
         if rate and not RATE.match(rate):
             yield name, "expected a rate like 600/min (per s, min, hour or day), or nothing for no limit"
-    if settings.LOG_LEVEL not in settings.LOG_LEVELS:
-        yield "LOG_LEVEL", f"expected one of {', '.join(settings.LOG_LEVELS)}"
+    if settings.LOG_LEVEL not in LEVELS:
+        yield "LOG_LEVEL", f"expected one of {', '.join(LEVELS)}"
     if not HEADER_NAME.fullmatch(settings.CLIENT_ADDRESS_HEADER):
         yield "CLIENT_ADDRESS_HEADER", "expected a header's name: letters, digits and hyphens, no underscore"
     for proxy in settings.TRUSTED_PROXIES:

@@ -15,8 +15,9 @@ from typing import Any, Final
 from django.urls import Resolver404, resolve
 
 from ajo import cache
-from ajo.api.freshness import LAST_MODIFIED, is_not_modified
+from ajo.api.freshness import CONDITIONAL_HEADERS, LAST_MODIFIED, is_not_modified
 from ajo.api.proxies import settle_scheme
+from ajo.api.request_ids import REQUEST_ID, is_request_id
 from ajo.api.throttles import read_counter
 from ajo.edge.pg_reader import PgReader
 from ajo.edge.responses import (
@@ -24,8 +25,8 @@ from ajo.edge.responses import (
     GROUP_ROUTE,
     MAX_LENGTH,
     NOT_MODIFIED,
+    AbsentResponse,
     CachedResponse,
-    Layer,
     StartResponse,
     WsgiApplication,
     cached_response,
@@ -33,7 +34,6 @@ from ajo.edge.responses import (
     not_modified_headers,
 )
 from ajo.metrics import CACHE_READS, buffered_metrics
-from ajo.ops.middleware import HEADER, SANE
 
 API: Final = "/api/v1/"
 GROUPS: Final = f"{API}groups/"
@@ -52,33 +52,34 @@ PAGE_WAIT = 1.0  # seconds that a page is waited for from the beginning of its r
 
 @dataclass(slots=True)
 class LocalCache:
-    """The responses that a process keeps, all read beside one watermark and one refresh token (ajo/cache).
+    """The responses that a process keeps, all read beside one version (ajo/cache).
 
-    It is dropped as a whole when Redis has another of either. Times are of time.monotonic.
+    It is dropped as a whole when Redis has another. Times are of time.monotonic.
     """
 
-    watermark: bytes | None
-    refresh_token: bytes | None
+    version: bytes | None
     until: float  # when Redis has to be asked again
     ends: float
     entries: dict[str, CachedResponse] = field(default_factory=dict)
     size: int = 0  # bytes of bodies
 
-    def add(self, name: str, found: CachedResponse) -> None:
-        """Keep a response under its path and query. Do nothing where there is no room."""
-        old = self.entries.get(name)
-        size = self.size + len(found.body) - (len(old.body) if old else 0)
-        if (old or len(self.entries) < LOCAL_MAX_ENTRIES) and size <= LOCAL_MAX_BYTES:
-            self.size = size
-            self.entries[name] = found
+    def add(self, name: str, response: CachedResponse | None) -> CachedResponse | None:
+        """Keep a response under its path and query unless there is no room. Return it."""
+        if response:
+            old = self.entries.get(name)
+            size = self.size + len(response.body) - (len(old.body) if old else 0)
+            if (old or len(self.entries) < LOCAL_MAX_ENTRIES) and size <= LOCAL_MAX_BYTES:
+                self.size = size
+                self.entries[name] = response
+        return response
 
 
 @dataclass(slots=True)
 class PendingPage:
-    """A page that one reader has Django render while others wait, under the watermark that was read before."""
+    """A page that one reader has Django render while others wait, under the version that was read before."""
 
     name: str
-    watermark: bytes
+    version: bytes
     began: float
     done: threading.Event = field(default_factory=threading.Event)
 
@@ -88,7 +89,7 @@ class Edge:
 
     def __init__(self, django: WsgiApplication) -> None:
         self._django = django
-        self._local = LocalCache(None, None, 0.0, 0.0)
+        self._local = LocalCache(None, 0.0, 0.0)
         self._tables = PgReader()
         self._pending: dict[str, PendingPage] = {}
         self._prefix, self._numbers = os.urandom(8).hex(), count()
@@ -104,27 +105,28 @@ class Edge:
             return self._django(environ, start_response)
         name, min_ledger = asked
         now, local = time.monotonic(), self._local
-        layer: Layer = "process"
-        found = local.entries.get(name) if now < local.until else None
-        if found is None:
+        layer: cache.Layer | None = "process"
+        response: CachedResponse | AbsentResponse | None = local.entries.get(name) if now < local.until else None
+        if response is None:
             read = self._read(path, name, min_ledger, now)
             if isinstance(read, PendingPage):
                 return self._render(read, environ, start_response)
             if read is None:
                 return self._django(environ, start_response)
-            found, layer = read, read.layer
-        known, since = environ.get("HTTP_IF_NONE_MATCH", ""), environ.get("HTTP_IF_MODIFIED_SINCE", "")
-        answer = found.answer(fixed, known, since, min_ledger)
+            response, layer = read, read.layer
+        answer = response.answer(fixed, environ, min_ledger)
         if answer is None or not read_counter.allow(environ):
             return self._django(environ, start_response)
         status, headers, body = answer
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = given if given and SANE.fullmatch(given) else f"{self._prefix}{next(self._numbers):016x}"
-        start_response(status, [*headers, (HEADER, request_id)])
-        buffered_metrics.observe(layer, found.route, status, time.perf_counter() - began)
+        request_id = given if given and is_request_id(given) else f"{self._prefix}{next(self._numbers):016x}"
+        start_response(status, [*headers, (REQUEST_ID, request_id)])
+        buffered_metrics.observe(layer, response.route, status, time.perf_counter() - began)
         return [body]  # a list: granian hands on any other iterable through a channel, part by part
 
-    def _read(self, path: str, name: str, min_ledger: int, now: float) -> CachedResponse | PendingPage | None:
+    def _read(
+        self, path: str, name: str, min_ledger: int, now: float
+    ) -> CachedResponse | AbsentResponse | PendingPage | None:
         """Read a group or a page from Redis or the tables. None: Django answers; a PendingPage: it renders."""
         if len(name) > MAX_LENGTH:
             return None
@@ -134,36 +136,28 @@ class Edge:
             return self._group(name, number, now) if name == path else None  # a group takes no other parameter
         return None if min_ledger else self._page(path, name, now)
 
-    def _group(self, name: str, number: str, now: float) -> CachedResponse | None:
-        """Read a group from Redis or, in one statement, from the tables. None where neither has it."""
-        key, local = f"group:{number}", self._local
-        watermark = absent = None
-        if local.watermark or now >= local.until:  # without a watermark nothing in Redis counts
-            value, watermark, refresh_token, absent = cache.get(key)
-            local = self._refresh_local(watermark, refresh_token, now)
-            if hit := cache.parse(value, watermark):
-                found = cached_response(GROUP_ROUTE, "redis", *hit)
-                local.add(name, found)
-                return found
-        if not (read := self._tables.read(number)):
-            return ABSENT if absent else None
-        fresh, document = read
-        cache.set_if_current(key, document, fresh, watermark)
-        found = cached_response(GROUP_ROUTE, "postgresql", document.body, document.etag, fresh, document.synced_ledger)
-        local.add(name, found)
-        return found
+    def _group(self, name: str, number: str, now: float) -> CachedResponse | AbsentResponse | None:
+        """Read a group from Redis or, in one statement, from the tables. None where Django has to."""
+        key, local, known = f"group:{number}", self._local, cache.Lookup()
+        if local.version or now >= local.until:  # without a version nothing in Redis counts
+            known = cache.get(key)
+            local = self._refresh_local(known.version, now)
+        found = known.found
+        if found is None:
+            if (found := self._tables.read(number)) is None:
+                return ABSENT if known.is_absent else None
+            cache.set_if_current(key, found, known.version)
+        return local.add(name, cached_response(GROUP_ROUTE, found))
 
-    def _refresh_local(self, watermark: bytes | None, refresh_token: bytes | None, now: float) -> LocalCache:
-        """Return the local cache for what was read beside these; a new one where they are others.
+    def _refresh_local(self, version: bytes | None, now: float) -> LocalCache:
+        """Return the local cache for what was read beside this version; a new one where it is another.
 
         `now` is from before Redis was asked.
         """
-        local, is_same = self._local, False
-        if local.watermark == watermark and local.refresh_token == refresh_token:
-            is_same = now < (local.ends if watermark else local.until)
-        if not is_same:
-            local = self._local = LocalCache(watermark, refresh_token, now + LOCAL_TTL, now + LOCAL_MAX_AGE)
-        elif watermark:
+        local = self._local
+        if local.version != version or now >= (local.ends if version else local.until):
+            local = self._local = LocalCache(version, now + LOCAL_TTL, now + LOCAL_MAX_AGE)
+        elif version:
             local.until = min(max(local.until, now + LOCAL_TTL), local.ends)
         return local
 
@@ -173,14 +167,12 @@ class Edge:
         if not route:
             return None
         for has_waited in (False, True):
-            value, watermark, refresh_token = cache.get_page(name)
-            if hit := cache.parse_page(value, watermark):
-                found = CachedResponse(route, "redis", *hit)
-                self._refresh_local(watermark, refresh_token, now).add(name, found)
-                return found
-            if watermark is None or has_waited:
+            known = cache.get_page(name)
+            if known.found:
+                return self._refresh_local(known.version, now).add(name, cached_response(route, known.found))
+            if known.version is None or has_waited:
                 break
-            mine = PendingPage(name, watermark, time.monotonic())
+            mine = PendingPage(name, known.version, time.monotonic())
             other = self._pending.setdefault(name, mine)
             if other is mine:
                 return mine
@@ -189,23 +181,23 @@ class Edge:
 
     def _render(self, page: PendingPage, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Have Django answer, and store a page that was found for the next readers. Pass on what Django raises."""
-        known = environ.pop("HTTP_IF_NONE_MATCH", "")  # the next readers may not have that body
-        since = environ.pop("HTTP_IF_MODIFIED_SINCE", "")
+        # the next readers may not have that body
+        unconditional = {name: value for name, value in environ.items() if name not in CONDITIONAL_HEADERS}
         started: list[Any] = []
         tag = date = ""
         try:
-            body = b"".join(self._django(environ, lambda *given: started.extend(given)))
+            body = b"".join(self._django(unconditional, lambda *given: started.extend(given)))
             status, headers = started
             if status == "200 OK":
                 by_name = dict(headers)
                 tag, date = by_name.get("ETag", ""), by_name.get(LAST_MODIFIED, "")
                 ledger = int(by_name.get("Latest-Ledger", 0))
-                cache.set_page_if_current(page.name, body, tag, ledger, page.watermark)
+                cache.set_page_if_current(page.name, body, tag, ledger, page.version)
                 CACHE_READS.labels("postgresql").inc()
         finally:
             del self._pending[page.name]
             page.done.set()
-        if tag and known and is_not_modified(tag, date, known, since):
+        if tag and is_not_modified(environ, tag, date):
             status, headers, body = NOT_MODIFIED, not_modified_headers(headers), b""
         start_response(status, headers)
         return [body]

@@ -12,7 +12,7 @@ from django.db import connection
 from ajo import cache
 from ajo.database.limits import sessions
 from ajo.database.sessions import begin_session
-from groups.bodies import fresh_body
+from groups.bodies import prepared_body
 
 MAX_CONNECTION_AGE = 60.0  # seconds: after a failover the server that was the primary is asked no longer than that
 COOLDOWN = 1.0  # seconds that a database that failed is left alone
@@ -33,8 +33,8 @@ class PgReader:
         self._opening = threading.Lock()
         self._cooldown_until = 0.0
 
-    def read(self, number: str) -> tuple[cache.Freshness, cache.Document] | None:
-        """Return a group's body and the tables' freshness, of one statement and snapshot.
+    def read(self, number: str) -> cache.Found | None:
+        """Return a group's body.
 
         None where the tables do not have it, and silently where they cannot be asked: Django says which.
         """
@@ -44,7 +44,7 @@ class PgReader:
         try:
             if (session := self._session()) is None:
                 return None
-            found = fresh_body(session[0], int(number))
+            found = prepared_body(session[0], int(number))
         except psycopg.Error:
             self._cooldown_until = time.monotonic() + COOLDOWN
             if session:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final
 
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
@@ -34,12 +34,12 @@ from ajo.api.rendering import JSONRenderer
 StartResponse = Callable[[str, Headers], object]
 WsgiApplication = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 WsgiAnswer = tuple[str, Headers, bytes]  # status, headers, body
-Layer = Literal["", "process", "redis", "postgresql"]  # the label of /metrics; empty: not counted as a read
 
 MAX_LENGTH = 300  # characters of what is worth remembering
 GROUP_ROUTE: Final = "api/v1/groups/<str:group_id>/"  # as Django's resolver has it, for /metrics
 NOT_MODIFIED: Final = "304 Not Modified"
 ALLOW: Final = ("Allow", "GET, HEAD, OPTIONS")
+CONTENT_TYPE: Final = ("Content-Type", "application/json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,58 +54,48 @@ class _ReadyHeaders:
 
 
 class CachedResponse:
-    """A body to answer with, and how fresh the tables were when it was read. A page has no `synced_ledger`: 0.
+    """Answers with a body that was found. Headers are built once for each kind of request, not for each request."""
 
-    `layer` is where it was read from. Headers are built once for each kind of request, not for each request.
-    """
+    __slots__ = ("_ready", "body", "found", "route")
 
-    __slots__ = ("_ready", "body", "etag", "freshness", "layer", "route", "synced_ledger")
-
-    def __init__(
-        self, route: str, layer: Layer, body: bytes, etag: str, freshness: cache.Freshness, synced_ledger: int = 0
-    ) -> None:
-        self.route, self.layer = route, layer
-        self.body, self.etag, self.freshness, self.synced_ledger = body, etag, freshness, synced_ledger
+    def __init__(self, route: str, found: cache.Found, body: bytes) -> None:
+        self.route, self.found, self.body = route, found, body
         self._ready: _ReadyHeaders | None = None
 
-    def answer(self, fixed: Headers, if_none_match: str, if_modified_since: str, min_ledger: int) -> WsgiAnswer | None:
+    @property
+    def layer(self) -> cache.Layer | None:
+        return self.found.layer
+
+    def answer(self, fixed: Headers, environ: Mapping[str, Any], min_ledger: int) -> WsgiAnswer | None:
         """Return 200 or 304. None where Django has to answer."""
-        ledger, stale = self.freshness.ledger, self.freshness.stale
+        document, fresh, _ = self.found
+        stale = fresh.stale
         if min_ledger:
             # Beyond MAX_AHEAD of the tables it may be an error: Django compares it with what was heard of the chain.
-            if min_ledger > min(self.synced_ledger, ledger + MAX_AHEAD):
+            if min_ledger > min(document.synced_ledger, fresh.ledger + MAX_AHEAD):
                 return None
-            ready = self._headers(fixed, max(ledger, self.synced_ledger), stale)
+            ready = self._headers(fixed, self.found.ledger(min_ledger), stale)
         else:
             known = self._ready
             if known is None or known.fixed is not fixed or known.stale is not stale:
-                known = self._ready = self._headers(fixed, ledger, stale)
+                known = self._ready = self._headers(fixed, fresh.ledger, stale)
             ready = known
-        if if_none_match and is_not_modified(self.etag, ready.date, if_none_match, if_modified_since):
+        if is_not_modified(environ, document.etag, ready.date):
             return NOT_MODIFIED, ready.not_modified, b""
         return "200 OK", ready.full, self.body
 
     def _headers(self, fixed: Headers, ledger: int, stale: bool) -> _ReadyHeaders:
         date = last_modified(ledger, stale)
-        fresh = [ALLOW, *freshness_headers(ledger, stale), *validator_headers(self.etag, date), fixed[0]]
-        length = ("Content-Length", str(len(self.body)))
-        full = [("Content-Type", "application/json"), *fresh, length, *fixed[1:]]
-        return _ReadyHeaders(fixed, stale, full, [*fresh, ("Content-Length", "0"), *fixed[1:]], date)
+        validators = validator_headers(self.found.document.etag, date)
+        fresh = [ALLOW, *freshness_headers(ledger, stale), *validators, fixed[0]]
+        full = [CONTENT_TYPE, *fresh, ("Content-Length", str(len(self.body))), *fixed[1:]]
+        return _ReadyHeaders(fixed, stale, full, not_modified_headers(full), date)
 
 
-class UndecodableResponse(CachedResponse):
-    """The tombstone of a resource that this version cannot decode: Django answers 503."""
-
-    def answer(self, fixed: Headers, if_none_match: str, if_modified_since: str, min_ledger: int) -> WsgiAnswer | None:
-        return None
-
-
-def cached_response(
-    route: str, layer: Layer, body: bytes, etag: str, freshness: cache.Freshness, synced_ledger: int = 0
-) -> CachedResponse:
-    """Return what answers with this body; an empty one is a tombstone (cache.Document)."""
-    kind = CachedResponse if body else UndecodableResponse
-    return kind(route, layer, body, etag, freshness, synced_ledger)
+def cached_response(route: str, found: cache.Found) -> CachedResponse | None:
+    """Return what answers with this body. None for a tombstone: Django says that it cannot be decoded."""
+    body = found.document.body
+    return None if body is None else CachedResponse(route, found, body)
 
 
 def not_modified_headers(headers: Headers) -> Headers:
@@ -120,15 +110,18 @@ def _absent_problem() -> HttpResponse:
     return found
 
 
-class AbsentResponse(CachedResponse):
-    """404 for a group that is known to be absent from the chain; a `min_ledger` is left to Django."""
+class AbsentResponse:
+    """Answers 404 for a group that is known to be absent from the chain; a `min_ledger` is left to Django."""
 
-    def answer(self, fixed: Headers, if_none_match: str, if_modified_since: str, min_ledger: int) -> WsgiAnswer | None:
-        headers = [*_absent_problem().items(), ALLOW, *fixed]
-        return None if min_ledger else ("404 Not Found", headers, self.body)
+    route: ClassVar = GROUP_ROUTE
+    layer: ClassVar = None  # none has it: it is not counted as a read
+
+    def answer(self, fixed: Headers, environ: Mapping[str, Any], min_ledger: int) -> WsgiAnswer | None:
+        problem = _absent_problem()
+        return None if min_ledger else ("404 Not Found", [*problem.items(), ALLOW, *fixed], problem.content)
 
 
-ABSENT: Final = AbsentResponse(GROUP_ROUTE, "", _absent_problem().content, "", cache.Freshness("", 0, 0.0))
+ABSENT: Final = AbsentResponse()
 
 
 def fixed_headers_for(environ: Mapping[str, Any]) -> Headers | None:

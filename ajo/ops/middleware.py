@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 import uuid
 from collections.abc import Callable
@@ -16,16 +15,14 @@ from django.http.response import HttpResponseBase
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from ajo.api.problems import DATABASE_RETRY_AFTER
+from ajo.api.request_ids import REQUEST_ID, is_request_id
 from ajo.metrics import REQUESTS
 
 log = logging.getLogger(__name__)
 
-HEADER: Final = "X-Request-ID"
 HEALTH: Final = "/health/"
 METRICS: Final = "/metrics"
-# The form of an id from a client or its proxy; others could forge log lines. A client can repeat another's id, so log
-# lines mark ids from clients (FROM_CLIENT).
-SANE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# A client can repeat another's request id, so log lines mark ids from clients.
 FROM_CLIENT: Final = {"request_id_from": "client"}
 
 
@@ -38,8 +35,8 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if _is_probe(request.path_info):
             request.META["HTTP_HOST"] = "localhost"
-        given = request.headers.get(HEADER, "")
-        is_given = bool(SANE.fullmatch(given))
+        given = request.headers.get(REQUEST_ID, "")
+        is_given = is_request_id(given)
         request_id = given if is_given else uuid.uuid4().hex
         # Cleared at the start of a request, not at its end: Django logs a refusal after the last middleware returned.
         clear_contextvars()
@@ -49,7 +46,7 @@ class RequestMiddleware:
         route = request.resolver_match.route if request.resolver_match else "none"
         status = f"{response.status_code // 100}xx"
         REQUESTS.labels(route, status).observe(time.perf_counter() - started_at)
-        response.headers[HEADER] = request_id
+        response.headers[REQUEST_ID] = request_id
         return response
 
     def process_exception(self, request: HttpRequest, failure: Exception) -> HttpResponse | None:

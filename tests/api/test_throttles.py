@@ -39,8 +39,8 @@ def test_no_rate_is_no_limit(client: Client, settings: Settings) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2, 8])
 def test_all_processes_together_admit_no_more_than_the_rate(settings: Settings, processes: int) -> None:
-    """Breaks if a process counted by itself what it admits between two looks at the others' counts: a burst over eight
-    of them passed eight times. Each has a Tally of its own; Redis is all that they share.
+    """Breaks if a process counted by itself what it allows between two looks at the others' counts: a burst over eight
+    of them passed eight times. Each has a RateCounter of its own; Redis is all that they share.
     """
     settings.READ_RATE, settings.WEB_WORKERS = "600/day", processes
     tallies = [RateCounter() for _ in range(processes)]

@@ -10,11 +10,11 @@ from pytest_django import Settings
 
 from ajo import cache
 from ajo.cache import read_through, redis_client
-from tests.support.caching import Source, current_mark, document, fresh
+from tests.support.caching import Source, document, fresh, stored_watermark
 
 
 @pytest.fixture(autouse=True)
-def _no_trouble() -> None:
+def _not_degraded() -> None:
     read_through._degraded.clear()
 
 
@@ -26,7 +26,7 @@ def test_a_second_read_comes_from_redis() -> None:
     assert source.asked == ["rows"]
 
 
-def test_without_a_mark_nothing_in_redis_counts() -> None:
+def test_without_a_watermark_nothing_in_redis_counts() -> None:
     source = Source(document(1))
     source.read()
     source.read()
@@ -177,8 +177,8 @@ def test_a_reader_of_the_chain_that_died_is_followed_by_another(monkeypatch: pyt
     assert source.asked.count("chain") == 1
 
 
-@pytest.mark.parametrize("garbage", [b"x", b"a 1 2 3 4 5", b"\xff\xfe", b"a b c d e f"])
-def test_a_mark_that_is_none_is_none(garbage: bytes) -> None:
+@pytest.mark.parametrize("garbage", [b"x", b"a 1 2 3 4 5 6", b"\xff\xfe", b"a b c d e f"])
+def test_a_watermark_that_cannot_be_parsed_is_none(garbage: bytes) -> None:
     cache.with_redis(lambda r: r.set(cache.WATERMARK_KEY, garbage))
     source = Source(document(1))
     assert source.read().body == document(1).body
@@ -209,7 +209,7 @@ def test_a_node_from_before_the_ledger_cannot_say_that_something_is_absent(monke
         source.read(min_ledger=12)
 
 
-def test_who_waits_for_a_ledger_takes_a_place_and_makes_no_trouble_of_a_chain_that_is_well(
+def test_who_waits_for_a_ledger_takes_a_place_and_does_not_degrade_a_chain_that_is_well(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks if all threads could wait for a ledger that is to come, and if that looked like a chain that hangs."""
@@ -261,12 +261,12 @@ def test_a_reading_that_failed_leaves_threads_that_do_not_wait(
 
 
 def test_a_pass_that_ends_after_everything_was_forgotten_brings_nothing_back() -> None:
-    """As of a chain that was reset meanwhile. Breaks if the mark were set where there is none, or another's."""
+    """As of a chain that was reset meanwhile. Breaks if the watermark were set where there is none, or another's."""
     cache.start_epoch(fresh(10))
-    old = current_mark()
+    old = stored_watermark()
     cache.invalidate_all()
     cache.advance(old, fresh(11))
     assert cache.current_watermark() is None
     cache.start_epoch(fresh(1))
     cache.advance(old, fresh(11))
-    assert current_mark().freshness.ledger == 1
+    assert stored_watermark().freshness.ledger == 1

@@ -37,7 +37,7 @@ from django.test import Client
 from ajo.edge.pg_reader import PgReader
 from ajo.ops.health import chain_problems, database_problems
 
-fresh, document = PgReader().read("7")
+document = PgReader().read("7").document
 client = Client(SERVER_NAME="localhost")
 bodies = [client.get(path) for path in ("/api/v1/groups/7/", "/api/v1/groups/", "/api/v1/status/", "/metrics")]
 assert [answer.status_code for answer in bodies] == [200] * 4, bodies

@@ -162,7 +162,7 @@ def test_the_rate_holds_over_edge_and_django(front: Edge, django: Django, settin
     assert ask(front, REMOTE_ADDR="192.0.2.9")[0] == "200 OK"
 
 
-def test_the_counts_of_several_processes_add_up_in_redis(front: Edge, settings: Settings) -> None:
+def test_several_processes_count_together_in_redis(front: Edge, settings: Settings) -> None:
     settings.READ_RATE = "10/day"
     for _ in range(4):
         ask(front)

@@ -83,11 +83,11 @@ def test_while_nothing_is_refreshed_one_question_a_half_second_keeps_everything(
     assert len(asked) == 1
 
 
-def test_a_body_that_is_refreshed_under_the_same_mark_is_seen_within_half_a_second(
+def test_a_body_that_is_refreshed_under_the_same_watermark_is_seen_within_half_a_second(
     front: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a sweep or a reader of the chain does it. Breaks without the count: another group's reader asks Redis, finds
-    the mark where it was, and the old body stays.
+    """As a sweep or a reader of the chain does it. Breaks without the random word: another group's reader asks Redis,
+    finds the watermark where it was, and the old body stays.
     """
     make_group(9)
     refresh_groups([9])
@@ -114,10 +114,12 @@ def test_nothing_is_kept_for_longer_than_a_ledger(front: Edge, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("url", ["", "redis://127.0.0.1:1/0"])
-def test_without_a_mark_nothing_is_kept_for_more_than_half_a_second_and_redis_asked_as_often(
+def test_without_a_watermark_nothing_is_kept_for_more_than_half_a_second_and_redis_asked_as_often(
     front: Edge, settings: Settings, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    """Breaks if a generation without a mark were confirmed by another look: nobody says then what was refreshed."""
+    """Breaks if a local cache without a watermark were kept on when Redis is asked again: nobody says then what was
+    refreshed.
+    """
     make_group(9)
     cache.invalidate_all()
     settings.REDIS_URL = url or settings.REDIS_URL

@@ -1,4 +1,4 @@
-"""Pages of lists at the edge: what Django rendered, while the mark that was read before stands, and no longer."""
+"""Pages of lists at the edge: what Django rendered, while the watermark that was read before stands, and no longer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ajo.cache import store
 from ajo.edge import Edge, application
 from ajo.soroban.models import Checkpoint
 from contributions.models import Contribution, Payout, Refund
+from groups.cached import refresh_groups
 from groups.models import Group
 from tests.support.edge import Answer, Django, ask, django, fresh, front
 from tests.support.factories import account, make_event, make_row
@@ -74,7 +75,7 @@ def _history(front: Edge) -> None:
     make_event(900, 7)
 
 
-def another_mark(ledger: int = 1001) -> None:
+def advance_watermark(ledger: int = 1001) -> None:
     """What a pass does at its end."""
     now = cache.current_watermark()
     assert now
@@ -143,11 +144,11 @@ def test_only_what_was_found_is_kept(front: Edge, django: Django, case: dict[str
     assert cache.client().keys(f"{cache.PREFIX}page:*") == []
 
 
-def test_a_change_shows_with_the_next_mark(front: Edge, django: Django) -> None:
+def test_a_change_shows_with_the_next_watermark(front: Edge, django: Django) -> None:
     ask(front, path=LIST)
     Group.objects.filter(pk=7).update(name="Another")
     assert b"Another" not in ask(front, path=LIST)[2]
-    another_mark()
+    advance_watermark()
     front._local.until = 0  # half a second later
     assert b"Another" in ask(front, path=LIST)[2]
     assert django.asked == 2
@@ -155,8 +156,8 @@ def test_a_change_shows_with_the_next_mark(front: Edge, django: Django) -> None:
     assert django.asked == 2
 
 
-def test_a_page_of_tables_that_are_older_than_the_mark_is_not_kept(front: Edge, django: Django) -> None:
-    """As after a backup was restored. Breaks if the page took the mark's label: it would be older than it says."""
+def test_a_page_of_tables_that_are_older_than_the_watermark_is_not_kept(front: Edge, django: Django) -> None:
+    """As after a backup was restored. Breaks if the page took the watermark's label: it would be older than it says."""
     Checkpoint.objects.update(ledger=900)
     for asked in (1, 2):
         assert ("Latest-Ledger", "900") in ask(front, path=LIST)[1]
@@ -171,15 +172,24 @@ def new_dataset() -> None:
     cache.start_epoch(cache.Freshness("b" * 32, 1000, Checkpoint.objects.freshness().heard_at))
 
 
-@pytest.mark.parametrize("change", [another_mark, new_epoch, new_dataset, cache.invalidate_all])
-def test_a_page_is_never_shown_under_another_mark(front: Edge, django: Django, change: Any) -> None:
+@pytest.mark.parametrize("change", [advance_watermark, new_epoch, new_dataset, cache.invalidate_all])
+def test_a_page_is_never_shown_under_another_watermark(front: Edge, django: Django, change: Any) -> None:
     ask(front, path=LIST)
     change()
     assert ask(front, path=LIST)[0] == "200 OK"
     assert django.asked == 2
 
 
-def test_a_page_whose_mark_went_by_while_it_was_rendered_is_not_shown(
+def test_a_body_that_is_refreshed_drops_no_page(front: Edge, django: Django) -> None:
+    """Breaks if a page counted under one version alone: each reader of the chain would have all pages rendered anew."""
+    ask(front, path=LIST)
+    refresh_groups([7])
+    front._local.until = 0
+    ask(front, path=LIST)
+    assert django.asked == 1
+
+
+def test_a_page_whose_watermark_went_by_while_it_was_rendered_is_not_shown(
     front: Edge, django: Django, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slowly = django.handler
@@ -187,7 +197,7 @@ def test_a_page_whose_mark_went_by_while_it_was_rendered_is_not_shown(
     def late(environ: dict[str, Any], start_response: Any) -> HttpResponseBase:
         answer = slowly(environ, start_response)
         Group.objects.filter(pk=7).update(name="Another")
-        another_mark()
+        advance_watermark()
         return answer
 
     monkeypatch.setattr(django, "handler", late)

@@ -10,7 +10,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from ajo.api.rendering import dump
-from groups.bodies import fresh_body, group_bodies
+from groups.bodies import fresh_body, group_bodies, prepared_body
 from groups.models import Group, RefundRequest
 from groups.queries import listed_groups
 from groups.serializers import GroupDetailSerializer
@@ -37,7 +37,7 @@ FIELDS = [
 
 
 def body(number: int) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(group_bodies([number])[number].body)
+    found: dict[str, Any] = json.loads(group_bodies([number])[number].body or b"")
     return found
 
 
@@ -137,12 +137,12 @@ def test_the_refund_request_is_shown_where_there_is_one() -> None:
 def test_texts_come_back_as_they_are_and_raw_entries_never() -> None:
     name = 'é"\\<script>\u2028😀\ufffd'
     make_group(1, name=name, entry_xdr="SECRETXDR")
-    raw = group_bodies([1])[1].body
+    raw = group_bodies([1])[1].body or b""
     assert json.loads(raw)["name"] == name
     assert b"SECRETXDR" not in raw
 
 
-def test_many_documents_cost_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_many_bodies_cost_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     for number in range(1, 6):
         make_group(number, members=(1, 2, 3))
     with django_assert_num_queries(1):
@@ -150,7 +150,7 @@ def test_many_documents_cost_one_query(django_assert_num_queries: DjangoAssertNu
     assert sorted(found) == [1, 2, 3, 4, 5]
 
 
-def test_the_endpoint_serves_the_documents_very_bytes(client: Client) -> None:
+def test_the_endpoint_serves_the_bodys_very_bytes(client: Client) -> None:
     make_checkpoint()
     make_group(7)
     first, second = client.get(f"{API}groups/7/"), client.get(f"{API}groups/7/")
@@ -240,13 +240,19 @@ def test_postgresql_writes_refund_requests_and_joining_times_as_the_serializer_d
 
 def test_one_statement_gives_a_body_and_how_fresh_it_is() -> None:
     make_group(1)
-    assert fresh_body(connection.connection, 1) is None  # before the first sync nothing can be said of freshness
+    unsynced = fresh_body(1)
+    assert unsynced is not None
+    assert (unsynced.freshness.dataset_id, unsynced.freshness.ledger, unsynced.freshness.stale) == ("", 0, True)
     checkpoint = make_checkpoint(ledger=1000)
-    found = fresh_body(connection.connection, 1)
+    found = fresh_body(1)
     assert found is not None
     assert checkpoint.heard_at is not None
-    fresh, document = found
+    document, fresh, _ = found
     assert (fresh.dataset_id, fresh.ledger) == (checkpoint.dataset_id.hex, 1000)
     assert fresh.heard_at == pytest.approx(checkpoint.heard_at.timestamp(), abs=1e-3)
     assert document == group_bodies([1])[1]
-    assert fresh_body(connection.connection, 2) is None
+    prepared = prepared_body(connection.connection, 1)
+    assert prepared is not None
+    assert (prepared.document, prepared.freshness.ledger) == (document, 1000)
+    assert fresh_body(2) is None
+    assert prepared_body(connection.connection, 2) is None

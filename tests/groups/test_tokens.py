@@ -87,7 +87,7 @@ def test_a_token_that_is_made_after_its_first_group_and_changes_its_symbol_is_sh
     assert Checkpoint.objects.get().drift_total == 0
 
 
-def test_a_false_answer_about_a_token_is_put_right_by_the_next_sweep(
+def test_a_false_answer_about_a_token_is_corrected_by_the_next_sweep(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     deploy(sandbox, TokenText(7, b"Naira", b"NGN"))

@@ -14,7 +14,7 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from ajo.cache import Document, Freshness, fetch, start_epoch
+from ajo.cache import Document, Found, Freshness, fetch, start_epoch
 from ajo.celery import app
 from ajo.conf.checks import SANDBOX_PASSPHRASE
 from ajo.counts import INITIAL_SIZE, CountFile
@@ -232,15 +232,15 @@ def test_reads_are_counted_by_the_layer_that_answered() -> None:
         return REGISTRY.get_sample_value("ajo_cache_reads_total", {"layer": layer}) or 0
 
     fresh = Freshness("dataset", 5, timezone.now().timestamp())
-    rows: dict[str, Document] = {}
+    rows: dict[str, Found] = {}
+    row = Found(Document(b"{}", 1, 5), fresh, "postgresql")
     start_epoch(fresh)
     before = [count(layer) for layer in ("redis", "postgresql", "chain")]
     for key in ("a", "a", "b"):
         fetch(
             key,
-            freshness=lambda: fresh,
             from_rows=lambda: rows.get("row"),
-            from_chain=lambda: len(rows.setdefault("row", Document(b"{}", 1, 5)).body),
+            from_chain=lambda: rows.setdefault("row", row).document.synced_ledger,
             exists=lambda: True,
         )
     after = [count(layer) for layer in ("redis", "postgresql", "chain")]

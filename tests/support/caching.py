@@ -3,7 +3,7 @@
 import time
 
 from ajo import cache
-from ajo.cache import Document, Freshness
+from ajo.cache import Document, Found, Freshness
 
 DATASET_ID = "a" * 32
 
@@ -31,16 +31,15 @@ class Source:
     def read(self, min_ledger: int = 0) -> cache.Answer:
         return cache.fetch(
             "thing:1",
-            freshness=lambda: fresh(self.ledger),
             from_rows=self.from_rows,
             from_chain=self.from_chain,
             exists=lambda: self.exists,
             min_ledger=min_ledger,
         )
 
-    def from_rows(self) -> Document | None:
+    def from_rows(self) -> Found | None:
         self.asked.append("rows")
-        return self.rows
+        return Found(self.rows, fresh(self.ledger), "postgresql") if self.rows else None
 
     def from_chain(self) -> int:
         self.asked.append("chain")
@@ -48,7 +47,7 @@ class Source:
         return self.read_at
 
 
-def current_mark() -> cache.Watermark:
+def stored_watermark() -> cache.Watermark:
     """Return the watermark in Redis. Asserts that there is one."""
     found = cache.current_watermark()
     assert found is not None

@@ -69,7 +69,6 @@ def sandbox(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[San
         for module, name in (
             (store, "PREFIX"),
             (store, "WATERMARK_KEY"),
-            (store, "REFRESH_TOKEN_KEY"),
             (watermark, "WATERMARK_KEY"),
             (cache, "WATERMARK_KEY"),
         ):
@@ -164,18 +163,18 @@ def test_a_sync_killed_inside_its_transaction_or_between_commit_and_refresh_is_r
     run_sync(sandbox)
     for group_id in history.groups:
         group_answer(group_id)
-    mark = cache.current_watermark()
-    assert mark is not None
+    before = cache.current_watermark()
+    assert before is not None
     history.walk(25)
     run_sync(sandbox)
-    # as if killed after its commit: the tables have moved, the mark and the bodies have not
+    # as if killed after its commit: the tables have moved, the watermark and the bodies have not
     cache.with_redis(lambda r: r.flushdb())
-    cache.with_redis(lambda r: r.set(cache.WATERMARK_KEY, mark.dump()))
+    cache.with_redis(lambda r: r.set(cache.WATERMARK_KEY, before.dump()))
     for group_id in history.groups:
         old = cache.Document(b'{"old":true}', 0, 1)
-        cache.refresh(mark, {f"group:{group_id}": old}, mark.freshness.ledger)
+        cache.refresh(before, {f"group:{group_id}": old}, before.freshness.ledger)
     assert group_answer(history.groups[0]).body == b'{"old":true}'
-    assert group_answer(history.groups[0]).ledger == mark.freshness.ledger
+    assert group_answer(history.groups[0]).ledger == before.freshness.ledger
     run_sync(sandbox)
     bodies_are_the_tables()
     after = cache.current_watermark()
