@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from ajo.adminkit import display
 from ajo.adminkit.admins import ReadOnlyAdmin
 from ajo.adminkit.columns import column
 from ajo.adminkit.links import RelatedTable, register_links
-from ajo.adminkit.lists import address_search, choice_filter, event_id_search, hash_search, number_search
+from ajo.adminkit.lists import Rows, address_search, choice_filter, event_id_search, hash_search, number_search
 from ajo.soroban.admin import GroupLinkMixin
 from ajo.soroban.models import ContractEvent
 from contributions.models import Contribution, Payout, Refund
+from contributions.periods import PERIODS, Period, within
 from groups.admin import GroupAdmin
 from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount
 from groups.models import Group, User
@@ -40,6 +45,17 @@ SourceFilter = choice_filter(
 )
 
 
+def _in_period(period: Callable[[datetime], Period], rows: Rows) -> Rows:
+    return within(rows, *period(timezone.now()))
+
+
+PeriodFilter = choice_filter(
+    "period (UTC)",
+    {name: (label, partial(_in_period, period)) for name, (label, period) in PERIODS.items()},
+    parameter="period",
+)
+
+
 class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
     """The base of the admins of the three history tables."""
 
@@ -53,7 +69,7 @@ class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
         "ledger",
         "created_at",
     )
-    list_filter = (SourceFilter,)
+    list_filter = (PeriodFilter, SourceFilter)
     ordering = ("-order_key", "-id")
     ordering_by_lookup: ClassVar = dict.fromkeys(("group", "user", "tx_hash"), FILTERED_ORDER)
     searches: ClassVar = (

@@ -23,7 +23,7 @@ from ajo.soroban.admin import GroupLinkMixin
 from ajo.soroban.models import ContractEvent
 from groups import schedule
 from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount, with_label
-from groups.admin_filters import ArchivalFilter, HistoryFilter, SolvencyFilter, StatusFilter
+from groups.admin_filters import ArchivalFilter, DueFilter, HistoryFilter, SolvencyFilter, StatusFilter
 from groups.models import Group, GroupMember, RefundRequest, Token, User, WalletLabel
 
 PAYOUT_ORDER = ("position",)  # the order of one group's members
@@ -148,7 +148,7 @@ def _coming_column(title: str, render: Callable[[Group], SafeString | str]) -> C
 class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     wallet_field = "creator"
     list_display = ("id", "short_name", "status", "members", "round", "amount", "paid", "made_by", "created_at")
-    list_filter = (StatusFilter, ArchivalFilter, HistoryFilter)
+    list_filter = (StatusFilter, DueFilter, ArchivalFilter, HistoryFilter)
     searches: ClassVar = (
         number_search("group id", "pk"),
         address_search(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from django.db.models import F
+from django.utils import timezone
 
 from ajo.adminkit.lists import choice_filter
 from ajo.soroban.archival import archived, expiring_soon
 from ajo.soroban.models import Checkpoint
+from groups import deadlines
 from groups.models import OWED_AND_COLLECTED, Group
 
 SolvencyFilter = choice_filter(
@@ -27,6 +29,22 @@ StatusFilter = choice_filter(
         "completed": ("completed", {"status": Group.Status.COMPLETED}),
         "cancelled": ("cancelled", {"status": Group.Status.CANCELLED}),
     },
+)
+DueFilter = choice_filter(
+    "waiting for people",
+    {
+        "overdue": ("payments overdue", lambda rows: deadlines.overdue(rows, timezone.now(), wanted=True)),
+        "payout": ("payout due", lambda rows: deadlines.payout_due(rows, timezone.now(), wanted=True)),
+        "vote": (
+            "refund vote open",
+            lambda rows: rows.filter(
+                status=Group.Status.ACTIVE,
+                refund_request__executed=False,
+                refund_request__voting_deadline__gte=timezone.now(),
+            ),
+        ),
+    },
+    parameter="due",
 )
 ArchivalFilter = choice_filter(
     "life on the chain",

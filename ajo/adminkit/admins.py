@@ -142,4 +142,3 @@ class ReadOnlyInline(_ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
 
     extra = 0
     can_delete = False
-

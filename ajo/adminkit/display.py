@@ -90,6 +90,19 @@ def as_json(value: Any, limit: int | None = None) -> SafeString:
     return safe_multiline(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def amount_text(amount: int, symbol: str | None, decimals: int | None) -> str:
+    """Return an amount in the token's unit as plain text, without trailing zeros: 833.4 XLM. Escapes no HTML.
+
+    Only the integer, in smallest units, where the decimals are unknown or beyond MAX_DECIMALS.
+    """
+    if decimals is None or not 0 <= decimals <= MAX_DECIMALS:
+        return f"{amount} units"
+    unit = format(Decimal(amount).scaleb(-decimals, _EXACT), ",f")
+    if "." in unit:
+        unit = unit.rstrip("0").rstrip(".")
+    return f"{unit} {short(escape_invisible(symbol), MAX_SYMBOL)}" if symbol else unit
+
+
 def money(amount: int, symbol: str | None, decimals: int | None, *, verified: bool) -> SafeString:
     """Return `10.0000000 XLM · 100000000`: the amount in the token's unit beside the exact integer.
 

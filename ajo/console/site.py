@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 
 from ajo.api.throttles import client_address, hit
-from ajo.console.front_page import panel
+from ajo.console.front_page import front_page
 from ajo.console.second_factor import LoginForm, second_factor_page
 
 # Log-in attempts of one client address: hashing a password takes a third of a second of a core that reads share.
@@ -33,7 +33,7 @@ class StaffSite(AdminSite):
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Show the front page; what is followed is for whoever may see the tables."""
         may_see = request.user.has_perm("soroban.view_checkpoint")
-        return super().index(request, {**(extra_context or {}), "panel": panel() if may_see else []})
+        return super().index(request, {**(extra_context or {}), **(front_page() if may_see else {})})
 
     def second_factor(self, request: HttpRequest) -> HttpResponse:
         """Show the page on which staff turn their own second factor on and off."""

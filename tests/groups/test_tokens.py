@@ -8,7 +8,7 @@ from django.db import connection
 from pytest_django import Settings
 from stellar_sdk import StrKey
 
-from ajo.console.front_page import panel
+from ajo.console.tiles import Level, health_tiles
 from ajo.indexer.follow import sync_pass
 from ajo.indexer.verify import sweep_groups
 from ajo.indexer.verify_history import sweep_deep
@@ -213,18 +213,19 @@ def test_premiums_that_are_booked_and_collected_from_nobody_are_no_alarm_and_wha
         catch_up(client_of_chain)
         list(sweep_deep(lambda read: read(client_of_chain)))
         token = Token.objects.get()
-        (fact,) = (fact for fact in panel() if "less is held" in fact.name)
-        return int(token.balance or 0), int(token.owed), int(token.booked_premiums), fact.alarm, fact.value
+        (fact,) = (fact for fact in health_tiles() if fact.name == "Held against owed")
+        return int(token.balance or 0), int(token.owed), int(token.booked_premiums), fact.level > Level.WELL, fact.value
 
     assert look()[:4] == (12000, 12070, 70, False)
-    assert "1 by premiums alone" in look()[4]
+    assert look()[4].endswith("premium that the contract books and collects from nobody")
     assert list(Token.objects.short_of_premiums()) == list(Token.objects.all())
     chain.call(chain.admin, "process_insurance_claim", chain.admin, claim, True)  # paid from what was collected
     chain.close_ledger()
     assert look()[:4] == (11970, 12040, 70, False)
     assert not Token.objects.short().exists()
     write(sandbox, chain.token, BalanceKey(sandbox.contract), held(11969))
-    assert look() == (11969, 12040, 70, True, "1")
+    assert look()[:4] == (11969, 12040, 70, True)
+    assert look()[4].endswith("premium that the contract books and collects from nobody, 0.0000001 XLM unexplained")
     assert SyncRun.objects.latest("id").counts["insolvent_tokens"] == 1
 
 

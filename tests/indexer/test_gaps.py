@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from ajo.console.front_page import panel
+from ajo.console.tiles import Level, health_tiles
 from ajo.indexer.follow import run_pass
 from ajo.indexer.tasks import sweep
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap, RpcNode
@@ -41,12 +41,12 @@ def forgetful(chain: Chain, retention: int) -> Chain:
 
 
 def alarms(client: Client) -> tuple[int, int, bool]:
-    """How many gaps status/, the metrics and the panel know of."""
+    """How many gaps status/, the metrics and the front page know of."""
     gaps = len(client.get("/api/v1/status/").json()["gaps"])
     lines = client.get("/metrics").content.decode().splitlines()
     metric = next(float(line.split()[1]) for line in lines if line.startswith("ajo_gaps "))
-    fact = next(fact for fact in panel() if fact.name == "Gaps in history")
-    return gaps, int(metric), fact.alarm
+    fact = next(fact for fact in health_tiles() if fact.name == "Gaps in history")
+    return gaps, int(metric), fact.level > Level.WELL
 
 
 def everything_is_told() -> None:

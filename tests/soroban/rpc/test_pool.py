@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from ajo.console.front_page import panel
+from ajo.console.tiles import Level, health_tiles
 from ajo.indexer.follow import run_pass
 from ajo.indexer.tasks import sync
 from ajo.indexer.verify import sweep_groups
@@ -86,11 +86,11 @@ def test_a_node_is_asked_each_hour_which_network_it_serves(
     assert 0 < (RpcNode.objects.get().protocol_version or 0) <= KNOWN_PROTOCOL
     corrupt_answer(sandbox, "getNetwork", lambda said: said.update(protocolVersion=KNOWN_PROTOCOL + 2), times=100)
     run_pass()
-    assert not any(fact.name == "Network's protocol" for fact in panel())
+    assert not any(fact.name == "Network's protocol" for fact in health_tiles())
     monkeypatch.setattr("ajo.soroban.rpc.pool.NETWORK_CHECK_INTERVAL", 0.0)
     run_pass()
-    (told,) = (fact for fact in panel() if fact.name == "Network's protocol")
-    assert (told.value.startswith(f"{KNOWN_PROTOCOL + 2}, newer than"), told.alarm) == (True, True)
+    (told,) = (fact for fact in health_tiles() if fact.name == "Network's protocol")
+    assert (told.value.startswith(f"{KNOWN_PROTOCOL + 2}, newer than"), told.level > Level.WELL) == (True, True)
     corrupt_answer(sandbox, "getNetwork", lambda said: said.update(passphrase="Another network"))
     with pytest.raises(RpcUnavailable, match="another network"):
         run_pass()
