@@ -266,6 +266,7 @@ CONTENT_SECURITY_POLICY = {
     },
     "EXCLUDE_URL_PREFIXES": ["/api/", "/health/", "/metrics"],
 }
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True  # not even who may change devices sees their keys
 OTP_TOTP_ISSUER = f"Ajo {host_of(PUBLIC_URL)}"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes; a signed transaction is far below
 FILE_UPLOAD_HANDLERS = ["ajo.webserver.uploads.RefuseUploads"]

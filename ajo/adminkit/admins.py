@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString
 from ajo.adminkit import display
 from ajo.adminkit.links import related_tables
 from ajo.adminkit.lists import KeysetChangeList, Search
+from ajo.adminkit.summaries import summary_context
 
 
 class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in the stubs
@@ -98,6 +99,7 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         if context.get("subtitle"):
             context["subtitle"] = display.short(display.escape_invisible(context["subtitle"]), 80)
+        context.update(summary_context(request, context.get("original")))
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="See also")

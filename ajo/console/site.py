@@ -10,12 +10,20 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 
+from ajo.adminkit.summaries import register_summary
 from ajo.api.throttles import client_address, hit
 from ajo.console.front_page import front_page
+from ajo.console.group_page import group_summary
+from ajo.console.menu import arrange
 from ajo.console.second_factor import LoginForm, second_factor_page
+from ajo.console.wallet_page import wallet_summary
+from groups.models import Group, User
 
 # Log-in attempts of one client address: hashing a password takes a third of a second of a core that reads share.
 LOGIN_RATE: Final = "20/min"
+
+register_summary(Group, "admin/group_summary.html", group_summary)
+register_summary(User, "admin/wallet_summary.html", wallet_summary)
 
 
 class StaffSite(AdminSite):
@@ -29,6 +37,11 @@ class StaffSite(AdminSite):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         page = path("second-factor/", self.admin_view(self.second_factor), name="second_factor")
         return [page, *super().get_urls()]
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Return the menu's sections, or one app's tables for its own page."""
+        apps: list[Any] = super().get_app_list(request, app_label)
+        return apps if app_label else arrange(apps)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Show the front page; what is followed is for whoever may see the tables."""

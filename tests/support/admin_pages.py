@@ -38,7 +38,12 @@ def shown_text(client: Client, address: str) -> str:
 
 def text_of(answer: Any) -> str:
     """Return an answer's text without tags, with single spaces."""
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.content.decode())).split())
+    return plain(answer.content.decode())
+
+
+def plain(html: str) -> str:
+    """Return HTML's text without tags, with single spaces."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 
 def executed_queries(client: Client, address: str) -> list[str]:

@@ -1,0 +1,53 @@
+"""A wallet's page is a statement: what it paid, received and owes, its groups, and what happened."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from contributions.models import Contribution
+from groups.models import Group, GroupMember, Token, User
+from tests.support import admin_pages
+from tests.support.admin_pages import executed_queries, shown_text
+from tests.support.admin_rows import account, contract, fill
+
+pytestmark = pytest.mark.django_db
+
+
+def test_totals_dues_and_groups_come_first(staff: Client) -> None:
+    fill(2)
+    Token.objects.filter(address=contract(1)).update(symbol="XLM", decimals=7, verified=True)
+    Group.objects.filter(pk=1).update(
+        token_id=contract(1), status="active", contribution_amount=15, cycle_duration=86_400, grace_period=0,
+        round_started_at=timezone.now() - timedelta(days=2), payout_index=0,
+    )  # fmt: skip
+    GroupMember.objects.filter(group=1).update(has_contributed=False)
+    Contribution.objects.filter(group=1).update(amount=10**38)
+    user = User.objects.get(wallet_address=account(1))
+    text = shown_text(staff, admin_pages.row(user))
+    assert "Ada & <b>1</b> · " in text
+    assert "Owes 0.0000015 XLM to group 1 for round 1, until " in text
+    assert "(1 day ago). It is overdue." in text
+    assert f"Paid {10**31:,} XLM" in text
+    assert "1 of 1" in text
+
+
+def test_a_wallet_that_has_paid_owes_nothing(staff: Client) -> None:
+    fill(1)
+    assert "Owes nothing now." in shown_text(staff, admin_pages.row(User.objects.get()))
+
+
+def test_queries_do_not_grow_with_groups(staff: Client) -> None:
+    fill(12)
+    user = User.objects.get(wallet_address=account(1))
+    page = admin_pages.row(user)
+    executed_queries(staff, page)
+    few = len(executed_queries(staff, page))
+    GroupMember.objects.bulk_create(
+        [GroupMember(group_id=n, user=user, position=1, has_contributed=False) for n in range(2, 13)]
+    )
+    Contribution.objects.filter(group__gt=1).update(user=user)
+    assert len(executed_queries(staff, page)) == few
