@@ -115,12 +115,13 @@ class Edge:
             found, layer = read, read.layer
         known, since = environ.get("HTTP_IF_NONE_MATCH", ""), environ.get("HTTP_IF_MODIFIED_SINCE", "")
         answer = found.answer(fixed, known, since, min_ledger)
-        if answer is None or not read_counter.allow(environ):
+        limits = read_counter.take(environ) if answer else None
+        if answer is None or limits is None:
             return self._django(environ, start_response)
         status, headers, body = answer
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given if given and SANE.fullmatch(given) else f"{self._prefix}{next(self._numbers):016x}"
-        start_response(status, [*headers, (HEADER, request_id)])
+        start_response(status, [*headers, *limits, (HEADER, request_id)])
         buffered_metrics.observe(layer, found.route, status, time.perf_counter() - began)
         return [body]  # a list: granian hands on any other iterable through a channel, part by part
 

@@ -28,6 +28,7 @@ from ajo.api.freshness import (
     validator_headers,
 )
 from ajo.api.middleware import ApiMiddleware
+from ajo.api.pagination import link_header_of
 from ajo.api.problems import exception_handler
 from ajo.api.rendering import JSONRenderer
 
@@ -59,7 +60,7 @@ class CachedResponse:
     `layer` is where it was read from. Headers are built once for each kind of request, not for each request.
     """
 
-    __slots__ = ("_ready", "body", "etag", "freshness", "layer", "route", "synced_ledger")
+    __slots__ = ("_links", "_ready", "body", "etag", "freshness", "layer", "route", "synced_ledger")
 
     def __init__(
         self, route: str, layer: Layer, body: bytes, etag: str, freshness: cache.Freshness, synced_ledger: int = 0
@@ -67,6 +68,7 @@ class CachedResponse:
         self.route, self.layer = route, layer
         self.body, self.etag, self.freshness, self.synced_ledger = body, etag, freshness, synced_ledger
         self._ready: _ReadyHeaders | None = None
+        self._links = [] if route == GROUP_ROUTE else list(link_header_of(body).items())
 
     def answer(self, fixed: Headers, if_none_match: str, if_modified_since: str, min_ledger: int) -> WsgiAnswer | None:
         """Return 200 or 304. None where Django has to answer."""
@@ -87,7 +89,7 @@ class CachedResponse:
 
     def _headers(self, fixed: Headers, ledger: int, stale: bool) -> _ReadyHeaders:
         date = last_modified(ledger, stale)
-        fresh = [ALLOW, *freshness_headers(ledger, stale), *validator_headers(self.etag, date), fixed[0]]
+        fresh = [*self._links, ALLOW, *freshness_headers(ledger, stale), *validator_headers(self.etag, date), fixed[0]]
         length = ("Content-Length", str(len(self.body)))
         full = [("Content-Type", "application/json"), *fresh, length, *fixed[1:]]
         return _ReadyHeaders(fixed, stale, full, [*fresh, ("Content-Length", "0"), *fixed[1:]], date)
