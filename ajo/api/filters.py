@@ -7,6 +7,7 @@ from typing import Any
 
 import django_filters
 from django import forms
+from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
@@ -39,6 +40,11 @@ class _AddressField(_Field):
 class _GroupIdField(_Field):
     def parse(self, text: str) -> int:
         return params.parse_group_id(text)
+
+
+class _GroupIdsField(_Field):
+    def parse(self, text: str) -> list[int]:
+        return params.parse_group_ids(text)
 
 
 class _HashField(_Field):
@@ -81,6 +87,16 @@ class GroupIdFilter(django_filters.Filter):
     field_class = _GroupIdField
 
 
+@extend_schema_field({"type": "string", "pattern": "^[1-9][0-9]*(,[1-9][0-9]*)*$", "example": "1,2,3"})
+class GroupIdsFilter(django_filters.Filter):
+    """Take up to 200 groups' numbers, separated by commas; those that no group has match nothing."""
+
+    field_class = _GroupIdsField
+
+    def filter(self, queryset: Any, value: list[int] | None) -> Any:
+        return queryset if value is None else queryset.filter(pk__in=value)
+
+
 @extend_schema_field(params.HASH_SCHEMA)
 class HashFilter(django_filters.Filter):
     """Take a transaction hash in either case."""
@@ -114,3 +130,22 @@ class AmountFilter(django_filters.Filter):
     """Take an i128."""
 
     field_class = _AmountField
+
+
+class OrderedFilterSet(django_filters.FilterSet):
+    """A list of history that can be read in either direction: `ordering`."""
+
+    ordering = django_filters.ChoiceFilter(
+        choices=[("-id", "-id"), ("id", "id")],
+        method="by_ordering",
+        help_text="`-id`, newest first, if not given; `id`: oldest first. Rows without an event count as the oldest.",
+    )
+
+    def by_ordering(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        return queryset  # after all other filters, which choose the columns
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        found: QuerySet[Any] = super().filter_queryset(queryset)
+        if self.form.cleaned_data["ordering"] != "id":
+            return found
+        return found.order_by(*(str(name).removeprefix("-") for name in found.query.order_by))

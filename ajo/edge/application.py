@@ -39,8 +39,8 @@ API: Final = "/api/v1/"
 GROUPS: Final = f"{API}groups/"
 MIN_LEDGER: Final = re.compile(r"min_ledger=([1-9][0-9]{0,8})", re.ASCII)
 # Names are plain letters, so that none is another's in disguise. A `min_ledger` of a page waits for the sync, and a
-# `cursor` is asked for once: neither is worth keeping.
-QUERY: Final = re.compile(r"(?:(?:^|&)(?!min_ledger=|cursor=)[a-z_]+=[!-%'-~]*)+", re.ASCII)
+# `cursor` is asked for once: neither is worth keeping. What is overdue or due changes with time, without a pass.
+QUERY: Final = re.compile(r"(?:(?:^|&)(?!min_ledger=|cursor=|overdue=|payout_due=)[a-z_]+=[!-%'-~]*)+", re.ASCII)
 # The process keeps responses for a tenth of a ledger, with the freshness that was read together: the label stays as
 # true as it was. Then one request asks Redis, and while nothing was refreshed there all of them stay for another tenth,
 # for a whole ledger at most.

@@ -39,12 +39,17 @@ QUERIES = [
     ("contributions/", "created_after=2020-01-01T00:00:00Z&group=7"),
     ("groups/7/contributions/", "round=1"),
     ("events/", "limit=1&after=0000000000000000000-0000000000"),
+    ("events/", "after=now&type=contrib"),
+    ("groups/", "ids=7,9"),
+    ("contributions/", "ordering=id"),
 ]
 ASIDE = [
     {"query": "min_ledger=1"},
     {"query": "limit=1&min_ledger=1"},
     {"query": "min%5Fledger=1"},
     {"query": "limit=1&cursor=x"},
+    {"query": "overdue=true"},
+    {"query": "limit=1&payout_due=false"},
     {"query": "limit"},
     {"query": "Limit=1"},
     {"query": f"search={'x' * 300}"},
