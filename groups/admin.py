@@ -178,6 +178,7 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
                 "modified_ledger", "synced_ledger", "changed_at", "revision", "synced_at", "live_until_ledger",
                 "history_live_until_ledger", "unproven_rows", "unreadable_since",
             ),
+            "classes": ("collapse",),
         }),
         ("Raw entries", {"fields": ("raw_entry", "raw_metadata"), "classes": ("collapse",)}),
     )  # fmt: skip

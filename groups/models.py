@@ -219,6 +219,10 @@ class Group(models.Model):
     earliest_live_until: ClassVar = EARLIEST_LIVE_UNTIL
 
     class Meta:
+        permissions: ClassVar = [
+            ("reread_group", "Can read a group again from the chain"),
+            ("heal_group", "Can heal a group"),
+        ]
         constraints: ClassVar = [
             in_range("id", 1, 2**63 - 1),
             in_range("contribution_amount", I128_MIN, I128_MAX),
@@ -297,6 +301,11 @@ class RefundRequest(models.Model):
     executed = models.BooleanField()
     approved = models.BooleanField()
     entry_xdr = models.TextField(help_text="The REFREQ entry (LedgerEntryData, base64).")
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["voting_deadline"], condition=models.Q(executed=False), name="groups_refund_vote_open")
+        ]
 
     def __str__(self) -> str:
         return f"refund request of {self.group_id}"

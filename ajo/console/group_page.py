@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from ajo.adminkit.words import at, duration, percent
+from ajo.console.group_actions import buttons
 from ajo.console.people import People
 from ajo.console.steps import MAX_STEPS, step_of, token_text
 from ajo.soroban.models import ContractEvent
@@ -40,6 +41,7 @@ def group_summary(request: HttpRequest, group: Group) -> dict[str, Any]:
     steps = list(ContractEvent.objects.filter(group_id=group.pk).order_by("-id")[:MAX_STEPS])
     people = People.of([member.user.wallet_address for member in members])
     return {
+        "buttons": buttons(request, group),
         "headline": headline(group, members, people, now),
         "terms": terms(group),
         "members": [_member_line(member, people, now) for member in members],

@@ -13,6 +13,7 @@ from django.urls import URLPattern, URLResolver, path
 from ajo.adminkit.summaries import register_summary
 from ajo.api.throttles import client_address, hit
 from ajo.console.front_page import front_page
+from ajo.console.group_actions import ACTIONS, group_action_page
 from ajo.console.group_page import group_summary
 from ajo.console.menu import arrange
 from ajo.console.second_factor import LoginForm, second_factor_page
@@ -35,8 +36,19 @@ class StaffSite(AdminSite):
     login_template = "admin/login_with_code.html"
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        page = path("second-factor/", self.admin_view(self.second_factor), name="second_factor")
-        return [page, *super().get_urls()]
+        return [
+            path("second-factor/", self.admin_view(self.second_factor), name="second_factor"),
+            *(
+                path(
+                    f"groups/group/<int:group_id>/{name}/",
+                    self.admin_view(self.group_action),
+                    {"name": name},
+                    name=f"group_{name}",
+                )
+                for name in ACTIONS
+            ),
+            *super().get_urls(),
+        ]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Return the menu's sections, or one app's tables for its own page."""
@@ -51,6 +63,10 @@ class StaffSite(AdminSite):
     def second_factor(self, request: HttpRequest) -> HttpResponse:
         """Show the page on which staff turn their own second factor on and off."""
         return second_factor_page(request, self.each_context(request))
+
+    def group_action(self, request: HttpRequest, group_id: int, name: str) -> HttpResponse:
+        """Show or run what staff can do about one group."""
+        return group_action_page(request, self.each_context(request), group_id, name)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show or handle the log-in form; 429 with Retry-After beyond LOGIN_RATE."""

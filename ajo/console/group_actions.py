@@ -1,0 +1,227 @@
+"""What staff can do about one group: read it again, compare it with the chain, heal it. Each needs its permission.
+
+Reading again and healing are confirmed first and written to the audit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from ajo import cache
+from ajo.adminkit.display import escape_invisible, short
+from ajo.indexer.lease import Superseded
+from ajo.indexer.verify import sweep_groups
+from ajo.soroban.models import Checkpoint, SyncRun
+from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import ChainError
+from ajo.soroban.rpc.pool import nodes
+from groups.cached import read_group
+from groups.creation import read_groups
+from groups.models import Group, GroupMember, User
+from groups.rows import (
+    ENTRY_FIELDS,
+    REFUND_REQUEST_FIELDS,
+    group_row,
+    member_rows,
+    refund_request_row,
+    wallet_addresses,
+)
+from groups.snapshots import GroupSnapshot, Snapshots
+
+MAX_VALUE: Final = 200  # characters of a value that is shown
+
+
+class ActionFailed(Exception):
+    """The action could not be done; the message is for staff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A button of a group's page. `run` returns a sentence that says what was done; None: a page of its own."""
+
+    title: str
+    permission: str
+    explanation: str
+    run: Callable[[Group], str] | None = None
+
+
+def _reread(group: Group) -> str:
+    try:
+        ledger = read_group(group.pk, time.monotonic() + cache.DEADLINE)
+    except cache.Unavailable as failure:
+        raise ActionFailed(failure.detail) from failure
+    return f"Read again at ledger {ledger}."
+
+
+def _heal(group: Group) -> str:
+    try:
+        for _ in sweep_groups(nodes().run, [group.pk]):
+            pass
+    except Superseded as failure:
+        raise ActionFailed("A sweep is running. Try again in a moment.") from failure
+    except ChainError as failure:
+        raise ActionFailed("The chain cannot be read now; the runs say why.") from failure
+    counts = SyncRun.objects.filter(kind=SyncRun.Kind.SWEEP).latest("id").counts
+    drift = {
+        name.removeprefix("drift_"): count for name, count in counts.items() if name.startswith("drift_") and count
+    }
+    if not drift:
+        return "Proven: everything is as the chain has it."
+    return "Healed: differences in " + ", ".join(f"{kind} {count}" for kind, count in drift.items()) + "."
+
+
+ACTIONS: Final[dict[str, Action]] = {
+    "compare": Action("Compare with the chain", "groups.reread_group", "Changes nothing."),
+    "reread": Action(
+        "Read again from the chain",
+        "groups.reread_group",
+        "Its entries are read, and written where they differ.",
+        _reread,
+    ),
+    "heal": Action(
+        "Heal",
+        "groups.heal_group",
+        "All that is stored of it is proved by the chain, history included, and corrected.",
+        _heal,
+    ),
+}
+
+
+def buttons(request: HttpRequest, group: Group) -> list[tuple[str, str]]:
+    """Return title and address of the actions that this account may use."""
+    return [
+        (action.title, reverse(f"admin:group_{name}", args=[group.pk]))
+        for name, action in ACTIONS.items()
+        if request.user.has_perm(action.permission)
+    ]
+
+
+def group_action_page(request: HttpRequest, context: Mapping[str, Any], group_id: int, name: str) -> HttpResponse:
+    """Show an action's page; run it on POST. Raises PermissionDenied, and Http404 for a group without a row."""
+    action = ACTIONS[name]
+    if not request.user.has_perm(action.permission):
+        raise PermissionDenied
+    group = get_object_or_404(Group, pk=group_id)
+    page = {**context, "title": action.title, "action": action, "group": group, "group_name": _shown(group)}
+    if action.run is None:
+        try:
+            page["comparison"] = compare(group)
+        except ActionFailed as failure:
+            messages.error(request, str(failure))
+        return TemplateResponse(request, "admin/group_action.html", page)
+    if request.method != "POST":
+        return TemplateResponse(request, "admin/group_action.html", page)
+    _run(request, action, action.run, group)
+    return HttpResponseRedirect(reverse("admin:groups_group_change", args=[group.pk]))
+
+
+def _run(request: HttpRequest, action: Action, run: Callable[[Group], str], group: Group) -> None:
+    try:
+        said = run(group)
+    except ActionFailed as failure:
+        said = f"Not done: {failure}"
+        messages.error(request, said)
+    else:
+        messages.success(request, said)
+    rows = Group.objects.filter(pk=group.pk)
+    who = request.user.pk or 0  # the site lets only accounts in
+    LogEntry.objects.log_actions(who, rows, CHANGE, f"{action.title}. {said}", single_object=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One column as it is stored and as the chain has it."""
+
+    name: str
+    stored: str
+    chain: str
+
+    @property
+    def differs(self) -> bool:
+        return self.stored != self.chain
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A group's columns beside the chain's, read at `ledger`."""
+
+    ledger: int
+    lines: list[Line]
+
+    @property
+    def differences(self) -> int:
+        return sum(line.differs for line in self.lines)
+
+
+def compare(group: Group) -> Comparison:
+    """Read the group's entries and compare every column that repeats them. Writes nothing. Raises ActionFailed."""
+    at_least = int(Checkpoint.objects.freshness().ledger)
+
+    def read(client: SorobanClient) -> Snapshots:
+        return read_groups(client, settings.AJO_CONTRACT_ID, at_least, [group.pk])
+
+    try:
+        snapshots = nodes().run(read, time.monotonic() + cache.DEADLINE)
+    except ChainError as failure:
+        raise ActionFailed("The chain cannot be read now.") from failure
+    if group.pk in snapshots.absent:
+        raise ActionFailed(f"The contract has no group {group.pk} at ledger {snapshots.ledger}.")
+    snapshot = snapshots.groups.get(group.pk)
+    if snapshot is None:
+        raise ActionFailed("The group's entries on the chain cannot be decoded by this version.")
+    return Comparison(snapshot.ledger, _lines(group, snapshot))
+
+
+def _lines(group: Group, snapshot: GroupSnapshot) -> list[Line]:
+    wanted = wallet_addresses([snapshot])
+    keys = dict(User.objects.filter(wallet_address__in=wanted).values_list("wallet_address", "pk"))
+    unknown = {address: -place for place, address in enumerate(sorted(wanted - keys.keys()), 1)}
+    users = keys | unknown
+    lines = _columns("", group, group_row(snapshot, users), ENTRY_FIELDS)
+    addresses = dict(GroupMember.objects.filter(group=group).values_list("user_id", "user__wallet_address"))
+    addresses |= {key: address for address, key in users.items()}
+    stored = {row.position: row for row in GroupMember.objects.filter(group=group)}
+    chain = {row.position: row for row in member_rows(group.pk, snapshot, users)}
+    for position in sorted(stored.keys() | chain.keys()):
+        lines.append(
+            Line(
+                f"member at position {position + 1}",
+                _member(stored.get(position), addresses),
+                _member(chain.get(position), addresses),
+            )
+        )
+    request = getattr(group, "refund_request", None)
+    return lines + _columns(
+        "refund request: ", request, refund_request_row(group.pk, snapshot, users), REFUND_REQUEST_FIELDS
+    )
+
+
+def _columns(prefix: str, stored: Model | None, chain: Model | None, names: list[str]) -> list[Line]:
+    if stored is None and chain is None:
+        return []
+    return [Line(prefix + name, _text(stored, name), _text(chain, name)) for name in names]
+
+
+def _text(row: Model | None, name: str) -> str:
+    return "none" if row is None else short(escape_invisible(str(getattr(row, name))), MAX_VALUE)
+
+
+def _member(row: GroupMember | None, addresses: Mapping[int, str]) -> str:
+    return "none" if row is None else f"{addresses[row.user_id]}, {'paid' if row.has_contributed else 'not paid'}"
+
+
+def _shown(group: Group) -> str:
+    return short(escape_invisible(str(group)), 80)

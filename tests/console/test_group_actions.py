@@ -1,0 +1,107 @@
+"""Staff read a group again, compare it with the chain and heal it: by permission, confirmed, told in the audit."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group as Role
+from django.contrib.auth.models import User as Account
+from django.test import Client
+
+from ajo.console.group_actions import ACTIONS
+from ajo.console.roles import OPERATOR
+from ajo.soroban.rpc.client import SorobanClient
+from contributions.models import Contribution
+from devtools.sandbox.sandbox import Sandbox
+from groups.models import Group, GroupMember
+from tests.support import admin_pages
+from tests.support.admin_pages import shown_text
+from tests.support.following import catch_up
+from tests.support.wallets import wallets
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def operator(db: None) -> Client:
+    person = Account.objects.create(username="ngozi", is_staff=True)
+    person.groups.add(Role.objects.get(name=OPERATOR))
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def group(sandbox: Sandbox, client_of_chain: SorobanClient) -> Group:
+    """A group with a contribution, as the sync has read it."""
+    chain, (payer,) = sandbox.chain, wallets(1)
+    chain.fund(payer)
+    chain.call(payer, "create_group", payer, chain.token, 7000, 86_400, 3, 0, 0, 0)
+    chain.call(payer, "contribute", payer, 1)
+    chain.close_ledger()
+    catch_up(client_of_chain)
+    return Group.objects.get()
+
+
+def address(group: Group, name: str) -> str:
+    return f"/admin/groups/group/{group.pk}/{name}/"
+
+
+def spoil(group: Group) -> None:
+    Group.objects.filter(pk=group.pk).update(name="WRONG", payout_index=1)
+    Contribution.objects.all().delete()
+
+
+def test_comparing_shows_each_difference_and_changes_nothing(operator: Client, group: Group) -> None:
+    assert "values are as the chain has them at ledger" in shown_text(operator, address(group, "compare"))
+    spoil(group)
+    GroupMember.objects.update(has_contributed=False)
+    text = shown_text(operator, address(group, "compare"))
+    assert "3 of " in text
+    for line in ("name (differs) WRONG", "payout_index (differs) 1 0", "member at position 1 (differs)"):
+        assert line in text
+    assert Group.objects.get().name == "WRONG"
+    assert not LogEntry.objects.exists()
+
+
+def test_healing_is_confirmed_and_told_in_the_audit(operator: Client, group: Group) -> None:
+    spoil(group)
+    assert "All that is stored of it is proved" in shown_text(operator, address(group, "heal"))
+    assert Group.objects.get().name == "WRONG"
+    done = operator.post(address(group, "heal"), follow=True)
+    assert "Healed: differences in " in admin_pages.text_of(done)
+    assert (Group.objects.get().name, Group.objects.get().payout_index, Contribution.objects.count()) == ("", 0, 1)
+    entry = LogEntry.objects.get()
+    assert (entry.user.get_username(), entry.object_id) == ("ngozi", str(group.pk))
+    assert entry.get_change_message().startswith("Heal. Healed: differences in ")
+    again = operator.post(address(group, "heal"), follow=True)
+    assert "Proven: everything is as the chain has it." in admin_pages.text_of(again)
+
+
+def test_reading_again_is_told_with_its_ledger(operator: Client, group: Group) -> None:
+    Group.objects.filter(pk=group.pk).update(entry_xdr="", name="WRONG")
+    done = operator.post(address(group, "reread"), follow=True)
+    assert f"Read again at ledger {Group.objects.get().synced_ledger}." in admin_pages.text_of(done)
+    assert Group.objects.get().entry_xdr != ""
+
+
+def test_a_chain_that_is_away_is_said_and_nothing_is_written(operator: Client, group: Group, sandbox: Sandbox) -> None:
+    spoil(group)
+    sandbox.close()
+    for name in ("compare", "reread", "heal"):
+        ask = operator.get if name == "compare" else operator.post
+        assert "The chain cannot be read now" in admin_pages.text_of(ask(address(group, name), follow=True))
+    assert Group.objects.get().name == "WRONG"
+    assert {entry.get_change_message().split(". ")[1][:8] for entry in LogEntry.objects.all()} == {"Not done"}
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_viewers_have_no_buttons_and_are_refused(staff: Client, group: Group, name: str) -> None:
+    assert address(group, name) not in staff.get(admin_pages.row(group)).content.decode()
+    assert [staff.get(address(group, name)).status_code, staff.post(address(group, name)).status_code] == [403, 403]
+
+
+def test_operators_have_every_button(operator: Client, group: Group) -> None:
+    html = operator.get(admin_pages.row(group)).content.decode()
+    assert [name for name in ACTIONS if address(group, name) in html] == list(ACTIONS)
+    assert operator.get(address(Group(pk=999), "compare")).status_code == 404
