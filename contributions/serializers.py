@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from ajo.api.events import EventSerializer
 from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
+from ajo.soroban.contract.keys import ContribKey, PayoutKey
 from ajo.soroban.models import ChainTransaction
 from contributions.models import HistoryRow, Refund
 from groups.models import Token
 from groups.serializers import TokenSerializer
+
+LEDGER_HELP: Final = (
+    "The ledger that carried it. Without a tx_hash the one at which the contract's entry was last written: exact, or "
+    "later than the payment if the entry was restored from the archive since."
+)
+
+
+ENTRY_KEY_HELP: Final = (
+    "The LedgerKey (base64 XDR) of the contract's entry that proves it: any RPC's getLedgerEntries finds it."
+)
 
 
 class HistorySerializer(serializers.Serializer[HistoryRow]):
@@ -24,11 +36,7 @@ class HistorySerializer(serializers.Serializer[HistoryRow]):
     round = U32Field()
     amount = AmountField()
     tx_hash = serializers.CharField(read_only=True, allow_null=True)
-    ledger = U32Field(
-        allow_null=True,
-        help_text="Without a tx_hash the ledger at which the contract's entry was last written: exact, or later than "
-        "the payment if the entry was restored from the archive since.",
-    )
+    ledger = U32Field(allow_null=True, help_text=LEDGER_HELP)
     created_at = TimeField(allow_null=True)
 
     def get_id(self, row: HistoryRow) -> str:
@@ -38,9 +46,20 @@ class HistorySerializer(serializers.Serializer[HistoryRow]):
 class ContributionSerializer(HistorySerializer):
     """A member paid a round."""
 
+    entry_key = serializers.SerializerMethodField(help_text=ENTRY_KEY_HELP)
+
+    def get_entry_key(self, row: HistoryRow) -> str:
+        key = ContribKey(row.group_id, row.round, row.user.wallet_address)
+        return key.to_xdr(settings.AJO_CONTRACT_ID)
+
 
 class PayoutSerializer(HistorySerializer):
     """A member took a round's pool: `user` is the recipient."""
+
+    entry_key = serializers.SerializerMethodField(help_text=ENTRY_KEY_HELP)
+
+    def get_entry_key(self, row: HistoryRow) -> str:
+        return PayoutKey(row.group_id, row.user.wallet_address).to_xdr(settings.AJO_CONTRACT_ID)
 
 
 class RefundSerializer(HistorySerializer):

@@ -21,6 +21,7 @@ from ajo.api.throttles import client_address, throttle_chain_read
 from ajo.api.views import ReadViewSet
 from ajo.soroban.models import ContractEvent
 from groups.cached import ensure_group, group_answer, unreadable
+from groups.due_totals import DuePagination, due_totals
 from groups.filters import GroupFilter, UserGroupFilter
 from groups.models import Group, GroupMember, User
 from groups.queries import groups_of, known_user, listed_groups, memberships
@@ -115,10 +116,14 @@ class UserDueViewSet(ReadViewSet):
         .order_by("-group_id")
     )
     serializer_class = DueSerializer
+    pagination_class = DuePagination
     edge_cacheable = False
 
     def filter_by_path(self, queryset: QuerySet[GroupMember]) -> QuerySet[GroupMember]:
-        return queryset.filter(user=known_user(path_address(self.kwargs["address"])))
+        user = known_user(path_address(self.kwargs["address"]))
+        if isinstance(self.paginator, DuePagination):
+            self.paginator.totals = due_totals(user, chain_now())
+        return queryset.filter(user=user)
 
     def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
         if any(row.group.unreadable_since for row in rows):

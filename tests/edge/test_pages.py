@@ -28,7 +28,7 @@ API = "/api/v1/"
 LIST = f"{API}groups/"
 PAGES = [
     "groups/", "users/", "contributions/", "payouts/", "refunds/", "events/", "groups/7/members/", "groups/7/events/",
-    "groups/7/contributions/", "groups/7/payouts/", "groups/7/refunds/", f"users/{account(1)}/",
+    "groups/7/contributions/", "groups/7/payouts/", "groups/7/refunds/", "groups/7/entries/", f"users/{account(1)}/",
     f"users/{account(1)}/groups/", f"users/{account(1)}/contributions/", f"users/{account(1)}/payouts/",
     f"users/{account(1)}/refunds/",
 ]  # fmt: skip
@@ -63,6 +63,11 @@ ASIDE = [
     {"CONTENT_LENGTH": "5"},
     {"path": f"{API}groups"},
     {"path": f"{API}users/{account(1)}/dues/"},
+    {"path": f"{API}groups/7/schedule/"},
+    {"path": f"{API}contract/"},
+    {"path": f"{API}contract/tokens/"},
+    {"path": API},
+    {"path": "/"},
     {"path": f"{API}status/"},
     {"path": f"{API}schema/"},
     {"path": f"{API}docs/"},
