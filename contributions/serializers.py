@@ -9,11 +9,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from ajo.api.events import EventSerializer
-from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
+from ajo.api.fields import AddressField, AmountField, ComputedField, TimeField, U32Field, U64StringField
 from ajo.soroban.contract.keys import ContribKey, PayoutKey
 from ajo.soroban.models import ChainTransaction
 from contributions.models import HistoryRow, Refund
-from groups.models import Token
 from groups.serializers import TokenSerializer
 
 LEDGER_HELP: Final = (
@@ -95,15 +94,10 @@ class MovedSerializer(serializers.Serializer[Any]):
     """The totals of a wallet in one token; null: groups that older contracts wrote without one."""
 
     token_address = AddressField(allow_null=True)
-    token = serializers.SerializerMethodField()
+    token = ComputedField(lambda moved: moved["token"], TokenSerializer(allow_null=True))
     paid = AmountField()
     refunded = AmountField()
     received = AmountField()
-
-    @extend_schema_field(TokenSerializer(allow_null=True))
-    def get_token(self, moved: dict[str, Any]) -> dict[str, Any] | None:
-        token: Token | None = moved["token"]
-        return TokenSerializer(token).data if token else None
 
 
 class WalletSerializer(serializers.Serializer[Any]):

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from django.db.models import Prefetch, Q, QuerySet
 
-from ajo.api.pagination import read_page
+from ajo.database.keyset import read_page
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from groups.models import Group, Token
 

@@ -24,6 +24,7 @@ from ajo.soroban.models import ContractEvent
 from groups import schedule
 from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount, with_label
 from groups.admin_filters import ArchivalFilter, DueFilter, HistoryFilter, SolvencyFilter, StatusFilter
+from groups.dues import is_paid_out
 from groups.models import Group, GroupMember, RefundRequest, Token, User, WalletLabel
 
 PAYOUT_ORDER = ("position",)  # the order of one group's members
@@ -116,7 +117,7 @@ class MemberInline(WalletColumnMixin, ReadOnlyInline):
 
     @admin.display(description="Paid out", boolean=True)
     def has_received_payout(self, row: GroupMember) -> bool:
-        return row.position < row.group.payout_index
+        return is_paid_out(row)
 
 
 class RefundRequestInline(WalletColumnMixin, ReadOnlyInline):

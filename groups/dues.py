@@ -9,10 +9,24 @@ from groups import schedule
 from groups.models import GroupMember
 
 
+def is_paid_out(member: GroupMember) -> bool:
+    """Return whether the member has taken its payout: they are made in join order."""
+    return member.position < member.group.payout_index
+
+
 def payout_round(member: GroupMember) -> int | None:
     """Return the round in which the member is paid, from 1; None once it was. Round and payout index move together."""
-    ahead = member.position - member.group.payout_index
-    return member.group.current_round + ahead if ahead >= 0 else None
+    return None if is_paid_out(member) else member.group.current_round + member.position - member.group.payout_index
+
+
+def amount_due(member: GroupMember) -> int:
+    """Return what the member has to pay now, in the token's smallest unit; 0 once it has paid this round."""
+    return 0 if member.has_contributed else member.group.contribution_amount
+
+
+def payout_amount(member: GroupMember) -> int | None:
+    """Return what the member's payout pays with the members that there are now; None once it was paid."""
+    return None if is_paid_out(member) else schedule.payout_amount(member.group)
 
 
 def payout_at(member: GroupMember, now: datetime) -> datetime | None:

@@ -37,9 +37,14 @@ def payout_amount(group: Group) -> int:
     return int(group.contribution_amount * group.member_count)
 
 
+def is_active(group: Group) -> bool:
+    """Return whether the group is neither completed nor cancelled."""
+    return group.status == Group.Status.ACTIVE
+
+
 def pays_out(group: Group) -> bool:
     """Return whether a payout is to come. In a finished group none is, though its fields keep their last values."""
-    return group.status == Group.Status.ACTIVE and group.payout_index < group.member_count
+    return is_active(group) and group.payout_index < group.member_count
 
 
 def readable_token(token: Token | None) -> Token | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
+from ajo.api.fields import AddressField, AmountField, ComputedField, TimeField, U32Field, U64StringField
 from groups import dues, schedule
 from groups.models import Group, GroupMember, RefundRequest, User
 
@@ -28,10 +27,7 @@ class MemberSerializer(serializers.Serializer[GroupMember]):
     has_contributed = serializers.BooleanField(
         read_only=True, help_text="This round. Of a completed or cancelled group: its last round."
     )
-    has_received_payout = serializers.SerializerMethodField()
-
-    def get_has_received_payout(self, member: GroupMember) -> bool:
-        return member.position < member.group.payout_index
+    has_received_payout = ComputedField(dues.is_paid_out, serializers.BooleanField())
 
 
 class RefundRequestSerializer(serializers.Serializer[RefundRequest]):
@@ -55,10 +51,14 @@ class GroupSerializer(serializers.Serializer[Group]):
     rules = serializers.CharField(read_only=True)
     creator = AddressField(source="creator.wallet_address")
     token_address = AddressField(source="token_id", allow_null=True)
-    token = serializers.SerializerMethodField()
+    token = ComputedField(lambda group: schedule.readable_token(group.token), TokenSerializer(allow_null=True))
     contribution_amount = AmountField()
     cycle_duration = U64StringField()
-    frequency = serializers.SerializerMethodField(help_text="Whole days, rounded up; null beyond a million.")
+    frequency = ComputedField(
+        schedule.frequency,
+        serializers.IntegerField(allow_null=True),
+        help_text="Whole days, rounded up; null beyond a million.",
+    )
     grace_period = U64StringField(allow_null=True)
     penalty_rate = U32Field(allow_null=True)
     insurance_rate_bps = U32Field(allow_null=True)
@@ -72,61 +72,41 @@ class GroupSerializer(serializers.Serializer[Group]):
     contributions_received = U32Field(
         help_text="Members who have paid this round. Of a completed or cancelled group: its last round."
     )
-    collected_amount = serializers.SerializerMethodField(
+    collected_amount = ComputedField(
+        schedule.collected_amount,
+        AmountField(),
         help_text="Of this round so far. Of a completed or cancelled group: what its last round had collected, not "
-        "what is held."
+        "what is held.",
     )
-    payout_amount = serializers.SerializerMethodField(
+    payout_amount = ComputedField(
+        schedule.payout_amount,
+        AmountField(),
         help_text="What a payout pays with the members that there are. Of a completed or cancelled group: what one "
-        "would pay; no further one comes."
+        "would pay; no further one comes.",
     )
-    next_recipient = serializers.SerializerMethodField(help_text="Null unless active.")
+    next_recipient = ComputedField(
+        lambda group: group.next_address if schedule.is_active(group) else None,
+        AddressField(allow_null=True),
+        help_text="Null unless active.",
+    )
     status = serializers.ChoiceField(read_only=True, choices=Group.Status.choices)
-    is_active = serializers.SerializerMethodField()
+    is_active = ComputedField(schedule.is_active, serializers.BooleanField())
     created_at = TimeField(allow_null=True)
     round_started_at = TimeField(
         allow_null=True, help_text="Of a completed or cancelled group: when its last round began."
     )
-    round_ends_at = serializers.SerializerMethodField(
-        help_text="From when on paying is late. Of a completed or cancelled group: of its last round; nothing is due."
+    round_ends_at = ComputedField(
+        schedule.round_ends_at,
+        TimeField(allow_null=True),
+        help_text="From when on paying is late. Of a completed or cancelled group: of its last round; nothing is due.",
     )
-    grace_ends_at = serializers.SerializerMethodField(
+    grace_ends_at = ComputedField(
+        schedule.grace_ends_at,
+        TimeField(allow_null=True),
         help_text="From when on the round can be paid out; without a grace period `round_ends_at`. Of a completed or "
-        "cancelled group: of its last round; nothing is paid out any more."
+        "cancelled group: of its last round; nothing is paid out any more.",
     )
     modified_ledger = U32Field()
-
-    @extend_schema_field(TokenSerializer(allow_null=True))
-    def get_token(self, group: Group) -> dict[str, Any] | None:
-        token = schedule.readable_token(group.token)
-        return TokenSerializer(token).data if token else None
-
-    def get_frequency(self, group: Group) -> int | None:
-        return schedule.frequency(group)
-
-    @extend_schema_field(AmountField())
-    def get_collected_amount(self, group: Group) -> str:
-        return str(schedule.collected_amount(group))
-
-    @extend_schema_field(AmountField())
-    def get_payout_amount(self, group: Group) -> str:
-        return str(schedule.payout_amount(group))
-
-    @extend_schema_field(AddressField(allow_null=True))
-    def get_next_recipient(self, group: Group) -> str | None:
-        address: str | None = getattr(group, "next_address", None)
-        return address if self.get_is_active(group) else None
-
-    def get_is_active(self, group: Group) -> bool:
-        return group.status == Group.Status.ACTIVE
-
-    @extend_schema_field(TimeField(allow_null=True))
-    def get_round_ends_at(self, group: Group) -> str | None:
-        return format_time(schedule.round_ends_at(group))
-
-    @extend_schema_field(TimeField(allow_null=True))
-    def get_grace_ends_at(self, group: Group) -> str | None:
-        return format_time(schedule.grace_ends_at(group))
 
 
 class GroupDetailSerializer(GroupSerializer):
@@ -135,18 +115,9 @@ class GroupDetailSerializer(GroupSerializer):
     # Needs rows with `member_list`, members whose `group` is this object. groups.bodies writes the same in SQL.
 
     members = MemberSerializer(many=True, read_only=True, source="member_list")
-    refund_request = serializers.SerializerMethodField()
-
-    @extend_schema_field(RefundRequestSerializer(allow_null=True))
-    def get_refund_request(self, group: Group) -> dict[str, Any] | None:
-        request = getattr(group, "refund_request", None)
-        return RefundRequestSerializer(request).data if request else None
-
-
-def format_time(moment: datetime | None) -> str | None:
-    """Return a computed time in the form of TimeField; None for None."""
-    text: str | None = None if moment is None else TimeField().to_representation(moment)
-    return text
+    refund_request = ComputedField(
+        lambda group: getattr(group, "refund_request", None), RefundRequestSerializer(allow_null=True)
+    )
 
 
 class UserSerializer(serializers.Serializer[User]):
@@ -159,50 +130,32 @@ class DueSerializer(serializers.Serializer[GroupMember]):
     group = U64StringField(source="group_id")
     name = serializers.CharField(read_only=True, source="group.name")
     token_address = AddressField(source="group.token_id", allow_null=True)
-    token = serializers.SerializerMethodField()
+    token = ComputedField(lambda member: schedule.readable_token(member.group.token), TokenSerializer(allow_null=True))
     round = U32Field(source="group.current_round")
     amount = AmountField(source="group.contribution_amount", help_text="Of one round.")
-    amount_due = serializers.SerializerMethodField(help_text="Now; 0 once this round is paid.")
+    amount_due = ComputedField(dues.amount_due, AmountField(), help_text="Now; 0 once this round is paid.")
     has_contributed = serializers.BooleanField(read_only=True, help_text="This round.")
-    round_ends_at = serializers.SerializerMethodField(help_text="Until when paying is in time.")
-    grace_ends_at = serializers.SerializerMethodField()
+    round_ends_at = ComputedField(
+        lambda member: schedule.round_ends_at(member.group),
+        TimeField(allow_null=True),
+        help_text="Until when paying is in time.",
+    )
+    grace_ends_at = ComputedField(lambda member: schedule.grace_ends_at(member.group), TimeField(allow_null=True))
     is_overdue = serializers.SerializerMethodField()
     position = U32Field()
-    has_received_payout = serializers.SerializerMethodField()
-    payout_round = serializers.SerializerMethodField(help_text="Null once it was paid out.")
-    payout_amount = serializers.SerializerMethodField(help_text="With the members that there are now.")
+    has_received_payout = ComputedField(dues.is_paid_out, serializers.BooleanField())
+    payout_round = ComputedField(
+        dues.payout_round, serializers.IntegerField(allow_null=True), help_text="Null once it was paid out."
+    )
+    payout_amount = ComputedField(
+        dues.payout_amount, AmountField(allow_null=True), help_text="With the members that there are now."
+    )
     payout_at = serializers.SerializerMethodField(help_text="At the earliest, if everyone pays in time.")
-
-    @extend_schema_field(TokenSerializer(allow_null=True))
-    def get_token(self, member: GroupMember) -> dict[str, Any] | None:
-        token = schedule.readable_token(member.group.token)
-        return TokenSerializer(token).data if token else None
-
-    @extend_schema_field(AmountField())
-    def get_amount_due(self, member: GroupMember) -> str:
-        return "0" if member.has_contributed else str(member.group.contribution_amount)
-
-    @extend_schema_field(TimeField(allow_null=True))
-    def get_round_ends_at(self, member: GroupMember) -> str | None:
-        return format_time(schedule.round_ends_at(member.group))
-
-    @extend_schema_field(TimeField(allow_null=True))
-    def get_grace_ends_at(self, member: GroupMember) -> str | None:
-        return format_time(schedule.grace_ends_at(member.group))
 
     def get_is_overdue(self, member: GroupMember) -> bool:
         return dues.is_overdue(member, self.context["now"])
 
-    def get_has_received_payout(self, member: GroupMember) -> bool:
-        return member.position < member.group.payout_index
-
-    def get_payout_round(self, member: GroupMember) -> int | None:
-        return dues.payout_round(member)
-
-    @extend_schema_field(AmountField(allow_null=True))
-    def get_payout_amount(self, member: GroupMember) -> str | None:
-        return None if dues.payout_round(member) is None else str(schedule.payout_amount(member.group))
-
     @extend_schema_field(TimeField(allow_null=True))
     def get_payout_at(self, member: GroupMember) -> str | None:
-        return format_time(dues.payout_at(member, self.context["now"]))
+        time = dues.payout_at(member, self.context["now"])
+        return TimeField().to_representation(time) if time else None

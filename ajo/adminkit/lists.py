@@ -12,9 +12,8 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from rest_framework.exceptions import APIException
 
-from ajo.api.pagination import Cursor, read_page
+from ajo.database.keyset import BadCursor, Cursor, read_page
 
 Rows = QuerySet[Any]
 
@@ -131,7 +130,7 @@ class KeysetChangeList(ChangeList):
             return None
         try:
             return Cursor.verify(text, scope)
-        except APIException as error:
+        except BadCursor as error:
             raise IncorrectLookupParameters from error
 
     def _link(self, cursor: Cursor | None, scope: str) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, Final
 
+from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -51,6 +53,19 @@ def TimeField(**kwargs: Any) -> serializers.DateTimeField:
 def AddressField(**kwargs: Any) -> serializers.CharField:
     """Return a field for a G… (account) or C… (contract) strkey."""
     return serializers.CharField(read_only=True, min_length=56, max_length=56, **kwargs)
+
+
+class ComputedField(serializers.Field):  # type: ignore[type-arg]
+    """A value that `compute` makes of the whole object, in the form of another field; null for None."""
+
+    def __init__(self, compute: Callable[[Any], Any], form: Any, **kwargs: Any) -> None:
+        super().__init__(source="*", read_only=True, **kwargs)
+        self._compute, self._form = compute, form
+        set_override(self, "field", form)
+
+    def to_representation(self, value: Any) -> Any:
+        found = self._compute(value)
+        return None if found is None else self._form.to_representation(found)
 
 
 def add_seconds(start: datetime | None, seconds: int | None) -> datetime | None:

@@ -17,7 +17,7 @@ The words that a reader of the cache needs:
 """
 
 from ajo.cache.read_through import DEADLINE, Absent, Unavailable, fetch, waiter_slot
-from ajo.cache.redis_client import COOLDOWN, PREFIX, breaker, client, with_redis
+from ajo.cache.redis_client import PREFIX, breaker, client, with_redis
 from ajo.cache.store import (
     Answer,
     Document,
@@ -44,7 +44,6 @@ from ajo.cache.watermark import (
 )
 
 __all__ = [
-    "COOLDOWN",
     "DEADLINE",
     "PREFIX",
     "WATERMARK_KEY",

@@ -1,10 +1,11 @@
-"""Set what every session with PostgreSQL relies on, whatever role and database have set."""
+"""Begin sessions with PostgreSQL: set what each relies on, and open some apart from Django's own."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import psycopg
+from django.db import connection
 
 # Roles, databases and servers may begin sessions with other values (ALTER ROLE … SET, ALTER DATABASE … SET): psycopg
 # reads neither times nor intervals of another style, and our statements count on each seeing what was committed before.
@@ -31,3 +32,11 @@ def begin_session(session: psycopg.Connection) -> None:
     rest each transaction sets the isolation itself, and no statement depends on the others.
     """
     session.execute(f"{_SET} WHERE current_setting(name) <> value")
+
+
+def connect_apart(**options: Any) -> psycopg.Connection:
+    """Open a session apart from Django's connections, with their parameters and these. Raise psycopg.Error."""
+    parameters = connection.get_connection_params() | options
+    for name in ("pool", "cursor_factory", "context"):  # only Django's own take them
+        parameters.pop(name, None)
+    return psycopg.connect(**parameters, autocommit=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 import psycopg
-from django.db import connection
 
 from ajo import cache
 from ajo.database.limits import sessions
-from ajo.database.sessions import begin_session
+from ajo.database.sessions import begin_session, connect_apart
 from groups.bodies import prepared_body
 
 MAX_CONNECTION_AGE = 60.0  # seconds: after a failover the server that was the primary is asked no longer than that
@@ -68,7 +66,7 @@ class PgReader:
         if not self._opening.acquire(blocking=False):
             return None
         try:
-            opened = psycopg.connect(**_parameters(), autocommit=True)
+            opened = connect_apart()
             begin_session(opened)
             sessions.configure(opened)
             return opened, time.monotonic() + MAX_CONNECTION_AGE
@@ -79,9 +77,3 @@ class PgReader:
         """Close the sessions that nobody uses now."""
         while self._idle:
             self._idle.pop()[0].close()
-
-
-def _parameters() -> dict[str, Any]:
-    """Return Django's connection parameters, without what only its own connections take."""
-    parameters = connection.get_connection_params()
-    return {name: value for name, value in parameters.items() if name not in ("pool", "cursor_factory", "context")}

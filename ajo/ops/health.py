@@ -16,8 +16,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from redis import Redis, RedisError
 
+from ajo.conf.reachability import why_not_redis
 from ajo.ops.access import has_token, is_local
 from ajo.ops.facts import last_run, node_states, seconds_without_a_pass, sync_position
 from ajo.ops.heartbeats import process_problems, processes
@@ -119,12 +119,7 @@ def redis_problems() -> list[str]:
 
 def redis_answers(address: str) -> bool:
     """Return whether the Redis at this URL answers PING within REDIS_TIMEOUT."""
-    timeout = settings.REDIS_TIMEOUT
-    try:
-        with Redis.from_url(address, socket_timeout=timeout, socket_connect_timeout=timeout) as client:
-            return bool(client.ping())
-    except RedisError:
-        return False
+    return not why_not_redis(address, settings.REDIS_TIMEOUT)
 
 
 def chain_problems() -> list[str]:

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
-from django.db import connection
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
+from ajo.database.sessions import connect_apart
 from ajo.ops.models import Heartbeat
 
 log = logging.getLogger(__name__)
 
+CONNECT_TIMEOUT = 2  # seconds
 WRITE_INTERVAL = 10.0  # seconds between two writes of a process
 SILENT_AFTER = 35.0  # seconds: three writes were missed
 # Seconds for which a silent process is reported while others of its part run: it may have been killed and replaced.
@@ -57,7 +58,7 @@ class HeartbeatThread(threading.Thread):
     def run(self) -> None:
         while True:
             try:
-                with _session() as session:
+                with connect_apart(connect_timeout=CONNECT_TIMEOUT) as session:
                     session.execute(_WRITE, [self.row_name, self._part])
                     session.execute(_PRUNE, [REPORT_SILENCE_FOR])
             except psycopg.Error as failure:
@@ -72,7 +73,7 @@ class HeartbeatThread(threading.Thread):
         self._ended.set()
         self.join(2 * WRITE_INTERVAL)
         try:
-            with _session() as session:
+            with connect_apart(connect_timeout=CONNECT_TIMEOUT) as session:
                 session.execute(_DELETE, [self.row_name])
         except psycopg.Error as failure:
             log.warning("the heartbeat cannot be taken back (%s)", type(failure).__name__)
@@ -88,13 +89,6 @@ def start(name: str) -> None:
         _threads[part] = thread = HeartbeatThread(part)
         thread.start()
         atexit.register(thread.end)
-
-
-def _session() -> psycopg.Connection:
-    """Connect with Django's parameters, without those that only its own connections take. Raises psycopg.Error."""
-    parameters = connection.get_connection_params()
-    plain = {name: value for name, value in parameters.items() if name not in ("pool", "cursor_factory", "context")}
-    return psycopg.connect(**plain | {"connect_timeout": 2}, autocommit=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
-from ajo.api.pagination import Cursor
+from ajo.database.keyset import Cursor
 from ajo.soroban.models import ChainTransaction, ContractEvent, SyncRun, UndecodedEntry
 from contributions.models import Contribution, Payout, Refund
 from groups.models import Group, GroupMember, RefundRequest, Token, User
