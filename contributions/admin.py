@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin import SimpleListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import PAGE_VAR
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
@@ -18,10 +22,12 @@ from ajo.adminkit.admins import ReadOnlyAdmin
 from ajo.adminkit.columns import column
 from ajo.adminkit.links import RelatedTable, register_links
 from ajo.adminkit.lists import Rows, address_search, choice_filter, event_id_search, hash_search, number_search
+from ajo.api.throttles import client_address
 from ajo.soroban.admin import GroupLinkMixin
 from ajo.soroban.models import ContractEvent
+from contributions.admin_exports import csv_download, list_totals
 from contributions.models import Contribution, Payout, Refund
-from contributions.periods import PERIODS, Period, within
+from contributions.periods import NAMED, parse_period, within
 from groups.admin import GroupAdmin
 from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount
 from groups.models import Group, User
@@ -45,15 +51,23 @@ SourceFilter = choice_filter(
 )
 
 
-def _in_period(period: Callable[[datetime], Period], rows: Rows) -> Rows:
-    return within(rows, *period(timezone.now()))
+class PeriodFilter(SimpleListFilter):
+    """History of a named period, or from one date to another."""
 
+    title = "period (UTC)"
+    parameter_name = "period"
+    template = "admin/period_filter.html"
 
-PeriodFilter = choice_filter(
-    "period (UTC)",
-    {name: (label, partial(_in_period, period)) for name, (label, period) in PERIODS.items()},
-    parameter="period",
-)
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, label) for name, (label, _) in NAMED.items()]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        if not (text := self.value()):
+            return queryset
+        try:
+            return within(queryset, parse_period(text, timezone.now()), "order_key")
+        except ValueError as failure:
+            raise IncorrectLookupParameters from failure
 
 
 class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
@@ -69,6 +83,7 @@ class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
         "ledger",
         "created_at",
     )
+    change_list_template = "admin/history.html"
     list_filter = (PeriodFilter, SourceFilter)
     ordering = ("-order_key", "-id")
     ordering_by_lookup: ClassVar = dict.fromkeys(("group", "user", "tx_hash"), FILTERED_ORDER)
@@ -99,6 +114,43 @@ class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
         lambda tx: _events_link(tx, tx),
         missing="not known: recovered from the contract's state",
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_csv"
+        return [path("csv/", self.admin_site.admin_view(self.csv_view), name=name), *super().get_urls()]
+
+    def csv_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Send all rows that the list's filters leave, as CSV, in the list's order."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            rows = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(reverse(self._list_name()))
+        return csv_download(rows, str(self.opts.verbose_name_plural), client_address(request))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list with the totals of what its filters leave. `from` and `to` of the form become `period`."""
+        if dates := {"from", "to"} & set(request.GET):
+            query = request.GET.copy()
+            query["period"] = "..".join(query.get(name, "") for name in ("from", "to"))
+            for name in dates:
+                del query[name]
+            return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
+        response = super().changelist_view(request, extra_context)
+        changelist = getattr(response, "context_data", {}).get("cl")
+        if isinstance(response, TemplateResponse) and changelist is not None:
+            address = reverse(f"{self._list_name().removesuffix('changelist')}csv")
+            query_string = changelist.get_query_string(remove=[PAGE_VAR])
+            is_narrowed = bool(changelist.params or changelist.query)
+            totals = list_totals(changelist.queryset) if is_narrowed else None
+            response.context_data = {
+                **(response.context_data or {}), "totals": totals, "csv_address": address + query_string
+            }  # fmt: skip
+        return response
+
+    def _list_name(self) -> str:
+        return f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request).select_related("group__token")

@@ -20,8 +20,9 @@ from ajo.api.schema import ADDRESS, GROUP_ID
 from ajo.api.throttles import client_address
 from ajo.api.views import ReadViewSet
 from contributions.models import Contribution
+from contributions.periods import Period
 from contributions.statement_formats import StatementSerializer, as_csv, as_json, in_chunks
-from contributions.statements import Period, Statement
+from contributions.statements import Statement
 from groups.queries import known_user
 from groups.views import InGroupViewSet
 

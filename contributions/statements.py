@@ -9,14 +9,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from ajo.database.keyset import read_page
 from contributions.models import Contribution, HistoryRow, Payout, Refund
+from contributions.periods import Period, within
 from groups.models import Group, Token
 
 BATCH = 500  # rows of one table in memory at a time
@@ -27,18 +27,6 @@ KINDS: Final[dict[type[HistoryRow], tuple[str, str]]] = {
     Refund: ("refund", "refunded"),
 }
 TOTALS: Final = tuple(total for _, total in KINDS.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """The time that a statement covers: `since` is within, `until` no more. None: open."""
-
-    since: datetime | None = None
-    until: datetime | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return self.since is None and self.until is None
 
 
 @dataclass(slots=True)
@@ -73,35 +61,10 @@ class Statement:
     def _rows_of(self, model: type[HistoryRow]) -> Iterator[HistoryRow]:
         groups = Prefetch("group", Group.objects.only("id", "name", "token").prefetch_related("token"))
         queryset: QuerySet[Any] = model._default_manager.filter(**self.of).prefetch_related("user", groups)
-        queryset = self._within(model, queryset).order_by("order_within", "id")
+        queryset = within(queryset, self.period, "order_within").order_by("order_within", "id")
         page = read_page(queryset, BATCH, None)
         while page.rows:
             yield from page.rows
             if page.next is None:
                 return
             page = read_page(queryset, BATCH, page.next)
-
-    def _within(self, model: type[HistoryRow], queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Narrow to the period, by bounds on the event id: the index of a wallet or group has no times."""
-        if self.period.is_open:
-            return queryset
-        announced, recovered = Q(order_within__gt=""), Q(order_within="", created_at__isnull=False)
-        if since := self.period.since:
-            first = _first_key_from(model, since)
-            announced &= Q(order_within__gte=first) if first else Q(pk__in=())
-            recovered &= Q(created_at__gte=since)
-        if until := self.period.until:
-            end = _first_key_from(model, until)
-            announced &= Q(order_within__lt=end) if end else Q()
-            recovered &= Q(created_at__lt=until)
-        # of the recovered rows only refunds have a time
-        return queryset.filter(announced | recovered if model is Refund else announced)
-
-
-def _first_key_from(model: type[HistoryRow], moment: datetime) -> str | None:
-    """Return the first event id of the table at that time or later: ids grow with time. None without one."""
-    rows = (
-        model._default_manager.filter(created_at__gte=moment).exclude(order_key="").order_by("created_at", "order_key")
-    )
-    key: str | None = rows.values_list("order_key", flat=True).first()
-    return key

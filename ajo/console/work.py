@@ -13,6 +13,7 @@ from django.db.models.functions import TruncDate
 from ajo.adminkit.display import changelist_url
 from ajo.soroban.models import ChainTransaction
 from contributions.models import Contribution
+from contributions.periods import parse_period, within
 from groups import deadlines
 from groups.models import Group, RefundRequest
 
@@ -38,21 +39,19 @@ def cards(now: datetime) -> list[Card]:
     pending = ChainTransaction.objects.filter(status=ChainTransaction.Status.PENDING)
     overdue = deadlines.overdue(active, now, wanted=True)
     payouts = deadlines.payout_due(active, now, wanted=True)
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    week = today - timedelta(days=today.weekday())
     return [
         _card("Active groups", active, Group, {"status": "active"}),
         _card("Groups with overdue payments", overdue, Group, {"due": "overdue"}, may_wait=True),
         _card("Payouts due and not taken", payouts, Group, {"due": "payout"}, may_wait=True),
         _card("Refund votes open", votes, Group, {"due": "vote"}, may_wait=True),
-        _card("Contributions today", _since(today), Contribution, {"period": "today"}),
-        _card("Contributions this week", _since(week), Contribution, {"period": "week"}),
+        _card("Contributions today", _in("today", now), Contribution, {"period": "today"}),
+        _card("Contributions this week", _in("week", now), Contribution, {"period": "week"}),
         _card("Transactions pending", pending, ChainTransaction, {"status": "pending"}),
     ]
 
 
-def _since(time: datetime) -> QuerySet[Any]:
-    return Contribution.objects.filter(created_at__gte=time)
+def _in(name: str, now: datetime) -> QuerySet[Any]:
+    return within(Contribution.objects.all(), parse_period(name, now), "order_key")
 
 
 def _card(name: str, rows: QuerySet[Any], model: Any, lookups: Mapping[str, str], *, may_wait: bool = False) -> Card:
@@ -91,7 +90,12 @@ def chart(now: datetime) -> Chart:
     """Return the contributions of the last CHART_DAYS days, today's among them, by days in UTC."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     days = [today - timedelta(days=back) for back in reversed(range(CHART_DAYS))]
-    found = _since(days[0]).order_by().values_list(TruncDate("created_at")).annotate(Count("pk"))
+    found = (
+        Contribution.objects.filter(created_at__gte=days[0])
+        .order_by()
+        .values_list(TruncDate("created_at"))
+        .annotate(Count("pk"))
+    )
     counts = dict(found)
     most = max(counts.values(), default=0)
     bars = []

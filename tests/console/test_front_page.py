@@ -132,7 +132,7 @@ def test_what_waits_for_people_is_counted_with_links(staff: Client) -> None:
     RefundRequest.objects.filter(group=3).update(voting_deadline=now + timedelta(hours=1))
     RefundRequest.objects.filter(group=4).update(voting_deadline=now + timedelta(hours=1))  # of a cancelled group
     Contribution.objects.update(created_at=now - timedelta(days=60))
-    Contribution.objects.filter(group=1).update(created_at=now)
+    Contribution.objects.filter(group=3).update(created_at=now)  # the newest that an event announced
     page = shown_text(staff, "/admin/")
     for card in (
         "3 Active groups", "1 Groups with overdue payments", "1 Payouts due and not taken", "1 Refund votes open",

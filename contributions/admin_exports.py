@@ -1,0 +1,103 @@
+"""What staff take out of the lists of history: CSV of all rows that the filters leave, and their totals by token."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any, Final
+
+from django.db.models import QuerySet, Sum
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+
+from ajo.adminkit.display import amount_text
+from ajo.api.downloads import Download
+from ajo.api.fields import decimal_amount
+from ajo.cache import Unavailable
+from ajo.database.keyset import read_page
+from contributions.models import HistoryRow, Refund
+from contributions.statement_formats import in_chunks, plain_cell
+from groups.models import Token
+
+BATCH: Final = 500  # rows in memory at a time
+MAX_TOTALLED: Final = 100_000  # rows
+COLUMNS: Final = (
+    "created_at (UTC)", "group", "group_name", "round", "wallet", "label", "amount", "symbol", "smallest_units",
+    "token_address", "reason", "tx_hash", "ledger",
+)  # fmt: skip
+
+
+def csv_download(rows: QuerySet[Any], name: str, client: str) -> HttpResponseBase:
+    """Return these rows as a CSV file that is made while it is sent, in constant memory.
+
+    503 where another download of this client is being sent.
+    """
+    try:
+        response = Download(in_chunks(_lines(rows)), "text/csv; charset=utf-8; header=present", client)
+    except Unavailable as failure:
+        text = f"{failure.detail} Try again in a moment.\n"
+        return HttpResponse(text, status=503, content_type="text/plain", headers={"Retry-After": "5"})
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    return response
+
+
+def _lines(rows: QuerySet[Any]) -> Iterator[bytes]:
+    buffer = StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    page = read_page(rows, BATCH, None)
+    while True:
+        for row in page.rows:
+            writer.writerow(_cells(row))
+        yield buffer.getvalue().encode()
+        buffer.seek(0)
+        buffer.truncate()
+        if page.next is None:
+            return
+        page = read_page(rows, BATCH, page.next)
+
+
+def _cells(row: Any) -> list[Any]:
+    """Return a row's cells. Words of strangers and of staff are quoted where they begin like a formula."""
+    token: Token | None = row.group.token
+    decimals = token.decimals if token else None
+    return [
+        f"{row.created_at:%Y-%m-%d %H:%M:%S}" if row.created_at else "",
+        row.group_id,
+        plain_cell(row.group.name, is_text=True),
+        row.round,
+        row.user.wallet_address,
+        plain_cell(row.wallet_label or "", is_text=True),
+        "" if decimals is None else decimal_amount(row.amount, decimals),
+        plain_cell(token.symbol or "", is_text=True) if token else "",
+        row.amount,
+        row.group.token_id or "",
+        row.get_reason_display() if isinstance(row, Refund) else "",
+        row.tx_hash or "",
+        row.ledger or "",
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ListTotals:
+    """Sums by token as text, of `rows` rows; `is_partial`: of the first MAX_TOTALLED ones."""
+
+    sums: list[str]
+    rows: int
+    is_partial: bool
+
+
+def list_totals(rows: QuerySet[Any]) -> ListTotals:
+    """Return the totals of a list's rows. Of a list of more than MAX_TOTALLED rows the first ones are added up."""
+    model: type[HistoryRow] = rows.model
+    keys = list(rows.values_list("pk", flat=True)[: MAX_TOTALLED + 1])
+    summed = model._default_manager.filter(pk__in=keys[:MAX_TOTALLED]).order_by()
+    found = list(summed.values_list("group__token_id").annotate(Sum("amount")))
+    tokens = Token.objects.in_bulk([token for token, _ in found if token], field_name="address")
+    sums = []
+    for address, amount in sorted(found, key=lambda each: str(each[0])):
+        token = tokens.get(address)
+        sums.append(amount_text(int(amount), token.symbol if token else None, token.decimals if token else None))
+    return ListTotals(sums, min(len(keys), MAX_TOTALLED), len(keys) > MAX_TOTALLED)

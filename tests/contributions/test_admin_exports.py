@@ -1,0 +1,117 @@
+"""Staff take lists out as CSV, see their totals, and narrow them to a period."""
+
+from __future__ import annotations
+
+import csv
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User as Account
+from django.test import Client
+from django.utils import timezone
+
+from contributions import admin_exports
+from contributions.models import Contribution, Refund
+from contributions.periods import Period, parse_period
+from groups.models import Group, Token, WalletLabel
+from tests.support import admin_pages
+from tests.support.admin_pages import shown_text
+from tests.support.admin_rows import account, contract, fill, tx
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)  # a Wednesday
+
+
+def rows_of(client: Client, address: str) -> list[dict[str, str]]:
+    answer: Any = client.get(address)
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith("text/csv")
+    text = b"".join(answer.streaming_content).decode()
+    return list(csv.DictReader(StringIO(text)))
+
+
+def one_token() -> None:
+    Token.objects.filter(address=contract(1)).update(symbol="XLM", decimals=7, verified=True)
+    Group.objects.update(token_id=contract(1))
+
+
+def test_every_row_is_in_the_file_with_amounts_in_both_units(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin_exports, "BATCH", 3)
+    fill(7)
+    one_token()
+    rows = rows_of(staff, "/admin/contributions/contribution/csv/")
+    assert sorted(int(row["group"]) for row in rows) == list(range(1, 8))
+    first = next(row for row in rows if row["group"] == "1")
+    assert (first["amount"], first["smallest_units"]) == (
+        f"{2**127 // 10**7}.{2**127 % 10**7 - 1:07d}",
+        str(2**127 - 1),
+    )
+    assert (first["wallet"], first["label"], first["tx_hash"]) == (account(1), "Ada & <b>1</b>", tx(1))
+    assert first["created_at (UTC)"] == "2026-11-01 12:30:45"
+
+
+def test_the_file_has_what_the_list_shows(staff: Client) -> None:
+    fill(7)
+    rows = rows_of(staff, "/admin/contributions/contribution/csv/?group=5")
+    assert [row["group"] for row in rows] == ["5"]
+    html = staff.get(admin_pages.table(Contribution, group=5)).content.decode()
+    assert 'href="/admin/contributions/contribution/csv/?group=5"' in html
+
+
+def test_no_cell_is_a_formula(staff: Client) -> None:
+    fill(1)
+    Group.objects.update(name='=HYPERLINK("http://evil")')
+    WalletLabel.objects.update(label="@SUM(A1)")
+    Token.objects.update(symbol="+1")
+    (row,) = rows_of(staff, "/admin/contributions/refund/csv/")
+    assert (row["group_name"][0], row["label"][0], row["symbol"][0]) == ("'", "'", "'")
+
+
+def test_totals_stand_under_a_narrowed_list_alone(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(7)
+    one_token()
+    Contribution.objects.update(amount=25_000_000)
+    assert 'id="totals"' not in staff.get(admin_pages.table(Contribution)).content.decode()
+    assert "Total of 1 row: 2.5 XLM" in shown_text(staff, admin_pages.table(Contribution, group=5))
+    november = admin_pages.table(Contribution, period="2026-11-01..2026-11-01")
+    assert "Total of 6 rows: 15 XLM" in shown_text(staff, november)  # the fourth has no time: it was recovered
+    monkeypatch.setattr(admin_exports, "MAX_TOTALLED", 2)
+    assert "Total of the first 2 rows: 5 XLM" in shown_text(staff, november)
+
+
+@pytest.mark.parametrize(
+    ("text", "since", "until"),
+    [
+        ("today", datetime(2026, 11, 25, tzinfo=UTC), None),
+        ("week", datetime(2026, 11, 23, tzinfo=UTC), None),
+        ("month", datetime(2026, 11, 1, tzinfo=UTC), None),
+        ("last-month", datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-10-01..2026-10-31", datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)),
+        ("..2026-10-31", None, datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-10-01..", datetime(2026, 10, 1, tzinfo=UTC), None),
+    ],
+)
+def test_periods(text: str, since: datetime | None, until: datetime | None) -> None:
+    assert parse_period(text, NOW) == Period(since, until)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01..", "2026-10-02..2026-10-01", "2026-10-01", "..\0"])
+def test_what_is_no_period_shows_the_whole_list_and_says_so(staff: Client, text: str) -> None:
+    fill(2)
+    answer = staff.get(admin_pages.table(Contribution, period=text), follow=True)
+    assert "A value in that address cannot be used here" in admin_pages.text_of(answer)
+
+
+def test_a_form_of_two_dates_becomes_a_period(staff: Client) -> None:
+    fill(2)
+    Refund.objects.filter(group=1).update(created_at=timezone.now() - timedelta(days=400))
+    answer = staff.get("/admin/contributions/refund/", {"from": "2026-11-01", "to": "2026-11-30"}, follow=True)
+    assert answer.redirect_chain == [("/admin/contributions/refund/?period=2026-11-01..2026-11-30", 302)]
+    assert "1 row on this page" in admin_pages.text_of(answer)
+
+
+def test_staff_without_the_permission_take_nothing_out(client: Client) -> None:
+    client.force_login(Account.objects.create(username="obi", is_staff=True))
+    assert client.get("/admin/contributions/contribution/csv/").status_code == 403
