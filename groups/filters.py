@@ -14,21 +14,24 @@ from ajo.api.filters import AddressFilter, AmountFilter, BoolFilter, GroupIdsFil
 from groups import deadlines
 from groups.models import Group, User
 from groups.queries import memberships
+from groups.search import MIN_SEARCH, is_searchable
 
 ORDERINGS: Final = ("id", "contribution_amount", "member_count")
 INDEXED_FILTERS: Final = ("status", "creator", "token", "joinable")  # each begins indexes that `number` closes
-MIN_SEARCH, MAX_SEARCH = 3, 50  # characters, a letter and its accents being one; a name's bytes on the chain
+MAX_SEARCH = 50  # characters, a letter and its accents being one; a name's bytes on the chain
 
 
 def parse_search(text: str) -> str:
     """Return a part of a name, with composed letters. Raise ValidationError where it is too short or too long."""
     text = unicodedata.normalize("NFC", text)
-    if not MIN_SEARCH <= len(text) <= MAX_SEARCH:
-        raise ValidationError(f"From {MIN_SEARCH} to {MAX_SEARCH} characters are expected.")
+    if not is_searchable(text) or len(text) > MAX_SEARCH:
+        raise ValidationError(
+            f"From {MIN_SEARCH} to {MAX_SEARCH} characters are expected; of Chinese, Japanese and Korean two will do."
+        )
     return text
 
 
-SearchFilter = parsed_filter(parse_search, {"type": "string", "minLength": MIN_SEARCH, "maxLength": MAX_SEARCH})
+SearchFilter = parsed_filter(parse_search, {"type": "string", "minLength": 2, "maxLength": MAX_SEARCH})
 
 
 class UserGroupFilter(django_filters.FilterSet):
@@ -59,7 +62,7 @@ class GroupFilter(django_filters.FilterSet):
     search = SearchFilter(
         field_name="search_key",
         lookup_expr="finds",
-        help_text="In names, whatever case and accents; three characters or more.",
+        help_text="In names, whatever case and accents; three characters or more, of Chinese, Japanese and Korean two.",
     )
     ordering = django_filters.ChoiceFilter(
         choices=[(f"{sign}{name}", f"{sign}{name}") for name in ORDERINGS for sign in ("", "-")],

@@ -8,10 +8,18 @@ exact. A trigger writes the key (migration 0006_search_key), so that it follows 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.db import models
 from django.db.models.lookups import Lookup
+
+MIN_SEARCH: Final = 3  # characters; the index has no shorter text
+IDEOGRAPHS: Final = 0x2E80  # characters from here on count twice in the digest (migration 0006_search_key)
+
+
+def is_searchable(text: str) -> bool:
+    """Return whether a text, an accent and its letter being one character, is long enough for the index."""
+    return len(text) + sum(ord(char) >= IDEOGRAPHS for char in text) >= MIN_SEARCH
 
 
 class SearchKeyField(models.TextField):  # type: ignore[type-arg]  # generic only in the stubs

@@ -16,6 +16,7 @@ from ajo.console.front_page import front_page
 from ajo.console.group_actions import ACTIONS, group_action_page
 from ajo.console.group_page import group_summary
 from ajo.console.menu import arrange
+from ajo.console.search import search_page
 from ajo.console.second_factor import LoginForm, second_factor_page
 from ajo.console.wallet_page import wallet_summary
 from groups.models import Group, User
@@ -37,6 +38,7 @@ class StaffSite(AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         return [
+            path("search/", self.admin_view(self.search), name="search"),
             path("second-factor/", self.admin_view(self.second_factor), name="second_factor"),
             *(
                 path(
@@ -59,6 +61,10 @@ class StaffSite(AdminSite):
         """Show the front page; what is followed is for whoever may see the tables."""
         may_see = request.user.has_perm("soroban.view_checkpoint")
         return super().index(request, {**(extra_context or {}), **(front_page() if may_see else {})})
+
+    def search(self, request: HttpRequest) -> HttpResponse:
+        """Show what a term finds among groups, wallets, tokens, labels and transactions."""
+        return search_page(request, self.each_context(request))
 
     def second_factor(self, request: HttpRequest) -> HttpResponse:
         """Show the page on which staff turn their own second factor on and off."""

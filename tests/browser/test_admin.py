@@ -13,7 +13,8 @@ from django.db.models import Model
 from pytest_django.live_server_helper import LiveServer
 
 from ajo.console.roles import OPERATOR
-from groups.models import Group, Token
+from contributions.models import Contribution
+from groups.models import Group, Token, User
 from tests.support import admin_pages
 from tests.support.admin_rows import TABLES, fill, members
 from tests.support.chromium import Page, chromium
@@ -52,6 +53,22 @@ def test_staff_log_in_and_find_every_table_and_row_whole(page: Page, live_server
         name = f"{model._meta.app_label}-{model._meta.model_name}"
         check(page, live_server.url + admin_pages.table(model), f"{name}-table")
         check(page, live_server.url + admin_pages.row(shown(model)), f"{name}-row")
+
+
+def test_pages_fit_a_telephone(page: Page, live_server: LiveServer) -> None:
+    fill(8)
+    members(Group.objects.get(pk=6), 9)
+    Account.objects.create_superuser("chief", password="correct horse")
+    page.open(f"{live_server.url}/admin/")
+    page.submit("#login-form", username="chief", password="correct horse")
+    page.resize(390, 844)
+    addresses = {
+        "index": "/admin/", "group": admin_pages.row(Group.objects.get(pk=6)), "groups": admin_pages.table(Group),
+        "contributions": admin_pages.table(Contribution), "wallet": admin_pages.row(User.objects.order_by("pk")[5]),
+        "search": "/admin/search/?q=esusu", "second-factor": "/admin/second-factor/",
+    }  # fmt: skip
+    for name, address in addresses.items():
+        check(page, live_server.url + address, f"telephone-{name}")
 
 
 def shown(model: type[Model]) -> Model:

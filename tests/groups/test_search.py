@@ -100,7 +100,7 @@ def test_a_whole_name_finds_its_group_composed_and_decomposed(client: Client, fo
 def test_what_is_too_short_or_too_long_is_refused_by_the_letters_that_count(client: Client, term: str) -> None:
     response = client.get(f"{API}groups/", {"search": term})
     assert (response.status_code, response.json()["detail"]) == (
-        400, "search: From 3 to 50 characters are expected.",
+        400, "search: From 3 to 50 characters are expected; of Chinese, Japanese and Korean two will do.",
     )  # fmt: skip
 
 

@@ -69,6 +69,11 @@ class Page:
         )
         return self._loading(lambda: self.run(script))
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size, in CSS pixels; below 768 it is a telephone's."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 768}
+        self.send("Emulation.setDeviceMetricsOverride", **size)
+
     def run(self, script: str) -> Any:
         """Return the value of a JavaScript expression."""
         answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)

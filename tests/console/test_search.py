@@ -1,0 +1,57 @@
+"""One search finds groups, wallets, tokens, labels and transactions, by what people have at hand."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User as Account
+from django.test import Client
+
+from ajo.console.search import MAX_FOUND, search
+from groups.models import Group, WalletLabel
+from tests.support.admin_pages import executed_queries, shown_text
+from tests.support.admin_rows import HOSTILE, account, contract, fill, tx
+
+pytestmark = pytest.mark.django_db
+
+
+def kinds(term: str) -> list[str]:
+    return [found.kind for found in search(term)]
+
+
+@pytest.mark.parametrize(
+    ("term", "found"),
+    [
+        ("3", ["Groups"]), ("#3", ["Groups"]), (account(2), ["Wallets"]), (account(2).lower(), ["Wallets"]),
+        (f"{account(2)[:6]}…{account(2)[-6:]}", ["Wallets"]), (f"{account(2)[:4]}...{account(2)[-4:]}", ["Wallets"]),
+        (contract(1), ["Tokens"]), (tx(1), ["Transaction"]), (tx(1).upper(), ["Transaction"]),
+        ("esusu", ["Groups"]), ("محله", ["Groups"]), ("ada & <b>2", ["Wallets"]), ("储蓄", ["Groups"]),
+        ("Café", ["Groups"]), ("cafe", ["Groups"]),
+        ("99", []), ("G", []), ("ab", []), ("", []), ("\0", []), ("nothing of the kind", []), ("0" * 64, []),
+    ],
+)  # fmt: skip
+def test_what_is_found_by_what(term: str, found: list[str]) -> None:
+    fill(6)
+    Group.objects.filter(pk=3).update(name="社区储蓄")
+    Group.objects.filter(pk=5).update(name="Cafe\u0301 Lagos")
+    assert kinds(term) == found
+
+
+def test_the_labels_of_wallets_that_no_group_has_are_found_too(staff: Client) -> None:
+    WalletLabel.objects.create(address=account(77), label="Baba Ọjọ́")
+    text = shown_text(staff, "/admin/search/?q=baba+ojo")
+    assert "Labels Baba Ọjọ́" in text
+
+
+def test_results_are_bounded_and_harmless(staff: Client) -> None:
+    fill(MAX_FOUND + 5)
+    WalletLabel.objects.update(label=HOSTILE)
+    assert "Wallets, the first 20" in shown_text(staff, "/admin/search/?q=script")
+    html = staff.get("/admin/search/", {"q": HOSTILE}).content.decode()
+    assert "<script>alert" not in html
+    assert len(executed_queries(staff, "/admin/search/?q=script")) < 12
+
+
+def test_staff_status_alone_finds_nothing(client: Client) -> None:
+    fill(1)
+    client.force_login(Account.objects.create(username="obi", is_staff=True))
+    assert "Nothing is found by" in shown_text(client, "/admin/search/?q=1")
