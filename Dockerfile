@@ -11,6 +11,7 @@ COPY manage.py ./
 COPY ajo ./ajo
 COPY groups ./groups
 COPY contributions ./contributions
+COPY docs/api ./docs/api
 # Compiled once here: the file system may be read-only when it runs.
 RUN python -m compileall -q /app
 ENV PATH=/venv/bin:$PATH \

@@ -4,7 +4,10 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from ajo.api.events import EventViewSet
+from ajo.api.guide import GuideView
 from ajo.api.schema import DocsView, SchemaView
+from ajo.ops.contract import ContractTokenViewSet, ContractViewSet
+from ajo.ops.entry_points import EntryPointViewSet, RootViewSet
 from ajo.ops.metrics import metrics
 from ajo.ops.status import StatusViewSet
 
@@ -12,10 +15,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("health/", include("ajo.ops.urls")),
     path("metrics", metrics, name="metrics"),
+    path("", RootViewSet.retrieves()),
+    path("api/v1/", EntryPointViewSet.retrieves(), name="entry-point"),
     path("api/v1/", include("groups.urls")),
     path("api/v1/", include("contributions.urls")),
     path("api/v1/events/", EventViewSet.lists(), name="events"),
+    path("api/v1/contract/", ContractViewSet.retrieves(), name="contract"),
+    path("api/v1/contract/tokens/", ContractTokenViewSet.lists(), name="contract-tokens"),
     path("api/v1/status/", StatusViewSet.retrieves(), name="status"),
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", DocsView.as_view(), name="docs"),
+    path("api/v1/docs/<str:page>/", GuideView.as_view(), name="docs-page"),
 ]

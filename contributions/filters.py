@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-import django_filters
 from django.db.models import Q, QuerySet
 
-from ajo.api.filters import AddressFilter, GroupIdFilter, HashFilter, TimeFilter, U32Filter
+from ajo.api.filters import AddressFilter, GroupIdFilter, HashFilter, OrderedFilterSet, TimeFilter, U32Filter
 from contributions.models import Refund
 from groups.models import User
 
 
-class InGroupFilter(django_filters.FilterSet):
+class InGroupFilter(OrderedFilterSet):
     """Contributions of one group."""
 
     indexed_filters: ClassVar[tuple[str, ...]] = ("round", "user")  # each begins an index that `order_within` ends
@@ -32,8 +31,7 @@ class InGroupFilter(django_filters.FilterSet):
         return queryset.filter(user=user) if user else queryset.none()
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        found = super().filter_queryset(queryset)
-        return newest_within(found) if self.order_column == "order_within" else found
+        return super().filter_queryset(newest_within(queryset) if self.order_column == "order_within" else queryset)
 
 
 class HistoryFilter(InGroupFilter):

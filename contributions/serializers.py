@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -12,6 +12,11 @@ from ajo.api.fields import AddressField, AmountField, ComputedField, TimeField, 
 from ajo.soroban.models import ChainTransaction
 from contributions.models import HistoryRow, Refund
 from groups.serializers import TokenSerializer
+
+LEDGER_HELP: Final = (
+    "The ledger that carried it. Without a tx_hash the one at which the contract's entry was last written: exact, or "
+    "later than the payment if the entry was restored from the archive since."
+)
 
 
 class HistorySerializer(serializers.Serializer[HistoryRow]):
@@ -23,11 +28,7 @@ class HistorySerializer(serializers.Serializer[HistoryRow]):
     round = U32Field()
     amount = AmountField()
     tx_hash = serializers.CharField(read_only=True, allow_null=True)
-    ledger = U32Field(
-        allow_null=True,
-        help_text="Without a tx_hash the ledger at which the contract's entry was last written: exact, or later than "
-        "the payment if the entry was restored from the archive since.",
-    )
+    ledger = U32Field(allow_null=True, help_text=LEDGER_HELP)
     created_at = TimeField(allow_null=True)
 
     def get_id(self, row: HistoryRow) -> str:

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ajo.api.events import EVENT_COLUMNS
+from ajo.api.filters import OrderedFilterSet
 from ajo.api.params import path_address, path_hash
 from ajo.api.schema import ADDRESS, GROUP_ID, HASH
 from ajo.api.views import ReadViewSet
@@ -74,27 +75,27 @@ class GroupContributionViewSet(InGroupViewSet, Contributions):
 
 @extend_schema_view(list=extend_schema(summary="A group's payouts, newest first", parameters=[GROUP_ID]))
 class GroupPayoutViewSet(InGroupViewSet, Payouts):
-    pass
+    filterset_class = OrderedFilterSet
 
 
 @extend_schema_view(list=extend_schema(summary="A group's refunds, newest first", parameters=[GROUP_ID]))
 class GroupRefundViewSet(InGroupViewSet, Refunds):
-    pass
+    filterset_class = OrderedFilterSet
 
 
 @extend_schema_view(list=extend_schema(summary="What a wallet paid, newest first", parameters=[ADDRESS]))
 class UserContributionViewSet(UserHistoryViewSet, Contributions):
-    pass
+    filterset_class = OrderedFilterSet
 
 
 @extend_schema_view(list=extend_schema(summary="What a wallet received, newest first", parameters=[ADDRESS]))
 class UserPayoutViewSet(UserHistoryViewSet, Payouts):
-    pass
+    filterset_class = OrderedFilterSet
 
 
 @extend_schema_view(list=extend_schema(summary="What a wallet was refunded, newest first", parameters=[ADDRESS]))
 class UserRefundViewSet(UserHistoryViewSet, Refunds):
-    pass
+    filterset_class = OrderedFilterSet
 
 
 class WalletViewSet(ReadViewSet):

@@ -9,7 +9,9 @@ import django_filters
 from django.core.exceptions import ValidationError
 from django.db.models import F, FilteredRelation, Q, QuerySet
 
-from ajo.api.filters import AddressFilter, AmountFilter, BoolFilter, parsed_filter
+from ajo.api.clock import chain_now
+from ajo.api.filters import AddressFilter, AmountFilter, BoolFilter, GroupIdsFilter, parsed_filter
+from groups import deadlines
 from groups.models import Group, User
 from groups.queries import memberships
 
@@ -29,6 +31,12 @@ def parse_search(text: str) -> str:
 SearchFilter = parsed_filter(parse_search, {"type": "string", "minLength": MIN_SEARCH, "maxLength": MAX_SEARCH})
 
 
+class UserGroupFilter(django_filters.FilterSet):
+    """The groups of one wallet, whose rows are its memberships."""
+
+    status = django_filters.ChoiceFilter(choices=Group.Status.choices, field_name="group__status")
+
+
 class GroupFilter(django_filters.FilterSet):
     status = django_filters.ChoiceFilter(choices=Group.Status.choices)
     creator = AddressFilter(method="by_creator")
@@ -37,6 +45,21 @@ class GroupFilter(django_filters.FilterSet):
     joinable = BoolFilter(field_name="is_joinable", help_text="Active and not full.")
     amount_min = AmountFilter(field_name="contribution_amount", lookup_expr="gte")
     amount_max = AmountFilter(field_name="contribution_amount", lookup_expr="lte")
+    ids = GroupIdsFilter(
+        field_name="pk",
+        lookup_expr="in",
+        help_text="These groups, at most 200; those that do not exist are left out.",
+    )
+    overdue = BoolFilter(
+        method="by_overdue",
+        help_text="Active groups whose round has ended before everyone paid, the longest overdue first; `false`: all "
+        "others. By the time of asking.",
+    )
+    payout_due = BoolFilter(
+        method="by_payout_due",
+        help_text="Active groups that everyone has paid and whose grace period is over: anybody may call the payout. "
+        "The longest due first; `false`: all others. By the time of asking.",
+    )
     search = SearchFilter(
         field_name="search_key",
         lookup_expr="finds",
@@ -45,7 +68,7 @@ class GroupFilter(django_filters.FilterSet):
     ordering = django_filters.ChoiceFilter(
         choices=[(f"{sign}{name}", f"{sign}{name}") for name in ORDERINGS for sign in ("", "-")],
         method="by_ordering",
-        help_text="-id (newest first) if not given.",
+        help_text="-id (newest first) if not given; see `overdue` and `payout_due`.",
     )
 
     def by_creator(self, queryset: QuerySet[Group], name: str, value: str) -> QuerySet[Group]:
@@ -63,19 +86,26 @@ class GroupFilter(django_filters.FilterSet):
         rows = queryset.annotate(membership=membership).filter(membership__user=user)
         return rows.order_by("-membership__group_id")
 
+    def by_overdue(self, queryset: QuerySet[Group], name: str, value: bool) -> QuerySet[Any]:
+        return deadlines.overdue(queryset, chain_now(), wanted=value)
+
+    def by_payout_due(self, queryset: QuerySet[Group], name: str, value: bool) -> QuerySet[Any]:
+        return deadlines.payout_due(queryset, chain_now(), wanted=value)
+
     def filter_queryset(self, queryset: QuerySet[Group]) -> QuerySet[Any]:
         """Choose the default order so that the planner takes the filter's own index.
 
         With one of INDEXED_FILTERS the order is by `number`, with bounds of the amount by `id + 0`: no other index has
-        these orders.
+        these orders. What is overdue or due comes in the order of its deadline.
         """
         given = self.form.cleaned_data
-        if any(given[name] not in (None, "") for name in INDEXED_FILTERS):
+        by_deadline = "round_end" if given["overdue"] else "grace_end" if given["payout_due"] else ""
+        if by_deadline or any(given[name] not in (None, "") for name in INDEXED_FILTERS):
             queryset = queryset.order_by("-number")
         elif given["amount_min"] is not None or given["amount_max"] is not None:
             queryset = queryset.annotate(planner_id=F("id") + 0).order_by("-planner_id")
         found: QuerySet[Any] = super().filter_queryset(queryset)
-        return found
+        return found.order_by(by_deadline, "id") if by_deadline and not given["ordering"] else found
 
     def by_ordering(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """Order by the column, with the default order's column as the tie-breaker."""

@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models.functions import Least, Now
 
 from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, U64_MAX, AddressField, I128Field, U64Field, in_range
+from groups import deadlines
 from groups.search import SearchKeyField
 
 
@@ -252,6 +253,7 @@ class Group(models.Model):
             # planner from taking the primary key, whose scan reads the rows.
             models.Index(models.F("id") + 0, "contribution_amount", name="grp_id_amount"),
             models.Index(fields=["member_count", "id", "contribution_amount"], name="grp_member_amount"),
+            *deadlines.INDEXES,
             models.Index(fields=["changed_at"], name="grp_changed_at"),
             models.Index(EARLIEST_LIVE_UNTIL, name="grp_first_end"),
             models.Index(fields=["id"], condition=models.Q(unproven_rows__gt=0), name="grp_unproven"),

@@ -9,18 +9,20 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 
+from ajo.api.clock import chain_now
 from ajo.api.events import EVENT_COLUMNS, EventSerializer
+from ajo.api.filters import OrderedFilterSet
 from ajo.api.params import path_address, path_group_id
 from ajo.api.schema import ADDRESS, GROUP_ID
 from ajo.api.throttles import client_address, throttle_chain_read
 from ajo.api.views import ReadViewSet
 from ajo.soroban.models import ContractEvent
 from groups.cached import ensure_group, group_answer, unreadable
-from groups.filters import GroupFilter
+from groups.due_totals import DuePagination, due_totals
+from groups.filters import GroupFilter, UserGroupFilter
 from groups.models import Group, GroupMember, User
 from groups.queries import groups_of, known_user, listed_groups, memberships
 from groups.serializers import (
@@ -78,6 +80,7 @@ class GroupMemberViewSet(InGroupViewSet):
 class GroupEventViewSet(InGroupViewSet):
     queryset = ContractEvent.objects.only(*EVENT_COLUMNS).order_by("-id")
     serializer_class = EventSerializer
+    filterset_class = OrderedFilterSet
 
 
 @extend_schema_view(list=extend_schema(summary="Wallets, newest first"))
@@ -90,6 +93,7 @@ class UserViewSet(ReadViewSet):
 class UserGroupViewSet(ReadViewSet):
     queryset = Group.objects.all()
     serializer_class = GroupSerializer
+    filterset_class = UserGroupFilter
 
     def filter_by_path(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return memberships(known_user(path_address(self.kwargs["address"])))
@@ -112,10 +116,14 @@ class UserDueViewSet(ReadViewSet):
         .order_by("-group_id")
     )
     serializer_class = DueSerializer
+    pagination_class = DuePagination
     edge_cacheable = False
 
     def filter_by_path(self, queryset: QuerySet[GroupMember]) -> QuerySet[GroupMember]:
-        return queryset.filter(user=known_user(path_address(self.kwargs["address"])))
+        user = known_user(path_address(self.kwargs["address"]))
+        if isinstance(self.paginator, DuePagination):
+            self.paginator.totals = due_totals(user, chain_now())
+        return queryset.filter(user=user)
 
     def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
         if any(row.group.unreadable_since for row in rows):
@@ -123,4 +131,4 @@ class UserDueViewSet(ReadViewSet):
         return rows
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "now": timezone.now()}
+        return {**super().get_serializer_context(), "now": chain_now()}

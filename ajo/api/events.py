@@ -5,17 +5,25 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Func, QuerySet, TextField
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from ajo.api.fields import TimeField, U32Field, U64StringField
+from ajo.api.filters import AddressFilter, GroupIdFilter
 from ajo.api.pagination import KeysetPagination, link, parse_limit
 from ajo.api.problems import invalid
 from ajo.api.views import ReadViewSet
 from ajo.soroban.models import ContractEvent
 
 EVENT_ID: Final = re.compile(r"[0-9]{19}-[0-9]{10}", re.ASCII)
+FIRST: Final = "0000000000000000000-0000000000"  # before every event
+NOW: Final = "now"
+EVENT_TYPE: Final = re.compile(r"[A-Za-z0-9_]{1,32}", re.ASCII)  # a contract's symbol
 EVENT_COLUMNS: Final = ("id", "type", "group_id", "round", "data", "tx_hash", "ledger", "created_at")
 
 
@@ -41,10 +49,17 @@ class AfterPagination(KeysetPagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         after = request.query_params.get("after", "")
-        if after and not EVENT_ID.fullmatch(after):
-            raise invalid(after="An event id is expected, like 0000000000000000000-0000000000.")
-        rows = list(queryset.filter(id__gt=after)[: parse_limit(request)])
-        self._links = (link(request, after=rows[-1].id if rows else None), None)
+        if after and after != NOW and not EVENT_ID.fullmatch(after):
+            raise invalid(after=f"An event id is expected, like {FIRST}, or {NOW}.")
+        limit = parse_limit(request)
+        rows: list[ContractEvent] = []
+        last: str | None
+        if after == NOW:
+            last = ContractEvent.objects.order_by("-id").values_list("id", flat=True).first() or FIRST
+        else:
+            rows = list(queryset.filter(id__gt=after)[:limit])
+            last = rows[-1].id if rows else after or None
+        self._links = (link(request, after=last), None)
         return rows
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
@@ -54,10 +69,50 @@ class AfterPagination(KeysetPagination):
                 "name": "after",
                 "in": "query",
                 "required": False,
-                "schema": {"type": "string", "pattern": f"^{EVENT_ID.pattern}$"},
-                "description": "The last event that is known; from the oldest one if not given.",
+                "schema": {"type": "string", "pattern": f"^({NOW}|{EVENT_ID.pattern})$"},
+                "description": "The last event that is known; from the oldest one if not given. `now`: none yet, and "
+                "`next` leads to those that are still to come.",
             },
         ]
+
+
+class EventWallet(Func):
+    """The wallet that an event names, whatever its part in it; each event names one at most.
+
+    The index soroban_event_wallet has this very expression (groups/migrations/0008_deadlines.py).
+    """
+
+    output_field = TextField()
+    template = (
+        "coalesce(%(expressions)s ->> 'member', %(expressions)s ->> 'recipient', %(expressions)s ->> 'creator', "
+        "%(expressions)s ->> 'requester', %(expressions)s ->> 'voter', %(expressions)s ->> 'admin')"
+    )
+
+
+class _TypeField(forms.CharField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{name: kwargs[name] for name in ("required", "label", "help_text") if name in kwargs})
+
+    def clean(self, value: Any) -> str:
+        text = str(value or "")
+        if text and not EVENT_TYPE.fullmatch(text):
+            raise ValidationError("An event type is expected, like contrib.")
+        return text
+
+
+class _TypeFilter(django_filters.Filter):
+    field_class = _TypeField
+
+
+class EventFilter(django_filters.FilterSet):
+    """The log's filters; each begins an index that the id closes."""
+
+    type = _TypeFilter(help_text="The first topic, like `contrib` or `payout`.")
+    group = GroupIdFilter(field_name="group_id", help_text="Events of this group.")
+    user = AddressFilter(method="by_user", help_text="Events that name this wallet: as payer, recipient, voter, …")
+
+    def by_user(self, queryset: QuerySet[ContractEvent], name: str, value: str) -> QuerySet[Any]:
+        return queryset.annotate(wallet=EventWallet("data")).filter(wallet=value)
 
 
 class EventViewSet(ReadViewSet):
@@ -66,3 +121,4 @@ class EventViewSet(ReadViewSet):
     queryset = ContractEvent.objects.only(*EVENT_COLUMNS).order_by("id")
     serializer_class = EventSerializer
     pagination_class = AfterPagination
+    filterset_class = EventFilter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Context, Decimal
 from typing import Any, Final
 
 from drf_spectacular.drainage import set_override
@@ -12,6 +13,8 @@ from rest_framework import serializers
 
 U64_SCHEMA: Final = {"type": "string", "pattern": "^[0-9]+$", "example": "604800"}
 I128_SCHEMA: Final = {"type": "string", "pattern": "^-?[0-9]+$", "example": "10000000"}
+MAX_DECIMALS = 38  # digits after the point; no i128 has more
+_EXACT: Final = Context(prec=2 * MAX_DECIMALS + 2)
 
 
 class _ExactField(serializers.Field):  # type: ignore[type-arg]  # generic only in the stubs
@@ -73,3 +76,10 @@ def add_seconds(start: datetime | None, seconds: int | None) -> datetime | None:
         return start + timedelta(seconds=seconds)
     except OverflowError:
         return None
+
+
+def decimal_amount(amount: int, decimals: int) -> str | None:
+    """Return an amount in the token's unit, exactly; None for more decimals than an i128 has digits."""
+    if not 0 <= decimals <= MAX_DECIMALS:
+        return None
+    return format(Decimal(amount).scaleb(-decimals, _EXACT), "f")

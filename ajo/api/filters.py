@@ -8,6 +8,7 @@ from typing import Any
 
 import django_filters
 from django import forms
+from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
@@ -40,8 +41,30 @@ def parsed_filter(parse: Callable[[str], Any], schema: Any) -> type[django_filte
 
 AddressFilter = parsed_filter(params.parse_address, params.ADDRESS_SCHEMA)
 GroupIdFilter = parsed_filter(params.parse_group_id, params.ID_SCHEMA)  # one larger than any matches nothing
+GroupIdsFilter = parsed_filter(
+    params.parse_group_ids, {"type": "string", "pattern": "^[1-9][0-9]*(,[1-9][0-9]*)*$", "example": "1,2,3"}
+)
 HashFilter = parsed_filter(params.parse_hash, params.HASH_SCHEMA)  # in either case
 TimeFilter = parsed_filter(params.parse_time, OpenApiTypes.DATETIME)
 BoolFilter = parsed_filter(params.parse_bool, OpenApiTypes.BOOL)
 U32Filter = parsed_filter(partial(params.parse_integer, low=0, high=U32_MAX), params.U32_SCHEMA)
 AmountFilter = parsed_filter(partial(params.parse_integer, low=I128_MIN, high=I128_MAX), I128_SCHEMA)
+
+
+class OrderedFilterSet(django_filters.FilterSet):
+    """A list of history that can be read in either direction: `ordering`."""
+
+    ordering = django_filters.ChoiceFilter(
+        choices=[("-id", "-id"), ("id", "id")],
+        method="by_ordering",
+        help_text="`-id`, newest first, if not given; `id`: oldest first. Rows without an event count as the oldest.",
+    )
+
+    def by_ordering(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        return queryset  # after all other filters, which choose the columns
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        found: QuerySet[Any] = super().filter_queryset(queryset)
+        if self.form.cleaned_data["ordering"] != "id":
+            return found
+        return found.order_by(*(str(name).removeprefix("-") for name in found.query.order_by))

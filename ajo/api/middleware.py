@@ -10,15 +10,23 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import is_valid_path
 
+import ajo
 from ajo.api.problems import CONTENT_TYPE, problem
+from ajo.api.rate_limits import rate_headers, uses_of
 
 PREFIX: Final = "/api/"
+ENTRY_POINT: Final = "/"  # answers what /api/v1/ does
 SAFE_METHODS: Final = ("GET", "HEAD")
 KEPT_HEADERS: Final = ("Allow", "Retry-After")
-# Reads are public: any origin's scripts may make them, and see how fresh the answers are.
-CORS: Final = {
+# Reads are public: any origin's scripts may make them, and see what the headers say.
+EXPOSED: Final = (
+    "ETag", "Latest-Ledger", "Ajo-Stale", "Ajo-Version", "Link", "Location", "RateLimit", "RateLimit-Policy",
+    "Retry-After",
+)  # fmt: skip
+FIXED: Final = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "ETag, Latest-Ledger, Ajo-Stale, Retry-After, Location",
+    "Access-Control-Expose-Headers": ", ".join(EXPOSED),
+    "Ajo-Version": ajo.__version__,
 }
 DETAILS: Final = {
     400: "The request is malformed.",
@@ -35,12 +43,14 @@ class ApiMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not f"{request.path_info}/".startswith(PREFIX):
+        if request.path_info != ENTRY_POINT and not f"{request.path_info}/".startswith(PREFIX):
             return self.get_response(request)
         response = _early(request) or self.get_response(request)
         if response.status_code >= 400 and response.get("Content-Type") != CONTENT_TYPE:
             response = _as_problem(response)
-        for header, value in CORS.items():
+        for header, value in FIXED.items():
+            response.headers[header] = value
+        for header, value in rate_headers(uses_of(request)):
             response.headers[header] = value
         return response
 

@@ -39,6 +39,21 @@ def link(request: Request, **changes: str | None) -> str:
     return f"{settings.PUBLIC_URL}{escape_uri_path(request.path)}" + (f"?{urlencode(query)}" if query else "")
 
 
+def link_header(following: str | None, previous: str | None) -> dict[str, str]:
+    """Return the header that repeats a page's links (RFC 8288), for clients that follow headers; empty without any."""
+    links = [f'<{url}>; rel="{rel}"' for rel, url in (("next", following), ("prev", previous)) if url]
+    return {"Link": ", ".join(links)} if links else {}
+
+
+def link_header_of(body: bytes) -> dict[str, str]:
+    """Return the same header of a page's finished body, which ends in its links; empty for any other body."""
+    _, found, tail = body.rpartition(b'],"next":')  # addresses are quoted, so that none holds this text
+    if not found:
+        return {}
+    links = json.loads(b'{"next":' + tail)
+    return link_header(links["next"], links["previous"])
+
+
 class KeysetPagination(BasePagination):
     """Paginate by `limit` and `cursor` over whatever ordering the view's queryset has."""
 
@@ -58,7 +73,9 @@ class KeysetPagination(BasePagination):
         return page.rows
 
     def get_paginated_response(self, data: Any) -> Response:
-        return Response({"results": data, "next": self._links[0], "previous": self._links[1]})
+        following, previous = self._links
+        page = {"results": data, "next": following, "previous": previous}
+        return Response(page, headers=link_header(following, previous))
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         address = {"type": "string", "format": "uri", "nullable": True}

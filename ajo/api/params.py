@@ -21,10 +21,12 @@ from ajo.soroban.fields import U32_MAX
 T = TypeVar("T")
 
 TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 GROUP_ID: Final = re.compile(r"[1-9][0-9]*", re.ASCII)
 HASH: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 INTEGER: Final = re.compile(r"-?[0-9]{1,40}", re.ASCII)
 BIGINT_MAX: Final = 2**63 - 1  # ids are bigints in the tables
+MAX_IDS: Final = 200  # as many as a page has rows
 NO_GROUP: Final = 0  # a number that no group has: the contract counts from 1 (docs/chain.md §1)
 
 ADDRESS_SCHEMA: Final = {"type": "string", "minLength": 56, "maxLength": 56}
@@ -38,6 +40,25 @@ def parse_group_id(text: str) -> int:
     if not GROUP_ID.fullmatch(text):
         raise ValidationError("A group id is a whole number from 1, in ASCII digits.")
     return int(text) if len(text) < 20 and int(text) <= BIGINT_MAX else NO_GROUP
+
+
+def parse_group_ids(text: str) -> list[int]:
+    """Parse group numbers that commas separate, at most MAX_IDS. Those larger than any are left out.
+
+    Raise ValidationError.
+    """
+    parts = text.split(",")
+    if len(parts) > MAX_IDS:
+        raise ValidationError(f"At most {MAX_IDS} group ids are taken.")
+    return [number for number in map(parse_group_id, parts) if number != NO_GROUP]
+
+
+def parse_moment(text: str) -> datetime:
+    """Parse an RFC 3339 time with its offset, or a date, which stands for its first moment in UTC.
+
+    Raise ValidationError if it is neither.
+    """
+    return parse_time(f"{text}T00:00:00Z" if DATE.fullmatch(text) else text)
 
 
 def parse_address(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import InterfaceError, InternalError, OperationalError
@@ -14,23 +15,34 @@ from django.http import Http404, HttpResponse
 from rest_framework import exceptions
 
 from ajo import cache
+from ajo.api.problem_codes import ProblemCode, code_of_status
 from ajo.api.rendering import dump
 
 CONTENT_TYPE: Final = "application/problem+json"
 DATABASE_RETRY_AFTER = 5  # seconds, about as long as a restart of PostgreSQL takes
+DOCUMENTATION: Final = "/api/v1/docs/errors/"  # docs/api/errors.md: one heading for each code
 OVERALL: Final = "non_field_errors"
 
 Errors = Mapping[str, Sequence[str]]
 
 
 def problem(
-    status: int, detail: str, *, errors: Errors | None = None, retry_after: float | None = None, **extra: object
+    status: int,
+    detail: str,
+    code: ProblemCode | None = None,
+    *,
+    errors: Errors | None = None,
+    retry_after: float | None = None,
+    **extra: object,
 ) -> HttpResponse:
     """Return problem details as a response that no cache stores.
 
-    `errors` are messages by field, `retry_after` is in seconds, `extra` are further members of the body.
+    `code` is the status's general one if not given, `errors` are messages by field, `retry_after` is in seconds,
+    `extra` are further members of the body.
     """
-    body: dict[str, object] = {"type": "about:blank", "title": title(status), "status": status, "detail": detail}
+    code = code or code_of_status(status)
+    body: dict[str, object] = {"type": type_uri(code), "title": title(status), "status": status, "detail": detail}
+    body["code"] = code.value
     if errors:
         body["errors"] = {field: list(messages) for field, messages in errors.items()}
     response = HttpResponse(dump(body | extra), status=status, content_type=CONTENT_TYPE)
@@ -41,8 +53,13 @@ def problem(
     return response
 
 
+def type_uri(code: ProblemCode) -> str:
+    """Return the problem's type: the address of its paragraph in the guide (RFC 9457 §3.1.1)."""
+    return f"{settings.PUBLIC_URL}{DOCUMENTATION}#{code.value}"
+
+
 def title(status: int) -> str:
-    """Return the status code's reason phrase, which the type `about:blank` demands (RFC 9457 §4.2.1)."""
+    """Return the status code's reason phrase."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -60,8 +77,10 @@ def exception_handler(failure: Exception, context: Mapping[str, Any]) -> HttpRes
     None for a fault of ours: it is logged, and ApiMiddleware makes a 500 of it.
     """
     match failure:
-        case cache.Absent() | Http404():
-            return problem(404, str(failure) or "Not on the chain.")
+        case cache.Absent():
+            return problem(404, str(failure) or "Not on the chain.", ProblemCode.NOT_ON_CHAIN)
+        case Http404():
+            return problem(404, "There is nothing at this path.")
         case cache.Unavailable():
             return problem(503, failure.detail, retry_after=failure.retry_after)
         case exceptions.ValidationError():
@@ -79,15 +98,23 @@ def exception_handler(failure: Exception, context: Mapping[str, Any]) -> HttpRes
         case PermissionDenied():
             return problem(403, "Not allowed.")
         case OperationalError() | InterfaceError():
-            return problem(503, "The database does not answer.", retry_after=DATABASE_RETRY_AFTER)
+            return problem(
+                503, "The database does not answer.", ProblemCode.DATABASE_UNAVAILABLE, retry_after=DATABASE_RETRY_AFTER
+            )
         case InternalError():  # as after a failover: it takes no changes for a while
-            return problem(503, "The database is not ready.", retry_after=DATABASE_RETRY_AFTER)
+            return problem(
+                503, "The database is not ready.", ProblemCode.DATABASE_UNAVAILABLE, retry_after=DATABASE_RETRY_AFTER
+            )
     return None
+
+
+def _database_problem(detail: str) -> HttpResponse:
+    return problem(503, detail, ProblemCode.DATABASE_UNAVAILABLE, retry_after=DATABASE_RETRY_AFTER)
 
 
 def _validation_problem(errors: Errors) -> HttpResponse:
     said = (f"{field}: {text}" if field != OVERALL else text for field, texts in errors.items() for text in texts)
-    return problem(400, " ".join(said) or "The request is malformed.", errors=errors)
+    return problem(400, " ".join(said) or "The request is malformed.", ProblemCode.INVALID_PARAMETERS, errors=errors)
 
 
 def _by_field(detail: Any) -> Errors:

@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
+from ajo.api.rate_limits import Headers, RateUse, note_use, rate_headers
 from ajo.cache import PREFIX, with_redis
 
 UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -36,7 +37,7 @@ class ReadThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         if request.method != "OPTIONS":
-            self.retry_after = hit("read", settings.READ_RATE, client_address(request))
+            self.retry_after = _count_use(request, "read", settings.READ_RATE)
         return self.retry_after is None
 
     def wait(self) -> float | None:
@@ -45,9 +46,18 @@ class ReadThrottle(BaseThrottle):
 
 def throttle_chain_read(request: HttpRequest | Request) -> None:
     """Count a request that is about to cost an RPC call towards CHAIN_RATE. Raise Throttled beyond it."""
-    retry_after = hit("chain", settings.CHAIN_RATE, client_address(request))
+    retry_after = _count_use(request, "chain", settings.CHAIN_RATE)
     if retry_after is not None:
         raise Throttled(wait=retry_after)
+
+
+def _count_use(request: HttpRequest | Request, kind: str, rate: str) -> float | None:
+    """Count the request as `hit` does, and note on it what its answer says of the rate."""
+    use = _count(kind, rate, client_address(request))
+    if use is None:
+        return None
+    note_use(request, use)
+    return use.retry_after
 
 
 def hit(kind: str, rate: str, client: str) -> float | None:
@@ -55,13 +65,18 @@ def hit(kind: str, rate: str, client: str) -> float | None:
 
     None if it is not, if `rate` is empty, or where Redis cannot be asked.
     """
+    use = _count(kind, rate, client)
+    return None if use is None else use.retry_after
+
+
+def _count(kind: str, rate: str, client: str) -> RateUse | None:
     if not rate:
         return None
     limit, window = parse_rate(rate)
     number, into = divmod(time.time(), window)
     key = f"{PREFIX}rate:{kind}:{client}:{window}:{int(number)}"
     counted = read_counter.flush({key: 1}).get(key)
-    return None if counted is None or counted <= limit else window - into
+    return None if counted is None else RateUse(kind, limit, window, counted, window - into)
 
 
 class RateCounter:
@@ -74,42 +89,51 @@ class RateCounter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reserved: dict[str, int] = {}  # requests not yet used, by the key of their count
+        self._left: dict[str, int] = {}  # what was left for all processes beside them when Redis was last asked
 
     def reset_for_tests(self) -> None:
         """Forget all reservations."""
         with self._lock:
             self._reserved.clear()
+            self._left.clear()
 
-    def allow(self, environ: Mapping[str, Any]) -> bool:
-        """Take one of the reserved requests. False where none may be left: Django then counts exactly."""
+    def take(self, environ: Mapping[str, Any]) -> Headers | None:
+        """Take one of the reserved requests, and return the headers that say what is left; none without a limit.
+
+        None where no request may be left: Django then counts exactly.
+        """
         rate = settings.READ_RATE
         if not rate:
-            return True
+            return []
         limit, window = parse_rate(rate)
-        key = f"{PREFIX}rate:read:{address_of_client(environ)}:{window}:{int(time.time() // window)}"
+        number, into = divmod(time.time(), window)
+        key = f"{PREFIX}rate:read:{address_of_client(environ)}:{window}:{int(number)}"
         with self._lock:
             reserved = self._reserved.get(key)
             if reserved:
                 if reserved == EXHAUSTED:
-                    return False
+                    return None
                 self._reserved[key] = reserved - 1
-                return True
+                used = limit - self._left.get(key, 0) - (reserved - 1)
+                return rate_headers([RateUse("read", limit, window, used, window - into)])
         # most clients send one request and no more
         wanted = 1 if reserved is None else _batch_size(limit)
         counted = self._count({key: wanted}).get(key)
         if counted is None:
-            return True  # without Redis nobody is limited
+            return []  # without Redis nobody is limited
         granted = max(0, min(wanted, limit - (counted - wanted)))
         if granted < wanted:
             self._count({key: granted - wanted})
         with self._lock:
             before = max(0, self._reserved.get(key, 0))  # what another thread has reserved meanwhile
             self._reserved[key] = before + granted - 1 if granted else before or EXHAUSTED
+            self._left[key] = max(0, limit - counted)
+            used = limit - self._left[key] - max(0, self._reserved[key])
             if self._reserved[key] > 0:
                 timer = threading.Timer(FLUSH_INTERVAL, self.flush)
                 timer.daemon = True
                 timer.start()
-        return granted > 0
+        return rate_headers([RateUse("read", limit, window, used, window - into)]) if granted else None
 
     def flush(self, more: Mapping[str, int] | None = None) -> dict[str, int]:
         """Give back what is reserved and not used, and add `more`, both by key.
@@ -121,6 +145,7 @@ class RateCounter:
             self._reserved.update(dict.fromkeys(changes, 0))
             if len(self._reserved) > MAX_CLIENTS:
                 self._reserved.clear()
+                self._left.clear()
         changes.update(more or {})
         return self._count(changes)
 

@@ -21,7 +21,7 @@ from ajo.api.rendering import JSONRenderer
 from ajo.api.throttles import ReadThrottle, client_address
 from ajo.cache import Answer, Freshness
 
-MAX_VALUE_LENGTH = 1000  # characters of one query parameter: far beyond any cursor of ours
+MAX_VALUE_LENGTH = 4000  # characters of one query parameter: 200 group ids of any length, and beyond any cursor of ours
 PREFLIGHT_MAX_AGE: Final = "86400"  # seconds
 
 

@@ -39,8 +39,8 @@ API: Final = "/api/v1/"
 GROUPS: Final = f"{API}groups/"
 MIN_LEDGER: Final = re.compile(r"min_ledger=([1-9][0-9]{0,8})", re.ASCII)
 # Names are plain letters, so that none is another's in disguise. A `min_ledger` of a page waits for the sync, and a
-# `cursor` is asked for once: neither is worth keeping.
-QUERY: Final = re.compile(r"(?:(?:^|&)(?!min_ledger=|cursor=)[a-z_]+=[!-%'-~]*)+", re.ASCII)
+# `cursor` is asked for once: neither is worth keeping. What is overdue or due changes with time, without a pass.
+QUERY: Final = re.compile(r"(?:(?:^|&)(?!min_ledger=|cursor=|overdue=|payout_due=)[a-z_]+=[!-%'-~]*)+", re.ASCII)
 # The process keeps responses for a tenth of a ledger, with the freshness that was read together: the label stays as
 # true as it was. Then one request asks Redis, and while nothing was refreshed there all of them stay for another tenth,
 # for a whole ledger at most.
@@ -115,12 +115,13 @@ class Edge:
                 return self._django(environ, start_response)
             response, layer = read, read.layer
         answer = response.answer(fixed, environ, min_ledger)
-        if answer is None or not read_counter.allow(environ):
+        limits = read_counter.take(environ) if answer else None
+        if answer is None or limits is None:
             return self._django(environ, start_response)
         status, headers, body = answer
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given if given and is_request_id(given) else f"{self._prefix}{next(self._numbers):016x}"
-        start_response(status, [*headers, (REQUEST_ID, request_id)])
+        start_response(status, [*headers, *limits, (REQUEST_ID, request_id)])
         buffered_metrics.observe(layer, response.route, status, time.perf_counter() - began)
         return [body]  # a list: granian hands on any other iterable through a channel, part by part
 

@@ -2,7 +2,8 @@
 
 granian reads a body on the thread that asks for it, and sends an answer of several parts on the thread that made them:
 a slow client would hold either. So a body is read only where a route takes one, whole, by few threads at a time, and an
-answer is joined first. ajo/webserver/connections.py ends a body that does not arrive.
+answer is joined first, save downloads of any length, of which few are sent at a time (ajo/api/downloads.py).
+ajo/webserver/connections.py ends a body that does not arrive.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.http.response import HttpResponseBase
 
+from ajo.api.downloads import Download
 from ajo.api.throttles import address_of_client
 from ajo.edge.responses import StartResponse
 
@@ -40,7 +42,10 @@ class RequestBodies:
             headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text))), ("Connection", "close")]
             start_response(status, [*headers, *[("Retry-After", RETRY_AFTER)] * status.startswith("503")])
             return [text]
-        with closing(self._django(environ, start_response)) as response:
+        response = self._django(environ, start_response)
+        if isinstance(response, Download):
+            return _parts(response)
+        with closing(response):
             return [b"".join(response)]
 
     def _take_body(self, environ: dict[str, Any]) -> tuple[str, bytes] | None:
@@ -81,3 +86,9 @@ class RequestBodies:
             if is_free:
                 with self._lock:
                     self._reading.remove(client)
+
+
+def _parts(response: Download) -> Iterator[bytes]:
+    """Yield the parts as they are made, and close the response at their end, or when the client is gone."""
+    with closing(response):
+        yield from response

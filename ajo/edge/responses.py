@@ -28,6 +28,7 @@ from ajo.api.freshness import (
     validator_headers,
 )
 from ajo.api.middleware import ApiMiddleware
+from ajo.api.pagination import link_header_of
 from ajo.api.problems import exception_handler
 from ajo.api.rendering import JSONRenderer
 
@@ -56,11 +57,12 @@ class _ReadyHeaders:
 class CachedResponse:
     """Answers with a body that was found. Headers are built once for each kind of request, not for each request."""
 
-    __slots__ = ("_ready", "body", "found", "route")
+    __slots__ = ("_links", "_ready", "body", "found", "route")
 
     def __init__(self, route: str, found: cache.Found, body: bytes) -> None:
         self.route, self.found, self.body = route, found, body
         self._ready: _ReadyHeaders | None = None
+        self._links = [] if route == GROUP_ROUTE else list(link_header_of(body).items())
 
     @property
     def layer(self) -> cache.Layer | None:
@@ -87,7 +89,7 @@ class CachedResponse:
     def _headers(self, fixed: Headers, ledger: int, stale: bool) -> _ReadyHeaders:
         date = last_modified(ledger, stale)
         validators = validator_headers(self.found.document.etag, date)
-        fresh = [ALLOW, *freshness_headers(ledger, stale), *validators, fixed[0]]
+        fresh = [*self._links, ALLOW, *freshness_headers(ledger, stale), *validators, fixed[0]]
         full = [CONTENT_TYPE, *fresh, ("Content-Length", str(len(self.body))), *fixed[1:]]
         return _ReadyHeaders(fixed, stale, full, not_modified_headers(full), date)
 

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+import ajo
 from ajo.api.fields import AddressField, TimeField, U32Field, U64StringField
 from ajo.api.views import ReadViewSet
 from ajo.ops.facts import last_run
@@ -39,6 +40,7 @@ class GapSerializer(serializers.Serializer[HistoryGap]):
 
 
 class StatusSerializer(serializers.Serializer[Any]):
+    version = serializers.CharField(read_only=True, help_text="The version of the service that answers.")
     network_passphrase = serializers.CharField(read_only=True, allow_null=True)
     contract = AddressField(allow_null=True)
     latest_ledger = U32Field(help_text="The sync's: everything announced up to it is in the tables.")
@@ -79,6 +81,7 @@ class StatusViewSet(ReadViewSet):
         closed_at = checkpoint.chain_closed_at
         lag = None if closed_at is None else max(0, int((timezone.now() - closed_at).total_seconds()))
         status = {
+            "version": ajo.__version__,
             "network_passphrase": checkpoint.network_passphrase if known else None,
             "contract": checkpoint.contract if known else None,
             "latest_ledger": checkpoint.ledger,

@@ -21,6 +21,7 @@ PATHS = [
 NAMES = [
     "limit", "cursor", "min_ledger", "status", "creator", "member", "token", "joinable", "amount_min", "amount_max",
     "search", "ordering", "group", "user", "round", "tx_hash", "created_after", "created_before", "after", "format",
+    "ids", "overdue", "payout_due", "type", "from", "to",
 ]  # fmt: skip
 VALUES = st.one_of(
     st.binary(max_size=60),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -112,12 +113,12 @@ def served_by_indexes(client: Client, url: str, of: int = 0) -> dict[str, Any]:
     return body
 
 
-def pages(client: Client, path: str) -> list[int]:
+def pages(client: Client, path: str, of: int = 0) -> list[int]:
     """How many rows the first page and the one after it give, both served by indexes."""
-    first = served_by_indexes(client, API + path)
+    first = served_by_indexes(client, API + path, of)
     counts = [len(first["results"])]
     if first["next"]:
-        counts.append(len(served_by_indexes(client, first["next"])["results"]))
+        counts.append(len(served_by_indexes(client, first["next"], of)["results"]))
     return counts
 
 
@@ -127,10 +128,53 @@ def test_groups_by_every_filter_in_every_ordering(client: Client, query: str, fo
     assert pages(client, f"groups/?{query}&ordering={ordering}".replace("?&", "?"))[0] == found
 
 
+# Rounds of group i end i seconds after this, and their grace an hour later.
+FIRST_END = datetime(2026, 1, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds", "found"),
+    [
+        ("overdue=true", 7, 6), ("overdue=true", 10**9, LIMIT), ("overdue=true", 0, 0),
+        ("payout_due=true", 3600 + 283, 3), ("payout_due=true", 10**9, LIMIT), ("payout_due=true", 3600, 0),
+        ("overdue=true&ordering=-id", 7, 6), ("payout_due=true&ordering=id", 3600 + 283, 3),
+        ("overdue=false", 7, LIMIT), ("payout_due=false", 10**9, LIMIT),
+        ("ids=5,59000,7,999999", 0, 3), ("ids=5,59000,7&ordering=id", 0, 3),
+    ],
+)  # fmt: skip
+def test_groups_by_what_time_makes_of_them(
+    client: Client, monkeypatch: pytest.MonkeyPatch, query: str, seconds: int, found: int
+) -> None:
+    monkeypatch.setattr("groups.filters.chain_now", lambda: FIRST_END + timedelta(seconds=seconds))
+    sorted_by_hand = 300 if "ordering" in query and "due" in query else 0  # all that are active
+    body = served_by_indexes(client, f"{API}groups/?{query}", of=sorted_by_hand)
+    assert len(body["results"]) == found
+    if body["next"]:
+        served_by_indexes(client, body["next"])
+
+
 @pytest.mark.parametrize("kind", ["contributions", "payouts", "refunds"])
 @pytest.mark.parametrize(("query", "found"), HISTORY_FILTERS.items())
-def test_history_by_every_filter(client: Client, kind: str, query: str, found: int) -> None:
-    assert pages(client, f"{kind}/?{query}")[0] == found
+@pytest.mark.parametrize("ordering", ["-id", "id"])
+def test_history_by_every_filter_in_both_directions(
+    client: Client, kind: str, query: str, found: int, ordering: str
+) -> None:
+    # every thirtieth refund was recovered: along the primary key that is as near as along their own index
+    of = 100 if kind == "refunds" and not query else 0
+    assert pages(client, f"{kind}/?{query}&ordering={ordering}".replace("?&", "?"), of)[0] == found
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("type=cancel", 3), ("type=contrib", LIMIT), ("type=nothing", 0),
+        ("group=5", LIMIT), ("group=999999", 0), ("user=W9", 11), ("user=W9999", 0),
+        (f"user=W9&after={event_id(30_000)}", 6), ("group=5&type=cancel", 0), ("after=now", 0),
+    ],
+)  # fmt: skip
+def test_events_by_every_filter(client: Client, query: str, found: int) -> None:
+    of = 60 if "&type" in query else 0  # a group's own events
+    assert len(served_by_indexes(client, f"{API}events/?{query}", of=of)["results"]) == found
 
 
 @pytest.mark.parametrize(
@@ -138,6 +182,8 @@ def test_history_by_every_filter(client: Client, kind: str, query: str, found: i
     [
         "events/", f"events/?after={event_id(30_000)}", "users/", "groups/5/members/", "groups/5/events/",
         "groups/5/contributions/", "groups/5/contributions/?round=1",
+        "groups/5/contributions/?ordering=id", "groups/5/payouts/?ordering=id", "groups/5/events/?ordering=id",
+        "users/W5/contributions/?ordering=id", "users/W5/payouts/?ordering=id", "users/W5/refunds/?ordering=id",
         "groups/5/payouts/", "groups/5/refunds/", "users/W1/groups/", "users/W15/groups/",
         "users/W5/contributions/", "users/W5/payouts/", "users/W5/refunds/", "groups/?member=W1",
         "groups/?member=W1&ordering=id", "groups/?member=W5899", "groups/?member=W15&ordering=id",
@@ -159,6 +205,7 @@ def test_a_wallets_own_groups_are_all_that_is_read_to_sort_them(client: Client, 
     assert 30 <= len(own) <= 90
     served_by_indexes(client, f"{API}groups/?member=W15&ordering={ordering}", of=len(own))
     served_by_indexes(client, f"{API}groups/?member=W15&status=active", of=len(own))
+    served_by_indexes(client, f"{API}users/W15/groups/?status=completed", of=len(own))
     served_by_indexes(client, f"{API}users/W15/dues/", of=len(own))
 
 

@@ -1,5 +1,6 @@
 """Limits by client address: counted for all processes, and lifted where nobody can count."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -46,7 +47,7 @@ def test_all_processes_together_admit_no_more_than_the_rate(settings: Settings, 
     tallies = [RateCounter() for _ in range(processes)]
     environ = {"REMOTE_ADDR": "192.0.2.1"}
     with ThreadPoolExecutor(4 * processes) as threads:
-        admitted = list(threads.map(lambda tally: tally.allow(environ), tallies * 700))
+        admitted = list(threads.map(lambda tally: tally.take(environ) is not None, tallies * 700))
     assert 600 - 600 // 8 <= sum(admitted) <= 600
     for tally in tallies:
         tally.flush()  # what was reserved and not used is there for the next one
@@ -57,7 +58,7 @@ def test_all_processes_together_admit_no_more_than_the_rate(settings: Settings, 
 def test_a_process_gives_back_what_it_reserved_by_itself(settings: Settings) -> None:
     settings.READ_RATE, settings.WEB_WORKERS = "800/day", 1
     tally, environ = RateCounter(), {"REMOTE_ADDR": "192.0.2.1"}
-    assert all(tally.allow(environ) for _ in range(3))
+    assert all(tally.take(environ) is not None for _ in range(3))
     (key,) = cache.client().keys(f"{cache.PREFIX}rate:read:*")
     assert int(cache.client().get(key) or 0) == 51
     wait_for(lambda: int(cache.client().get(key) or 0) == 3, 20)
@@ -112,3 +113,28 @@ def test_only_trusted_proxies_say_who_the_client_is(
     settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
     request = RequestFactory().get("/", REMOTE_ADDR=remote, HTTP_X_FORWARDED_FOR=forwarded)
     assert client_address(request) == client_is
+
+
+def test_every_counted_answer_says_what_is_left(client: Client, settings: Settings) -> None:
+    settings.READ_RATE = "3/day"
+    for left in ("2", "1", "0", "0"):
+        answer = client.get(f"{API}users/")
+        assert answer["RateLimit-Policy"] == '"read";q=3;w=86400'
+        policy, remaining, until = re.fullmatch(r'"(\w+)";r=(\d+);t=(\d+)', answer["RateLimit"]).groups()  # type: ignore[union-attr]
+        assert (policy, remaining) == ("read", left)
+        assert 1 <= int(until) <= 86_400
+    assert answer.status_code == 429
+    assert abs(int(answer["Retry-After"]) - int(until)) <= 1
+    assert "RateLimit" not in client.options(f"{API}users/")
+
+
+def test_a_request_that_costs_an_rpc_call_says_both_rates(client: Client, settings: Settings) -> None:
+    settings.READ_RATE, settings.CHAIN_RATE = "9/h", "2/day"
+    answer = client.get(f"{API}groups/1/")
+    assert answer["RateLimit-Policy"] == '"read";q=9;w=3600, "chain";q=2;w=86400'
+    assert re.fullmatch(r'"read";r=8;t=\d+, "chain";r=1;t=\d+', answer["RateLimit"])
+
+
+def test_without_a_rate_nothing_is_said_of_one(client: Client) -> None:
+    assert "RateLimit" not in client.get(f"{API}users/")
+    assert "RateLimit-Policy" not in client.get(f"{API}users/")

@@ -217,3 +217,24 @@ def test_a_submitted_transaction_shows_its_state(client: Client) -> None:
 @pytest.mark.parametrize(("tx_hash", "status"), [("0" * 64, 404), ("0" * 63, 400), ("g" * 64, 400), ("٣" * 64, 400)])
 def test_an_unknown_transaction_is_404_and_a_malformed_hash_400(client: Client, tx_hash: str, status: int) -> None:
     assert client.get(f"{API}transactions/{tx_hash}/").status_code == status
+
+
+@pytest.mark.parametrize(("plural", "kind"), KINDS)
+@pytest.mark.parametrize("within", ["", "groups/1/", f"users/{account(1)}/"])
+def test_history_is_read_in_either_direction(client: Client, plural: str, kind: type[HistoryRow], within: str) -> None:
+    rounds = {1: None, 2: 10, 3: 30, 4: 20}
+    for number, ledger in rounds.items():
+        make_row(kind, 1, 1, number, ledger)
+    path = f"{API}{within}{plural}/?limit=3"
+
+    def listed(query: str) -> list[int]:
+        found, url = [], f"{path}{query}"
+        while url:
+            page = client.get(url).json()
+            found += [row["round"] for row in page["results"]]
+            url = page["next"]
+        return found
+
+    assert listed("") == listed("&ordering=-id") == [3, 4, 2, 1]
+    assert listed("&ordering=id") == [1, 2, 4, 3]
+    assert client.get(f"{path}&ordering=round").status_code == 400

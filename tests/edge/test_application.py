@@ -162,6 +162,23 @@ def test_the_rate_holds_over_edge_and_django(front: Edge, django: Django, settin
     assert ask(front, REMOTE_ADDR="192.0.2.9")[0] == "200 OK"
 
 
+def test_the_edge_says_what_is_left_of_the_rate_as_django_does(front: Edge, django: Django, settings: Settings) -> None:
+    settings.READ_RATE = "16/day"
+
+    def left(application: Any, **more: str) -> tuple[str, str]:
+        said = ask(application, **more)[1]
+        names = [name for name, _ in said]
+        assert names[-3:] == ["RateLimit-Policy", "RateLimit", "X-Request-ID"]
+        found = dict(said)
+        return found["RateLimit-Policy"], found["RateLimit"].split(";t=")[0]
+
+    policy = '"read";q=16;w=86400'
+    assert [left(front) for _ in range(3)] == [(policy, f'"read";r={number}') for number in (15, 14, 13)]
+    assert django.asked == 0
+    assert left(django) == (policy, '"read";r=12')
+    assert left(front, HTTP_IF_NONE_MATCH="*") == (policy, '"read";r=11')
+
+
 def test_several_processes_count_together_in_redis(front: Edge, settings: Settings) -> None:
     settings.READ_RATE = "10/day"
     for _ in range(4):

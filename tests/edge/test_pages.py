@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -39,12 +40,17 @@ QUERIES = [
     ("contributions/", "created_after=2020-01-01T00:00:00Z&group=7"),
     ("groups/7/contributions/", "round=1"),
     ("events/", "limit=1&after=0000000000000000000-0000000000"),
+    ("events/", "after=now&type=contrib"),
+    ("groups/", "ids=7,9"),
+    ("contributions/", "ordering=id"),
 ]
 ASIDE = [
     {"query": "min_ledger=1"},
     {"query": "limit=1&min_ledger=1"},
     {"query": "min%5Fledger=1"},
     {"query": "limit=1&cursor=x"},
+    {"query": "overdue=true"},
+    {"query": "limit=1&payout_due=false"},
     {"query": "limit"},
     {"query": "Limit=1"},
     {"query": f"search={'x' * 300}"},
@@ -57,6 +63,11 @@ ASIDE = [
     {"CONTENT_LENGTH": "5"},
     {"path": f"{API}groups"},
     {"path": f"{API}users/{account(1)}/dues/"},
+    {"path": f"{API}groups/7/schedule/"},
+    {"path": f"{API}contract/"},
+    {"path": f"{API}contract/tokens/"},
+    {"path": API},
+    {"path": "/"},
     {"path": f"{API}status/"},
     {"path": f"{API}schema/"},
     {"path": f"{API}docs/"},
@@ -97,6 +108,18 @@ def test_the_second_reader_is_answered_what_django_answers(
     assert django.asked == 1
     assert rendered == from_redis == kept == ask(django, **asked)
     assert rendered[0] == "200 OK"
+
+
+def test_the_links_of_a_page_are_in_a_header_at_the_edge_and_at_django(front: Edge, django: Django) -> None:
+    make_row(Contribution, 7, 2, 1, 903)
+    asked = {"path": f"{API}contributions/", "query": "limit=1"}
+    body = json.loads(ask(django, **asked)[2])
+    for asker in (django, front, front, front):
+        assert dict(ask(asker, **asked)[1])["Link"] == f'<{body["next"]}>; rel="next"'
+    following = ask(front, path=asked["path"], query=body["next"].partition("?")[2])
+    previous = json.loads(following[2])["previous"]
+    assert dict(following[1])["Link"] == f'<{previous}>; rel="prev"'
+    assert "Link" not in dict(ask(front, path=LIST)[1])
 
 
 @pytest.mark.parametrize("known", ["TAG", "W/TAG", '"another", TAG', "*", '"another"'])

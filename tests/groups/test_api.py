@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 
+from ajo.soroban.models import Checkpoint
 from groups.models import Group
 from tests.support.factories import (
     API,
@@ -162,7 +162,7 @@ def test_after_its_end_an_unpaid_round_is_overdue_and_pays_out_now_at_the_earlie
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = START + timedelta(days=30)
-    monkeypatch.setattr(timezone, "now", lambda: now)
+    monkeypatch.setattr("groups.views.chain_now", lambda: now)
     make_group(1, members=(1, 2), paid=(2,))
     (due,) = results(client, f"users/{account(1)}/dues/")
     assert (due["is_overdue"], due["payout_at"]) == (True, _form(now))
@@ -187,3 +187,110 @@ def test_whoever_was_paid_out_waits_for_no_payout(client: Client) -> None:
 
 def _form(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
+
+
+NOW = START + timedelta(days=8)
+
+
+@pytest.fixture
+def _five_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of groups 1 to 5 the second and the third are overdue at NOW, and the payout of the fourth is due."""
+    monkeypatch.setattr("groups.filters.chain_now", lambda: NOW)
+    make_group(1, paid=(1,), round_started_at=NOW - timedelta(days=7))  # ends now: not late yet
+    make_group(2, paid=(1,), round_started_at=NOW - timedelta(days=7, seconds=1))
+    make_group(3, round_started_at=NOW - timedelta(days=9))
+    make_group(4, paid=(1, 2), round_started_at=NOW - timedelta(days=8))  # its grace period ends now
+    make_group(5, paid=(1, 2), round_started_at=NOW - timedelta(days=8) + timedelta(seconds=1))
+    make_group(6, round_started_at=START - timedelta(days=90), status=Group.Status.CANCELLED)
+    make_group(7, cycle_duration=U64, paid=(1,))
+    make_group(8, round_started_at=None, grace_period=None)
+
+
+@pytest.mark.usefixtures("_five_deadlines")
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("overdue=true", ["3", "2"]),
+        ("overdue=true&ordering=-id", ["3", "2"]),
+        ("overdue=true&ordering=id", ["2", "3"]),
+        (f"overdue=true&member={account(2)}", ["3", "2"]),
+        ("overdue=false", ["8", "7", "6", "5", "4", "1"]),
+        ("payout_due=true", ["4"]),
+        ("payout_due=false&ordering=id", ["1", "2", "3", "5", "6", "7", "8"]),
+        ("overdue=true&payout_due=true", []),
+        ("overdue=true&status=cancelled", []),
+        ("ids=3,1,99,3", ["3", "1"]),
+        (f"ids={2**70},2", ["2"]),
+        ("ids=2,4&payout_due=true", ["4"]),
+    ],
+)
+def test_groups_by_what_time_makes_of_them_and_by_number(client: Client, query: str, found: list[str]) -> None:
+    assert ids(client, query) == found
+
+
+@pytest.mark.usefixtures("_five_deadlines")
+def test_overdue_groups_are_paged_in_the_order_of_their_deadlines(client: Client) -> None:
+    first = client.get(f"{API}groups/?overdue=true&limit=1").json()
+    second = client.get(first["next"]).json()
+    assert [[group["id"] for group in page["results"]] for page in (first, second)] == [["3"], ["2"]]
+    assert second["next"] is None
+    assert client.get(second["previous"]).json()["results"] == first["results"]
+
+
+@pytest.mark.parametrize("query", ["ids=", "ids=1,,2", "ids=x", "ids=0", "ids=1,01", "overdue=yes", "payout_due=1"])
+def test_what_is_no_list_of_ids_and_no_truth_is_refused(client: Client, query: str) -> None:
+    answer = client.get(f"{API}groups/?{query}")
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, [query.partition("=")[0]])
+
+
+def test_two_hundred_ids_of_any_length_are_taken_and_no_more(client: Client) -> None:
+    make_group(1)
+    large = ",".join(["1", *(str(2**63 - 1) for _ in range(199))])
+    assert ids(client, f"ids={large}") == ["1"]
+    refused = client.get(f"{API}groups/?ids={large},2").json()
+    assert refused["errors"] == {"ids": ["At most 200 group ids are taken."]}
+
+
+def test_the_chains_clock_counts_where_it_is_ahead(client: Client) -> None:
+    """A sandbox whose clock was moved: the late payer is late, though this host's clock says otherwise."""
+    now = datetime.now(UTC)
+    make_group(1, paid=(1,), round_started_at=now)
+    assert ids(client, "overdue=true") == []
+    Checkpoint.objects.update(chain_closed_at=now + timedelta(days=7, seconds=60))
+    assert ids(client, "overdue=true") == ["1"]
+    (due,) = results(client, f"users/{account(2)}/dues/")
+    assert due["is_overdue"] is True
+
+
+def test_a_wallets_groups_by_status(client: Client) -> None:
+    make_group(1, members=(1, 2))
+    make_group(2, members=(1,), status=Group.Status.COMPLETED)
+    make_group(3, members=(2,), status=Group.Status.COMPLETED)
+    path = f"users/{account(1)}/groups/"
+    assert [group["id"] for group in results(client, path)] == ["2", "1"]
+    assert [group["id"] for group in results(client, f"{path}?status=completed")] == ["2"]
+    assert [group["id"] for group in results(client, f"{path}?status=active")] == ["1"]
+    assert results(client, f"{path}?status=cancelled") == []
+    assert client.get(f"{API}{path}?status=over").status_code == 400
+
+
+def test_dues_have_totals_by_token_of_all_groups_on_each_page(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = START + timedelta(days=8)
+    monkeypatch.setattr("groups.views.chain_now", lambda: now)
+    make_group(1, members=(1, 2), contribution_amount=2**127 - 1)
+    make_group(2, members=(1, 2), contribution_amount=2**127 - 1, round_started_at=now)
+    make_group(3, members=(1,), paid=(1,))
+    make_group(4, members=(2, 1), token=make_token(2), contribution_amount=7)
+    make_group(5, members=(1,), token=None, contribution_amount=3, round_started_at=None)
+    make_group(6, members=(1,), status=Group.Status.CANCELLED)
+    page = client.get(f"{API}users/{account(1)}/dues/?limit=2").json()
+    expected = {
+        contract(1): (2, str(2**128 - 2), str(2**127 - 1)),
+        contract(2): (1, "7", "7"),
+        None: (1, "3", "0"),
+    }
+    for totals in (page["totals"], client.get(page["next"]).json()["totals"]):
+        found = {each["token_address"]: (each["groups"], each["amount_due"], each["amount_overdue"]) for each in totals}
+        assert found == expected
+        assert [each["token"] and each["token"]["symbol"] for each in totals] == ["T1", "T2", None]
+    assert client.get(f"{API}users/{account(2)}/dues/").json()["totals"][1]["amount_due"] == "7"

@@ -15,7 +15,7 @@ INSERT INTO groups_group (id, name, description, rules, creator_id, token_addres
     CASE WHEN i < 20000 THEN 1 ELSE i % 6000 + 1 END,
     CASE WHEN i <= 10 THEN 'C' || lpad('4', 55, 'A') WHEN i % 5 = 0 THEN NULL
       ELSE 'C' || lpad((i % 3 + 1)::text, 55, 'A') END,
-    i * 1000, 604800, 3600, 5, 100, 10, 3, 1, i % 3, 1,
+    i * 1000, 604800, 3600, 5, 100, 10, 3, 1, i % 3, CASE WHEN i BETWEEN 281 AND 300 THEN 3 ELSE 1 END,
     CASE WHEN i <= 300 THEN 'active' WHEN i > 57000 THEN 'cancelled' ELSE 'completed' END,
     '2026-01-01Z'::timestamptz + i * interval '1 second', '2026-01-01Z'::timestamptz + i * interval '1 second',
     '', '', i, i, 1
@@ -26,7 +26,9 @@ INSERT INTO groups_groupmember (group_id, user_id, position, has_contributed)
     ) AS u (position, user_id)
   ON CONFLICT DO NOTHING;
 INSERT INTO soroban_contractevent (id, type, is_system, group_id, round, data, topics, value, tx_hash, ledger, created_at)
-  SELECT lpad((i::bigint << 32)::text, 19, '0') || '-0000000000', 'contrib', false, i % 1000 + 1, 1, '{}', '[]', '',
+  SELECT lpad((i::bigint << 32)::text, 19, '0') || '-0000000000',
+    CASE WHEN i % 20000 = 5 THEN 'cancel' ELSE 'contrib' END, false, i % 1000 + 1, 1,
+    jsonb_build_object('member', 'G' || lpad((i % 5999 + 1)::text, 55, 'A'), 'amount', '10'), '[]', '',
     lpad(to_hex(i / 3), 64, '0'), i, '2026-01-01Z'::timestamptz + i * interval '5 seconds'
   FROM generate_series(1, 60000) i;
 -- the first 2,000 were recovered from state: no event, no transaction, no time

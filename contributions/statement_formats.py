@@ -1,0 +1,136 @@
+"""Statements as JSON and as CSV, written piece by piece."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any, Final
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField, decimal_amount
+from ajo.api.rendering import dump
+from contributions.models import HistoryRow, Refund
+from contributions.serializers import LEDGER_HELP, MovedSerializer
+from contributions.statements import KINDS, Statement
+from groups.schedule import readable_token
+from groups.serializers import TokenSerializer
+
+COLUMNS: Final = (
+    "created_at", "kind", "group", "group_name", "round", "user", "decimal_amount", "symbol", "amount", "token_address",
+    "reason", "tx_hash", "ledger",
+)  # fmt: skip
+CHUNK_SIZE = 32_768  # bytes
+# A spreadsheet takes a cell that begins so for a formula; names and symbols are strangers' words.
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class StatementEntrySerializer(serializers.Serializer[HistoryRow]):
+    """One movement of money: a contribution, a payout or a refund."""
+
+    kind = serializers.SerializerMethodField(help_text="What it was.")
+    group = U64StringField(source="group_id", help_text="The group's number.")
+    group_name = serializers.CharField(read_only=True, source="group.name", help_text="The group's name as it is now.")
+    round = U32Field(help_text="The round that it belongs to.")
+    user = AddressField(source="user.wallet_address", help_text="The wallet that paid, was paid or was refunded.")
+    amount = AmountField(help_text="In the token's smallest unit.")
+    decimal_amount = serializers.SerializerMethodField(
+        help_text="The same in the token's unit; null where its decimals are not known."
+    )
+    token_address = AddressField(source="group.token_id", allow_null=True, help_text="The token's contract.")
+    token = serializers.SerializerMethodField(help_text="The token's own description, if it can be read.")
+    reason = serializers.SerializerMethodField(help_text="Of a refund: why. Else null.")
+    tx_hash = serializers.CharField(
+        read_only=True, allow_null=True, help_text="The transaction; null if it was recovered from state."
+    )
+    ledger = U32Field(allow_null=True, help_text=LEDGER_HELP)
+    created_at = TimeField(allow_null=True, help_text="When the ledger closed; null if that is not known.")
+
+    @extend_schema_field(serializers.ChoiceField(choices=[(word, word) for word, _ in KINDS.values()]))
+    def get_kind(self, row: HistoryRow) -> str:
+        return KINDS[type(row)][0]
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_decimal_amount(self, row: HistoryRow) -> str | None:
+        token = readable_token(row.group.token)
+        return None if token is None or token.decimals is None else decimal_amount(int(row.amount), token.decimals)
+
+    @extend_schema_field(TokenSerializer(allow_null=True))
+    def get_token(self, row: HistoryRow) -> dict[str, Any] | None:
+        token = readable_token(row.group.token)
+        return TokenSerializer(token).data if token else None
+
+    @extend_schema_field(
+        serializers.ChoiceField(allow_null=True, choices=[(label, label) for label in Refund.Reason.labels])
+    )
+    def get_reason(self, row: HistoryRow) -> str | None:
+        return str(row.get_reason_display()) if isinstance(row, Refund) else None
+
+
+class StatementSerializer(serializers.Serializer[Any]):
+    """A statement as one document."""
+
+    results = StatementEntrySerializer(many=True, read_only=True, help_text="The movements, oldest first.")
+    totals = MovedSerializer(many=True, read_only=True, help_text="Their sums by token.")
+    undated = U32Field(help_text="Movements that the period leaves out, because nobody knows their time.")
+
+
+def as_json(statement: Statement) -> Iterator[bytes]:
+    """Yield a StatementSerializer's document, a row at a time."""
+    serializer = StatementEntrySerializer()
+    begin = b'{"results":['
+    for row in statement.rows():
+        yield begin + dump(serializer.to_representation(row))
+        begin = b","
+    tokens = statement.tokens()
+    totals = [
+        {"token_address": address, "token": readable_token(tokens.get(address or "")), **statement.totals[address]}
+        for address in sorted(statement.totals, key=lambda address: address or "")
+    ]
+    end = dump({"totals": MovedSerializer(totals, many=True).data, "undated": statement.undated()})
+    yield (b"" if statement.totals else begin) + b"]," + end[1:]
+
+
+def as_csv(statement: Statement) -> Iterator[bytes]:
+    """Yield lines of CSV (RFC 4180) with a header, in UTF-8."""
+    buffer = StringIO()
+    writer = csv.writer(buffer)
+    serializer = StatementEntrySerializer()
+    writer.writerow(COLUMNS)
+    for row in statement.rows():
+        shown = serializer.to_representation(row)
+        shown["symbol"] = (shown["token"] or {}).get("symbol")
+        writer.writerow([plain_cell(shown[name], is_text=name in ("group_name", "symbol")) for name in COLUMNS])
+        yield _taken(buffer)
+    if alone := _taken(buffer):  # the header, where there is no row
+        yield alone
+
+
+def in_chunks(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Join small parts to chunks of CHUNK_SIZE bytes and more."""
+    chunk: list[bytes] = []
+    size = 0
+    for part in parts:
+        chunk.append(part)
+        size += len(part)
+        if size >= CHUNK_SIZE:
+            yield b"".join(chunk)
+            chunk, size = [], 0
+    if chunk:
+        yield b"".join(chunk)
+
+
+def plain_cell(value: Any, *, is_text: bool) -> Any:
+    """Return a cell that no spreadsheet takes for a formula: strangers' words are quoted where they begin like one."""
+    if is_text and isinstance(value, str) and value.lstrip(" ").startswith(FORMULA_STARTS):
+        return f"'{value}"
+    return value
+
+
+def _taken(buffer: StringIO) -> bytes:
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return text.encode()
