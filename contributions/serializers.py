@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from ajo.api.events import EventSerializer
 from ajo.api.fields import AddressField, AmountField, ComputedField, TimeField, U32Field, U64StringField
+from ajo.soroban.contract.keys import ContribKey, PayoutKey
 from ajo.soroban.models import ChainTransaction
 from contributions.models import HistoryRow, Refund
 from groups.serializers import TokenSerializer
@@ -16,6 +18,11 @@ from groups.serializers import TokenSerializer
 LEDGER_HELP: Final = (
     "The ledger that carried it. Without a tx_hash the one at which the contract's entry was last written: exact, or "
     "later than the payment if the entry was restored from the archive since."
+)
+
+
+ENTRY_KEY_HELP: Final = (
+    "The LedgerKey (base64 XDR) of the contract's entry that proves it: any RPC's getLedgerEntries finds it."
 )
 
 
@@ -38,9 +45,20 @@ class HistorySerializer(serializers.Serializer[HistoryRow]):
 class ContributionSerializer(HistorySerializer):
     """A member paid a round."""
 
+    entry_key = serializers.SerializerMethodField(help_text=ENTRY_KEY_HELP)
+
+    def get_entry_key(self, row: HistoryRow) -> str:
+        key = ContribKey(row.group_id, row.round, row.user.wallet_address)
+        return key.to_xdr(settings.AJO_CONTRACT_ID)
+
 
 class PayoutSerializer(HistorySerializer):
     """A member took a round's pool: `user` is the recipient."""
+
+    entry_key = serializers.SerializerMethodField(help_text=ENTRY_KEY_HELP)
+
+    def get_entry_key(self, row: HistoryRow) -> str:
+        return PayoutKey(row.group_id, row.user.wallet_address).to_xdr(settings.AJO_CONTRACT_ID)
 
 
 class RefundSerializer(HistorySerializer):

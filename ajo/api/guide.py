@@ -26,6 +26,7 @@ PAGES: Final = {  # in the order of the menu
     "own-write": "Your own write",
     "errors": "Errors",
     "limits": "Limits",
+    "verification": "Verification",
 }
 PUBLIC_ADDRESS: Final = "http://127.0.0.1:8000"  # as `make run` serves it: the pages are about this very service
 

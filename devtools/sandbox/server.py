@@ -82,7 +82,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(_friendbot(self.server.rpc, urlsplit(self.path).query))
             return
         if self.command == "OPTIONS" and "Access-Control-Request-Method" in self.headers:
-            self._send(Answer(204, "", b""), [("Access-Control-Allow-Methods", "POST")])
+            # as stellar-rpc is set up (rs/cors with every header allowed), so that pages may ask
+            allowed = self.headers.get("Access-Control-Request-Headers", "")
+            told = [("Access-Control-Allow-Methods", "POST"), ("Access-Control-Allow-Headers", allowed)]
+            self._send(Answer(204, "", b""), told[: 1 + bool(allowed)])
             return
         if urlsplit(self.path).path == SWITCHES and self.command == "GET":
             self._send(orders())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from ajo.soroban.contract.keys import ContribKey, PayoutKey, decode_key
 from ajo.soroban.models import ChainTransaction
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from tests.support.factories import (
@@ -21,6 +22,7 @@ from tests.support.factories import (
     make_token,
     make_user,
 )
+from tests.support.services import CONTRACT
 
 pytestmark = pytest.mark.django_db
 KINDS = [("contributions", Contribution), ("payouts", Payout), ("refunds", Refund)]
@@ -46,6 +48,15 @@ def results(client: Client, path: str) -> list[dict[str, Any]]:
 def test_a_row_has_every_field_of_the_form(client: Client, path: str, kind: type[HistoryRow], amount: int) -> None:
     make_row(kind, 1, 2, 4, 10, amount=amount)
     (row,) = results(client, f"{path}/")
+    key = None if kind is Refund else decode_key(row.pop("entry_key"))
+    assert (
+        key
+        == {
+            Contribution: (CONTRACT, ContribKey(1, 4, account(2))),
+            Payout: (CONTRACT, PayoutKey(1, account(2))),
+            Refund: None,
+        }[kind]
+    )
     reason = {"reason": "member_vote"} if kind is Refund else {}
     assert row == reason | {
         "id": f"1-4-{account(2)}",

@@ -28,7 +28,7 @@ API = "/api/v1/"
 LIST = f"{API}groups/"
 PAGES = [
     "groups/", "users/", "contributions/", "payouts/", "refunds/", "events/", "groups/7/members/", "groups/7/events/",
-    "groups/7/contributions/", "groups/7/payouts/", "groups/7/refunds/", f"users/{account(1)}/",
+    "groups/7/contributions/", "groups/7/payouts/", "groups/7/refunds/", "groups/7/entries/", f"users/{account(1)}/",
     f"users/{account(1)}/groups/", f"users/{account(1)}/contributions/", f"users/{account(1)}/payouts/",
     f"users/{account(1)}/refunds/",
 ]  # fmt: skip
