@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ajo import __version__
 from ajo.settings import BASE_DIR
 
 COMPOSE = BASE_DIR / "docker-compose.yml"
@@ -162,6 +163,10 @@ def test_every_package_that_is_imported_is_declared(places: tuple[str, ...], ext
     for name in imported(*places) - {"ajo", "groups", "contributions", "devtools", "tests", *sys.stdlib_module_names}:
         assert distributions(owners[name]) & declared, name
     assert extras or "devtools" not in imported(*places)
+
+
+def test_the_project_and_its_metadata_have_one_version() -> None:
+    assert tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"] == __version__
 
 
 def test_the_image_installs_nothing_of_make_run_and_the_tests() -> None:
