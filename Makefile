@@ -9,7 +9,7 @@ TESTS := --ignore=tests/browser --ignore=tests/pooler --ignore=tests/nginx -m "n
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults coverage lint bench conformance browser pooler nginx requirements
+.PHONY: help run stop status logs test test-faults coverage lint bench conformance browser pooler nginx requirements
 
 # The words after "##" in a target's line are its help; a target without them is not listed.
 help: ## List the targets
@@ -17,6 +17,15 @@ help: ## List the targets
 
 run: .venv/run.stamp ## Run the whole service on this machine, with a sandbox chain; Ctrl-C stops it
 	@exec $(BIN)/python -m devtools.stack
+
+stop: .venv/run.stamp ## Stop what make run started
+	@$(BIN)/python -m devtools.stack stop
+
+status: .venv/run.stamp ## Say what runs, since when, and what is wrong
+	@$(BIN)/python -m devtools.stack status
+
+logs: .venv/run.stamp ## Show the logs of make run as they grow; Ctrl-C ends it
+	@exec $(BIN)/python -m devtools.stack logs
 
 test: .venv/dev.stamp ## Run the tests, on a real PostgreSQL and a real Redis
 	$(BIN)/python -m pytest $(TESTS) $(PYTEST_OPTIONS)
@@ -66,11 +75,11 @@ bench: .venv/dev.stamp ## Measure speed beside yardsticks (needs Debian's wrk); 
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "python3 -m venv failed: install the package that has it (Debian: python3-venv)" >&2; exit 1; }
 
 .venv/run.stamp: requirements-run.txt | .venv/bin/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-run.txt
+	@$(BIN)/python devtools/stack/install.py requirements-run.txt
 	@touch $@
 
 .venv/dev.stamp: requirements-dev.txt | .venv/bin/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python devtools/stack/install.py requirements-dev.txt
 	@touch $@ .venv/run.stamp
 
 # requirements.txt is what the image installs; the other two contain it, at the same versions.
