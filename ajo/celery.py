@@ -64,13 +64,13 @@ def start_heartbeat_of_worker(**_: object) -> None:
 
     The signal is sent again whenever the broker is back; `start` is idempotent.
     """
-    import_string("ajo.ops.heartbeats.start")("worker")  # it cannot be imported before the apps are loaded
+    import_string("ajo.ops.activity.start_worker")()  # it cannot be imported before the apps are loaded
 
 
 @beat_init.connect
 def start_heartbeat_of_beat(**_: object) -> None:
     """Start beat's heartbeat."""
-    import_string("ajo.ops.heartbeats.start")("beat")
+    import_string("ajo.ops.activity.start_beat")()
 
 
 @setup_logging.connect
