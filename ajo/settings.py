@@ -69,6 +69,7 @@ WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
 WEB_HTTP2 = ENV.bool("WEB_HTTP2")  # without TLS; proxies ask us by HTTP/1.1
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 LOG_LEVEL = ENV.text("LOG_LEVEL", "INFO").upper()
+ACCESS_LOG = ENV.bool("ACCESS_LOG")  # a line for each request costs a tenth of a cached answer's time, and the disk
 METRICS_TOKEN = ENV.text("METRICS_TOKEN")  # empty: /metrics answers loopback only
 # prometheus-client reads the variable itself, and needs the folder; none: each process shows only its own counts
 METRICS_DIR = ENV.folder("PROMETHEUS_MULTIPROC_DIR")
@@ -297,6 +298,7 @@ LOGGING = {
         "django.server": {"handlers": [], "propagate": True},
         # A request for another host gets a 400; a traceback for each would let anybody fill the log.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "ajo.access": {"level": "INFO"},  # switched on by ACCESS_LOG, whatever LOG_LEVEL says
         "axes": {"level": "ERROR"},  # ajo/ops/logins.py says it without masks
         "psycopg": {"level": _LEVEL},  # has a level of its own otherwise
         # The pool logs every connection that it lends: three lines for each request.

@@ -34,6 +34,7 @@ from ajo.edge.responses import (
 )
 from ajo.metrics import CACHE_READS, buffered_metrics
 from ajo.ops.middleware import HEADER, SANE
+from ajo.ops.routes import label
 
 API: Final = "/api/v1/"
 GROUPS: Final = f"{API}groups/"
@@ -243,4 +244,4 @@ def page_route(path: str) -> str:
         found = resolve(path)
     except Resolver404:
         return ""
-    return found.route if getattr(getattr(found.func, "cls", None), "edge_cacheable", False) else ""
+    return label(found) if getattr(getattr(found.func, "cls", None), "edge_cacheable", False) else ""

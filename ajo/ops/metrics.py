@@ -16,15 +16,17 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import RedisError
 
+from ajo import __version__
 from ajo.counts import CountFiles
 from ajo.ops.access import has_token, is_local
 from ajo.ops.facts import SyncPosition, node_states, sync_position, waiting_tasks
 from ajo.ops.health import redis_answers
 from ajo.ops.heartbeats import processes
+from ajo.ops.process_metrics import process_metrics
 from ajo.soroban.archival import archived, expiring_soon
 from ajo.soroban.models import Checkpoint, HistoryGap, UndecodedEntry
 from groups.models import Group, Token
@@ -66,6 +68,8 @@ class _SharedMetrics(Collector):
     """Collects what is read at each scrape, and is the same from every process and machine."""
 
     def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("ajo_build", "The version that answers.", {"version": __version__})
+        yield from process_metrics()
         up = GaugeMetricFamily("ajo_up", "Whether this part answers.", labels=["part"])
         reads: dict[str, Callable[[], Iterable[Metric]]] = {"postgresql": _from_database, "broker": _from_broker}
         for part, read in reads.items():
@@ -89,13 +93,13 @@ def _from_database() -> Iterator[Metric]:
     unconfirmed = Group.objects.unconfirmed().count()
     yield GaugeMetricFamily("ajo_unproven_groups", "Groups with rows that no entry proves.", unconfirmed)
     yield from _node_metrics()
-    yield from _process_metrics()
+    yield from _heartbeat_metrics()
     position = sync_position()
     if position is not None:
         yield from _chain_metrics(position)
 
 
-def _process_metrics() -> Iterator[Metric]:
+def _heartbeat_metrics() -> Iterator[Metric]:
     age = GaugeMetricFamily("ajo_heartbeat_age_seconds", "Since it last said that it runs.", labels=["part", "name"])
     text = "For how long a worker has run this task; how long ago beat sent it."
     task_age = GaugeMetricFamily("ajo_task_seconds", text, labels=["part", "name", "task"])
