@@ -237,6 +237,9 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_CLIENT_IP_CALLABLE = "ajo.ops.logins.lock_address"
 AXES_LOCKOUT_CALLABLE = "ajo.ops.logins.lockout_response"
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False  # ajo/ops/admin.py and our own log lines
+# The first account, of `manage.py first_admin`; the password is of no use once that was made.
+ADMIN_USERNAME = ENV.text("ADMIN_USERNAME", "admin")
+ADMIN_PASSWORD = ENV.text("ADMIN_PASSWORD")
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff sign in once a day
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
