@@ -10,12 +10,17 @@ from django.http import HttpRequest
 
 from ajo.adminkit.admins import ReadOnlyAdmin, TableAdmin
 from ajo.adminkit.columns import text_column
+from ajo.ops.heartbeats import process_of
 from ajo.ops.models import Heartbeat
 
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnlyAdmin):
-    list_display = fields = ("name", "part", "seen_at")
+    list_display = fields = ("name", "part", "seen_at", "doing")
+
+    @admin.display(description="Did then")
+    def doing(self, row: Heartbeat) -> str:
+        return process_of(row, 0.0).doing or "-"
 
 
 class LoginAdmin(TableAdmin):
