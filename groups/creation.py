@@ -83,7 +83,7 @@ def _settle(
         else:
             del snapshots.groups[group_id]
             snapshots.disputed.add(group_id)
-            reason = "it was created by another wallet or at another time than the stored one; a second asking differs"
+            reason = "the stored one has another creator or creation time; a second request says otherwise"
             key = GroupKey(group_id).to_xdr(contract)
             store_undecoded([Undecoded(key, group_id, first.group_xdr, reason, first.ledger)])
 

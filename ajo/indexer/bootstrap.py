@@ -8,7 +8,7 @@ from django.conf import settings
 
 from ajo.indexer.gaps import first_ledger
 from ajo.indexer.guards import check_no_missing_groups
-from ajo.indexer.lease import Superseded
+from ajo.indexer.lease import advance_cursor
 from ajo.indexer.runs import Counts, add_counts
 from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint
@@ -67,8 +67,7 @@ def load_state(client: SorobanClient, checkpoint: Checkpoint, counts: Counts, de
             if missing - snapshots.settled:
                 return False
     ledger = max(checkpoint.start_ledger - 1, checkpoint.ledger, 1)
-    if not Checkpoint.objects.advance(checkpoint, ledger=ledger, is_loaded=True):
-        raise Superseded("another pass was first")
+    advance_cursor(checkpoint, ledger=ledger, is_loaded=True)
     checkpoint.ledger = ledger
     return True
 

@@ -90,7 +90,7 @@ class _Rebuild:
         # a lower count removes groups: it is not believed of one node alone
         if again.instance and again.instance.group_counter > self.progress.total:
             counted = again.instance.group_counter
-            raise NodeLagging(f"the node counts {self.progress.total} groups; a second asking says {counted}")
+            raise NodeLagging(f"the node counts {self.progress.total} groups; a second request says {counted}")
 
     @contextmanager
     def _without_sync(self, client: SorobanClient) -> Iterator[tuple[SorobanClient, LeaseHandle]]:

@@ -43,7 +43,9 @@ def refuse_ahead(client: SorobanClient, ledger: int) -> None:
     checkpoint = Checkpoint.objects.current()
     known = f"it can have reached {newest}" if newest < U32_MAX else "nothing was heard of it before"
     if again.latest_ledger < ledger - LEDGER_SLACK:
-        raise NodeAhead(f"the node answers of ledger {ledger}; another asking says {again.latest_ledger}, and {known}")
+        raise NodeAhead(
+            f"the node answers of ledger {ledger}; a second request says {again.latest_ledger}, and {known}"
+        )
     if _is_future(again) or (checkpoint and not fits(checkpoint, again)):
         raise NodeAhead(f"the node answers of ledger {ledger}, whose close time does not fit what was heard before")
     client.confirmed.note(again.latest_ledger)

@@ -108,7 +108,7 @@ def test_a_group_of_which_every_answer_says_something_else_is_set_aside(
     catch_up(client_of_chain)
     assert models.Group.objects.get(pk=1).member_count == 2
     assert models.Group.objects.values().get(pk=2) == before
-    assert "a second asking differs" in UndecodedEntry.objects.get().error
+    assert "a second request says otherwise" in UndecodedEntry.objects.get().error
     restore_answers(sandbox)
     list(sweep_groups(lambda read: read(client_of_chain)))
     sync_pass(client_of_chain)

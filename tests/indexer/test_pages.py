@@ -66,7 +66,7 @@ def test_events_that_a_node_shows_late_are_found_with_the_next_passes(
     calls = count_calls(sandbox)
     catch_up(client_of_chain)
     assert Contribution.objects.exclude(tx_hash=None).exclude(created_at=None).count() == 1
-    assert calls["getEvents"] == (1 if ledgers <= LEDGER_SLACK else 2)  # so far ahead, a second asking confirms it
+    assert calls["getEvents"] == (1 if ledgers <= LEDGER_SLACK else 2)  # so far ahead, a second request confirms it
     assert Checkpoint.objects.get().ledger == sandbox.chain.latest
     assert_equal(sandbox)
 

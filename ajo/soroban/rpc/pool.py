@@ -126,6 +126,18 @@ class Nodes:
                 return result
         raise self._consensus(failures)
 
+    def run_confirmed(self, read: Callable[[SorobanClient, NeedsConsensus | None], T]) -> T:
+        """Return what `run` returns of `read`. What needs the nodes' consensus is believed if they agree on it twice.
+
+        `read` gets the client, and what the nodes agreed on the first time. If they do so again, that is raised.
+        """
+        try:
+            return self.run(lambda client: read(client, None))
+        except NeedsConsensus as failure:
+            agreed = failure
+        log.warning("every node says: %s: asking once more", agreed)
+        return self.run(lambda client: read(client, agreed))
+
     def second_opinion(
         self, client: SorobanClient, read: Callable[[SorobanClient], T], *, other_only: bool = False
     ) -> T:
