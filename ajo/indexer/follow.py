@@ -237,14 +237,14 @@ def _recover_history(context: PassContext) -> State | Pass:
 
 
 def _new_position(context: PassContext) -> dict[str, object]:
-    """Return the cursor and the chain's head. `heard_at` moves with the head: a stalled node tells nothing."""
+    """Return the cursor and the chain's head. `chain_advanced_at` moves with the head: a stalled node tells nothing."""
     page = context.page
     return {
         "cursor": page.cursor,
         "ledger": Greatest("ledger", page.complete_to),
         "chain_ledger": Greatest("chain_ledger", page.latest_ledger),
         "chain_closed_at": Greatest("chain_closed_at", page.latest_closed_at),
-        "heard_at": Case(When(chain_ledger__lt=page.latest_ledger, then=Now()), default="heard_at"),
+        "chain_advanced_at": Case(When(chain_ledger__lt=page.latest_ledger, then=Now()), default="chain_advanced_at"),
     }
 
 

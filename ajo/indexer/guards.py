@@ -47,7 +47,7 @@ def check_node_progress(context: PassContext) -> None:
     if not page.caught_up or page.latest_ledger > checkpoint.chain_ledger:
         return
     for silence, error in ((SILENT_FOR, NodeStalled), (timedelta(seconds=settings.STALE_AFTER), NodeLagging)):
-        if Checkpoint.objects.filter(pk=checkpoint.pk, heard_at__lt=Now() - silence).exists():
+        if Checkpoint.objects.filter(pk=checkpoint.pk, chain_advanced_at__lt=Now() - silence).exists():
             seconds = int(silence.total_seconds())
             raise error(f"the node stands still at ledger {page.latest_ledger} for more than {seconds} s")
 

@@ -134,7 +134,7 @@ def measure_events(count: int) -> dict[str, float]:
     """
     checkpoint = Checkpoint.objects.current() or Checkpoint.objects.create(
         network_passphrase=settings.STELLAR_NETWORK_PASSPHRASE, contract=settings.AJO_CONTRACT_ID,
-        is_loaded=True, start_ledger=LEDGER, ledger=LEDGER, chain_ledger=LEDGER, heard_at=datetime.now(UTC),
+        is_loaded=True, start_ledger=LEDGER, ledger=LEDGER, chain_ledger=LEDGER, chain_advanced_at=datetime.now(UTC),
     )  # fmt: skip
     newest = Group.objects.order_by("-id").values_list("id", flat=True).first() or 0
     canned, snapshots = history(newest + 1, count)

@@ -124,7 +124,7 @@ def test_a_node_that_stands_still_is_left_for_one_that_goes_on(
         make_groups(sandbox, 1)
         run_pass()
         assert Group.objects.count() == 1
-        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(seconds=settings.STALE_AFTER + 1))
+        Checkpoint.objects.update(chain_advanced_at=timezone.now() - timedelta(seconds=settings.STALE_AFTER + 1))
         run_pass()
         assert "stands still" in RpcNode.objects.get(name__startswith="1:").last_error
         assert_equal(sandbox)
@@ -138,11 +138,11 @@ def test_a_node_that_stands_still_keeps_no_gap_from_being_told(sandbox: Sandbox,
         sandbox.chain.close_ledger(sandbox.chain.retention)
         make_groups(sandbox, 1)
         use_nodes(settings, sandbox, frozen)
-        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(minutes=5))
+        Checkpoint.objects.update(chain_advanced_at=timezone.now() - timedelta(minutes=5))
         with pytest.raises(NodeLagging, match="stands still"):
             run_pass()
         assert not HistoryGap.objects.exists()
-        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(minutes=11))
+        Checkpoint.objects.update(chain_advanced_at=timezone.now() - timedelta(minutes=11))
         while not run_pass().caught_up:
             pass
         assert HistoryGap.objects.count() == 1

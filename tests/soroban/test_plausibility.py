@@ -241,7 +241,7 @@ def test_a_position_that_the_only_node_invented_is_put_right_by_its_honest_answe
 def test_a_chain_that_closes_ledgers_faster_than_any_network_is_followed(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
-    """A sandbox whose clock is moved. Breaks if what cannot be were refused without a second asking."""
+    """A sandbox whose clock is moved. Breaks if what cannot be were refused without a second request."""
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     for _ in range(3):
@@ -252,7 +252,7 @@ def test_a_chain_that_closes_ledgers_faster_than_any_network_is_followed(
     sandbox.chain.close_ledger(5000)
     list(sweep_groups(lambda read: read(client_of_chain)))
     list(rebuild_groups(lambda read: read(client_of_chain)))
-    Checkpoint.objects.update(heard_at=timezone.now() + timedelta(days=1))  # the database's clock stepped back
+    Checkpoint.objects.update(chain_advanced_at=timezone.now() + timedelta(days=1))  # the database's clock stepped back
     catch_up(client_of_chain)
     call_command("sweep")
     assert_equal(sandbox)

@@ -66,8 +66,8 @@ def test_an_address_that_refuses_is_left_and_comes_back_by_itself(up: Running) -
 
 @pytest.mark.parametrize("fault", [None, hangs, TRANSPORT["HTML"][0]], ids=["refused", "hang", "HTML"])
 def test_while_every_address_fails_known_rows_are_answered_and_marked_stale(up: Running, fault: Fault | None) -> None:
-    """Breaks if `heard_at` moved with a pass rather than with the chain (never stale), or if a read asked the chain for
-    what the tables know (503, or slow as the RPC's timeout).
+    """Breaks if `chain_advanced_at` moved with a pass rather than with the chain (never stale), or if a read asked the
+    chain for what the tables know (503, or slow as the RPC's timeout).
     """
     with ExitStack() as failing, up.reading() as seen:
         for proxy in (up.first, up.second):
@@ -83,7 +83,7 @@ def test_while_every_address_fails_known_rows_are_answered_and_marked_stale(up: 
 
 
 def test_a_chain_that_stands_still_is_marked_stale_though_every_pass_succeeds(up: Running) -> None:
-    """Breaks if `heard_at` were the time of the last good answer: a node cut off from its network goes on answering."""
+    """Breaks if `chain_advanced_at` were the time of the last good answer: a node that is cut off goes on answering."""
     with up.reading() as seen:
         wait_for(lambda: seen.stale, 20, "answers marked stale")
     assert seen.failures() == []
