@@ -57,7 +57,7 @@ def read_history(
 
     Reads at most MAX_KEYS entries a call (getLedgerEntries) and adds the calls to `counts`. If the deadline passes,
     only the first groups are returned, but at least one. Leaves out groups whose row claims more contributions than
-    MAX_CONTRIBUTIONS: such a round is a lying node's.
+    MAX_CONTRIBUTIONS: such a round is a faulty node's.
     """
     groups = [group for group in groups if group.current_round * group.member_count <= MAX_CONTRIBUTIONS]
     all_evidence = [
@@ -86,7 +86,7 @@ def read_history(
 
 def _newest_synced(groups: Iterable[Group]) -> int:
     """Return the newest ledger at which one of these groups was read, or 0: entries must not be older than rows."""
-    newest = Checkpoint.objects.newest_possible()  # a row of a later ledger is a lying node's
+    newest = Checkpoint.objects.newest_possible()  # a row of a later ledger is a faulty node's
     return max((group.synced_ledger for group in groups if group.synced_ledger <= newest), default=0)
 
 

@@ -64,17 +64,17 @@ def check_group_count(context: PassContext) -> None:
     counted = snapshots.instance.group_counter if snapshots.instance else checkpoint.group_count
     if counted >= checkpoint.group_count:
         return
-    said = f"the contract counts {counted} groups, it had {checkpoint.group_count} before"
+    claim = f"the contract counts {counted} groups, it had {checkpoint.group_count} before"
     counted_at = checkpoint.instance_ledger
     if counted_at == 0 or snapshots.instance_ledger < counted_at <= context.newest_possible:
-        raise NodeLagging(f"{said}: the node is behind the one that said so")
+        raise NodeLagging(f"{claim}: the node is behind the one that said so")
     if not is_our_chain(client, checkpoint.contract):
-        raise WrongChain(said)
+        raise WrongChain(claim)
     again = nodes().second_opinion(client, lambda other: _read_count(other, checkpoint, snapshots.instance_ledger, []))
     add_counts(counts, calls=again.calls)
     if again.instance is None or again.instance.group_counter >= checkpoint.group_count:
-        raise NodeLagging(f"{said}; a second request says otherwise")
-    logger.warning("%s, and a second request says so too: that was wrong", said)
+        raise NodeLagging(f"{claim}; a second request says otherwise")
+    logger.warning("%s, and a second request says so too: that was wrong", claim)
     remove_invented(client, checkpoint, counted, counts)
 
 

@@ -56,7 +56,7 @@ def resolve_undecoded(deadline: Deadline) -> None:
     Works in batches and stops after the first one that ends past the deadline; the next pass goes on. Nothing here asks
     the chain.
     """
-    newest = Checkpoint.objects.newest_possible()  # a later ledger is a lying node's
+    newest = Checkpoint.objects.newest_possible()  # a later ledger is a faulty node's
     instance = Checkpoint.objects.order_by("id").values_list("contract", "instance_ledger").first()
     if instance and instance[1]:
         own = UndecodedEntry.objects.filter(key=InstanceKey().to_xdr(instance[0]))

@@ -32,7 +32,7 @@ def check_solvency(
     in time, or have gone past it: the next check does. Passes over tokens of groups that cannot be read.
     """
     if tokens is None:
-        tokens = token_batch(0, (), is_share=False).tokens
+        tokens = token_batch(0, (), is_daily=False).tokens
     # the debt to a group that cannot be read is unknown
     hidden = set(Group.objects.exclude(unreadable_since=None).exclude(token=None).values_list("token_id", flat=True))
     kept = [(t, BalanceKey(checkpoint.contract).to_xdr(t.address)) for t in tokens if t.address not in hidden]

@@ -22,7 +22,7 @@ from ajo.indexer.runs import Counts
 from ajo.soroban.contract.keys import GroupKey, MetadataKey, numbered_keys
 from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, SyncRun
-from ajo.soroban.plausibility import refuse_ahead
+from ajo.soroban.plausibility import check_possible_ledger
 from ajo.soroban.rpc.client import MAX_KEYS, LedgerEntry, Run, SorobanClient, earliest_live_until
 from ajo.soroban.rpc.errors import RpcLimitExceeded
 from groups.bodies import SYNCED
@@ -117,7 +117,7 @@ def _read_both(
         read = client.with_heartbeat(None).get_entries
         answer = read(group_keys + metadata_keys, at_least=at_least, only_compared=True)
         stored = {row[0]: row for row in rows()}
-    refuse_ahead(client, answer.ledger)
+    check_possible_ledger(client, answer.ledger)
     counts["calls"] += 1
     entry_of = answer.found.get
     keys = zip(ids, group_keys, metadata_keys, strict=True)
@@ -146,13 +146,13 @@ def _differences(pairs: _Pairs, stored: Mapping[int, _Row]) -> tuple[list[int], 
 
 
 def _read_tokens(
-    only: Sequence[int], is_share: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
+    only: Sequence[int], is_daily: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
 ) -> None:
     """Read anew what tokens say of themselves: a token may be made, or change its symbol, after its first group.
 
     Logs and passes over tokens whose answers exceed the RPC's limit.
     """
-    due = token_batch(checkpoint.tokens_swept_to, only, is_share=is_share)
+    due = token_batch(checkpoint.tokens_swept_to, only, is_daily=is_daily)
     tokens = [token for token in due.tokens if not is_native(token.address)]
     counts["calls"] += -(-len(tokens) // MAX_KEYS)
     try:

@@ -1,7 +1,7 @@
 """Sweeps deeply: proves columns, members, history, and the event log since the last one, and checks solvency.
 
 A shallow sweep sees neither a contribution that no event announced, which leaves the GROUP entry untouched, nor a row
-whose columns contradict its stored entry. A deep sweep reaches every group once a day: a share of them beside each
+whose columns contradict its stored entry. A deep sweep reaches every group once a day: some of them beside each
 shallow sweep, so that no hour bears the RPC calls of all.
 """
 
@@ -62,14 +62,14 @@ def sweep_deep(
 
 
 def _finalize(
-    only: Sequence[int], is_share: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
+    only: Sequence[int], is_daily: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
 ) -> None:
     """Check what belongs to no group: events without one, token balances, surplus groups, and the code's archival."""
     strays = list(ContractEvent.objects.filter(group_id=None, is_system=False)[:MAX_STRAY_EVENTS])
     wrong = wrong_events(strays, decode_events(map(raw_event, strays)))
     correct_events(wrong)
     counts["drift_history"] += len(wrong)
-    due = token_batch(checkpoint.balances_swept_to, only, is_share=is_share)
+    due = token_batch(checkpoint.balances_swept_to, only, is_daily=is_daily)
     check_solvency(checkpoint, counts, client, due.tokens)
     if due.position is not None:
         Checkpoint.objects.filter(pk=checkpoint.pk).update(balances_swept_to=due.position)

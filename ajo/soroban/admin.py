@@ -108,7 +108,7 @@ GapFilter = choice_filter(
     "events",
     {
         "missing": ("missing", {"filled_at": None}),
-        "filled": ("told later by a node with a longer memory", {"filled_at__isnull": False}),
+        "filled": ("filled later by a node with longer retention", {"filled_at__isnull": False}),
     },
 )
 

@@ -25,11 +25,11 @@ JUMP_LEDGERS, JUMP_TIME = 60, timedelta(minutes=5)  # a pass that moves on by mo
 def read_entries(client: SorobanClient, keys: Sequence[str], *, at_least: int = 0) -> Entries:
     """Return `SorobanClient.get_entries` of a ledger that the network can have reached. Raises NodeAhead."""
     answer = client.get_entries(keys, at_least=at_least)
-    refuse_ahead(client, answer.ledger)
+    check_possible_ledger(client, answer.ledger)
     return answer
 
 
-def refuse_ahead(client: SorobanClient, ledger: int) -> None:
+def check_possible_ledger(client: SorobanClient, ledger: int) -> None:
     """Raise NodeAhead unless the network can have reached `ledger` since it was last heard, or a second request agrees.
 
     Nothing has been heard before the first page of events: then the second request decides.

@@ -108,8 +108,8 @@ def test_a_count_without_an_end_is_walked_by_nobody(sandbox: Sandbox, client_of_
             list(run(lambda read: read(client_of_chain), from_start=True))
     Checkpoint.objects.update(rebuilt_to=0)
 
-    def counted(said: dict[str, Any]) -> None:
-        for each in said["entries"]:
+    def counted(answer: dict[str, Any]) -> None:
+        for each in answer["entries"]:
             entry = decode_entry(each["xdr"])
             if isinstance(entry.value, Instance):
                 more = replace(entry.value, group_counter=2**64 - 1)
@@ -130,8 +130,8 @@ def test_a_count_without_an_end_is_walked_by_nobody(sandbox: Sandbox, client_of_
 def test_a_first_load_of_a_count_without_an_end_ends(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     make_groups(sandbox, 2)
 
-    def counted(said: dict[str, Any]) -> None:
-        for each in said["entries"]:
+    def counted(answer: dict[str, Any]) -> None:
+        for each in answer["entries"]:
             entry = decode_entry(each["xdr"])
             if isinstance(entry.value, Instance):
                 more = replace(entry.value, group_counter=2**64 - 1)
@@ -148,7 +148,7 @@ def test_an_entry_larger_than_the_network_keeps_is_not_decoded(
 ) -> None:
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
-    corrupt_answer(sandbox, "getLedgerEntries", lambda said: said["entries"][0].update(xdr="A" * 2**20), times=100)
+    corrupt_answer(sandbox, "getLedgerEntries", lambda answer: answer["entries"][0].update(xdr="A" * 2**20), times=100)
     with pytest.raises(RpcInvalidAnswer, match="characters"):
         client_of_chain.get_entries([GroupKey(1).to_xdr(sandbox.contract)])
 

@@ -80,8 +80,8 @@ def test_one_answer_that_leaves_entries_out_removes_nothing(sandbox: Sandbox, cl
     make_full_groups(sandbox, client_of_chain)
     right = shown()
 
-    def without(said: dict[str, Any]) -> None:
-        said["entries"] = [e for e in said["entries"] if decode_key(e["key"])[1] != ContribKey(1, 1, wallets(3)[2])]
+    def without(answer: dict[str, Any]) -> None:
+        answer["entries"] = [e for e in answer["entries"] if decode_key(e["key"])[1] != ContribKey(1, 1, wallets(3)[2])]
 
     read, left = backfill.read_history, [1]
 
@@ -105,17 +105,17 @@ def test_a_node_whose_entries_contradict_each_other_removes_nothing_and_staff_ar
     make_full_groups(sandbox, client_of_chain)
     right = shown()
 
-    def without(said: dict[str, Any]) -> None:
-        said["entries"] = [e for e in said["entries"] if not isinstance(decode_key(e["key"])[1], ContribKey)]
+    def without(answer: dict[str, Any]) -> None:
+        answer["entries"] = [e for e in answer["entries"] if not isinstance(decode_key(e["key"])[1], ContribKey)]
 
     read = backfill.read_history
 
-    def lying(*args: Any, **kwargs: Any) -> Any:
+    def read_without_contributions(*args: Any, **kwargs: Any) -> Any:
         corrupt_answer(sandbox, "getLedgerEntries", without)
         return read(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(heal, "read_history", lying)
+        patch.setattr(heal, "read_history", read_without_contributions)
         by_the_daily_share(RUNNING)
     assert shown() == right
     assert list(Group.objects.unconfirmed().values_list("pk", flat=True).order_by("pk")) == [RUNNING, CANCELLED]

@@ -1,4 +1,4 @@
-"""A gap that a node with a longer memory can tell of shrinks, or is filled, and its alarm ends."""
+"""A gap whose events a node with longer retention has shrinks, or is filled, and its alarm ends."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ def test_a_node_that_leaves_events_out_fills_nothing(sandbox: Sandbox, settings:
         passes()
         use_nodes(settings, sandbox)
 
-        def nothing(said: dict[str, Any]) -> None:
-            said["events"] = []
+        def nothing(answer: dict[str, Any]) -> None:
+            answer["events"] = []
 
         corrupt_answer(sandbox, "getEvents", nothing, times=100)
         passes()
@@ -155,10 +155,10 @@ def test_filling_goes_on_where_it_committed_last(
     with Sandbox(forgetful(sandbox.chain, 4)) as short:
         use_nodes(settings, short)
         passes()
-    told = ContractEvent.objects.count()
+    stored = ContractEvent.objects.count()
     use_nodes(settings, sandbox)
     monkeypatch.setattr("ajo.indexer.gaps.PASS_BUDGET", 0.05)
-    seen = [told]
+    seen = [stored]
     while not run_pass().caught_up:
         seen.append(ContractEvent.objects.count())
     assert seen == sorted(seen)

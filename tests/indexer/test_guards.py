@@ -29,20 +29,20 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def put(**values: Any) -> Any:
-    return lambda said: said.update(values)
+    return lambda answer: answer.update(values)
 
 
 def put_event(**values: Any) -> Any:
-    return lambda said: [each.update(values) for each in said["events"]]
+    return lambda answer: [each.update(values) for each in answer["events"]]
 
 
 def put_entry(**values: Any) -> Any:
-    return lambda said: [each.update(values) for each in said["entries"]]
+    return lambda answer: [each.update(values) for each in answer["entries"]]
 
 
-def rename(said: Any) -> None:
+def rename(answer: Any) -> None:
     """Events of a name that the host would not allow: unreadable, but the group stands second."""
-    for each in said["events"]:
+    for each in answer["events"]:
         each["topic"][0] = b64(scval.to_symbol("a").to_xdr_bytes()[:-4] + b"\0\0\0\0")
 
 
@@ -155,7 +155,7 @@ def test_a_ledger_of_the_future_is_not_believed(sandbox: Sandbox, settings: Sett
     run_pass()
     ledger = 2 * 10**9
     far = {"latestLedger": ledger, "latestLedgerCloseTime": str(2**37), "cursor": f"{ledger << 32:019d}-0000000000"}
-    corrupt_answer(sandbox, "getEvents", lambda said: said.update(far), times=9)
+    corrupt_answer(sandbox, "getEvents", lambda answer: answer.update(far), times=9)
     with pytest.raises(NodeLagging, match="closes in the future"):
         run_pass()
     assert Checkpoint.objects.get().chain_ledger < 100
@@ -173,7 +173,7 @@ def test_a_node_that_does_not_know_the_contract_is_left_for_one_that_does(
     with Sandbox(sandbox.chain.replica()) as without:
         corrupt_answer(
             without, "getLedgerEntries",
-            lambda said: said.update(entries=[each for each in said["entries"] if each["key"] != own]), times=100,
+            lambda answer: answer.update(entries=[each for each in answer["entries"] if each["key"] != own]), times=100,
         )  # fmt: skip
         use_nodes(settings, without, sandbox)
         run_pass()
@@ -186,7 +186,7 @@ def test_a_ledger_that_is_not_there_yet_once_believed_halts_nothing(sandbox: San
     """
     make_groups(sandbox, 1)
     run_pass()
-    corrupt_answer(sandbox, "getEvents", lambda said: said.update(latestLedger=said["latestLedger"] + 4))
+    corrupt_answer(sandbox, "getEvents", lambda answer: answer.update(latestLedger=answer["latestLedger"] + 4))
     make_groups(sandbox, 1)
     run_pass()
     sandbox.chain.close_ledger()
@@ -207,9 +207,9 @@ def test_one_answer_from_far_ahead_is_not_believed(sandbox: Sandbox, settings: S
     def slip(answer: dict[str, Any]) -> None:
         answer["result"]["latestLedger"] += 15_000
 
-    with Proxy(sandbox.url) as liar:
-        use_nodes(settings, liar, sandbox)
-        with liar.failing(when("getEvents", lambda exchange: exchange.changed(slip), times=1)):
+    with Proxy(sandbox.url) as faulty:
+        use_nodes(settings, faulty, sandbox)
+        with faulty.failing(when("getEvents", lambda exchange: exchange.changed(slip), times=1)):
             run_pass()
     forget_backoff()
     make_groups(sandbox, 1)
@@ -237,9 +237,9 @@ def test_a_node_of_another_network_does_not_make_a_gap(sandbox: Sandbox, setting
             return error(-32600, f"startLedger must be within the ledger range: {oldest} - {newest}")(exchange)
         return exchange.forward()
 
-    with Proxy(sandbox.url) as liar:
-        use_nodes(settings, liar, sandbox)
-        with liar.failing(elsewhere):
+    with Proxy(sandbox.url) as faulty:
+        use_nodes(settings, faulty, sandbox)
+        with faulty.failing(elsewhere):
             run_pass()
     forget_backoff()
     make_groups(sandbox, 1)

@@ -49,8 +49,8 @@ def test_a_group_that_a_node_leaves_out_is_not_taken_for_none(sandbox: Sandbox, 
     make_groups(sandbox, 3)
     missing = GroupKey(2).to_xdr(sandbox.contract)
 
-    def without(said: dict[str, Any]) -> None:
-        said["entries"] = [each for each in said["entries"] if each["key"] != missing]
+    def without(answer: dict[str, Any]) -> None:
+        answer["entries"] = [each for each in answer["entries"] if each["key"] != missing]
 
     corrupt_answer(sandbox, "getLedgerEntries", without, times=3)
     with pytest.raises(NodeLagging, match="does not have group 2"):
@@ -74,17 +74,17 @@ class Inventor:
         return GroupKey(number).to_xdr(self._sandbox.contract)
 
     def answer(self, method: str, params: Any) -> Any:
-        said = self.true_answer(method, params)
+        answer = self.true_answer(method, params)
         if method == "getLedgerEntries":
-            for each in said["entries"]:
+            for each in answer["entries"]:
                 if each["key"] == InstanceKey().to_xdr(self._sandbox.contract):
                     entry = decode_entry(each["xdr"])
                     more = replace(entry.value, group_counter=self._counted)
                     each["xdr"] = Entry(entry.contract, InstanceKey(), more).to_xdr()
             if self._key(self._counted) in params["keys"]:
                 invented = {"key": self._key(self._counted), "xdr": self._xdr, "lastModifiedLedgerSeq": 3}
-                said["entries"].append(invented)
-        return said
+                answer["entries"].append(invented)
+        return answer
 
     def stop(self) -> None:
         self._sandbox.rpc.call = self.true_answer  # type: ignore[method-assign]
@@ -142,10 +142,10 @@ def test_a_group_that_an_event_invented_goes_with_the_event(sandbox: Sandbox, cl
     sandbox.chain.close_ledger()
     topics, value = events.Created(7, wallets(1)[0], 50, 3).encode()
 
-    def announced(said: dict[str, Any]) -> None:
-        said["events"].append({
-            "type": "contract", "ledger": said["latestLedger"], "ledgerClosedAt": "2026-01-01T00:00:00Z",
-            "id": f"{(said['latestLedger'] << 32) + 4096:019d}-0000000000", "contractId": sandbox.contract,
+    def announced(answer: dict[str, Any]) -> None:
+        answer["events"].append({
+            "type": "contract", "ledger": answer["latestLedger"], "ledgerClosedAt": "2026-01-01T00:00:00Z",
+            "id": f"{(answer['latestLedger'] << 32) + 4096:019d}-0000000000", "contractId": sandbox.contract,
             "txHash": "cd" * 32, "topic": list(topics), "value": value,
         })  # fmt: skip
 

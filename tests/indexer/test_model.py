@@ -126,15 +126,15 @@ class World:
 
     def twice(self, passes: int) -> None:
         """Every event two times, and those of the page before again."""
-        answer = self.sandbox.rpc.call
+        true_call = self.sandbox.rpc.call
         before: list[Any] = []
 
         def call(method: str, params: Any) -> Any:
-            said = answer(method, params)
+            answer = true_call(method, params)
             if method != "getEvents":
-                return said
-            events = said["events"]
-            doubled = {**said, "events": [*before, *events, *events]}
+                return answer
+            events = answer["events"]
+            doubled = {**answer, "events": [*before, *events, *events]}
             before[:] = events
             return json.loads(json.dumps(doubled))
 

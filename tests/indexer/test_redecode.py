@@ -198,7 +198,7 @@ def test_an_entry_of_the_contract_itself_that_could_not_be_read_once_is_settled(
     own = InstanceKey().to_xdr(sandbox.contract)
     corrupt_answer(
         sandbox, "getLedgerEntries",
-        lambda said: [each.update(xdr="AAAA") for each in said["entries"] if each["key"] == own],
+        lambda answer: [each.update(xdr="AAAA") for each in answer["entries"] if each["key"] == own],
     )  # fmt: skip
     for undecoded in (1, 0):
         sandbox.chain.close_ledger()

@@ -43,24 +43,24 @@ def deep(client: SorobanClient) -> dict[str, int]:
     return dict(SyncRun.objects.filter(kind=SyncRun.Kind.DEEP_SWEEP).latest("id").counts)
 
 
-def other_hash(said: dict[str, Any]) -> None:
-    for each in said["events"]:
+def other_hash(answer: dict[str, Any]) -> None:
+    for each in answer["events"]:
         each["txHash"] = "ab" * 32
 
 
-def other_time(said: dict[str, Any]) -> None:
-    for each in said["events"]:
+def other_time(answer: dict[str, Any]) -> None:
+    for each in answer["events"]:
         each["ledgerClosedAt"] = "2024-02-03T04:05:06Z"
 
 
-def other_amount(said: dict[str, Any]) -> None:
-    for each in said["events"]:
+def other_amount(answer: dict[str, Any]) -> None:
+    for each in answer["events"]:
         if each["topic"][0] == events.Contribution(1, 1, wallets(1)[0], 1).encode()[0][0]:
             each["value"] = events.Contribution(1, 1, wallets(3)[2], 7).encode()[1]
 
 
-def left_out(said: dict[str, Any]) -> None:
-    said["events"] = said["events"][::3]
+def left_out(answer: dict[str, Any]) -> None:
+    answer["events"] = answer["events"][::3]
 
 
 LIES: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -98,12 +98,12 @@ def invented(sandbox: Sandbox) -> Callable[[dict[str, Any]], None]:
     """A payment that never was, and the joining of a member at another time, in the newest ledger."""
     first, second = wallets(2)
 
-    def change(said: dict[str, Any]) -> None:
+    def change(answer: dict[str, Any]) -> None:
         for number, event in enumerate((events.Contribution(1, 1, first, 50), events.Joined(1, second))):
             topics, value = event.encode()
-            place = f"{(said['latestLedger'] << 32) + 4096 * 4000:019d}-{number:010d}"
-            said["events"].append({
-                "type": "contract", "ledger": said["latestLedger"], "ledgerClosedAt": "2026-01-01T00:00:00Z",
+            place = f"{(answer['latestLedger'] << 32) + 4096 * 4000:019d}-{number:010d}"
+            answer["events"].append({
+                "type": "contract", "ledger": answer["latestLedger"], "ledgerClosedAt": "2026-01-01T00:00:00Z",
                 "id": place, "contractId": sandbox.contract, "txHash": "cd" * 32, "topic": list(topics), "value": value,
             })  # fmt: skip
 
@@ -143,7 +143,7 @@ def test_a_row_whose_invented_event_goes_is_told_by_its_entry(sandbox: Sandbox, 
     (first, _) = wallets(2)
     sandbox.chain.call(first, "contribute", first, 1)
     sandbox.chain.close_ledger()
-    corrupt_answer(sandbox, "getEvents", lambda said: said.update(events=[]))
+    corrupt_answer(sandbox, "getEvents", lambda answer: answer.update(events=[]))
     corrupt_answer(sandbox, "getEvents", invented(sandbox))
     catch_up(client_of_chain)
     sandbox.chain.close_ledger()
@@ -162,15 +162,15 @@ def test_a_node_that_denies_what_was_told_is_not_believed_alone(sandbox: Sandbox
     before = shown()
     sandbox.chain.close_ledger()
     run_pass()
-    with Sandbox(sandbox.chain.replica()) as liar:
-        use_nodes(settings, sandbox, liar)
-        corrupt_answer(liar, "getEvents", other_hash, times=1000)
+    with Sandbox(sandbox.chain.replica()) as faulty:
+        use_nodes(settings, sandbox, faulty)
+        corrupt_answer(faulty, "getEvents", other_hash, times=1000)
         for _ in range(2):
             list(sweep_deep(nodes().run))
             counts = SyncRun.objects.filter(kind=SyncRun.Kind.DEEP_SWEEP).latest("id").counts
             assert (counts["events_corrected"], counts["events_disputed"]) == (0, len(before[0]))
         assert shown() == before
-        liar.rpc.__dict__.pop("call")
+        faulty.rpc.__dict__.pop("call")
         list(sweep_deep(nodes().run))
         assert Checkpoint.objects.get().events_checked_to == sandbox.chain.latest - 1
     assert not RpcNode.objects.exclude(failures=0).exists()

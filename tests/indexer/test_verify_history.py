@@ -83,7 +83,7 @@ def test_what_a_gap_swallowed_is_no_drift(sandbox: Sandbox, client_of_chain: Sor
     assert Checkpoint.objects.get().drift["history"] == 0
 
 
-def test_a_row_that_came_while_a_deep_sweep_read_is_not_unproven(
+def test_a_row_that_came_while_a_deep_sweep_read_is_not_unconfirmed(
     sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain, first = sandbox.chain, make_paid_round(sandbox)

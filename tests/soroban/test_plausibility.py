@@ -46,7 +46,7 @@ READERS: dict[str, Callable[[SorobanClient], Any]] = {
 
 
 def ahead(ledgers: int) -> Callable[[Any], None]:
-    return lambda said: said.update(latestLedger=min(said["latestLedger"] + ledgers, FAR))
+    return lambda answer: answer.update(latestLedger=min(answer["latestLedger"] + ledgers, FAR))
 
 
 def changed(sandbox: Sandbox) -> None:
@@ -91,7 +91,7 @@ def test_nor_is_it_at_first_contact(
     answers = iter(range(1, 1000))
     corrupt_answer(
         sandbox, "getLedgerEntries",
-        lambda said: ahead(ledgers)(said) if next(answers) == number else None, times=1000,
+        lambda answer: ahead(ledgers)(answer) if next(answers) == number else None, times=1000,
     )  # fmt: skip
     with suppress(ChainError):
         sync_pass(client_of_chain)
@@ -177,16 +177,16 @@ def test_a_client_that_names_a_ledger_is_not_answered_from_one_that_cannot_be(
     assert response.headers["Latest-Ledger"] == str(sandbox.chain.latest)
 
 
-def liar(sandbox: Sandbox, ledgers: int) -> Callable[[Exchange], Reply]:
+def ahead_in_all(sandbox: Sandbox, ledgers: int) -> Callable[[Exchange], Reply]:
     """A node that is ahead in all that it says, always, with close times that fit."""
 
     def change(answer: dict[str, Any]) -> None:
         if "result" in answer and "latestLedger" in answer["result"]:
-            said = answer["result"]
-            said["latestLedger"] = sandbox.chain.latest + ledgers
-            if "latestLedgerCloseTime" in said:
-                said["latestLedgerCloseTime"] = str(int(said["latestLedgerCloseTime"]) + 5 * ledgers)
-                said["cursor"] = f"{said['latestLedger'] << 32:019d}-0000000000"
+            result = answer["result"]
+            result["latestLedger"] = sandbox.chain.latest + ledgers
+            if "latestLedgerCloseTime" in result:
+                result["latestLedgerCloseTime"] = str(int(result["latestLedgerCloseTime"]) + 5 * ledgers)
+                result["cursor"] = f"{result['latestLedger'] << 32:019d}-0000000000"
 
     def fault(exchange: Exchange) -> Reply:
         params = exchange.call.get("params") or {}
@@ -207,7 +207,7 @@ def test_a_leap_that_another_node_does_not_know_is_not_believed(sandbox: Sandbox
     changed(sandbox)
     with Proxy(sandbox.url) as first:
         use_nodes(settings, first, sandbox)
-        with first.failing(liar(sandbox, 15_000)):
+        with first.failing(ahead_in_all(sandbox, 15_000)):
             run_pass()
     assert_equal(sandbox)
     assert Checkpoint.objects.get().chain_ledger == sandbox.chain.latest
@@ -223,7 +223,7 @@ def test_a_position_that_the_only_node_invented_is_put_right_by_its_honest_answe
     run_pass()
     with Proxy(sandbox.url) as only:
         use_nodes(settings, only)
-        with only.failing(liar(sandbox, 15_000)):
+        with only.failing(ahead_in_all(sandbox, 15_000)):
             run_pass()
         assert Checkpoint.objects.get().chain_ledger > 15_000
         sandbox.chain.advance(100_000)  # seconds: on a network that closes a ledger in five, it is not there yet by far

@@ -30,10 +30,10 @@ def in_peace(up: Running) -> Iterator[None]:
     assert up.events_lost() == set()
 
 
-def goes_on_without_the_first(up: Running, said: str) -> None:
+def goes_on_without_the_first(up: Running, answer: str) -> None:
     """The first address is left with its reason; the tables follow the chain by the second; reads are answered."""
     with up.life(), up.reading() as seen:
-        wait_for(lambda: said in up.node(up.first).last_error, what=f"the first node's last error: {said}")
+        wait_for(lambda: answer in up.node(up.first).last_error, what=f"the first node's last error: {answer}")
         assert up.node(up.first).failures > 0
         up.advances(20)
     assert seen.failures() == []
@@ -45,9 +45,9 @@ def test_an_address_that_fails_is_left_for_the_next_one_and_taken_again(up: Runn
     no address is left), without the id check (`wrong id`), without RPC_TIMEOUT (`hang`), without MAX_RETRY_AFTER (`429
     for an hour`: the pass sleeps through it).
     """
-    fault, said = TRANSPORT[name]
+    fault, answer = TRANSPORT[name]
     with up.first.failing(fault):
-        goes_on_without_the_first(up, said)
+        goes_on_without_the_first(up, answer)
     up.forgive()
     with up.life():
         wait_for(lambda: up.node(up.first).answered_at and not up.node(up.first).failures, what="the first again")

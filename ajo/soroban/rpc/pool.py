@@ -90,7 +90,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class Retention:
     """A node and the first ledger whose events it has."""
 
     client: SorobanClient
@@ -161,16 +161,16 @@ class Nodes:
             raise NodeLagging("no other node can confirm what this one says")
         return read(client)
 
-    def longest_memory(self) -> Memory | None:
+    def longest_retention(self) -> Retention | None:
         """Return the node that has the oldest events; None if none answers."""
-        memories = []
+        found = []
         for node in self._in_order():
             try:
                 node.check_network(node.client)
-                memories.append(Memory(node.client, node.client.get_health().oldest_ledger))
+                found.append(Retention(node.client, node.client.get_health().oldest_ledger))
             except (RpcUnavailable, RpcRejected) as failure:
                 self._back_off(node, failure)
-        return min(memories, key=lambda memory: memory.oldest_ledger, default=None)
+        return min(found, key=lambda retention: retention.oldest_ledger, default=None)
 
     def _consensus(self, failures: dict[str, ChainError]) -> ChainError:
         """Return the error that all nodes agree on, else the last node's own failure."""
