@@ -57,7 +57,6 @@ def read_groups(
     if not differing:
         return snapshots
     again = nodes().second_opinion(client, lambda second: GroupReader(second, contract, at_least).read(differing))
-    snapshots.calls += again.calls
     _settle(differing, again, stored, snapshots, contract)
     wrong = {group_id: snapshots.groups[group_id].group for group_id in snapshots.recreated}
     if wrong and not _is_announced(wrong.values()) and not is_our_chain(client, contract, wrong):

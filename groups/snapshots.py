@@ -63,7 +63,7 @@ class Undecoded:
 
 @dataclass(slots=True)
 class Snapshots:
-    """The result of reading several groups. `ledger`: the oldest ledger of its answers. `calls`: the RPC calls made."""
+    """The result of reading several groups. `ledger`: the oldest ledger of its answers."""
 
     groups: dict[int, GroupSnapshot] = field(default_factory=dict)
     absent: set[int] = field(default_factory=set)  # without a GROUP entry
@@ -75,7 +75,6 @@ class Snapshots:
     instance_entry: LedgerEntry | None = None
     instance_ledger: int = 0
     ledger: int = 0
-    calls: int = 0
 
     @property
     def settled(self) -> set[int]:
@@ -224,7 +223,6 @@ class GroupReader:
 
     def _call(self, keys: Sequence[str]) -> Entries:
         answer = read_entries(self._client, keys, at_least=self._at_least)
-        self._result.calls += 1
         self._result.ledger = min(self._result.ledger or answer.ledger, answer.ledger)
         return answer
 

@@ -17,7 +17,7 @@ from groups.snapshots import Snapshots
 class PassContext:
     """Holds one pass with one node: what it began with, and what each state has read so far.
 
-    `client` renews the lease before each attempt. `gap_to`: see `follow.sync_pass`. `log`: the page's events.
+    `client` renews the lease and counts its calls. `gap_to`: see `follow.sync_pass`. `log`: the page's events.
     `newest_possible`: the newest ledger that the network can have reached; what names a later one is wrong.
     """
 

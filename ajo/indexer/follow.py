@@ -19,14 +19,14 @@ from django.db.models.functions import Greatest, Now
 from structlog.contextvars import bind_contextvars
 
 from ajo.indexer.backfill import recover_gaps
-from ajo.indexer.bootstrap import begin, load_state, read_state
+from ajo.indexer.bootstrap import create_checkpoint, load_state
 from ajo.indexer.context import PassContext
 from ajo.indexer.gaps import fill_gaps, first_ledger, record_first_gap, record_gap
 from ajo.indexer.guards import GROUP_GUARDS, PAGE_GUARDS, recheck_wrong_chain
 from ajo.indexer.lease import advance_cursor
 from ajo.indexer.pages import next_page, recent_texts, stale_groups, until_unread
 from ajo.indexer.redecode import resolve_undecoded
-from ajo.indexer.runs import record_failure, record_run
+from ajo.indexer.runs import heartbeat, record_failure, record_run
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.plausibility import JUMP_LEDGERS, check_ledger_continuity, confirm_large_jump
@@ -44,6 +44,7 @@ from ajo.soroban.rpc.pool import nodes
 from ajo.soroban.rpc.transport import MAX_U32
 from contributions.event_rows import decode_events, undecoded_events, write_history
 from groups.cached import refresh_cache
+from groups.creation import read_groups
 from groups.sync import store_undecoded, write_snapshots
 from groups.tokens import mark_verified, read_tokens, save_tokens
 
@@ -93,7 +94,7 @@ def sync_pass(client: SorobanClient, *, gap_to: int = MAX_U32) -> Pass:
     `gap_to`, and raises HistoryPruned if not.
     """
     with record_run(SyncRun.Kind.SYNC) as (run, lease):
-        context = PassContext(client.with_heartbeat(lease.renew), run, lease, gap_to)
+        context = PassContext(client.with_heartbeat(heartbeat(lease, run.counts)), run, lease, gap_to)
         state: State | Pass = _start
         while not isinstance(state, Pass):
             state = state(context)
@@ -113,12 +114,12 @@ def replay_history(client: SorobanClient) -> None:
 
 def _next_ledger(checkpoint: Checkpoint) -> int:
     """Return the ledger whose events come next."""
-    return cursor_ledger(checkpoint.cursor) if checkpoint.cursor else int(checkpoint.start_ledger)
+    return cursor_ledger(checkpoint.cursor) if checkpoint.cursor else checkpoint.start_ledger
 
 
 def _start(context: PassContext) -> State | Pass:
     """Take the checkpoint, or make it. Raises ChainError if the sync is halted."""
-    checkpoint = context.checkpoint = Checkpoint.objects.current() or begin(context.client)
+    checkpoint = context.checkpoint = Checkpoint.objects.current() or create_checkpoint(context.client)
     if checkpoint.halt_reason:
         raise ChainError(checkpoint.halt_reason)
     bind_contextvars(ledger=checkpoint.ledger)
@@ -127,7 +128,7 @@ def _start(context: PassContext) -> State | Pass:
 
 def _load_state(context: PassContext) -> State | Pass:
     """Read every group once, before events are followed."""
-    is_loaded = load_state(context.client, context.checkpoint, context.counts, context.deadline)
+    is_loaded = load_state(context.client, context.checkpoint, context.deadline)
     return _read_events if is_loaded else Pass(caught_up=False, ledger=context.checkpoint.ledger)
 
 
@@ -185,12 +186,12 @@ def _read_groups(context: PassContext) -> State | Pass:
     newest_event = max((entry.raw.ledger for entry in log), default=0)
     context.newest_possible = max(Checkpoint.objects.newest_possible(), page.latest_ledger)
     stale = stale_groups(log, context.newest_possible)
-    context.snapshots = read_state(
+    context.snapshots = read_groups(
         context.client,
-        checkpoint,
+        checkpoint.contract,
+        max(newest_event, checkpoint.ledger),
         stale,
-        context.counts,
-        at_least=max(newest_event, checkpoint.ledger),
+        with_instance=True,
         deadline=context.deadline,
         texts=recent_texts(checkpoint),
     )

@@ -18,7 +18,6 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from ajo.indexer.context import PassContext
-from ajo.indexer.runs import Counts, add_counts
 from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.plausibility import check_ledger_continuity, confirm_large_jump, fits, newest_page
 from ajo.soroban.rpc.client import EventPage, SorobanClient, cursor_ledger
@@ -58,7 +57,7 @@ def check_group_count(context: PassContext) -> None:
     A lower count is another chain's (WrongChain), or from before ours was read (NodeLagging), or ours is wrong. Ours is
     wrong if our groups are on that chain and a second answer counts fewer too: then invented groups are removed.
     """
-    client, checkpoint, snapshots, counts = context.client, context.checkpoint, context.snapshots, context.counts
+    client, checkpoint, snapshots = context.client, context.checkpoint, context.snapshots
     if snapshots.instance_entry is None:
         raise NodeLagging("the node does not have the contract, which was there before")
     counted = snapshots.instance.group_counter if snapshots.instance else checkpoint.group_count
@@ -70,15 +69,14 @@ def check_group_count(context: PassContext) -> None:
         raise NodeLagging(f"{claim}: the node is behind the one that said so")
     if not is_our_chain(client, checkpoint.contract):
         raise WrongChain(claim)
-    again = nodes().second_opinion(client, lambda other: _read_count(other, checkpoint, snapshots.instance_ledger, []))
-    add_counts(counts, calls=again.calls)
+    again = nodes().second_opinion(client, lambda other: read_count(other, checkpoint, snapshots.instance_ledger))
     if again.instance is None or again.instance.group_counter >= checkpoint.group_count:
         raise NodeLagging(f"{claim}; a second request says otherwise")
     logger.warning("%s, and a second request says so too: that was wrong", claim)
-    remove_invented(client, checkpoint, counted, counts)
+    remove_invented(client, checkpoint, counted)
 
 
-def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int, counts: Counts) -> set[int]:
+def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int) -> set[int]:
     """Remove groups beyond the count that two answers do not have, and that no event in the log has announced.
 
     At most MAX_REMOVED at a time. Returns their ids.
@@ -86,8 +84,8 @@ def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int,
     announced = ContractEvent.objects.filter(type="created", group_id=OuterRef("pk"))
     beyond = Group.objects.filter(~Exists(announced), pk__gt=counted).order_by("pk")
     synced = dict(beyond.values_list("pk", "synced_ledger")[:MAX_REMOVED])
-    synced = _confirmed_absent(checkpoint, synced, counts, client)
-    ask = partial(_confirmed_absent, checkpoint, synced, counts)
+    synced = _confirmed_absent(checkpoint, synced, client)
+    ask = partial(_confirmed_absent, checkpoint, synced)
     try:
         synced = nodes().second_opinion(client, ask, other_only=bool(synced))
     except NodeLagging as failure:
@@ -99,15 +97,12 @@ def remove_invented(client: SorobanClient, checkpoint: Checkpoint, counted: int,
     return set(synced)
 
 
-def _confirmed_absent(
-    checkpoint: Checkpoint, synced: Mapping[int, int], counts: Counts, client: SorobanClient
-) -> dict[int, int]:
+def _confirmed_absent(checkpoint: Checkpoint, synced: Mapping[int, int], client: SorobanClient) -> dict[int, int]:
     """Return those of `synced` (ledger by group id) that a node lacks which is not behind their last reading."""
     if not synced:
         return {}
     newest = Checkpoint.objects.newest_possible()
-    found = _read_count(client, checkpoint, checkpoint.ledger, synced)
-    add_counts(counts, calls=found.calls)
+    found = read_count(client, checkpoint, checkpoint.ledger, synced)
     return {pk: synced[pk] for pk in found.absent if not found.ledger < synced[pk] <= newest}
 
 
@@ -116,7 +111,7 @@ def confirm_more_groups(context: PassContext) -> None:
 
     Raises NodeLagging if the second answer counts fewer, or does not have the last group.
     """
-    client, checkpoint, snapshots, counts = context.client, context.checkpoint, context.snapshots, context.counts
+    client, checkpoint, snapshots = context.client, context.checkpoint, context.snapshots
     if snapshots.instance is None:
         return
     last = snapshots.instance.group_counter
@@ -126,11 +121,9 @@ def confirm_more_groups(context: PassContext) -> None:
     if last > MAX_BIGINT:
         raise NodeLagging(f"the node counts {last} groups")
     at_least = checkpoint.ledger
-    again = nodes().second_opinion(client, lambda other: _read_count(other, checkpoint, at_least, [last]))
+    again = nodes().second_opinion(client, lambda other: read_count(other, checkpoint, at_least, [last]))
     if again.ledger < snapshots.instance_ledger:  # the second answer is from a ledger before this one
-        add_counts(counts, calls=again.calls)
-        again = _read_count(client, checkpoint, at_least, [last])
-    add_counts(counts, calls=again.calls)
+        again = read_count(client, checkpoint, at_least, [last])
     if again.ledger < snapshots.instance_ledger:
         return  # a wrong count is corrected by the next passes
     check_no_missing_groups(again.absent, last)
@@ -138,7 +131,7 @@ def confirm_more_groups(context: PassContext) -> None:
         raise NodeLagging(f"the node counts {last} groups; a second request says {again.instance.group_counter}")
 
 
-def _read_count(client: SorobanClient, checkpoint: Checkpoint, at_least: int, ids: Iterable[int]) -> Snapshots:
+def read_count(client: SorobanClient, checkpoint: Checkpoint, at_least: int, ids: Iterable[int] = ()) -> Snapshots:
     """Read the instance entry, which has the group count, and these groups, at ledger `at_least` or later."""
     return GroupReader(client, checkpoint.contract, at_least).read(ids, with_instance=True)
 
@@ -197,7 +190,7 @@ def _reset_position(checkpoint: Checkpoint, page: EventPage) -> None:
     values: dict[str, object] = {"chain_ledger": page.latest_ledger, "chain_closed_at": page.latest_closed_at}
     if checkpoint.cursor and cursor_ledger(checkpoint.cursor) > page.latest_ledger:
         values |= {"cursor": "", "start_ledger": min(page.oldest_ledger + 2, page.latest_ledger)}
-    values["events_checked_to"] = min(int(checkpoint.events_checked_to), page.latest_ledger - 1)
+    values["events_checked_to"] = min(checkpoint.events_checked_to, page.latest_ledger - 1)
     if checkpoint.ledger > page.latest_ledger:
         values["ledger"] = page.latest_ledger
     Checkpoint.objects.filter(pk=checkpoint.pk).update(**values)

@@ -80,14 +80,13 @@ _Pairs = dict[int, tuple[LedgerEntry, LedgerEntry | None]]  # GROUP and METADATA
 def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
     """Compare the entries of these groups with the stored ones, and write those that differ."""
     ledger, pairs, stored = _read_both(checkpoint, ids, counts, client)
-    check_not_all_absent(int(checkpoint.group_count), ids, [pk for pk in ids if pk not in pairs])
+    check_not_all_absent(checkpoint.group_count, ids, [pk for pk in ids if pk not in pairs])
     differing, extended = _differences(pairs, stored)
     if extended:
         _write_live_until(extended, ledger)
     if not differing:
         return Compared(len(ids))
     snapshots = read_groups(client, checkpoint.contract, ledger, differing, deadline=Deadline())
-    counts["calls"] += snapshots.calls
     changed = write_snapshots(snapshots)
     refresh_groups(changed)
     counts["groups_changed"] += len(changed)
@@ -113,7 +112,7 @@ def _read_both(
     with STORED_ENTRIES.execute_async(f"{{{','.join(map(str, ids))}}}") as rows:
         group_keys, metadata_keys = (numbered_keys(kind, checkpoint.contract, ids) for kind in (GroupKey, MetadataKey))
         at_least = checkpoint.chain_ledger - settings.RPC_MAX_LAG
-        # no heartbeat: renewing the lease would ask PostgreSQL, whose connection is busy
+        # no heartbeat, but a count: renewing the lease would ask PostgreSQL, whose connection is busy
         read = client.with_heartbeat(None).get_entries
         answer = read(group_keys + metadata_keys, at_least=at_least, only_compared=True)
         stored = {row[0]: row for row in rows()}
@@ -154,7 +153,6 @@ def _read_tokens(
     """
     due = token_batch(checkpoint.tokens_swept_to, only, is_daily=is_daily)
     tokens = [token for token in due.tokens if not is_native(token.address)]
-    counts["calls"] += -(-len(tokens) // MAX_KEYS)
     try:
         counts["tokens_changed"] += save_tokens(read_tokens(client, checkpoint.ledger, tokens))
     except RpcLimitExceeded as failure:  # a token's maker decides what it answers; it must not end the round

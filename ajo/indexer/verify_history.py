@@ -12,7 +12,7 @@ from functools import partial
 
 from django.conf import settings
 
-from ajo.indexer.discrepancies import correct_events, wrong_events
+from ajo.indexer.discrepancies import wrong_events
 from ajo.indexer.guards import remove_invented
 from ajo.indexer.heal import heal
 from ajo.indexer.jobs import Compared, Progress, Selection, SweepJob, run_job
@@ -24,7 +24,7 @@ from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import Run, SorobanClient
-from contributions.event_rows import decode_events, raw_event
+from contributions.event_rows import decode_logged, write_log
 from groups.tokens import token_batch
 
 DEEP_BATCH = 50  # groups read and committed together
@@ -66,17 +66,16 @@ def _finalize(
 ) -> None:
     """Check what belongs to no group: events without one, token balances, surplus groups, and the code's archival."""
     strays = list(ContractEvent.objects.filter(group_id=None, is_system=False)[:MAX_STRAY_EVENTS])
-    wrong = wrong_events(strays, decode_events(map(raw_event, strays)))
-    correct_events(wrong)
+    wrong = wrong_events(strays, decode_logged(strays))
+    write_log(wrong)
     counts["drift_history"] += len(wrong)
     due = token_batch(checkpoint.balances_swept_to, only, is_daily=is_daily)
     check_solvency(checkpoint, counts, client, due.tokens)
     if due.position is not None:
         Checkpoint.objects.filter(pk=checkpoint.pk).update(balances_swept_to=due.position)
     now = Checkpoint.objects.get(pk=checkpoint.pk)
-    counts["drift_state"] += len(remove_invented(client, now, int(now.group_count), counts))
+    counts["drift_state"] += len(remove_invented(client, now, now.group_count))
     if wasm_hash := now.wasm_hash:
-        counts["calls"] += 1
         entry = read_entries(client, [key := code_key(wasm_hash)]).found.get(key)
         end = entry.get("liveUntilLedgerSeq") if entry else None
         Checkpoint.objects.filter(pk=checkpoint.pk).update(code_live_until_ledger=end)

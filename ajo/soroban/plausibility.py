@@ -48,7 +48,7 @@ def check_possible_ledger(client: SorobanClient, ledger: int) -> None:
         )
     if _is_future(again) or (checkpoint and not fits(checkpoint, again)):
         raise NodeAhead(f"the node answers of ledger {ledger}, whose close time does not fit what was heard before")
-    client.confirmed.note(again.latest_ledger)
+    client.confirmed.record(again.latest_ledger)
 
 
 def newest_page(client: SorobanClient) -> EventPage:
@@ -95,7 +95,7 @@ def confirm_large_jump(client: SorobanClient, checkpoint: Checkpoint, page: Even
     apart = abs(again.latest_ledger - ledger)
     if apart > settings.RPC_MAX_LAG or abs(again.latest_closed_at - page.latest_closed_at) > JUMP_TIME:
         raise NodeLagging("the node contradicts itself, or another node, about its newest ledger")
-    client.confirmed.note(ledger)
+    client.confirmed.record(ledger)
 
 
 def _newest_page(client: SorobanClient, ledger: int) -> EventPage:

@@ -19,7 +19,7 @@ from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer
 from ajo.soroban.rpc.pool import nodes
 from devtools.sandbox.sandbox import Sandbox
 from groups import models
-from tests.support.answers import corrupt_answer, restore_answers
+from tests.support.answers import corrupt_answer, count_calls, restore_answers
 from tests.support.following import assert_equal, catch_up, make_groups, read_entry, write_entry
 from tests.support.histories import History
 from tests.support.wallets import wallets
@@ -92,10 +92,10 @@ def test_keys_are_listed_in_portions(sandbox: Sandbox, client_of_chain: SorobanC
     catch_up(client_of_chain)
     group = models.Group.objects.get()
     group.current_round = 6000
-    counts: dict[str, int] = {}
-    (proof,) = read_history(client_of_chain, sandbox.contract, [group], counts, again=True)
-    assert counts["calls"] == 31
-    assert proof.contributions == {}
+    calls = count_calls(sandbox)
+    (evidence,) = read_history(client_of_chain, sandbox.contract, [group], again=True)
+    assert calls == {"getLedgerEntries": 31}
+    assert evidence.contributions == {}
 
 
 def test_a_count_without_an_end_is_walked_by_nobody(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:

@@ -225,7 +225,7 @@ def test_a_node_of_another_network_does_not_make_a_gap(sandbox: Sandbox, setting
     run_pass()
     oldest, newest = 60_000_000, 60_100_000
 
-    def elsewhere(exchange: Exchange) -> Reply:
+    def of_another_network(exchange: Exchange) -> Reply:
         if exchange.method == "getHealth":
             healthy = {"status": "healthy", "ledgerRetentionWindow": 120_960}
             return result(healthy | {"latestLedger": newest, "oldestLedger": oldest})(exchange)
@@ -239,7 +239,7 @@ def test_a_node_of_another_network_does_not_make_a_gap(sandbox: Sandbox, setting
 
     with Proxy(sandbox.url) as faulty:
         use_nodes(settings, faulty, sandbox)
-        with faulty.failing(elsewhere):
+        with faulty.failing(of_another_network):
             run_pass()
     forget_backoff()
     make_groups(sandbox, 1)

@@ -54,7 +54,7 @@ def test_an_empty_database_is_filled(sandbox: Sandbox) -> None:
     assert differences(contract_entries(sandbox.chain)) == []
 
 
-def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
+def test_a_wrong_database_is_corrected_and_a_dry_run_only_says_so(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     """Breaks if a row that says it is newer were left alone, or if the dry run's transaction were kept."""
@@ -163,20 +163,20 @@ def test_a_rebuild_mends_the_log_the_joining_times_and_whose_event_a_row_is(sand
     History(sandbox.chain, 8).walk(30)
     run_command("sync")
 
-    def shown() -> list[Any]:
+    def stored_state() -> list[Any]:
         return [
             list(ContractEvent.objects.order_by("id").values()),
             list(GroupMember.objects.order_by("group", "position").values("group", "user", "joined_at")),
             list(Contribution.objects.order_by("group", "round", "user").values("event_id", "tx_hash", "ledger")),
         ]
 
-    right = shown()
+    right = stored_state()
     ContractEvent.objects.update(tx_hash="b" * 64)
     GroupMember.objects.update(joined_at=timezone.now())
     one = Contribution.objects.order_by("id")[0]
     Contribution.objects.filter(pk=one.pk).update(event_id=f"9{str(one.event_id)[1:]}", tx_hash="b" * 64)
     run_command("rebuild")
-    assert shown() == right
+    assert stored_state() == right
 
 
 def test_a_rebuild_and_a_redecode_believe_no_node_behind_the_tables(

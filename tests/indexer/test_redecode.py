@@ -74,7 +74,7 @@ def test_a_group_that_becomes_unreadable_is_shown_to_nobody_until_it_can_be_read
     sandbox.chain.call(creator, "request_refund", creator, 1)
     sandbox.chain.close_ledger()
     catch_up(client_of_chain)
-    shown = client.get(f"{API}/groups/1/").json()  # and in Redis now
+    stored_state = client.get(f"{API}/groups/1/").json()  # and in Redis now
     whole = read_entry(sandbox, kind(1))
     sandbox.chain.call(second, "contribute", second, 1)
     sandbox.chain.close_ledger()
@@ -96,7 +96,7 @@ def test_a_group_that_becomes_unreadable_is_shown_to_nobody_until_it_can_be_read
     sync_pass(client_of_chain)
     again = client.get(f"{API}/groups/1/").json()
     assert again["contributions_received"] == 2
-    assert again["refund_request"] == shown["refund_request"]
+    assert again["refund_request"] == stored_state["refund_request"]
     assert Contribution.objects.exclude(event_id=None).count() == 2
     assert not UndecodedEntry.objects.exists()
     assert_equal(sandbox)

@@ -25,7 +25,7 @@ from tests.support.wallets import wallets
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def shown() -> list[Any]:
+def stored_state() -> list[Any]:
     history = [
         list(
             model.objects.order_by("group", "round", "user").values(
@@ -69,7 +69,7 @@ LIES: dict[str, Callable[[dict[str, Any]], None]] = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_what_one_node_told_of_events_is_put_right(sandbox: Sandbox, client_of_chain: SorobanClient, name: str) -> None:
+def test_what_one_node_told_of_events_is_corrected(sandbox: Sandbox, client_of_chain: SorobanClient, name: str) -> None:
     """Breaks if the log were one node's word for ever: no entry tells a time or a transaction."""
     follower = History(sandbox.chain, 8)
     follower.walk(25)
@@ -81,14 +81,14 @@ def test_what_one_node_told_of_events_is_put_right(sandbox: Sandbox, client_of_c
     corrected = deep(client_of_chain)["events_corrected"]
     assert corrected > 0 or name == "left out"  # late events the next pass has found: see ajo/indexer/pages.py
     deep(client_of_chain)
-    after = shown()
+    after = stored_state()
     assert_equal(sandbox)
     Checkpoint.objects.all().delete()
     for model in (Contribution, Payout, Refund, ContractEvent):
         model.objects.all().delete()
     GroupMember.objects.update(joined_at=None)
     catch_up(client_of_chain)
-    assert shown() == after
+    assert stored_state() == after
     sandbox.chain.close_ledger()
     catch_up(client_of_chain)
     assert deep(client_of_chain)["events_corrected"] == 0
@@ -118,7 +118,7 @@ def paid_later(sandbox: Sandbox, client: SorobanClient) -> tuple[list[Any], byte
     sandbox.chain.call(second, "join_group", second, 1)
     sandbox.chain.close_ledger()
     catch_up(client)
-    return shown(), group_answer(1).body
+    return stored_state(), group_answer(1).body
 
 
 def test_events_that_were_invented_go_with_their_rows(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
@@ -132,7 +132,7 @@ def test_events_that_were_invented_go_with_their_rows(sandbox: Sandbox, client_o
     catch_up(client_of_chain)
     counts = deep(client_of_chain)
     assert (counts["events_corrected"], counts["unproven"]) == (2, 0)
-    assert shown() == before
+    assert stored_state() == before
     assert group_answer(1).body == body
     assert_equal(sandbox)
 
@@ -159,7 +159,7 @@ def test_a_node_that_denies_what_was_told_is_not_believed_alone(sandbox: Sandbox
     """Breaks if the check took one node's word in its turn; what they do not agree on is asked for again."""
     History(sandbox.chain, 8).walk(25)
     run_pass()
-    before = shown()
+    before = stored_state()
     sandbox.chain.close_ledger()
     run_pass()
     with Sandbox(sandbox.chain.replica()) as faulty:
@@ -169,7 +169,7 @@ def test_a_node_that_denies_what_was_told_is_not_believed_alone(sandbox: Sandbox
             list(sweep_deep(nodes().run))
             counts = SyncRun.objects.filter(kind=SyncRun.Kind.DEEP_SWEEP).latest("id").counts
             assert (counts["events_corrected"], counts["events_disputed"]) == (0, len(before[0]))
-        assert shown() == before
+        assert stored_state() == before
         faulty.rpc.__dict__.pop("call")
         list(sweep_deep(nodes().run))
         assert Checkpoint.objects.get().events_checked_to == sandbox.chain.latest - 1
@@ -200,10 +200,10 @@ def test_events_that_a_node_has_pruned_are_left_as_they_are(sandbox: Sandbox, cl
     """Breaks if what a node does not keep any more were taken for invented."""
     History(sandbox.chain, 8).walk(25)
     catch_up(client_of_chain)
-    before = shown()
+    before = stored_state()
     sandbox.chain.close_ledger(sandbox.chain.retention - 5)
     catch_up(client_of_chain)
     for _ in range(2):  # a node looks through 10,000 ledgers a page
         deep(client_of_chain)
-    assert shown() == before
+    assert stored_state() == before
     assert Checkpoint.objects.get().events_checked_to == sandbox.chain.latest - 1
