@@ -87,7 +87,7 @@ def _fill(client: SorobanClient, checkpoint: Checkpoint, gap: HistoryGap, deadli
         with transaction.atomic():
             written = write_history(entries)
             store_undecoded(undecoded_events(entries, page.latest_ledger))
-            # one node told them: the next check of the log asks for them again
+            # one node delivered them: the next check of the log asks for them again
             unchecked = Checkpoint.objects.filter(pk=checkpoint.pk, events_checked_to__gte=gap.from_ledger)
             unchecked.update(events_checked_to=max(gap.from_ledger - 1, 1))
             is_over = _shrink(gap, filled_to)

@@ -1,7 +1,7 @@
 """Guards: check what a node says against what is known, and ask a second time before believing what contradicts it.
 
 The second answer is another node's where there is one (`pool.second_opinion`). A node may lag, be of another chain, or
-err. A wrong answer that was once believed makes later honest ones look wrong. Guards raise NodeLagging (another node
+err. A wrong answer that was once believed makes later correct ones look wrong. Guards raise NodeLagging (another node
 may know better) or WrongChain; see docs/decisions/0008-belief.md.
 """
 

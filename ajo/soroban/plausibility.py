@@ -1,7 +1,7 @@
 """Checks of a node's newest ledger against what the network can have reached.
 
 Each ledger closes in a later second than the one before. A node that names a ledger thousands further on, a minute
-after the network was last heard, is wrong. A wrong ledger that was once stored makes later honest answers look wrong.
+after the network was last heard, is wrong. A wrong ledger that was once stored makes later correct answers look wrong.
 A large jump is therefore confirmed by a second request, to another node if there is one, with a close time that fits.
 """
 

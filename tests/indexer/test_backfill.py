@@ -1,4 +1,4 @@
-"""History that no event tells any more: recovered from the entries, and completed when its event turns up."""
+"""History that no event announces any more: recovered from the entries, and completed when its event turns up."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def grow(sandbox: Sandbox, **values: Any) -> str:
 
 
 @pytest.mark.parametrize("rounds", [2**32 - 1, 30_000])
-def test_a_group_of_more_rounds_than_there_can_be_is_set_aside(
+def test_a_group_of_more_rounds_than_there_can_be_is_stored_undecoded(
     sandbox: Sandbox, client_of_chain: SorobanClient, rounds: int
 ) -> None:
     """Breaks with all memory gone: members × rounds keys were listed."""

@@ -47,7 +47,7 @@ def rename(answer: Any) -> None:
 
 
 FAR = f"{(4_000_000_000 << 31):019d}-0000000000"
-LIES = [
+WRONG_ANSWERS = [
     ("getEvents", put(latestLedger=10**30)),
     ("getEvents", put(latestLedger=-5)),
     ("getEvents", put(latestLedger=4_000_000_000)),
@@ -69,7 +69,7 @@ LIES = [
 ]
 
 
-@pytest.mark.parametrize("number", range(len(LIES)))
+@pytest.mark.parametrize("number", range(len(WRONG_ANSWERS)))
 def test_one_false_answer_is_a_failed_pass_at_most(
     sandbox: Sandbox, client_of_chain: SorobanClient, number: int
 ) -> None:
@@ -78,7 +78,7 @@ def test_one_false_answer_is_a_failed_pass_at_most(
     catch_up(client_of_chain)
     history.walk(15)
     make_groups(sandbox, 1)
-    corrupt_answer(sandbox, *LIES[number])
+    corrupt_answer(sandbox, *WRONG_ANSWERS[number])
     try:
         sync_pass(client_of_chain)
     except ChainError:
@@ -130,7 +130,7 @@ def test_a_node_that_stands_still_is_left_for_one_that_goes_on(
         assert_equal(sandbox)
 
 
-def test_a_node_that_stands_still_keeps_no_gap_from_being_told(sandbox: Sandbox, settings: Settings) -> None:
+def test_a_node_that_stands_still_keeps_no_gap_from_being_recorded(sandbox: Sandbox, settings: Settings) -> None:
     """Breaks if its one answer, that there is nothing new, outweighed for ever the others', that events are pruned."""
     History(sandbox.chain, 8).walk(20)
     run_pass()
@@ -150,7 +150,7 @@ def test_a_node_that_stands_still_keeps_no_gap_from_being_told(sandbox: Sandbox,
 
 
 def test_a_ledger_of_the_future_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
-    """Breaks if whatever a node says twice were: every honest node would lag behind it for ever."""
+    """Breaks if whatever a node says twice were: every correct node would lag behind it for ever."""
     make_groups(sandbox, 1)
     run_pass()
     ledger = 2 * 10**9
@@ -182,7 +182,7 @@ def test_a_node_that_does_not_know_the_contract_is_left_for_one_that_does(
 
 def test_a_ledger_that_is_not_there_yet_once_believed_halts_nothing(sandbox: Sandbox) -> None:
     """Too small a leap to be asked for twice. Breaks if contradictions alone were enough for another chain: every
-    honest answer of the next seconds is one.
+    correct answer of the next seconds is one.
     """
     make_groups(sandbox, 1)
     run_pass()
@@ -199,7 +199,7 @@ def test_a_ledger_that_is_not_there_yet_once_believed_halts_nothing(sandbox: San
 
 
 def test_one_answer_from_far_ahead_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
-    """Breaks with a rule that only asks which ledger closed later: every honest answer would be another chain's."""
+    """Breaks with a rule that only asks which ledger closed later: every correct answer would be another chain's."""
     make_groups(sandbox, 1)
     run_pass()
     make_groups(sandbox, 1)

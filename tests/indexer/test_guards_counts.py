@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_groups_that_are_not_there_are_not_counted(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """Breaks if a count were believed by itself: every honest one that comes later would be another chain's."""
+    """Breaks if a count were believed by itself: every correct one that comes later would be another chain's."""
     make_groups(sandbox, 2)
     catch_up(client_of_chain)
     corrupt_answer(sandbox, "getLedgerEntries", with_group_count(7))
@@ -114,7 +114,7 @@ def test_one_count_of_groups_that_are_not_there_is_not_believed(
     assert_equal(sandbox)
 
 
-def test_groups_that_the_only_node_invented_are_removed_by_its_honest_answers(
+def test_groups_that_the_only_node_invented_are_removed_by_later_answers(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     """Breaks if a lower count were another chain's for ever; the group would stay in lists, and in the cache."""
@@ -181,11 +181,11 @@ def test_a_group_that_is_not_counted_yet_is_not_removed(
 def test_a_count_that_another_node_does_not_know_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
     make_groups(sandbox, 2)
     run_pass()
-    with Sandbox(sandbox.chain.replica()) as honest:
+    with Sandbox(sandbox.chain.replica()) as correct:
         Inventor(sandbox, 7)
-        for chain in (sandbox.chain, honest.chain):
+        for chain in (sandbox.chain, correct.chain):
             chain.close_ledger()
-        use_nodes(settings, sandbox, honest)
+        use_nodes(settings, sandbox, correct)
         run_pass()
         assert Checkpoint.objects.get().group_count == 2
     assert not ContractEvent.objects.filter(group_id=7).exists()

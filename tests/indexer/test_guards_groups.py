@@ -1,4 +1,4 @@
-"""Groups that one answer tells otherwise: honest answers put them right, and the other groups go on."""
+"""Groups that one answer has otherwise: right answers correct them, and the other groups go on."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,7 +44,7 @@ def with_group_values(group_id: int, **values: Any) -> Callable[[dict[str, Any]]
 def test_a_false_answer_about_a_new_group_stops_nothing(
     sandbox: Sandbox, client_of_chain: SorobanClient, groups_before: int, other: str
 ) -> None:
-    """Breaks if honest answers were another chain's from then on."""
+    """Breaks if correct answers were another chain's from then on."""
     if groups_before:
         make_groups(sandbox, groups_before)
         catch_up(client_of_chain)
@@ -91,7 +91,7 @@ def test_one_false_answer_about_a_known_group_changes_nothing(
     assert_equal(sandbox)
 
 
-def test_a_group_of_which_every_answer_says_something_else_is_set_aside(
+def test_a_group_of_which_every_answer_says_something_else_is_disputed(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     make_groups(sandbox, 2)

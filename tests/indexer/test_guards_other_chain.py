@@ -117,7 +117,7 @@ def test_a_node_that_began_again_beside_one_that_is_silent_halts_nothing(sandbox
 
 
 def test_one_slip_of_the_only_node_halts_nothing(sandbox: Sandbox, settings: Settings) -> None:
-    """One answer as another chain would give it, and never again. Breaks if the first verdict counts."""
+    """One answer as another chain would give it, and never again. Breaks if one reading were enough."""
     make_groups(sandbox, 1)
     run_pass()
     make_groups(sandbox, 1)

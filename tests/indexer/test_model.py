@@ -184,7 +184,7 @@ class World:
             list(sweep_groups(lambda read: read(self.client)))
 
     def settle(self) -> None:
-        """No more faults: the sync catches up; then the sweep brings what no event tells, and nothing else."""
+        """No more faults: the sync catches up; then the sweep brings what no event announces, and nothing else."""
         self.sandbox.chain.close_ledger()
         while not sync_pass(self.client).caught_up:
             pass

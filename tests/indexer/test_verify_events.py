@@ -1,4 +1,4 @@
-"""Events that one node told wrongly, invented or left out: the deep sweep asks twice, and the log says what both do."""
+"""Events that one node delivered wrongly, invented or left out: the log has what two readings agree on."""
 
 from collections.abc import Callable
 from typing import Any
@@ -63,17 +63,19 @@ def left_out(answer: dict[str, Any]) -> None:
     answer["events"] = answer["events"][::3]
 
 
-LIES: dict[str, Callable[[dict[str, Any]], None]] = {
+WRONG_ANSWERS: dict[str, Callable[[dict[str, Any]], None]] = {
     "hash": other_hash, "time": other_time, "amount": other_amount, "left out": left_out,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", LIES)
-def test_what_one_node_told_of_events_is_corrected(sandbox: Sandbox, client_of_chain: SorobanClient, name: str) -> None:
+@pytest.mark.parametrize("name", WRONG_ANSWERS)
+def test_what_one_node_delivered_wrongly_is_corrected(
+    sandbox: Sandbox, client_of_chain: SorobanClient, name: str
+) -> None:
     """Breaks if the log were one node's word for ever: no entry tells a time or a transaction."""
     follower = History(sandbox.chain, 8)
     follower.walk(25)
-    corrupt_answer(sandbox, "getEvents", LIES[name], times=1000)
+    corrupt_answer(sandbox, "getEvents", WRONG_ANSWERS[name], times=1000)
     catch_up(client_of_chain)
     restore_answers(sandbox)
     follower.walk(3)
@@ -137,7 +139,7 @@ def test_events_that_were_invented_go_with_their_rows(sandbox: Sandbox, client_o
     assert_equal(sandbox)
 
 
-def test_a_row_whose_invented_event_goes_is_told_by_its_entry(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+def test_a_row_whose_invented_event_goes_stays_by_its_entry(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     """Breaks if a round that counts as verified were not looked at again."""
     paid_later(sandbox, client_of_chain)
     (first, _) = wallets(2)

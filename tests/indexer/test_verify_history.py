@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_every_group_is_looked_at_deeply_within_a_day_a_share_beside_each_sweep(
     sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks without the deep sweep in the task that beat sends: what no event told would be found by nobody."""
+    """Breaks without the deep sweep in the task that beat sends: what no event announced would be found by nobody."""
     sweep()  # the tables are not filled yet: it leaves without a word
     make_groups(sandbox, 7)
     catch_up(client_of_chain)

@@ -61,7 +61,7 @@ def changed(sandbox: Sandbox) -> None:
 def test_an_entry_from_a_ledger_that_cannot_be_yet_is_not_believed(
     sandbox: Sandbox, client_of_chain: SorobanClient, reader: str, ledgers: int
 ) -> None:
-    """Breaks where an answer's ledger is taken as it is: no honest reading would ever replace the row."""
+    """Breaks where an answer's ledger is taken as it is: no correct reading would ever replace the row."""
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     UndecodedEntry.objects.create(
@@ -86,7 +86,7 @@ def test_an_entry_from_a_ledger_that_cannot_be_yet_is_not_believed(
 def test_nor_is_it_at_first_contact(
     sandbox: Sandbox, client_of_chain: SorobanClient, ledgers: int, number: int
 ) -> None:
-    """The first answer that lies is one after the other: of the contract, of the first load, of the first page."""
+    """The first wrong answer is one after the other: of the contract, of the first load, of the first page."""
     make_groups(sandbox, 2)
     answers = iter(range(1, 1000))
     corrupt_answer(
@@ -155,7 +155,7 @@ def test_what_was_set_aside_at_a_ledger_that_cannot_be_is_settled(
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     UndecodedEntry.objects.create(
-        key=GroupKey(1).to_xdr(sandbox.contract), group_id=1, xdr="AAAA", error="of a liar", ledger=FAR
+        key=GroupKey(1).to_xdr(sandbox.contract), group_id=1, xdr="AAAA", error="of a faulty node", ledger=FAR
     )
     Group.objects.update(synced_ledger=FAR, unreadable_since=timezone.now(), entry_xdr="")
     list(sweep_groups(lambda read: read(client_of_chain)))
@@ -201,7 +201,7 @@ def ahead_in_all(sandbox: Sandbox, ledgers: int) -> Callable[[Exchange], Reply]:
 
 
 def test_a_leap_that_another_node_does_not_know_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
-    """Breaks if the liar's own second word were enough: every honest answer would be another chain's."""
+    """Breaks if the faulty node's own second answer were enough: every correct answer would be another chain's."""
     make_groups(sandbox, 1)
     run_pass()
     changed(sandbox)
@@ -214,7 +214,7 @@ def test_a_leap_that_another_node_does_not_know_is_not_believed(sandbox: Sandbox
     assert "contradicts" in RpcNode.objects.get(name__startswith="1:").last_error
 
 
-def test_a_position_that_the_only_node_invented_is_put_right_by_its_honest_answers(
+def test_a_position_that_the_only_node_invented_is_corrected_by_later_answers(
     sandbox: Sandbox, settings: Settings
 ) -> None:
     """Breaks for ever: the cursor is ahead of the chain, and its ledger and time do not fit. Events that were passed

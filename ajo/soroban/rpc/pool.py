@@ -78,7 +78,7 @@ class Node:
         self._checked_at = time.monotonic()
         if network.protocol_version > KNOWN_PROTOCOL:
             log.warning(
-                "RPC node %s: protocol %d is newer than stellar-sdk's (%d): what it cannot read is set aside",
+                "RPC node %s: protocol %d is newer than stellar-sdk's (%d): what it cannot read is stored undecoded",
                 self.name, network.protocol_version, KNOWN_PROTOCOL,
             )  # fmt: skip
         RpcNode.objects.bulk_create(
