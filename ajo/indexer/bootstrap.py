@@ -57,7 +57,9 @@ def load_state(client: SorobanClient, checkpoint: Checkpoint, deadline: Deadline
         if missing:
             if deadline.is_past():
                 return False
-            snapshots = read_groups(client, contract, start_ledger, sorted(missing), deadline=deadline)
+            snapshots = read_groups(
+                client, contract, start_ledger, sorted(missing), with_instance=True, deadline=deadline
+            )
             check_no_missing_groups(snapshots.absent, total)
             write_snapshots(snapshots)
             if missing - snapshots.settled:
