@@ -94,7 +94,7 @@ def sync_pass(client: SorobanClient, *, gap_to: int = MAX_U32) -> Pass:
     `gap_to`, and raises HistoryPruned if not.
     """
     with record_run(SyncRun.Kind.SYNC) as (run, lease):
-        context = PassContext(client.with_heartbeat(heartbeat(lease, run.counts)), run, lease, gap_to)
+        context = PassContext(client.with_heartbeat(heartbeat(run.counts, lease)), run, lease, gap_to)
         state: State | Pass = _start
         while not isinstance(state, Pass):
             state = state(context)
