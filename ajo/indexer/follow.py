@@ -1,4 +1,4 @@
-"""One pass of the sync: a page of events → the groups that it touches → their entries → one transaction → the cache.
+"""Runs a pass of the sync: a page of events → the groups it touches → their entries → one transaction → the cache.
 
 A pass is a state machine: each state does one thing and returns the next state, or the pass's result. It may die at any
 point. Rows, event log and cursor commit together, the cursor by compare-and-set. The next pass repeats what comes after
