@@ -133,7 +133,7 @@ class _Rebuild:
             healed = heal(
                 client, checkpoint, ids, counts, force=True, before_write=(lambda: None) if is_dry else handle.renew
             )
-            counts.update(healed.history, groups_changed=len(healed.changed), undecoded=healed.undecoded)
+            counts.update(healed.history, undecoded=healed.undecoded)
             if is_dry:
                 transaction.set_rollback(True)
         done = ids[: healed.done]
