@@ -34,7 +34,7 @@ class SyncPosition:
     @property
     def chain_silence(self) -> float | None:
         """Seconds since the chain was heard from; None: never."""
-        return self._seconds_since(self.checkpoint.heard_at)
+        return self._seconds_since(self.checkpoint.chain_advanced_at)
 
     @property
     def close_lag(self) -> float | None:

@@ -149,10 +149,10 @@ def test_freshness_survives_revalidation_by_nginx(front: Front, path: str) -> No
     assert unchanged.headers["Latest-Ledger"] == "1000"
     Checkpoint.objects.update(ledger=1005, chain_ledger=1005)
     front.until(path, "1005", stale=False)
-    Checkpoint.objects.update(heard_at=datetime.now(UTC) - timedelta(seconds=settings.STALE_AFTER + 1))
+    Checkpoint.objects.update(chain_advanced_at=datetime.now(UTC) - timedelta(seconds=settings.STALE_AFTER + 1))
     front.until(path, "1005", stale=True)
     assert wait_for(lambda: is_revalidated(front.get(path)), 15, "a 304").headers["Ajo-Stale"] == "true"
-    Checkpoint.objects.update(heard_at=datetime.now(UTC))
+    Checkpoint.objects.update(chain_advanced_at=datetime.now(UTC))
     last = front.until(path, "1005", stale=False)
     assert (last.content, last.headers["ETag"]) == (first.content, first.headers["ETag"])
 

@@ -50,7 +50,7 @@ def problems(client: Client) -> list[str]:
 @pytest.mark.django_db
 @pytest.mark.parametrize(("silent", "alive"), [("worker", "beat"), ("beat", "worker")])
 def test_who_stands_still_is_named_everywhere(admin_client: Client, silent: str, alive: str) -> None:
-    make_configured_checkpoint(heard_at=timezone.now() - timedelta(seconds=110))
+    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=110))
     heard(silent, 109)
     heard(alive, 3)
     assert problems(admin_client) == [f"{silent}: silent for 109 s"]
@@ -67,7 +67,7 @@ def test_who_stands_still_is_named_everywhere(admin_client: Client, silent: str,
 def test_a_silent_worker_is_named_with_what_waits_for_it_and_what_it_did(
     client: Client, number: int, words: str
 ) -> None:
-    make_configured_checkpoint(heard_at=timezone.now() - timedelta(seconds=110))
+    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=110))
     heard("worker", 109, sweep=12.0)
     heard("beat", 3, sync=4.0)
     for _ in range(number):
@@ -80,7 +80,7 @@ def test_a_silent_worker_is_named_with_what_waits_for_it_and_what_it_did(
 
 @pytest.mark.django_db
 def test_a_silent_worker_is_named_while_the_broker_is_away(client: Client, settings: LazySettings) -> None:
-    make_configured_checkpoint(heard_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
     heard("worker", 109)
     heard("beat", 3)
     settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
@@ -90,7 +90,7 @@ def test_a_silent_worker_is_named_while_the_broker_is_away(client: Client, setti
 @pytest.mark.django_db
 def test_a_beat_that_runs_and_sends_nothing_is_named(client: Client, settings: LazySettings) -> None:
     """Its heartbeat is a thread of its own, and goes on while the scheduler hangs."""
-    make_configured_checkpoint(heard_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
     heard("worker", 3)
     heard("beat", 3, sync=MISSED_SENDS * settings.SYNC_INTERVAL + SILENT_AFTER - 9)
     assert problems(client) == []
@@ -100,7 +100,7 @@ def test_a_beat_that_runs_and_sends_nothing_is_named(client: Client, settings: L
 
 @pytest.mark.django_db
 def test_while_both_run_the_chain_is_what_is_silent(client: Client) -> None:
-    make_configured_checkpoint(heard_at=timezone.now() - timedelta(seconds=500))
+    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=500))
     SyncRun.objects.create(kind=SyncRun.Kind.SYNC)
     heard("worker", 3)
     heard("beat", 3)
@@ -110,7 +110,7 @@ def test_while_both_run_the_chain_is_what_is_silent(client: Client) -> None:
 @pytest.mark.django_db
 def test_a_worker_that_runs_and_begins_nothing_is_named(client: Client) -> None:
     """Its children are frozen, or every task has expired by another host's clock."""
-    make_configured_checkpoint(heard_at=timezone.now() - timedelta(seconds=500))
+    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=500))
     SyncRun.objects.create(kind=SyncRun.Kind.SYNC, started_at=timezone.now() - timedelta(seconds=499))
     heard("worker", 3)
     heard("beat", 3)
@@ -124,7 +124,7 @@ def test_a_worker_that_runs_and_begins_nothing_is_named(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_one_of_several_that_is_silent_is_told_for_an_hour(client: Client) -> None:
-    make_configured_checkpoint(heard_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
     heard("beat", 1)
     heard("worker", 2)
     heard("worker", 90, host="b")
@@ -137,7 +137,7 @@ def test_one_of_several_that_is_silent_is_told_for_an_hour(client: Client) -> No
 
 @pytest.mark.django_db
 def test_a_part_that_nobody_runs_is_told_where_the_other_one_runs(client: Client) -> None:
-    make_configured_checkpoint(heard_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
     assert problems(client) == []  # `manage.py sync` by hand or by cron needs neither
     heard("worker", 1)
     assert problems(client) == ["beat: none runs"]
@@ -208,7 +208,7 @@ def age(name: str) -> None:
 @pytest.mark.system
 @pytest.mark.django_db(transaction=True)
 def test_a_frozen_process_is_named_until_it_goes_on(client: Client, running: dict[str, ManagedProcess]) -> None:
-    make_configured_checkpoint(heard_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
     for part in running.values():
         part.wait_until(lambda: problems(client) == [] and Heartbeat.objects.count() == 2)
     for name, part in running.items():

@@ -92,7 +92,7 @@ def test_it_says_what_the_tables_know(client: Client, settings: LazySettings) ->
     now = timezone.now()
     Checkpoint.objects.create(
         network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, ledger=90, chain_ledger=100,
-        heard_at=now - timedelta(seconds=40), chain_closed_at=now - timedelta(seconds=50), drift_metadata=3,
+        chain_advanced_at=now - timedelta(seconds=40), chain_closed_at=now - timedelta(seconds=50), drift_metadata=3,
         live_until_ledger=200,
     )  # fmt: skip
     HistoryGap.objects.create(network_passphrase="n", contract=CONTRACT, from_ledger=0, to_ledger=4, why="w")

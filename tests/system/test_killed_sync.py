@@ -101,8 +101,8 @@ def start(sandbox: Sandbox, *command: str) -> "subprocess.Popen[str]":
 
 def run_sync(sandbox: Sandbox, *command: str) -> None:
     with start(sandbox, *(command or ("sync",))) as process:
-        said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+        answer, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, answer
 
 
 @pytest.mark.parametrize("requests", range(1, 12))
