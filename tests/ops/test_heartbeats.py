@@ -225,7 +225,7 @@ def test_a_frozen_process_is_named_until_it_goes_on(client: Client, running: dic
     [sent] = Heartbeat.objects.get(part="beat").tasks  # with its second heartbeat: every task is sent at the start
     assert sent["name"] in app.tasks
     assert 0 < sent["seconds"] < 300
-    Checkpoint.objects.update(heard_at=timezone.now())
+    Checkpoint.objects.update(chain_advanced_at=timezone.now())
     for part in running.values():
         part.stop()
     assert not Heartbeat.objects.exists()  # who ends in order is not missed
