@@ -60,7 +60,7 @@ def service(network: Sandbox, settings: LazySettings, db: None, monkeypatch: pyt
     latest = network.chain.latest
     Checkpoint.objects.create(
         network_passphrase=SANDBOX_PASSPHRASE, contract=network.contract, start_ledger=1, ledger=latest,
-        chain_ledger=latest, heard_at=timezone.now(), chain_closed_at=timezone.now(),
+        chain_ledger=latest, chain_advanced_at=timezone.now(), chain_closed_at=timezone.now(),
     )  # fmt: skip
     for part in ("worker", "beat"):
         Heartbeat.objects.create(name=f"{part}@host:1", part=part, tasks=[{"name": "sync", "seconds": 1.0}])
