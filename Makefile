@@ -4,12 +4,12 @@ BIN := .venv/bin
 # The checks ask no server: the address in that file leads nowhere, which makemigrations would warn about.
 MANAGE := ENV_FILE=tests/data/production.env $(BIN)/python -W "ignore:Got an error checking a consistent" manage.py
 # The tests that need nothing of Debian's and take minutes rather than an hour.
-TESTS := --ignore=tests/browser --ignore=tests/pooler --ignore=tests/nginx -m "not system_long"
+TESTS := --ignore=tests/browser --ignore=tests/pooler --ignore=tests/nginx --ignore=tests/deploy -m "not system_long"
 # pytest's options of this run, as in `make test PYTEST_OPTIONS=--durations=15`.
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults coverage lint bench conformance browser pooler nginx requirements
+.PHONY: help run stop status logs deploy-files test test-faults coverage lint bench conformance browser pooler nginx requirements
 
 # The words after "##" in a target's line are its help; a target without them is not listed.
 help: ## List the targets
@@ -17,6 +17,15 @@ help: ## List the targets
 
 run: .venv/run.stamp ## Run the whole service on this machine, with a sandbox chain; Ctrl-C stops it
 	@exec $(BIN)/python -m devtools.stack
+
+stop: .venv/run.stamp ## Stop what make run started
+	@$(BIN)/python -m devtools.stack stop
+
+status: .venv/run.stamp ## Say what runs, since when, and what is wrong
+	@$(BIN)/python -m devtools.stack status
+
+logs: .venv/run.stamp ## Show the logs of make run as they grow; Ctrl-C ends it
+	@exec $(BIN)/python -m devtools.stack logs
 
 test: .venv/dev.stamp ## Run the tests, on a real PostgreSQL and a real Redis
 	$(BIN)/python -m pytest $(TESTS) $(PYTEST_OPTIONS)
@@ -49,8 +58,13 @@ pooler: .venv/dev.stamp ## Test behind Debian's pgbouncer
 	$(BIN)/python -m pytest tests/pooler $(PYTEST_OPTIONS)
 
 nginx: .venv/dev.stamp ## Test behind Debian's nginx
-	@command -v nginx >/dev/null || { echo "nginx is missing: apt-get install nginx-light" >&2; exit 1; }
+	@command -v nginx >/dev/null || { echo "nginx is missing: apt-get install nginx-light openssl" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/nginx $(PYTEST_OPTIONS)
+
+deploy-files: .venv/dev.stamp ## Check deploy/ with promtool, caddy and systemd-analyze, and compose
+	@command -v promtool caddy systemd-analyze >/dev/null \
+		|| { echo "tools are missing: apt-get install prometheus caddy systemd" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/deploy $(PYTEST_OPTIONS)
 
 conformance: .venv/dev.stamp ## Ask the Stellar RPC at LIVE_RPC_URL for all that the client relies on
 	@test -n "$$LIVE_RPC_URL" || { echo "Set LIVE_RPC_URL to the address of a Stellar RPC (make test asks the sandbox)." >&2; exit 1; }
@@ -66,11 +80,11 @@ bench: .venv/dev.stamp ## Measure speed beside yardsticks (needs Debian's wrk); 
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "python3 -m venv failed: install the package that has it (Debian: python3-venv)" >&2; exit 1; }
 
 .venv/run.stamp: requirements-run.txt | .venv/bin/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-run.txt
+	@$(BIN)/python devtools/stack/install.py requirements-run.txt
 	@touch $@
 
 .venv/dev.stamp: requirements-dev.txt | .venv/bin/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python devtools/stack/install.py requirements-dev.txt
 	@touch $@ .venv/run.stamp
 
 # requirements.txt is what the image installs; the other two contain it, at the same versions.

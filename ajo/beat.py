@@ -6,13 +6,22 @@ monotonic clock, and sends every task at once when it starts. It takes schedules
 """
 
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import schedstate
 from django.conf import settings
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A task that the broker took, and when, by time.monotonic."""
+
+    task: str
+    at: float
 
 
 class SteadyEntry(ScheduleEntry):
@@ -41,12 +50,14 @@ class SteadyScheduler(Scheduler):
     """Orders entries by the monotonic clock, and touches BEAT_FILE with every task that the broker accepts."""
 
     Entry = SteadyEntry
+    last_sent: ClassVar[Sent | None] = None  # of this process
 
     def _when(self, entry: ScheduleEntry, next_time_to_run: float, mktime: object = None) -> float:
         return time.monotonic() + (next_time_to_run or 0)
 
-    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
-        sent = super().apply_async(*args, **kwargs)
+    def apply_async(self, entry: ScheduleEntry, *args: Any, **kwargs: Any) -> Any:
+        sent = super().apply_async(entry, *args, **kwargs)
+        SteadyScheduler.last_sent = Sent(str(entry.task), time.monotonic())
         if settings.BEAT_FILE:
             Path(settings.BEAT_FILE).touch()
         return sent

@@ -7,7 +7,15 @@ import os
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init, worker_ready
+from celery.signals import (
+    beat_init,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_process_init,
+    worker_ready,
+)
 from django.conf import settings
 from django.utils.module_loading import import_string
 from kombu.transport.redis import Transport
@@ -64,13 +72,21 @@ def start_heartbeat_of_worker(**_: object) -> None:
 
     The signal is sent again whenever the broker is back; `start` is idempotent.
     """
-    import_string("ajo.ops.heartbeats.start")("worker")  # it cannot be imported before the apps are loaded
+    import_string("ajo.ops.process_metrics.start")("worker")
+    import_string("ajo.ops.activity.start_worker")()  # it cannot be imported before the apps are loaded
+
+
+@worker_process_init.connect
+def measure_child(**_: object) -> None:
+    """Measure each process that runs a worker's tasks."""
+    import_string("ajo.ops.process_metrics.start")("worker child")
 
 
 @beat_init.connect
 def start_heartbeat_of_beat(**_: object) -> None:
     """Start beat's heartbeat."""
-    import_string("ajo.ops.heartbeats.start")("beat")
+    import_string("ajo.ops.process_metrics.start")("beat")
+    import_string("ajo.ops.activity.start_beat")()
 
 
 @setup_logging.connect

@@ -30,17 +30,30 @@ if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
     values.MmapedDict = CountFile  # type: ignore[attr-defined]  # where the library looks for it
     values.ValueClass = values.MultiProcessValue(_process)  # type: ignore[no-untyped-call]  # as the library has it
 
+# of a request, from a body out of Redis to a wait for the chain
+REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 RPC_CALLS = Counter("ajo_rpc_calls", "Attempts to call the Stellar RPC.", ["method", "outcome"])
+RPC_SECONDS = Histogram(
+    "ajo_rpc_seconds",
+    "Time of an attempt to call the Stellar RPC, its answer read and checked.",
+    ["method", "outcome"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),  # a public node takes some tenths of a second
+)
 CACHE_READS = Counter("ajo_cache_reads", "Groups and pages read, by the layer that had them fresh enough.", ["layer"])
 RUNS = Counter("ajo_runs", "Passes of sync and sweep that ended.", ["kind", "outcome"])
 REQUESTS = Histogram(
     "ajo_request_seconds",
-    "Time to answer a request, by the path's pattern and the status's class.",
+    "Time to answer a request, by the path's pattern and the status's class; 429, which limits cause, is its own.",
     ["route", "status"],
-    # from a body out of Redis to a wait for the chain
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    buckets=REQUEST_BUCKETS,
 )
 FLUSH_INTERVAL = 0.5  # seconds
+TOO_MANY = "429"
+
+
+def status_class(code: str) -> str:
+    """Return the label of a status, which begins with its code: `2xx` and so on, and `429` apart from other 4xx."""
+    return TOO_MANY if code.startswith(TOO_MANY) else f"{code[0]}xx"
 
 
 class BufferedMetrics:
@@ -71,7 +84,7 @@ class BufferedMetrics:
         for layer, number in Multiset(layer for layer, *_ in observed if layer).items():
             CACHE_READS.labels(layer).inc(number)
         for _, route, status, seconds in observed:
-            took[route, f"{status[0]}xx"].append(seconds)
+            took[route, status_class(status)].append(seconds)
         for (route, status), times in took.items():
             child = REQUESTS.labels(route, status)
             # as `observe` does for each, which writes twice

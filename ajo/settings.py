@@ -69,6 +69,7 @@ WEB_WORKERS = ENV.number("WEB_WORKERS", min(len(os.sched_getaffinity(0)), 8), 1,
 WEB_THREADS = ENV.number("WEB_THREADS", 4, 1, 64)  # of each worker
 WEB_HTTP2 = ENV.bool("WEB_HTTP2")  # without TLS; proxies ask us by HTTP/1.1
 LOG_LEVEL = ENV.text("LOG_LEVEL", "INFO").upper()
+ACCESS_LOG = ENV.bool("ACCESS_LOG")  # a line for each request costs a tenth of a cached answer's time, and the disk
 METRICS_TOKEN = ENV.text("METRICS_TOKEN")  # empty: /metrics answers loopback only
 # prometheus-client reads the variable itself, and needs the folder; none: each process shows only its own counts
 METRICS_DIR = ENV.folder("PROMETHEUS_MULTIPROC_DIR")
@@ -241,6 +242,9 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_CLIENT_IP_CALLABLE = "ajo.ops.logins.lock_address"
 AXES_LOCKOUT_CALLABLE = "ajo.ops.logins.lockout_response"
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False  # ajo/ops/admin.py and our own log lines
+# The first account, of `manage.py first_admin`; the password is of no use once that was made.
+ADMIN_USERNAME = ENV.text("ADMIN_USERNAME", "admin")
+ADMIN_PASSWORD = ENV.text("ADMIN_PASSWORD")
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600  # seconds: staff sign in once a day
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS

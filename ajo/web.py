@@ -80,6 +80,7 @@ def load(target: str, beats: Connection) -> Callable[..., Iterable[bytes]]:
     beat_always(beats, requests)
     limits: Any = import_module("ajo.webserver.connections")  # it cannot be imported before Django has its settings
     limits.ConnectionLimits(settings.PORT).start()
+    import_string("ajo.ops.process_metrics.start")("web")
     return requests
 
 

@@ -4,6 +4,7 @@ import os
 from importlib import import_module
 
 import django
+from django.conf import settings
 
 from ajo.api.wsgi import Handler
 from ajo.celery import app as celery_app
@@ -17,4 +18,6 @@ django.setup(set_prefix=False)
 edge = import_module("ajo.edge")  # it cannot be imported before
 sessions.limit(WEB)
 application = edge.Edge(edge.RequestBodies(Handler()))
+if settings.ACCESS_LOG:
+    application = import_module("ajo.ops.access_log").AccessLog(application)
 refuse_bad_settings()

@@ -20,7 +20,7 @@ from ajo.soroban.contract.codec import U64, DecodeError
 from ajo.soroban.contract.events import Event, decode_event
 from ajo.soroban.models import ContractEvent
 from ajo.soroban.rpc.client import RawEvent, cursor_ledger
-from contributions.models import Contribution, HistoryRow, Payout, Refund
+from contributions.models import HISTORY, Contribution, HistoryRow, Payout, Refund
 from groups.models import Group, User
 from groups.snapshots import Undecoded
 
@@ -88,9 +88,7 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     Call it in a transaction, after the groups' rows are written. Events of a group without a row are written to the log
     only, and so are refunds while the group's round cannot be read. Returns how many events and rows there were.
     """
-    events = [log_row(entry) for entry in log]
-    if events:  # a logged row that differs was written wrongly
-        insert(ContractEvent, events, unique=["id"], update=[name for name in events[0] if name != "id"])
+    write_log([log_row(entry) for entry in log])
     groups = Group.objects.filter(id__in={e.group_id for e in log if e.group_id})
     known = {row[0]: row[1:] for row in groups.values_list("id", "current_round", "unreadable_since")}
     rounds = {group_id: round for group_id, (round, unreadable_since) in known.items() if not unreadable_since}
@@ -100,7 +98,13 @@ def write_history(log: Sequence[LoggedEvent]) -> dict[str, int]:
     for model, by_identity in rows.items():
         model.objects.record(list(by_identity.values()))
     write_joining_times(joining_times(of_known, users))
-    return {"events": len(log), **{f"{model.__name__.lower()}s": len(of_kind) for model, of_kind in rows.items()}}
+    return {"events": len(log), **{model.plural(): len(of_kind) for model, of_kind in rows.items()}}
+
+
+def write_log(rows: Sequence[Row]) -> None:
+    """Append these rows to the event log. A logged row that differs was written wrongly, and is overwritten."""
+    if rows:
+        insert(ContractEvent, rows, unique=["id"], update=[name for name in rows[0] if name != "id"])
 
 
 def remove_groups(group_ids: Iterable[int]) -> None:
@@ -111,7 +115,7 @@ def remove_groups(group_ids: Iterable[int]) -> None:
     if not (ids := list(group_ids)):
         return
     with transaction.atomic():
-        for model in (Contribution, Payout, Refund):
+        for model in HISTORY:
             model.objects.filter(group_id__in=ids).delete()
         Group.objects.filter(id__in=ids).delete()
     cache.invalidate_all()  # a body has no later version that would replace it
@@ -128,7 +132,7 @@ def rows_from_events(log: Iterable[LoggedEvent], users: dict[str, int], rounds: 
     `users`: primary keys by address. `rounds`: the groups' current rounds, by id; refunds of others are left out.
     Of two events with one identity the later one stands: see `HistoryQuerySet.record`.
     """
-    rows: HistoryRows = {Contribution: {}, Payout: {}, Refund: {}}
+    rows: HistoryRows = {model: {} for model in HISTORY}
     for entry in log:
         if found := _row(entry, users, rounds):
             model, row = found
@@ -143,7 +147,12 @@ def identity_of(model: type[HistoryRow], row: Row) -> Identity:
 
 def replay(rows: Iterable[ContractEvent]) -> None:
     """Write history once more from these rows of the log. Idempotent."""
-    write_history(decode_events(map(raw_event, rows)))
+    write_history(decode_logged(rows))
+
+
+def decode_logged(rows: Iterable[ContractEvent]) -> list[LoggedEvent]:
+    """Decode these rows of the log again, in chain order. Never raises."""
+    return decode_events(map(raw_event, rows))
 
 
 def raw_event(row: ContractEvent) -> RawEvent:
@@ -169,7 +178,7 @@ def log_row(entry: LoggedEvent) -> Row:
         "group_id": entry.group_id,
         "round": getattr(event, "cycle", None),
         "data": event.data() if event else None,
-        "topics": raw.topics,
+        "topics": list(raw.topics),
         "value": raw.value,
         "tx_hash": raw.tx_hash,
         "ledger": raw.ledger,

@@ -21,7 +21,7 @@ from ajo.soroban.contract.keys import ContribKey, Key, PayoutKey, RefundKey, Ref
 from ajo.soroban.rpc.client import LedgerEntry, earliest_live_until
 from ajo.soroban.times import timestamp_to_datetime
 from contributions.event_rows import Identity, identity_of
-from contributions.models import Contribution, HistoryRow, Payout, Refund
+from contributions.models import HISTORY, Contribution, HistoryRow, Payout, Refund
 from groups.models import Group, GroupMember
 from groups.snapshots import Undecoded
 from groups.sync import store_undecoded
@@ -175,7 +175,7 @@ def backfill_rows(all_evidence: Sequence[Evidence]) -> dict[str, int]:
     store_undecoded([undecoded for evidence in all_evidence for undecoded in evidence.undecoded])
     counts, left_out = {}, set()
     contributed: set[Identity] = set()
-    for model in (Contribution, Payout, Refund):
+    for model in HISTORY:
         known = set(model.objects.filter(group_id__in=groups).values_list(*model.identity))
         missing: dict[Identity, dict[str, Any]] = {}
         for row in (row for evidence in all_evidence for row in evidence.rows(model)):
@@ -191,7 +191,7 @@ def backfill_rows(all_evidence: Sequence[Evidence]) -> dict[str, int]:
             for row in missing.values():
                 amount = groups[row["group_id"]].contribution_amount
                 row["amount"] = amount * contributors[row["group_id"], row["round"]]
-        counts[f"{model.__name__.lower()}s"] = model.objects.recover(list(missing.values()))
+        counts[model.plural()] = model.objects.recover(list(missing.values()))
     record_verified(all_evidence, left_out)
     return counts
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from django.db import connection, models, transaction
 from django.db.models.functions import Coalesce
@@ -119,6 +119,11 @@ class HistoryRow(models.Model):
         return f"{self.group_id}-{self.round}-{self.user_id}"
 
     @classmethod
+    def plural(cls) -> str:
+        """Return the table's name in counts and answers, as "payouts"."""
+        return f"{cls.__name__.lower()}s"
+
+    @classmethod
     def completed(cls, rows: Sequence[Row]) -> Sequence[Row]:
         """Return these rows with the columns that are not made from the chain: none, except in subclasses."""
         return rows
@@ -176,3 +181,6 @@ class Refund(HistoryRow):
             free = (number for number in count(1) if number not in known.values())
             numbered.append({**row, "ordinal": known.setdefault(row["reason"], next(free))})
         return numbered
+
+
+HISTORY: Final[Sequence[type[HistoryRow]]] = (Contribution, Payout, Refund)

@@ -53,12 +53,11 @@ def read_groups(
     }
     entries = dict(Group.objects.filter(pk__in=other).values_list("pk", "entry_xdr")) if other else {}
     # the stored entry outweighs the columns that were made from it
-    doubted = {pk: first for pk, first in other.items() if not is_entry_of(entries[pk], first.group)}
-    if not doubted:
+    differing = {pk: first for pk, first in other.items() if not is_entry_of(entries[pk], first.group)}
+    if not differing:
         return snapshots
-    again = nodes().second_opinion(client, lambda second: GroupReader(second, contract, at_least).read(doubted))
-    snapshots.calls += again.calls
-    _settle(doubted, again, stored, snapshots, contract)
+    again = nodes().second_opinion(client, lambda second: GroupReader(second, contract, at_least).read(differing))
+    _settle(differing, again, stored, snapshots, contract)
     wrong = {group_id: snapshots.groups[group_id].group for group_id in snapshots.recreated}
     if wrong and not _is_announced(wrong.values()) and not is_our_chain(client, contract, wrong):
         raise WrongChain(f"group {min(wrong)} was created by another wallet or at another time than the stored one")
@@ -66,14 +65,14 @@ def read_groups(
 
 
 def _settle(
-    doubted: Mapping[int, GroupSnapshot],
+    differing: Mapping[int, GroupSnapshot],
     again: Snapshots,
     stored: Mapping[int, Creation],
     snapshots: Snapshots,
     contract: str,
 ) -> None:
-    """Sort each doubted group by its second reading: recreated, replaced by it, or disputed."""
-    for group_id, first in doubted.items():
+    """Sort each differing group by its second reading: recreated, replaced by it, or disputed."""
+    for group_id, first in differing.items():
         second = again.groups.get(group_id)
         creation = second and _creation(second.group)
         if second and creation == _creation(first.group):
@@ -83,7 +82,7 @@ def _settle(
         else:
             del snapshots.groups[group_id]
             snapshots.disputed.add(group_id)
-            reason = "it was created by another wallet or at another time than the stored one; a second asking differs"
+            reason = "the stored one has another creator or creation time; a second request says otherwise"
             key = GroupKey(group_id).to_xdr(contract)
             store_undecoded([Undecoded(key, group_id, first.group_xdr, reason, first.ledger)])
 

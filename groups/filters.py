@@ -48,7 +48,11 @@ class GroupFilter(django_filters.FilterSet):
     joinable = BoolFilter(field_name="is_joinable", help_text="Active and not full.")
     amount_min = AmountFilter(field_name="contribution_amount", lookup_expr="gte")
     amount_max = AmountFilter(field_name="contribution_amount", lookup_expr="lte")
-    ids = GroupIdsFilter(help_text="These groups, at most 200; those that do not exist are left out.")
+    ids = GroupIdsFilter(
+        field_name="pk",
+        lookup_expr="in",
+        help_text="These groups, at most 200; those that do not exist are left out.",
+    )
     overdue = BoolFilter(
         method="by_overdue",
         help_text="Active groups whose round has ended before everyone paid, the longest overdue first; `false`: all "

@@ -35,12 +35,12 @@ def repair(sender: object, using: str, apps: Apps, **kwargs: Any) -> None:
         _repair(using, [model for some in app_models for model in some])
 
 
-def _repair(using: str, recorded: list[type[models.Model]]) -> None:
+def _repair(using: str, migrated: list[type[models.Model]]) -> None:
     with connections[using].schema_editor() as editor:
         with editor.connection.cursor() as cursor:
             tables = editor.connection.introspection.table_names(cursor)
-        created = [model for model in recorded if model._meta.db_table not in tables]
-        older = [model for model in recorded if model not in created]
+        created = [model for model in migrated if model._meta.db_table not in tables]
+        older = [model for model in migrated if model not in created]
         for model in created:
             editor.create_model(model)
         differed = [_repair_columns(editor, model) for model in older]

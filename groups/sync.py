@@ -28,16 +28,40 @@ Differences = dict[int, set[str]]  # by group id the columns, `members` or `refu
 
 
 def write_snapshots(snapshots: Snapshots, *, force: bool = False, differences: Differences | None = None) -> set[int]:
-    """Write the snapshots and store the undecoded entries. Return the ids of the groups whose bodies changed.
+    """Write these snapshots in one transaction. Return the ids of the groups whose bodies changed.
 
-    A group with an entry that cannot be decoded keeps its row and is marked as unreadable until a later snapshot: the
-    row is stale, so the API does not serve it. `force` and `differences` are those of `write_groups`.
+    Rows are locked in id order. Of two writers the one with the newer ledger wins, whichever comes first. A row of a
+    ledger that the network cannot have reached counts as older than any. Silently skipped are snapshots that are older
+    than the row, and those whose creation differs from the stored one unless they are `recreated`.
+
+    Undecoded entries are stored. A group with one, and without a snapshot, keeps its row and is marked as unreadable
+    until a later snapshot: the row is stale, so the API does not serve it.
+
+    `force`: overwrite the rows whatever they hold, as a rebuild does. `differences`: compare every column, member and
+    refund request instead of COMPARED_FIELDS, and fill it with what differs.
     """
+    groups = snapshots.groups
     with transaction.atomic():
-        changed = write_groups(snapshots.groups, force=force, recreated=snapshots.recreated, differences=differences)
-        changed |= _mark_unreadable(snapshots, force=force)
+        users = User.objects.ensure(wallet_addresses(groups.values()))
+        ensure_tokens(snapshot.group.token_address for snapshot in groups.values())
+        rows = {group_id: group_row(groups[group_id], users) for group_id in sorted(groups)}
+        known = set(Group.objects.filter(id__in=rows).values_list("id", flat=True))
+        new = [row for group_id, row in rows.items() if group_id not in known]
+        Group.objects.bulk_create(new, ignore_conflicts=True)
+        changed, unchanged = _lock_and_compare(snapshots, rows, users, known, force=force, differences=differences)
+        Group.objects.bulk_create(
+            [rows[group_id] for group_id in changed],
+            update_conflicts=True,
+            update_fields=SNAPSHOT_FIELDS,
+            unique_fields=["id"],
+        )
+        for ledger, ids in unchanged.items():
+            Group.objects.filter(id__in=ids).update(synced_ledger=ledger, synced_at=Now())
+        _write_members(changed, users)
+        _write_refund_requests(changed, users)
+        marked = _mark_unreadable(snapshots, force=force)
         store_undecoded(snapshots.undecoded)
-    return changed
+    return changed.keys() | marked
 
 
 def _mark_unreadable(snapshots: Snapshots, *, force: bool) -> set[int]:
@@ -59,47 +83,13 @@ def _mark_unreadable(snapshots: Snapshots, *, force: bool) -> set[int]:
     return marked
 
 
-def write_groups(
-    snapshots: Mapping[int, GroupSnapshot],
-    *,
-    force: bool = False,
-    recreated: Container[int] = (),
-    differences: Differences | None = None,
-) -> set[int]:
-    """Write these snapshots in one transaction. Return the ids of the groups that changed.
-
-    Rows are locked in id order. Of two writers the one with the newer ledger wins, whichever comes first. A row of a
-    ledger that the network cannot have reached counts as older than any. Silently skipped are snapshots that are older
-    than the row, and those whose creation differs from the stored one unless they are among `recreated`.
-
-    `force`: overwrite the rows whatever they hold, as a rebuild does. `differences`: compare every column, member and
-    refund request instead of COMPARED_FIELDS, and fill it with what differs.
-    """
-    with transaction.atomic():
-        users = User.objects.ensure(wallet_addresses(snapshots.values()))
-        ensure_tokens(snapshot.group.token_address for snapshot in snapshots.values())
-        rows = {group_id: group_row(snapshots[group_id], users) for group_id in sorted(snapshots)}
-        known = set(Group.objects.filter(id__in=rows).values_list("id", flat=True))
-        new = [row for group_id, row in rows.items() if group_id not in known]
-        Group.objects.bulk_create(new, ignore_conflicts=True)
-        changed, unchanged = _lock_and_compare(
-            snapshots, rows, users, known, force=force, recreated=recreated, differences=differences
-        )
-        _write_rows([rows[group_id] for group_id in changed])
-        _note_unchanged(unchanged)
-        _write_members(changed, users)
-        _write_refund_requests(changed, users)
-    return set(changed)
-
-
 def _lock_and_compare(
-    snapshots: Mapping[int, GroupSnapshot],
+    snapshots: Snapshots,
     rows: Mapping[int, Group],
     users: Mapping[str, int],
     known: Container[int],
     *,
     force: bool,
-    recreated: Container[int],
     differences: Differences | None,
 ) -> tuple[dict[int, GroupSnapshot], dict[int, list[int]]]:
     """Lock the stored rows in id order and raise the revisions of `rows`. `known`: ids that were stored before.
@@ -114,8 +104,8 @@ def _lock_and_compare(
     changed: dict[int, GroupSnapshot] = {}
     unchanged: dict[int, list[int]] = {}
     for old in stored.select_for_update(of=("self",)):
-        snapshot, row = snapshots[old.pk], rows[old.pk]
-        if not force and not _may_replace(old, row, snapshot, newest, recreated):
+        snapshot, row = snapshots.groups[old.pk], rows[old.pk]
+        if not force and not _may_replace(old, row, snapshot, newest, snapshots.recreated):
             continue
         row.revision = max(old.revision + 1, row.revision)
         if old.pk not in known:
@@ -142,16 +132,6 @@ def _may_replace(old: Group, row: Group, snapshot: GroupSnapshot, newest: int, r
         return False
     # Another creation: another writer stored the group a moment ago, and the next snapshot is read twice.
     return old.pk in recreated or is_same_group(old, row, snapshot)
-
-
-def _write_rows(rows: Sequence[Group]) -> None:
-    Group.objects.bulk_create(rows, update_conflicts=True, update_fields=SNAPSHOT_FIELDS, unique_fields=["id"])
-
-
-def _note_unchanged(unchanged: Mapping[int, Sequence[int]]) -> None:
-    """Write the ledger and time of snapshots that changed nothing. `unchanged`: group ids by ledger."""
-    for ledger, ids in unchanged.items():
-        Group.objects.filter(id__in=ids).update(synced_ledger=ledger, synced_at=Now())
 
 
 def store_undecoded(undecoded: Sequence[Undecoded]) -> None:

@@ -1,4 +1,4 @@
-"""Token metadata (symbol, name, decimals), read from the instance entries of the token contracts."""
+"""Reads token metadata (symbol, name, decimals) from the instance entries of the token contracts, and writes it."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ def mark_verified() -> None:
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Tokens to be read now. `position`: the key after which the next batch begins; None: keep the stored one."""
+    """Holds tokens to be read now. `position`: the key after which the next batch begins; None: keep the stored one."""
 
     tokens: list[Token]
     position: int | None = None
 
 
-def token_batch(position: int, only: Sequence[int], *, is_share: bool) -> TokenBatch:
+def token_batch(position: int, only: Sequence[int], *, is_daily: bool) -> TokenBatch:
     """Return the tokens of the groups in `only`; else a daily share after `position`; else all of them.
 
     Shares are sized so that a day's sweeps cover every token. The tokens of the groups that changed last join each
@@ -109,14 +109,14 @@ def token_batch(position: int, only: Sequence[int], *, is_share: bool) -> TokenB
         return TokenBatch(
             list(tokens.filter(address__in=Group.objects.filter(id__in=only).values("token_id")).order_by("pk"))
         )
-    if not is_share:
+    if not is_daily:
         return TokenBatch(list(tokens.order_by("pk")), 0)
     size = max(MIN_BATCH, -(-Token.objects.count() * settings.SWEEP_INTERVAL // DAY))
-    share = list(tokens.filter(pk__gt=position).order_by("pk")[:size])
+    due = list(tokens.filter(pk__gt=position).order_by("pk")[:size])
     recent = Group.objects.order_by("-changed_at").values_list("token_id", flat=True)[:RECENT_GROUPS]
     wanted = list(dict.fromkeys(address for address in recent if address))[: MAX_KEYS - 1 - MIN_BATCH]
-    others = tokens.filter(address__in=wanted).exclude(pk__in=[token.pk for token in share])
-    return TokenBatch([*share, *others.order_by("pk")], share[-1].pk if len(share) == size else 0)
+    others = tokens.filter(address__in=wanted).exclude(pk__in=[token.pk for token in due])
+    return TokenBatch([*due, *others.order_by("pk")], due[-1].pk if len(due) == size else 0)
 
 
 def _touch_groups(addresses: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ajo import __version__
 from ajo.settings import BASE_DIR
 
 COMPOSE = BASE_DIR / "docker-compose.yml"
@@ -102,6 +103,16 @@ def test_every_service_is_bounded_in_memory_processes_and_logs() -> None:
     assert int(holds.removesuffix("mb")) < int(redis["mem_limit"].removesuffix("m"))
 
 
+def test_the_worker_yields_to_readers_and_the_first_start_makes_an_account() -> None:
+    worker = services()["worker"]
+    assert worker["command"][:3] == ["nice", "-n10", "celery"]
+    assert worker["cpu_shares"] < 1024 / 4
+    # The same words are run here, on the tests' own database, by tests/ops/test_first_admin.py.
+    assert services()["migrate"]["command"] == [
+        "sh", "-c", "python manage.py migrate --no-input && python manage.py first_admin",
+    ]  # fmt: skip
+
+
 def test_nothing_but_the_web_is_published() -> None:
     assert [name for name, service in services().items() if "ports" in service] == ["web"]
 
@@ -162,6 +173,10 @@ def test_every_package_that_is_imported_is_declared(places: tuple[str, ...], ext
     for name in imported(*places) - {"ajo", "groups", "contributions", "devtools", "tests", *sys.stdlib_module_names}:
         assert distributions(owners[name]) & declared, name
     assert extras or "devtools" not in imported(*places)
+
+
+def test_the_project_and_its_metadata_have_one_version() -> None:
+    assert tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"] == __version__
 
 
 def test_the_image_installs_nothing_of_make_run_and_the_tests() -> None:

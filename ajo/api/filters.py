@@ -41,7 +41,7 @@ def parsed_filter(parse: Callable[[str], Any], schema: Any) -> type[django_filte
 
 AddressFilter = parsed_filter(params.parse_address, params.ADDRESS_SCHEMA)
 GroupIdFilter = parsed_filter(params.parse_group_id, params.ID_SCHEMA)  # one larger than any matches nothing
-_GroupIds = parsed_filter(
+GroupIdsFilter = parsed_filter(
     params.parse_group_ids, {"type": "string", "pattern": "^[1-9][0-9]*(,[1-9][0-9]*)*$", "example": "1,2,3"}
 )
 HashFilter = parsed_filter(params.parse_hash, params.HASH_SCHEMA)  # in either case
@@ -49,13 +49,6 @@ TimeFilter = parsed_filter(params.parse_time, OpenApiTypes.DATETIME)
 BoolFilter = parsed_filter(params.parse_bool, OpenApiTypes.BOOL)
 U32Filter = parsed_filter(partial(params.parse_integer, low=0, high=U32_MAX), params.U32_SCHEMA)
 AmountFilter = parsed_filter(partial(params.parse_integer, low=I128_MIN, high=I128_MAX), I128_SCHEMA)
-
-
-class GroupIdsFilter(_GroupIds):  # type: ignore[misc,valid-type]  # made by a function
-    """Take up to 200 groups' numbers, separated by commas; those that no group has match nothing."""
-
-    def filter(self, queryset: Any, value: list[int] | None) -> Any:
-        return queryset if value is None else queryset.filter(pk__in=value)
 
 
 class OrderedFilterSet(django_filters.FilterSet):

@@ -12,7 +12,7 @@ The words that a reader of the cache needs:
 - epoch: one life of the watermark, a random token. `start_epoch` and `invalidate_all` end it, and with it the worth of
   every body that was stored under it, however many are left in Redis.
 - revision: orders the versions of one resource's body; it grows with the ledger. A body never replaces a newer one.
-- version: the one value under WATERMARK_KEY: the watermark, and a random word that each refreshed body sets anew. While
+- version: the one value under VERSION_KEY: the watermark, and a random word that each refreshed body sets anew. While
   it stands still, so does everything that was read beside it; the edge's local cache (ajo/edge) relies on that.
 """
 
@@ -34,7 +34,7 @@ from ajo.cache.store import (
     stale_keys,
 )
 from ajo.cache.watermark import (
-    WATERMARK_KEY,
+    VERSION_KEY,
     Freshness,
     Watermark,
     advance,
@@ -46,7 +46,7 @@ from ajo.cache.watermark import (
 __all__ = [
     "DEADLINE",
     "PREFIX",
-    "WATERMARK_KEY",
+    "VERSION_KEY",
     "Absent",
     "Answer",
     "Document",

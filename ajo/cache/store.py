@@ -18,7 +18,7 @@ from django.conf import settings
 from redis.commands.core import Script
 
 from ajo.cache.redis_client import PREFIX, exchange, with_redis
-from ajo.cache.watermark import WATERMARK_KEY, Freshness, Watermark, invalidate_on_refusal, load_watermark, random_word
+from ajo.cache.watermark import VERSION_KEY, Freshness, Watermark, invalidate_on_refusal, load_watermark, random_word
 
 HEAD_LENGTH = 63  # bytes of a value in which its epoch and revision stand
 PAGE_TTL = 10  # seconds that a page is kept where no pass drops it
@@ -124,7 +124,7 @@ def absent_key(key: str) -> str:
 
 def get(key: str) -> Lookup:
     """Read a resource. A body of another epoch does not count."""
-    values = with_redis(lambda r: exchange(r, "MGET", PREFIX + key, WATERMARK_KEY, absent_key(key)))
+    values = with_redis(lambda r: exchange(r, "MGET", PREFIX + key, VERSION_KEY, absent_key(key)))
     if not values:
         return Lookup()
     value, version, absent = values
@@ -154,16 +154,16 @@ def set_if_current(key: str, found: Found, version: bytes | None) -> None:
 
     def put(r: redis.Redis) -> None:
         try:
-            exchange(r, "EVALSHA", _set_if_newer.sha, 2, PREFIX + key, WATERMARK_KEY, *values)
+            exchange(r, "EVALSHA", _set_if_newer.sha, 2, PREFIX + key, VERSION_KEY, *values)
         except redis.exceptions.NoScriptError:
-            exchange(r, "EVAL", _SET_IF_NEWER, 2, PREFIX + key, WATERMARK_KEY, *values)
+            exchange(r, "EVAL", _SET_IF_NEWER, 2, PREFIX + key, VERSION_KEY, *values)
 
     with_redis(put)
 
 
 def get_page(name: str) -> Lookup:
     """Read a page. One that was rendered under another watermark does not count."""
-    value, version = with_redis(lambda r: exchange(r, "MGET", f"{PREFIX}page:{name}", WATERMARK_KEY)) or (None, None)
+    value, version = with_redis(lambda r: exchange(r, "MGET", f"{PREFIX}page:{name}", VERSION_KEY)) or (None, None)
     now = load_watermark(version)
     if not value or not version or not now:
         return Lookup(version)
@@ -200,7 +200,7 @@ def refresh(old: Watermark, documents: Mapping[str, Document], ledger: int) -> b
         pipe = r.pipeline(transaction=False)
         for key, document in documents.items():
             values = [*_values(document, old.epoch, ledger), random_word()]
-            _set_if_newer([PREFIX + key, WATERMARK_KEY], values, pipe)
+            _set_if_newer([PREFIX + key, VERSION_KEY], values, pipe)
         pipe.execute()
         return True
 

@@ -19,7 +19,7 @@ from ajo.cache.redis_client import PREFIX, with_redis
 
 T = TypeVar("T")
 
-WATERMARK_KEY: Final = PREFIX + "mark"
+VERSION_KEY: Final = PREFIX + "mark"
 
 # The watermark never goes back, and never comes back after it was deleted or another epoch's took its place.
 # KEYS: version. ARGV: epoch, ledger, new version.
@@ -98,13 +98,13 @@ load_watermark = lru_cache(maxsize=4)(Watermark.load)  # the same few values com
 
 def current_watermark() -> Watermark | None:
     """Read the watermark. Return None where there is none, and silently where Redis cannot be asked."""
-    return Watermark.load(with_redis(lambda r: r.get(WATERMARK_KEY)))
+    return Watermark.load(with_redis(lambda r: r.get(VERSION_KEY)))
 
 
 def start_epoch(freshness: Freshness) -> None:
     """Start a new epoch: no body that Redis holds counts any more. Do nothing where Redis cannot be asked."""
     new = Watermark(random_word(), freshness, freshness.as_of)
-    with_redis(lambda r: r.set(WATERMARK_KEY, new.dump()))
+    with_redis(lambda r: r.set(VERSION_KEY, new.dump()))
 
 
 def advance(old: Watermark, freshness: Freshness) -> None:
@@ -115,7 +115,7 @@ def advance(old: Watermark, freshness: Freshness) -> None:
     """
     new = Watermark(old.epoch, freshness, old.begun)
     with_redis(
-        invalidate_on_refusal(lambda r: r.eval(_ADVANCE, 1, WATERMARK_KEY, new.epoch, freshness.ledger, new.dump()))
+        invalidate_on_refusal(lambda r: r.eval(_ADVANCE, 1, VERSION_KEY, new.epoch, freshness.ledger, new.dump()))
     )
 
 
@@ -129,7 +129,7 @@ def invalidate_on_refusal(action: Callable[[redis.Redis], T]) -> Callable[[redis
         try:
             return action(r)
         except redis.ResponseError:
-            r.delete(WATERMARK_KEY)
+            r.delete(VERSION_KEY)
             raise
 
     return act
@@ -141,4 +141,4 @@ def invalidate_all() -> bool:
     Return False if Redis cannot be asked: then bodies may still be served.
     """
     keys = f"{settings.REDIS_NAMESPACE}*:mark"
-    return with_redis(lambda r: r.delete(WATERMARK_KEY, *r.scan_iter(keys))) is not None
+    return with_redis(lambda r: r.delete(VERSION_KEY, *r.scan_iter(keys))) is not None

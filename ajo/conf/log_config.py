@@ -20,6 +20,7 @@ def logging_config(level: str) -> dict[str, Any]:
             "django.server": {"handlers": [], "propagate": True},
             # A request for another host gets a 400; a traceback for each would let anybody fill the log.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
+            "ajo.access": {"level": "INFO"},  # switched on by ACCESS_LOG, whatever LOG_LEVEL says
             "axes": {"level": "ERROR"},  # ajo/ops/logins.py says it without masks
             "psycopg": {"level": level},  # has a level of its own otherwise
             # The pool logs every connection that it lends: three lines for each request.

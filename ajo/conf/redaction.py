@@ -36,6 +36,7 @@ def _secrets() -> Iterator[str]:
     yield settings.SECRET_KEY
     yield from settings.SECRET_KEY_FALLBACKS
     yield settings.METRICS_TOKEN
+    yield settings.ADMIN_PASSWORD
     yield str(settings.DATABASES["default"].get("PASSWORD") or "")
     for value in settings.SOROBAN_RPC_HEADERS.values():
         yield value

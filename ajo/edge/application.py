@@ -18,6 +18,7 @@ from ajo import cache
 from ajo.api.freshness import CONDITIONAL_HEADERS, LAST_MODIFIED, is_not_modified
 from ajo.api.proxies import settle_scheme
 from ajo.api.request_ids import REQUEST_ID, is_request_id
+from ajo.api.routes import label
 from ajo.api.throttles import read_counter
 from ajo.edge.pg_reader import PgReader
 from ajo.edge.responses import (
@@ -236,4 +237,4 @@ def page_route(path: str) -> str:
         found = resolve(path)
     except Resolver404:
         return ""
-    return found.route if getattr(getattr(found.func, "cls", None), "edge_cacheable", False) else ""
+    return label(found) if getattr(getattr(found.func, "cls", None), "edge_cacheable", False) else ""

@@ -8,7 +8,7 @@ from itertools import islice
 from django.db import transaction
 from django.db.models.functions import Now
 
-from ajo.indexer.runs import Counts, add_counts
+from ajo.indexer.runs import Counts
 from ajo.soroban.contract.keys import Key
 from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, HistoryGap
@@ -34,30 +34,24 @@ def recover_gaps(client: SorobanClient, checkpoint: Checkpoint, counts: Counts) 
         while groups := list(readable.filter(id__gt=gap.recovered_to).order_by("id")[:RECOVERY_BATCH]):
             if deadline.is_past():
                 return False
-            all_evidence = read_history(client, checkpoint.contract, groups, counts, deadline=deadline)
+            all_evidence = read_history(client, checkpoint.contract, groups, deadline=deadline)
             gap.recovered_to = all_evidence[-1].group.pk
             with transaction.atomic():
                 added = backfill_rows(all_evidence)
-                add_counts(counts, **{f"recovered_{name}": number for name, number in added.items()})
+                counts.update({f"recovered_{name}": number for name, number in added.items()})
                 HistoryGap.objects.filter(pk=gap.pk).update(recovered_to=gap.recovered_to)
         HistoryGap.objects.filter(pk=gap.pk).update(recovered_at=Now())
     return True
 
 
 def read_history(
-    client: SorobanClient,
-    contract: str,
-    groups: Sequence[Group],
-    counts: Counts,
-    *,
-    again: bool = False,
-    deadline: Deadline = NEVER,
+    client: SorobanClient, contract: str, groups: Sequence[Group], *, again: bool = False, deadline: Deadline = NEVER
 ) -> list[Evidence]:
     """Read what these groups' entries prove of each round that was not verified since it closed, or `again` of all.
 
-    Reads at most MAX_KEYS entries a call (getLedgerEntries) and adds the calls to `counts`. If the deadline passes,
+    Reads at most MAX_KEYS entries a call (getLedgerEntries). If the deadline passes,
     only the first groups are returned, but at least one. Leaves out groups whose row claims more contributions than
-    MAX_CONTRIBUTIONS: such a round is a lying node's.
+    MAX_CONTRIBUTIONS: such a round is a faulty node's.
     """
     groups = [group for group in groups if group.current_round * group.member_count <= MAX_CONTRIBUTIONS]
     all_evidence = [
@@ -67,9 +61,7 @@ def read_history(
     at_least = _newest_synced(groups)
 
     def ask(part: Sequence[tuple[int, Key, str]]) -> Entries:
-        answer = read_entries(client, [name for *_, name in part], at_least=at_least)
-        add_counts(counts, calls=1)
-        return answer
+        return read_entries(client, [name for *_, name in part], at_least=at_least)
 
     while asked := list(islice(wanted, MAX_KEYS)):
         for part, answer in in_halves(ask, asked):
@@ -86,7 +78,7 @@ def read_history(
 
 def _newest_synced(groups: Iterable[Group]) -> int:
     """Return the newest ledger at which one of these groups was read, or 0: entries must not be older than rows."""
-    newest = Checkpoint.objects.newest_possible()  # a row of a later ledger is a lying node's
+    newest = Checkpoint.objects.newest_possible()  # a row of a later ledger is a faulty node's
     return max((group.synced_ledger for group in groups if group.synced_ledger <= newest), default=0)
 
 

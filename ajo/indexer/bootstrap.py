@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 from django.conf import settings
 
 from ajo.indexer.gaps import first_ledger
 from ajo.indexer.guards import check_no_missing_groups
-from ajo.indexer.lease import Superseded
-from ajo.indexer.runs import Counts, add_counts
-from ajo.soroban.deadline import NEVER, Deadline
+from ajo.indexer.lease import advance_cursor
+from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError, NodeLagging, WrongChain
 from groups.creation import read_groups
 from groups.models import Group
-from groups.snapshots import GroupReader, Snapshots
+from groups.snapshots import GroupReader
 from groups.sync import store_undecoded, write_snapshots
 
 LOAD_BATCH = 500  # groups that are read and committed together
 
 
-def begin(client: SorobanClient) -> Checkpoint:
+def create_checkpoint(client: SorobanClient) -> Checkpoint:
     """Make the checkpoint: the network, and the first ledger whose events can be had.
 
     Raises WrongChain for another network than the configured one, NodeLagging if the node has no such contract.
@@ -40,51 +37,34 @@ def begin(client: SorobanClient) -> Checkpoint:
     return checkpoint
 
 
-def load_state(client: SorobanClient, checkpoint: Checkpoint, counts: Counts, deadline: Deadline) -> bool:
+def load_state(client: SorobanClient, checkpoint: Checkpoint, deadline: Deadline) -> bool:
     """Read every group that was last read before `start_ledger`, in batches that commit, so that it is resumable.
 
     Returns False if the deadline came first. Raises ChainError for a contract that this version cannot read.
     """
-    first = read_state(client, checkpoint, [], counts, at_least=checkpoint.start_ledger)
+    contract, start_ledger = checkpoint.contract, checkpoint.start_ledger
+    first = GroupReader(client, contract, start_ledger).read([], with_instance=True)
     total = first.instance.group_counter if first.instance else checkpoint.group_count
     if first.instance_entry is None:
         raise NodeLagging("the node does not have the contract")
     if not (first.instance or total):
         store_undecoded(first.undecoded)  # the group count is unknown until the contract's own entry can be read
-        raise ChainError(f"AJO_CONTRACT_ID: {checkpoint.contract} is no contract that this version can read")
+        raise ChainError(f"AJO_CONTRACT_ID: {contract} is no contract that this version can read")
     for start in range(1, total + 1, LOAD_BATCH):
         batch = range(start, min(start + LOAD_BATCH, total + 1))
-        read = Group.objects.filter(id__in=batch, synced_ledger__gte=checkpoint.start_ledger)
+        read = Group.objects.filter(id__in=batch, synced_ledger__gte=start_ledger)
         missing = set(batch).difference(read.values_list("id", flat=True))
         if missing:
             if deadline.is_past():
                 return False
-            snapshots = read_state(
-                client, checkpoint, sorted(missing), counts, at_least=checkpoint.start_ledger, deadline=deadline
+            snapshots = read_groups(
+                client, contract, start_ledger, sorted(missing), with_instance=True, deadline=deadline
             )
             check_no_missing_groups(snapshots.absent, total)
             write_snapshots(snapshots)
             if missing - snapshots.settled:
                 return False
-    ledger = max(checkpoint.start_ledger - 1, checkpoint.ledger, 1)
-    if not Checkpoint.objects.advance(checkpoint, ledger=ledger, is_loaded=True):
-        raise Superseded("another pass was first")
+    ledger = max(start_ledger - 1, checkpoint.ledger, 1)
+    advance_cursor(checkpoint, ledger=ledger, is_loaded=True)
     checkpoint.ledger = ledger
     return True
-
-
-def read_state(
-    client: SorobanClient,
-    checkpoint: Checkpoint,
-    ids: Iterable[int],
-    counts: Counts,
-    *,
-    at_least: int,
-    deadline: Deadline = NEVER,
-    texts: Mapping[int, str] | None = None,
-) -> Snapshots:
-    """Read these groups and the instance entry, and count the calls."""
-    contract = checkpoint.contract
-    snapshots = read_groups(client, contract, at_least, ids, with_instance=True, deadline=deadline, texts=texts)
-    add_counts(counts, calls=snapshots.calls)
-    return snapshots

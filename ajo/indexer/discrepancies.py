@@ -14,34 +14,29 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from ajo.database.bulk import Row, insert
+from ajo.database.bulk import Row
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap
 from contributions.event_rows import (
     HistoryRows,
     Identity,
     LoggedEvent,
-    decode_events,
+    decode_logged,
     ensure_wallets,
     identity_of,
     joining_times,
     log_row,
-    raw_event,
     rows_from_events,
     write_joining_times,
+    write_log,
 )
 from contributions.evidence import Evidence, record_verified
-from contributions.models import Contribution, HistoryRow, Payout, Refund
+from contributions.models import HISTORY, HistoryRow, Payout, Refund
 from groups.models import Group, GroupMember
 
-HISTORY: tuple[tuple[type[HistoryRow], str], ...] = (
-    (Contribution, "contributions"),
-    (Payout, "payouts"),
-    (Refund, "refunds"),
-)
 # every column that is made from the chain
 COLUMNS = {
     model: [f.attname for f in model._meta.concrete_fields if not (f.primary_key or f.generated or f.name == "ordinal")]
-    for model, _ in HISTORY
+    for model in HISTORY
 }
 
 
@@ -69,7 +64,7 @@ class Discrepancies:
     """
 
     tables: dict[type[HistoryRow], TableDiscrepancies] = field(
-        default_factory=lambda: {model: TableDiscrepancies() for model, _ in HISTORY}
+        default_factory=lambda: {model: TableDiscrepancies() for model in HISTORY}
     )
     events: list[Row] = field(default_factory=list)
     joined: dict[tuple[int | None, int], datetime | None] = field(default_factory=dict)
@@ -118,9 +113,9 @@ def compare_history(all_evidence: Sequence[Evidence], reached: int) -> Discrepan
     `reached`: the tables' ledger before the entries were read. The events of younger entries are still to come.
     """
     ids = [evidence.group.pk for evidence in all_evidence]
-    stored = {model: list(model.objects.filter(group_id__in=ids).values("pk", *COLUMNS[model])) for model, _ in HISTORY}
+    stored = {model: list(model.objects.filter(group_id__in=ids).values("pk", *COLUMNS[model])) for model in HISTORY}
     rows = list(ContractEvent.objects.filter(group_id__in=ids))  # read after history, which is never written before it
-    log = decode_events(map(raw_event, rows))
+    log = decode_logged(rows)
     found = Discrepancies(events=wrong_events(rows, log))
     users = ensure_wallets(log)
     announced = rows_from_events(
@@ -145,13 +140,9 @@ def wrong_events(rows: Iterable[ContractEvent], log: Iterable[LoggedEvent]) -> l
     wrong = []
     for entry in log:
         right, row = log_row(entry), stored[entry.raw.id]
-        if any(_plain(getattr(row, name)) != _plain(value) for name, value in right.items()):
+        if any(getattr(row, name) != value for name, value in right.items()):
             wrong.append(right)
     return wrong
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _is_in_gap(evidence: Evidence, known: _Known) -> bool:
@@ -251,7 +242,7 @@ def _wrong_joining_times(
     }
 
 
-def correct_history(all_evidence: Sequence[Evidence], reached: int, events: Sequence[Row] = ()) -> Discrepancies:
+def correct_history(all_evidence: Sequence[Evidence], reached: int, events: list[Row]) -> Discrepancies:
     """Correct what `compare_history` finds wrong, after `events` of the log. Returns what was wrong.
 
     Works in one transaction that locks in the order of a pass of the sync: groups, the log, then history.
@@ -259,8 +250,8 @@ def correct_history(all_evidence: Sequence[Evidence], reached: int, events: Sequ
     ids = [evidence.group.pk for evidence in all_evidence]
     with transaction.atomic():
         list(Group.objects.filter(id__in=ids).order_by("id").select_for_update(of=("self",)).values_list("pk"))
-        correct_events(events)
-        for model, _ in HISTORY:
+        write_log(events)
+        for model in HISTORY:
             model.objects.lock()
         found = compare_history(all_evidence, reached)
         for model, table in found.tables.items():
@@ -273,10 +264,5 @@ def correct_history(all_evidence: Sequence[Evidence], reached: int, events: Sequ
             model.objects.correct(right)
         write_joining_times(found.joined)
         record_verified(all_evidence, found.left_out)
+    found.events = events
     return found
-
-
-def correct_events(events: Sequence[Row]) -> None:
-    """Overwrite these rows of the log."""
-    if events:
-        insert(ContractEvent, events, unique=["id"], update=[name for name in events[0] if name != "id"])

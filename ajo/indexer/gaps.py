@@ -10,12 +10,13 @@ from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
 from ajo.indexer.backfill import PASS_BUDGET
-from ajo.indexer.runs import Counts, add_counts
+from ajo.indexer.pages import read_page
+from ajo.indexer.runs import Counts
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap
 from ajo.soroban.rpc.client import EventPage, SorobanClient
-from ajo.soroban.rpc.errors import RpcLimitExceeded, RpcOutOfRange
+from ajo.soroban.rpc.errors import RpcOutOfRange
 from contributions.event_rows import decode_events, undecoded_events, write_history
-from contributions.models import Contribution, Payout, Refund
+from contributions.models import HISTORY
 from groups.models import Group
 from groups.sync import store_undecoded
 
@@ -46,7 +47,6 @@ def fill_gaps(client: SorobanClient, checkpoint: Checkpoint, oldest: int, counts
     if not gaps.filter(to_ledger__gte=oldest).exists():
         return True
     deadline, first = time.monotonic() + PASS_BUDGET, first_ledger(client)
-    add_counts(counts, calls=1)
     has_read = False
     for gap in gaps.filter(to_ledger__gte=first):
         has_read = True
@@ -77,19 +77,21 @@ def _part(gap: HistoryGap, first: int) -> HistoryGap:
 
 def _fill(client: SorobanClient, checkpoint: Checkpoint, gap: HistoryGap, deadline: float, counts: Counts) -> bool:
     """Read and apply the gap's events. Returns False if the deadline (time.monotonic) passes first."""
-    cursor: str | None = None
+    cursor = ""
     while time.monotonic() <= deadline:
-        page = _page(client, checkpoint, gap, cursor, counts)
+        page, _ = read_page(
+            client, checkpoint.contract, settings.RPC_EVENTS_LIMIT, cursor=cursor, start_ledger=gap.from_ledger
+        )
         entries = decode_events(page.events)
         cursor, filled_to = page.cursor, min(page.complete_to, gap.to_ledger)
         with transaction.atomic():
             written = write_history(entries)
             store_undecoded(undecoded_events(entries, page.latest_ledger))
-            # one node told them: the next check of the log asks for them again
+            # one node delivered them: the next check of the log asks for them again
             unchecked = Checkpoint.objects.filter(pk=checkpoint.pk, events_checked_to__gte=gap.from_ledger)
             unchecked.update(events_checked_to=max(gap.from_ledger - 1, 1))
             is_over = _shrink(gap, filled_to)
-        add_counts(counts, **{f"filled_{name}": number for name, number in written.items()})
+        counts.update({f"filled_{name}": number for name, number in written.items()})
         if is_over:
             return True
     return False
@@ -103,9 +105,7 @@ def _shrink(gap: HistoryGap, filled_to: int) -> bool:
     """
     row = HistoryGap.objects.filter(pk=gap.pk)
     ledgers = (gap.from_ledger, filled_to)
-    if any(
-        model.objects.filter(event_id=None, ledger__range=ledgers).exists() for model in (Contribution, Payout, Refund)
-    ):
+    if any(model.objects.filter(event_id=None, ledger__range=ledgers).exists() for model in HISTORY):
         logger.warning("gap %s: the node left out events of ledgers %d to %d", gap, *ledgers)
         row.update(asked_at=Now())
         return True
@@ -116,22 +116,6 @@ def _shrink(gap: HistoryGap, filled_to: int) -> bool:
         gap.from_ledger = filled_to + 1
         row.update(from_ledger=gap.from_ledger)
     return False
-
-
-def _page(
-    client: SorobanClient, checkpoint: Checkpoint, gap: HistoryGap, cursor: str | None, counts: Counts
-) -> EventPage:
-    """Return the events after the cursor, or from the gap's beginning: fewer where the node gives up on so many."""
-    limit = settings.RPC_EVENTS_LIMIT
-    start = None if cursor else gap.from_ledger
-    while True:
-        add_counts(counts, calls=1)
-        try:
-            return client.get_events(checkpoint.contract, limit=limit, cursor=cursor, start_ledger=start)
-        except RpcLimitExceeded:
-            if limit == 1:
-                raise
-            limit //= 2
 
 
 def record_first_gap(checkpoint: Checkpoint, page: EventPage) -> None:

@@ -7,14 +7,15 @@ the deep sweep and the rebuild share it. Passes of the sync may run meanwhile.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
 from ajo.indexer.backfill import read_history
-from ajo.indexer.discrepancies import HISTORY, compare_history, correct_history
-from ajo.indexer.guards import check_not_all_absent, remove_invented
-from ajo.indexer.runs import Counts, add_counts
+from ajo.indexer.discrepancies import Discrepancies, compare_history, correct_history
+from ajo.indexer.guards import check_not_all_absent, read_count, remove_invented
+from ajo.indexer.jobs import Compared
+from ajo.indexer.runs import Counts
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.client import SorobanClient
@@ -35,7 +36,7 @@ UNANNOUNCED = {*TEXTS, "live_until_ledger", "modified_ledger"}
 class Healed:
     """Reports what was done to some groups. `changed` and `absent` (on the chain) are ids; `undecoded` counts entries.
 
-    `done`: how many groups, from the first on, were healed before the deadline; `history_to`: the last id of those.
+    `done`: how many groups, from the first on, were healed before the deadline.
     `history`: how many rows were removed, added and changed, by table.
     """
 
@@ -43,7 +44,6 @@ class Healed:
     absent: set[int] = field(default_factory=set)
     undecoded: int = 0
     done: int = 0
-    history_to: int = 0
     history: Counter[str] = field(default_factory=Counter)
 
     def refresh_cache(self) -> None:
@@ -60,40 +60,44 @@ def heal(
     force: bool = False,
     before_write: Callable[[], None] = lambda: None,
 ) -> Healed:
-    """Prove all that the tables have of these groups, and correct what is wrong. Adds calls and drift to `counts`.
+    """Prove all that the tables have of these groups, and correct what is wrong. Adds to `counts`.
 
     With `force` a row that claims to be newer than the chain is overwritten too: no other runner may write meanwhile.
     `before_write` is called after each answer of the chain and before its rows are written; it may raise.
     """
     reached = Checkpoint.objects.values_list("ledger", flat=True).get(pk=checkpoint.pk)
-    # where nothing else may write, as in a rebuild, the chain's word on who made a group counts without the tables'
-    read = _read if force else read_groups
     deadline = Deadline()
-    snapshots = read(client, checkpoint.contract, reached, ids, deadline=deadline)
-    add_counts(counts, calls=snapshots.calls)
-    check_not_all_absent(ids[-1] if force else int(checkpoint.group_count), ids, snapshots.absent)
+    if force:  # nothing else may write: the chain decides who made a group, whatever the tables have
+        snapshots = GroupReader(client, checkpoint.contract, reached, deadline=deadline).read(ids)
+    else:
+        snapshots = read_groups(client, checkpoint.contract, reached, ids, deadline=deadline)
+    check_not_all_absent(ids[-1] if force else checkpoint.group_count, ids, snapshots.absent)
     before_write()
     differing: Differences = {}
     changed = write_snapshots(snapshots, force=force, differences=differing)
     result = Healed(changed, set(snapshots.absent), undecoded=len(snapshots.undecoded))
     _count_drift_of(snapshots, differing, reached, counts)
-    # a group that the node does not have proves nothing, neither does one that cannot be read
-    groups = list(Group.objects.filter(id__in=snapshots.groups, unreadable_since=None).order_by("id"))
     result.done = len(list(takewhile(snapshots.settled.__contains__, ids)))
-    for portion in _portions([group for group in groups if group.pk in set(ids[: result.done])]):
-        if deadline.is_past() and result.history_to:
+    # a group that the node does not have proves nothing, neither does one that cannot be read
+    read = snapshots.groups.keys() & set(ids[: result.done])
+    groups = Group.objects.filter(id__in=read, unreadable_since=None).order_by("id")
+    for number, portion in enumerate(_portions(groups)):
+        if number and deadline.is_past():
             result.done = ids.index(portion[0].pk)
             break
-        _heal_history(client, checkpoint, portion, reached, counts, result, before_write)
-        result.history_to = portion[-1].pk
+        found = _heal_history(client, checkpoint.contract, portion, reached, before_write)
+        _record_history(found, portion, counts, result)
     if not force and Group.objects.filter(id__in=result.absent).exists():
-        removed = remove_invented(client, checkpoint, int(checkpoint.group_count), counts)
-        add_counts(counts, drift_state=len(removed))
+        counts["drift_state"] += len(remove_invented(client, checkpoint, checkpoint.group_count))
+    counts["groups_changed"] += len(result.changed)
     return result
 
 
-def _read(client: SorobanClient, contract: str, at_least: int, ids: Sequence[int], *, deadline: Deadline) -> Snapshots:
-    return GroupReader(client, contract, at_least, deadline=deadline).read(ids)
+def heal_batch(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
+    """Heal these groups and their cached bodies, as the `compare` of a sweep's job."""
+    healed = heal(client, checkpoint, ids, counts)
+    healed.refresh_cache()
+    return Compared(healed.done, healed.absent.intersection(ids[: healed.done]))
 
 
 def count_drift(counts: Counts, *, state: bool, text: bool) -> None:
@@ -101,16 +105,15 @@ def count_drift(counts: Counts, *, state: bool, text: bool) -> None:
 
     `state` is false for a change whose event is still to come: that is news, not drift.
     """
-    add_counts(counts, drift_state=int(state), drift_metadata=int(text and not state))
+    counts.update(drift_state=int(state), drift_metadata=int(text and not state))
 
 
-def find_surplus(client: SorobanClient, checkpoint: Checkpoint, ids: set[int], counts: Counts) -> set[int]:
+def find_surplus(client: SorobanClient, checkpoint: Checkpoint, ids: set[int]) -> set[int]:
     """Return those of these ids that are stored, though the contract neither counts nor has them."""
     stored = set(Group.objects.filter(id__in=ids).values_list("pk", flat=True)) if ids else ids
     if not stored:
         return set()
-    again = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(stored, with_instance=True)
-    add_counts(counts, calls=again.calls)
+    again = read_count(client, checkpoint, checkpoint.ledger, stored)
     counted = again.instance.group_counter if again.instance else checkpoint.group_count
     return {group_id for group_id in again.absent if group_id > counted}
 
@@ -123,7 +126,7 @@ def _count_drift_of(snapshots: Snapshots, differing: Differences, reached: int, 
             count_drift(counts, state=bool(wrong - UNANNOUNCED) and is_due, text=bool(wrong & TEXTS))
 
 
-def _portions(groups: Sequence[Group]) -> Iterator[list[Group]]:
+def _portions(groups: Iterable[Group]) -> Iterator[list[Group]]:
     """Split the groups into parts of at most MAX_CONTRIBUTIONS_HELD contributions, or of one group that has more."""
     portion: list[Group] = []
     size = 0
@@ -139,43 +142,38 @@ def _portions(groups: Sequence[Group]) -> Iterator[list[Group]]:
 
 
 def _heal_history(
-    client: SorobanClient,
-    checkpoint: Checkpoint,
-    groups: list[Group],
-    reached: int,
-    counts: Counts,
-    result: Healed,
-    before_write: Callable[[], None],
-) -> None:
-    """Compare these groups' history and event log with their entries, correct it, and count drift and rows.
+    client: SorobanClient, contract: str, groups: list[Group], reached: int, before_write: Callable[[], None]
+) -> Discrepancies:
+    """Compare these groups' history and event log with their entries, and correct it. Returns what was wrong.
 
     Rows are removed only after a second reading of the entries.
     """
-    all_evidence = read_history(client, checkpoint.contract, groups, counts, again=True)
+    all_evidence = read_history(client, contract, groups, again=True)
     found = compare_history(all_evidence, reached)
     if found.denies:  # one answer that leaves entries out removes nothing
-        again = read_history(client, checkpoint.contract, groups, counts, again=True)
+        again = read_history(client, contract, groups, again=True)
         for evidence, other in zip(all_evidence, again, strict=True):
             evidence.merge(other)
         found = compare_history(all_evidence, reached)
     before_write()
     store_undecoded([undecoded for evidence in all_evidence for undecoded in evidence.undecoded])
-    if found.is_empty:
-        record_verified(all_evidence, found.left_out)
-    else:
-        events = found.events
-        found = correct_history(all_evidence, reached, events)
-        result.changed |= {group_id for group_id, _ in found.joined if group_id}
-        joined = int(bool(found.joined))
-        add_counts(
-            counts, drift_history=len(events) + sum(table.drift for table in found.tables.values()), drift_state=joined
-        )
+    if not found.is_empty:
+        return correct_history(all_evidence, reached, found.events)
+    record_verified(all_evidence, found.left_out)
+    return found
+
+
+def _record_history(found: Discrepancies, groups: list[Group], counts: Counts, result: Healed) -> None:
+    """Count the drift and the rows of these groups' history, and write how many rows of each are unconfirmed."""
+    if not found.is_empty:
+        drift = len(found.events) + sum(table.drift for table in found.tables.values())
+        counts.update(drift_history=drift, drift_state=int(bool(found.joined)))
+    result.changed |= {group_id for group_id, _ in found.joined if group_id}
     for group in groups:
         unconfirmed = found.unconfirmed.get(group.pk, 0)
-        add_counts(counts, unproven=unconfirmed)
+        counts["unproven"] += unconfirmed
         if unconfirmed != group.unproven_rows:
             Group.objects.filter(pk=group.pk).update(unproven_rows=unconfirmed)
-    for model, name in HISTORY:
-        table = found.tables[model]
+    for model, table in found.tables.items():
         for what, rows in (("removed", table.denied), ("added", table.missing), ("changed", table.changed)):
-            result.history[f"{name}_{what}"] += len(rows)
+            result.history[f"{model.plural()}_{what}"] += len(rows)

@@ -15,7 +15,7 @@ from django.db.models import F
 from structlog.contextvars import bind_contextvars
 
 from ajo.indexer.lease import LeaseHandle, Superseded
-from ajo.indexer.runs import Counts, record_run
+from ajo.indexer.runs import Counts, heartbeat, record_run
 from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.rpc.client import Run, SorobanClient, in_halves
@@ -91,7 +91,7 @@ def run_job(job: SweepJob, run_read: Run, selection: Selection) -> Iterator[Prog
         if checkpoint.halt_reason:
             raise ChainError(checkpoint.halt_reason)
         bind_contextvars(ledger=checkpoint.ledger)
-        run.counts = dict.fromkeys(job.count_names, 0)
+        run.counts = Counts(dict.fromkeys(job.count_names, 0))
         run.ledger = checkpoint.ledger
         execution = _Execution(job, run_read, checkpoint, run.counts, handle)
         execution.run_step(job.prepare)
@@ -142,15 +142,13 @@ class _Execution:
     def run_step(self, step: Step | None) -> None:
         if step:
             with self._adding_drift():
-                self.run_read(
-                    lambda client: step(self.checkpoint, self.counts, client.with_heartbeat(self.handle.renew))
-                )
+                self.run_read(lambda client: step(self.checkpoint, self.counts, self._watched(client)))
 
     def run_batches(self, selection: Selection) -> Iterator[Progress]:
         """Compare the groups in batches. The position of a run of all groups is saved as it goes on, and at its end."""
         is_named = bool(selection.only)
         begin = 0 if is_named else getattr(self.checkpoint, self.job.position_field)
-        queue = _Queue.of(selection, begin, int(self.checkpoint.group_count), self.job.batch_size)
+        queue = _Queue.of(selection, begin, self.checkpoint.group_count, self.job.batch_size)
         done = 0 if selection.from_start else begin
         total, saved_at = done + len(queue), -SAVE_INTERVAL
         while queue:
@@ -179,7 +177,7 @@ class _Execution:
     @contextmanager
     def _adding_drift(self) -> Iterator[None]:
         """Add the drift that the block counts to the checkpoint's totals."""
-        before = dict(self.counts)
+        before = self.counts.copy()
         try:
             yield
         finally:  # groups that were healed before a node failed had drifted all the same
@@ -196,7 +194,7 @@ class _Execution:
 
         Raises NodeLagging if it did not do even the first one in time.
         """
-        client = client.with_heartbeat(self.handle.renew)
+        client = self._watched(client)
         done, absent = 0, set[int]()
         for part, compared in in_halves(lambda part: self.job.compare(self.checkpoint, part, self.counts, client), ids):
             done += compared.done
@@ -206,6 +204,9 @@ class _Execution:
         if not done:
             raise NodeLagging(f"group {ids[0]} could not be read in time")
         return Compared(done, absent)
+
+    def _watched(self, client: SorobanClient) -> SorobanClient:
+        return client.with_heartbeat(heartbeat(self.counts, self.handle))
 
     def _update(self, **values: object) -> None:
         Checkpoint.objects.filter(pk=self.checkpoint.pk).update(**values)

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from ajo.soroban.models import Lease
+from ajo.soroban.models import Checkpoint, Lease
 
 # Longer than one attempt of an RPC call, before which a lease is renewed, and a write; short enough that the work of a
 # runner that was killed goes on soon.
@@ -32,7 +32,7 @@ class Superseded(Exception):
 
 
 class LeaseHandle:
-    """A lease, held until it is released or not renewed in time."""
+    """Represents a lease, which is held until it is released or not renewed in time."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -82,3 +82,9 @@ def lease(name: str, patience: float = 0) -> Iterator[LeaseHandle]:
         yield handle
     finally:
         handle.release()
+
+
+def advance_cursor(checkpoint: Checkpoint, **values: object) -> None:
+    """Write these columns if the cursor is where it was. Raises Superseded if it has moved, or the sync has halted."""
+    if not Checkpoint.objects.advance(checkpoint, **values):
+        raise Superseded("another pass was first")

@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from django.conf import settings
 
-from ajo.indexer.runs import Counts, add_counts
+from ajo.indexer.runs import Counts
 from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.rpc.client import EventPage, SorobanClient, cursor_ledger, last_cursor
 from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer, RpcLimitExceeded, RpcOutOfRange
@@ -33,7 +33,6 @@ def next_page(client: SorobanClient, checkpoint: Checkpoint, counts: Counts) -> 
     limit, overlap = settings.RPC_EVENTS_LIMIT, OVERLAP_LEDGERS
     while True:
         after, known = _begin(checkpoint, overlap, limit // 2)
-        add_counts(counts, calls=1)
         start = None if after else checkpoint.start_ledger
         try:
             page = client.get_events(checkpoint.contract, limit=limit, cursor=after or None, start_ledger=start)
@@ -50,6 +49,23 @@ def next_page(client: SorobanClient, checkpoint: Checkpoint, counts: Counts) -> 
             if not new and page.cursor <= checkpoint.cursor and cursor_ledger(checkpoint.cursor) < page.latest_ledger:
                 raise RpcInvalidAnswer("getEvents: a cursor that leads back, or nowhere")
             return replace(page, events=new, cursor=max(page.cursor, checkpoint.cursor))
+
+
+def read_page(
+    client: SorobanClient, contract: str, limit: int, *, cursor: str, start_ledger: int
+) -> tuple[EventPage, int]:
+    """Return the events after the cursor, or from a ledger on if it is empty, and the limit that the node took.
+
+    The limit is halved, down to one, while the node gives up on so many events.
+    """
+    start = None if cursor else start_ledger
+    while True:
+        try:
+            return client.get_events(contract, limit=limit, cursor=cursor or None, start_ledger=start), limit
+        except RpcLimitExceeded:
+            if limit == 1:
+                raise
+            limit //= 2
 
 
 def _begin(checkpoint: Checkpoint, overlap: int, most: int) -> tuple[str, Collection[str]]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from django.db import transaction
 from structlog.contextvars import bind_contextvars
 
+from ajo.indexer.guards import read_count
 from ajo.indexer.heal import find_surplus, heal
 from ajo.indexer.lease import LEASE_PATIENCE, LeaseHandle, lease
-from ajo.indexer.runs import Counts, add_counts, record_run
+from ajo.indexer.runs import Counts, heartbeat, record_run
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.plausibility import check_ledger_continuity
 from ajo.soroban.rpc.client import Run, SorobanClient
@@ -35,7 +36,7 @@ class Rebuilt:
     done: int = 0
     total: int = 0
     counted_at: int = 0  # the ledger at which the contract counted `total` groups
-    counts: Counts = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
     is_finished: bool = False
     size: int = field(default_factory=lambda: REBUILD_BATCH)  # groups of the next batch
 
@@ -68,43 +69,40 @@ class _Rebuild:
 
     def run(self) -> Iterator[Rebuilt]:
         progress = self.progress
-        self.run_read(self._count)
+        self.run_read(self._begin)
         while not progress.is_finished:
             self.run_read(self._do_batch if progress.done < progress.total else self._finish)
             yield progress
+
+    def _begin(self, client: SorobanClient) -> None:
+        with self._without_sync(client) as (client, _):
+            self._count(client)
 
     def _count(self, client: SorobanClient) -> None:
         """Ask the contract how many groups there are: the tables may be wrong about this too."""
         checkpoint = Checkpoint.objects.get()
         newest = client.get_health().latest_ledger
         check_ledger_continuity(checkpoint, client.get_events(checkpoint.contract, limit=1, start_ledger=newest))
-        snapshots = GroupReader(client, checkpoint.contract, checkpoint.ledger).read([], with_instance=True)
+        snapshots = read_count(client, checkpoint, checkpoint.ledger)
         if snapshots.instance_entry is None:
             raise NodeLagging("the node does not have the contract")
         self.progress.counted_at = snapshots.instance_ledger
-        self.progress.total = snapshots.instance.group_counter if snapshots.instance else int(checkpoint.group_count)
-        again = nodes().second_opinion(
-            client,
-            lambda other: GroupReader(other, checkpoint.contract, checkpoint.ledger).read([], with_instance=True),
-        )
+        self.progress.total = snapshots.instance.group_counter if snapshots.instance else checkpoint.group_count
+        again = nodes().second_opinion(client, lambda other: read_count(other, checkpoint, checkpoint.ledger))
         # a lower count removes groups: it is not believed of one node alone
         if again.instance and again.instance.group_counter > self.progress.total:
             counted = again.instance.group_counter
-            raise NodeLagging(f"the node counts {self.progress.total} groups; a second asking says {counted}")
+            raise NodeLagging(f"the node counts {self.progress.total} groups; a second request says {counted}")
 
     @contextmanager
     def _without_sync(self, client: SorobanClient) -> Iterator[tuple[SorobanClient, LeaseHandle]]:
         """Hold the sync's lease: no pass begins meanwhile. The client renews it, and the rebuild's own, as it waits."""
         with lease(SyncRun.Kind.SYNC, patience=LEASE_PATIENCE) as handle:
-
-            def renew() -> None:
-                handle.renew()
-                if self.job:
-                    self.job.renew()
-
-            renew()
-            # a dry run's transaction would hold the lease's row, and roll its renewal back
-            yield client.with_heartbeat(renew if self.job else None), handle
+            if self.job is None:  # a dry run's transaction would hold the lease's row, and roll its renewal back
+                yield client, handle
+                return
+            self.job.renew()
+            yield client.with_heartbeat(heartbeat(self.progress.counts, handle, self.job)), handle
 
     def _do_batch(self, client: SorobanClient) -> None:
         progress = self.progress
@@ -135,7 +133,7 @@ class _Rebuild:
             healed = heal(
                 client, checkpoint, ids, counts, force=True, before_write=(lambda: None) if is_dry else handle.renew
             )
-            add_counts(counts, groups_changed=len(healed.changed), undecoded=healed.undecoded, **healed.history)
+            counts.update(healed.history, undecoded=healed.undecoded)
             if is_dry:
                 transaction.set_rollback(True)
         done = ids[: healed.done]
@@ -151,11 +149,11 @@ class _Rebuild:
         progress, checkpoint = self.progress, Checkpoint.objects.get()
         beyond = Group.objects.filter(id__gt=progress.total).values_list("id", flat=True)
         absent = GroupReader(client, checkpoint.contract, checkpoint.ledger).read(beyond).absent
-        surplus = find_surplus(client, checkpoint, absent, progress.counts)
+        surplus = find_surplus(client, checkpoint, absent)
         surplus = nodes().second_opinion(
-            client, lambda other: find_surplus(other, checkpoint, surplus, progress.counts), other_only=bool(surplus)
+            client, lambda other: find_surplus(other, checkpoint, surplus), other_only=bool(surplus)
         )
-        add_counts(progress.counts, groups_removed=len(surplus))
+        progress.counts["groups_removed"] += len(surplus)
         if self.job is None:
             return
         remove_groups(surplus)

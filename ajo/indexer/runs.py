@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -19,13 +20,18 @@ logger = logging.getLogger(__name__)
 
 PRUNE_BATCH = 1000  # rows; each batch is a transaction of its own, so that no pass waits for long
 
-Counts = dict[str, int]  # a SyncRun's counts, by name
+Counts = Counter[str]  # a SyncRun's counts, by name
 
 
-def add_counts(counts: Counts, **numbers: int) -> None:
-    """Add these numbers to `counts`, which may not have the names yet."""
-    for name, number in numbers.items():
-        counts[name] = counts.get(name, 0) + number
+def heartbeat(counts: Counts, *handles: LeaseHandle) -> Callable[[], None]:
+    """Return what a run's client calls before each attempt of an RPC call: it renews the leases and counts the call."""
+
+    def beat() -> None:
+        for handle in handles:
+            handle.renew()
+        counts["calls"] += 1
+
+    return beat
 
 
 @contextmanager
@@ -38,7 +44,7 @@ def record_run(kind: SyncRun.Kind, patience: float = 0) -> Iterator[tuple[SyncRu
     with lease(kind, patience) as handle:
         left = SyncRun.objects.filter(kind=kind, outcome=SyncRun.Outcome.RUNNING)
         left.update(outcome=SyncRun.Outcome.FAILED, finished_at=Now(), reason="it was killed, or its lease ran out")
-        run = SyncRun.objects.create(kind=kind)
+        run = SyncRun.objects.create(kind=kind, counts=Counts())
         try:
             yield run, handle
         except Superseded as failure:
@@ -76,12 +82,12 @@ def prune(days: int) -> int:
     The newest run of each kind stays, and so does the newest that has ended. Ids rise with time, so pruning begins with
     the oldest and stops at the first young row: it needs no index by time.
     """
-    kept: list[int] = []
+    newest: list[int] = []
     for kind in SyncRun.Kind:
         runs = SyncRun.objects.filter(kind=kind).order_by("-id").values_list("pk", flat=True)
-        kept += [*runs[:1], *runs.exclude(outcome=SyncRun.Outcome.RUNNING)[:1]]
+        newest += [*runs[:1], *runs.exclude(outcome=SyncRun.Outcome.RUNNING)[:1]]
     is_old = ExpressionWrapper(Q(started_at__lt=Now() - timedelta(days=days)), output_field=BooleanField())
-    oldest = SyncRun.objects.exclude(pk__in=kept).order_by("id").values_list("pk", is_old)
+    oldest = SyncRun.objects.exclude(pk__in=newest).order_by("id").values_list("pk", is_old)
     pruned = 0
     while old := [pk for pk, old in oldest[:PRUNE_BATCH] if old]:
         pruned += SyncRun.objects.filter(pk__in=old).delete()[0]

@@ -17,33 +17,27 @@ from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, in_halves
 from groups.models import Group, Token
-from groups.tokens import token_batch
 
 MAX_TABLES_WAIT = 15.0  # seconds; shorter than a lease's lifetime
 TABLES_POLL = 0.2  # seconds between two looks at the checkpoint
 
 
-def check_solvency(
-    checkpoint: Checkpoint, counts: Counts, client: SorobanClient, tokens: Sequence[Token] | None = None
-) -> None:
-    """Write balance and debt of these tokens, or of all, where they changed, and count the tokens that fall short.
+def check_solvency(checkpoint: Checkpoint, counts: Counts, client: SorobanClient, tokens: Sequence[Token]) -> None:
+    """Write balance and debt of these tokens where they changed, and count all tokens that fall short.
 
     Balance and debt are of one ledger. Does nothing for a call's tokens if the tables do not reach the balances' ledger
     in time, or have gone past it: the next check does. Passes over tokens of groups that cannot be read.
     """
-    if tokens is None:
-        tokens = token_batch(0, (), is_share=False).tokens
     # the debt to a group that cannot be read is unknown
     hidden = set(Group.objects.exclude(unreadable_since=None).exclude(token=None).values_list("token_id", flat=True))
-    kept = [(t, BalanceKey(checkpoint.contract).to_xdr(t.address)) for t in tokens if t.address not in hidden]
+    keyed = [(t, BalanceKey(checkpoint.contract).to_xdr(t.address)) for t in tokens if t.address not in hidden]
     own = InstanceKey().to_xdr(checkpoint.contract)
 
     def ask(part: Sequence[tuple[Token, str]]) -> Entries:
-        counts["calls"] += 1
         return read_entries(client, [own, *(key for _, key in part)], at_least=checkpoint.ledger)
 
-    for start in range(0, len(kept), MAX_KEYS - 1):
-        for part, answer in in_halves(ask, kept[start : start + MAX_KEYS - 1]):
+    for start in range(0, len(keyed), MAX_KEYS - 1):
+        for part, answer in in_halves(ask, keyed[start : start + MAX_KEYS - 1]):
             instance = answer.found.get(own)
             if not instance or not _tables_reach(answer.ledger):
                 continue

@@ -15,7 +15,7 @@ from django.db import OperationalError
 
 from ajo.indexer.follow import run_pass
 from ajo.indexer.lease import Superseded
-from ajo.indexer.longest_retention import fill_gaps_elsewhere
+from ajo.indexer.longest_retention import fill_gaps_from_other_nodes
 from ajo.indexer.runs import prune
 from ajo.indexer.verify import sweep_groups
 from ajo.indexer.verify_history import daily_quota, sweep_deep
@@ -59,7 +59,7 @@ def sweep() -> None:
             pass
         for _ in sweep_deep(nodes().run, limit=daily_quota(), deadline=_deadline(longest)):
             pass
-        fill_gaps_elsewhere()
+        fill_gaps_from_other_nodes()
     except (ChainError, Superseded, OperationalError) as failure:
         logger.warning("sweep: %s", failure)
 

@@ -16,13 +16,13 @@ from django.db import transaction
 
 from ajo.database.prepared import Prepared
 from ajo.indexer.guards import check_not_all_absent
-from ajo.indexer.heal import count_drift, heal
+from ajo.indexer.heal import count_drift, heal_batch
 from ajo.indexer.jobs import Compared, Progress, Selection, SweepJob, run_job
 from ajo.indexer.runs import Counts
 from ajo.soroban.contract.keys import GroupKey, MetadataKey, numbered_keys
 from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, SyncRun
-from ajo.soroban.plausibility import refuse_ahead
+from ajo.soroban.plausibility import check_possible_ledger
 from ajo.soroban.rpc.client import MAX_KEYS, LedgerEntry, Run, SorobanClient, earliest_live_until
 from ajo.soroban.rpc.errors import RpcLimitExceeded
 from groups.bodies import SYNCED
@@ -54,21 +54,13 @@ def sweep_groups(
     """
     job = SweepJob(
         kind=SyncRun.Kind.SWEEP,
-        compare=_heal if only else _compare,
+        compare=heal_batch if only else _compare,
         batch_size=HEAL_BATCH if only else COMPARE_BATCH,
         position_field="swept_to",
         count_names=(*SWEEP_COUNTS, *NAMED_COUNTS) if only else SWEEP_COUNTS,
         finalize=partial(_read_tokens, only, not from_start),
     )
     return run_job(job, run_read, Selection(only, from_start=from_start, deadline=deadline))
-
-
-def _heal(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
-    """Prove everything that the tables have of these groups."""
-    healed = heal(client, checkpoint, ids, counts)
-    healed.refresh_cache()
-    counts["groups_changed"] += len(healed.changed)
-    return Compared(healed.done, healed.absent.intersection(ids[: healed.done]))
 
 
 # The columns of STORED_ENTRIES. Plain tuples: a sweep of unchanged groups takes some microseconds a group.
@@ -80,14 +72,13 @@ _Pairs = dict[int, tuple[LedgerEntry, LedgerEntry | None]]  # GROUP and METADATA
 def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
     """Compare the entries of these groups with the stored ones, and write those that differ."""
     ledger, pairs, stored = _read_both(checkpoint, ids, counts, client)
-    check_not_all_absent(int(checkpoint.group_count), ids, [pk for pk in ids if pk not in pairs])
+    check_not_all_absent(checkpoint.group_count, ids, [pk for pk in ids if pk not in pairs])
     differing, extended = _differences(pairs, stored)
     if extended:
         _write_live_until(extended, ledger)
     if not differing:
         return Compared(len(ids))
     snapshots = read_groups(client, checkpoint.contract, ledger, differing, deadline=Deadline())
-    counts["calls"] += snapshots.calls
     changed = write_snapshots(snapshots)
     refresh_groups(changed)
     counts["groups_changed"] += len(changed)
@@ -113,11 +104,11 @@ def _read_both(
     with STORED_ENTRIES.execute_async(f"{{{','.join(map(str, ids))}}}") as rows:
         group_keys, metadata_keys = (numbered_keys(kind, checkpoint.contract, ids) for kind in (GroupKey, MetadataKey))
         at_least = checkpoint.chain_ledger - settings.RPC_MAX_LAG
-        # no heartbeat: renewing the lease would ask PostgreSQL, whose connection is busy
+        # no heartbeat, but a count: renewing the lease would ask PostgreSQL, whose connection is busy
         read = client.with_heartbeat(None).get_entries
         answer = read(group_keys + metadata_keys, at_least=at_least, only_compared=True)
         stored = {row[0]: row for row in rows()}
-    refuse_ahead(client, answer.ledger)
+    check_possible_ledger(client, answer.ledger)
     counts["calls"] += 1
     entry_of = answer.found.get
     keys = zip(ids, group_keys, metadata_keys, strict=True)
@@ -146,15 +137,14 @@ def _differences(pairs: _Pairs, stored: Mapping[int, _Row]) -> tuple[list[int], 
 
 
 def _read_tokens(
-    only: Sequence[int], is_share: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
+    only: Sequence[int], is_daily: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
 ) -> None:
     """Read anew what tokens say of themselves: a token may be made, or change its symbol, after its first group.
 
     Logs and passes over tokens whose answers exceed the RPC's limit.
     """
-    due = token_batch(checkpoint.tokens_swept_to, only, is_share=is_share)
+    due = token_batch(checkpoint.tokens_swept_to, only, is_daily=is_daily)
     tokens = [token for token in due.tokens if not is_native(token.address)]
-    counts["calls"] += -(-len(tokens) // MAX_KEYS)
     try:
         counts["tokens_changed"] += save_tokens(read_tokens(client, checkpoint.ledger, tokens))
     except RpcLimitExceeded as failure:  # a token's maker decides what it answers; it must not end the round

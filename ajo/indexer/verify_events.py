@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import transaction
 
+from ajo.indexer.pages import read_page
+from ajo.indexer.runs import Counts
 from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
 from ajo.soroban.rpc.client import RawEvent, SorobanClient, cursor_ledger
-from ajo.soroban.rpc.errors import NodeLagging, RpcLimitExceeded, RpcOutOfRange
+from ajo.soroban.rpc.errors import NodeLagging, RpcOutOfRange
 from ajo.soroban.rpc.pool import nodes
 from contributions.event_rows import decode_events, raw_event, replay, undecoded_events, write_history
-from contributions.models import Contribution, Payout, Refund
+from contributions.models import HISTORY
 from groups.cached import refresh_groups
 from groups.models import Group, GroupMember
 from groups.sync import store_undecoded
@@ -47,7 +49,7 @@ class EventRange:
         return event_id in self.events or (self.first <= ledger <= self.last and ledger < self.newest)
 
 
-def check_events(checkpoint: Checkpoint, counts: dict[str, int], client: SorobanClient) -> None:
+def check_events(checkpoint: Checkpoint, counts: Counts, client: SorobanClient) -> None:
     """Make the log of the ledgers since the last check what two readings agree on; counts corrections and disputes.
 
     Where the readings differ the log stays as it is, and the next check begins there. Reads at most MAX_PAGES pages a
@@ -57,12 +59,12 @@ def check_events(checkpoint: Checkpoint, counts: dict[str, int], client: Soroban
     first = now.events_checked_to + 1 if now.events_checked_to else now.start_ledger
     if first > now.ledger:
         return
-    reported = nodes().second_opinion(client, lambda other: _read(other, now, first, counts))
+    reported = nodes().second_opinion(client, lambda other: _read(other, now, first))
     log = _logged(reported)
     checked_to = min(reported.last, reported.newest - 1)
     ids = reported.events.keys() | log.keys()
     if differing := {pk for pk in ids if reported.events.get(pk) != log.get(pk) and reported.proves(pk)}:
-        again = _read(client, now, min(map(cursor_ledger, differing)), counts)
+        again = _read(client, now, min(map(cursor_ledger, differing)))
         agreed = {pk for pk in differing if again.events.get(pk) == reported.events.get(pk) and again.proves(pk)}
         right = {pk: reported.events[pk] for pk in agreed & reported.events.keys()}
         _reconcile(right, agreed - right.keys(), log)
@@ -75,7 +77,7 @@ def check_events(checkpoint: Checkpoint, counts: dict[str, int], client: Soroban
         Checkpoint.objects.filter(pk=checkpoint.pk).update(events_checked_to=checked_to)
 
 
-def _read(client: SorobanClient, checkpoint: Checkpoint, first: int, counts: dict[str, int]) -> EventRange:
+def _read(client: SorobanClient, checkpoint: Checkpoint, first: int) -> EventRange:
     """Read the events from ledger `first`, or the node's oldest, to the tables' ledger, or as far as MAX_PAGES go.
 
     Raises NodeLagging for a node that is behind.
@@ -83,16 +85,8 @@ def _read(client: SorobanClient, checkpoint: Checkpoint, first: int, counts: dic
     events: list[RawEvent] = []
     cursor, limit, newest, last = "", settings.RPC_EVENTS_LIMIT, 0, first - 1
     for _ in range(MAX_PAGES):
-        counts["calls"] += 1
         try:
-            page = client.get_events(
-                checkpoint.contract, cursor=cursor or None, start_ledger=None if cursor else first, limit=limit
-            )
-        except RpcLimitExceeded:
-            if limit == 1:
-                raise
-            limit //= 2
-            continue
+            page, limit = read_page(client, checkpoint.contract, limit, cursor=cursor, start_ledger=first)
         except RpcOutOfRange as failure:
             if cursor or failure.oldest <= first:
                 raise NodeLagging(f"the node is at ledger {failure.latest}, {first} is known to exist") from failure
@@ -125,7 +119,7 @@ def _reconcile(right: Mapping[str, RawEvent], invented: Collection[str], log: Ma
         # groups first, in id order, as every writer of them locks: else a pass and this one wait for each other
         touched = Group.objects.filter(id__in=group_ids.union(entry.group_id for entry in entries if entry.group_id))
         list(touched.order_by("id").select_for_update(of=("self",)).values_list("pk", flat=True))
-        for model in (Contribution, Payout, Refund):
+        for model in HISTORY:
             model.objects.filter(event_id__in=gone).delete()
         UndecodedEntry.objects.filter(key__in=gone).delete()
         ContractEvent.objects.filter(id__in=invented).delete()

@@ -1,7 +1,7 @@
 """Sweeps deeply: proves columns, members, history, and the event log since the last one, and checks solvency.
 
 A shallow sweep sees neither a contribution that no event announced, which leaves the GROUP entry untouched, nor a row
-whose columns contradict its stored entry. A deep sweep reaches every group once a day: a share of them beside each
+whose columns contradict its stored entry. A deep sweep reaches every group once a day: some of them beside each
 shallow sweep, so that no hour bears the RPC calls of all.
 """
 
@@ -12,10 +12,10 @@ from functools import partial
 
 from django.conf import settings
 
-from ajo.indexer.discrepancies import correct_events, wrong_events
+from ajo.indexer.discrepancies import wrong_events
 from ajo.indexer.guards import remove_invented
-from ajo.indexer.heal import heal
-from ajo.indexer.jobs import Compared, Progress, Selection, SweepJob, run_job
+from ajo.indexer.heal import heal_batch
+from ajo.indexer.jobs import Progress, Selection, SweepJob, run_job
 from ajo.indexer.runs import Counts
 from ajo.indexer.solvency import check_solvency
 from ajo.indexer.verify_events import check_events
@@ -24,15 +24,15 @@ from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, ContractEvent, SyncRun
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import Run, SorobanClient
-from contributions.event_rows import decode_events, raw_event
+from contributions.event_rows import decode_logged, write_log
 from groups.tokens import token_batch
 
 DEEP_BATCH = 50  # groups read and committed together
 DAY_SECONDS = 86_400
 MAX_STRAY_EVENTS = 1000  # events that name no group, which every event of the contract does
 DEEP_SWEEP_COUNTS = (
-    "calls", "groups", "drift_state", "drift_metadata", "drift_history", "unproven", "events_corrected",
-    "events_disputed", "insolvent_tokens",
+    "calls", "groups", "groups_changed", "drift_state", "drift_metadata", "drift_history", "unproven",
+    "events_corrected", "events_disputed", "insolvent_tokens",
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def sweep_deep(
     """
     job = SweepJob(
         kind=SyncRun.Kind.DEEP_SWEEP,
-        compare=_compare,
+        compare=heal_batch,
         batch_size=DEEP_BATCH,
         position_field="deep_swept_to",
         count_names=DEEP_SWEEP_COUNTS,
@@ -62,21 +62,20 @@ def sweep_deep(
 
 
 def _finalize(
-    only: Sequence[int], is_share: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
+    only: Sequence[int], is_daily: bool, checkpoint: Checkpoint, counts: Counts, client: SorobanClient
 ) -> None:
     """Check what belongs to no group: events without one, token balances, surplus groups, and the code's archival."""
     strays = list(ContractEvent.objects.filter(group_id=None, is_system=False)[:MAX_STRAY_EVENTS])
-    wrong = wrong_events(strays, decode_events(map(raw_event, strays)))
-    correct_events(wrong)
+    wrong = wrong_events(strays, decode_logged(strays))
+    write_log(wrong)
     counts["drift_history"] += len(wrong)
-    due = token_batch(checkpoint.balances_swept_to, only, is_share=is_share)
+    due = token_batch(checkpoint.balances_swept_to, only, is_daily=is_daily)
     check_solvency(checkpoint, counts, client, due.tokens)
     if due.position is not None:
         Checkpoint.objects.filter(pk=checkpoint.pk).update(balances_swept_to=due.position)
     now = Checkpoint.objects.get(pk=checkpoint.pk)
-    counts["drift_state"] += len(remove_invented(client, now, int(now.group_count), counts))
+    counts["drift_state"] += len(remove_invented(client, now, now.group_count))
     if wasm_hash := now.wasm_hash:
-        counts["calls"] += 1
         entry = read_entries(client, [key := code_key(wasm_hash)]).found.get(key)
         end = entry.get("liveUntilLedgerSeq") if entry else None
         Checkpoint.objects.filter(pk=checkpoint.pk).update(code_live_until_ledger=end)
@@ -88,9 +87,3 @@ def daily_quota() -> int:
     return max(
         DEEP_BATCH, -(-int(checkpoint.group_count if checkpoint else 0) * settings.SWEEP_INTERVAL // DAY_SECONDS)
     )
-
-
-def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
-    healed = heal(client, checkpoint, ids, counts)
-    healed.refresh_cache()
-    return Compared(healed.done, healed.absent.intersection(ids[: healed.done]))

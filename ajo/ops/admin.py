@@ -13,12 +13,17 @@ from django.utils.safestring import SafeString
 from ajo.adminkit.admins import ReadOnlyAdmin, TableAdmin
 from ajo.adminkit.columns import multiline_column, text_column
 from ajo.adminkit.display import safe_multiline, safe_text
+from ajo.ops.heartbeats import process_of
 from ajo.ops.models import Heartbeat
 
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnlyAdmin):
-    list_display = fields = ("name", "part", "seen_at")
+    list_display = fields = ("name", "part", "seen_at", "doing")
+
+    @admin.display(description="Did then")
+    def doing(self, row: Heartbeat) -> str:
+        return process_of(row, 0.0).doing or "-"
 
 
 class LoginAdmin(TableAdmin):

@@ -1,7 +1,7 @@
 """Facts about the service, each queried in one place.
 
-Health, status, metrics and the admin's front page are views of these. Every function queries when it is called and
-raises DatabaseError. Times are by the database's clock: hosts' clocks differ.
+Health, status, metrics and the admin's front page are views of these. Every function queries when it is called, and
+raises DatabaseError, or RedisError where it asks the broker. Times are by the database's clock: hosts' clocks differ.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.conf import settings
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
+from redis import Redis
 
 from ajo.soroban.models import Checkpoint, Lease, RpcNode, SyncRun
 from ajo.soroban.rpc.pool import node_names
@@ -32,7 +34,7 @@ class SyncPosition:
     @property
     def chain_silence(self) -> float | None:
         """Seconds since the chain was heard from; None: never."""
-        return self._seconds_since(self.checkpoint.heard_at)
+        return self._seconds_since(self.checkpoint.chain_advanced_at)
 
     @property
     def close_lag(self) -> float | None:
@@ -80,3 +82,11 @@ def node_states() -> Sequence[NodeState]:
     failures = dict(RpcNode.objects.values_list("name", "failures"))
     backing_off = set(RpcNode.objects.backing_off().values_list("name", flat=True))
     return [NodeState(name, failures.get(name, 0), name in backing_off) for name in node_names()]
+
+
+def waiting_tasks() -> int:
+    """Return the number of tasks in the queue that no worker has taken yet. Raises RedisError."""
+    timeout = settings.REDIS_TIMEOUT
+    with Redis.from_url(settings.CELERY_BROKER_URL, socket_timeout=timeout, socket_connect_timeout=timeout) as broker:
+        prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+        return int(broker.llen(f"{prefix}{settings.CELERY_TASK_DEFAULT_QUEUE}"))

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_safe
 from ajo.conf.reachability import why_not_redis
 from ajo.ops.access import has_token, is_local
 from ajo.ops.facts import last_run, node_states, seconds_without_a_pass, sync_position
-from ajo.ops.heartbeats import process_problems, processes
+from ajo.ops.heartbeats import process_problems, processes, work_words
 from ajo.soroban.models import Checkpoint, SyncRun
 
 MAX_AGE = 1.0  # seconds for which a result is fresh
@@ -145,7 +145,7 @@ def chain_problems() -> list[str]:
     if silence <= settings.STALE_AFTER or own:
         return problems
     if idle is not None and idle > settings.STALE_AFTER + settings.SYNC_INTERVAL:
-        return [f"worker: runs, and has begun no pass for {idle:.0f} s", *problems]
+        return [f"worker: runs, and has begun no pass for {idle:.0f} s{work_words(known_processes)}", *problems]
     if last_pass and last_pass.outcome == SyncRun.Outcome.FAILED:
         problems.append("sync: the last pass failed; the admin's sync runs say why")
     return [f"chain: not heard from for {silence:.0f} seconds", *problems]

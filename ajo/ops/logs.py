@@ -22,6 +22,7 @@ EXTRAS: Final = (
     "counts",
     "node",
     "status_code",
+    *("method", "path", "route", "seconds", "client"),  # of the access log
 )  # keys of `extra=` to log; others may be objects
 MAX_MESSAGE: Final = 1000  # characters; a client's URL may have 60,000
 

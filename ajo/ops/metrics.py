@@ -16,15 +16,17 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
-from redis import Redis, RedisError
+from redis import RedisError
 
+from ajo import __version__
 from ajo.counts import CountFiles
 from ajo.ops.access import has_token, is_local
-from ajo.ops.facts import SyncPosition, node_states, sync_position
+from ajo.ops.facts import SyncPosition, node_states, sync_position, waiting_tasks
 from ajo.ops.health import redis_answers
 from ajo.ops.heartbeats import processes
+from ajo.ops.process_metrics import process_metrics
 from ajo.soroban.archival import archived, expiring_soon
 from ajo.soroban.models import Checkpoint, HistoryGap, UndecodedEntry
 from groups.models import Group, Token
@@ -42,10 +44,10 @@ def metrics(request: HttpRequest) -> HttpResponse:
     elif not has_token(request):
         headers = {"WWW-Authenticate": "Bearer"}
         return HttpResponse("A token is needed.\n", status=401, content_type="text/plain", headers=headers)
-    return HttpResponse(_process_metrics() + generate_latest(_SharedMetrics()), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(_counts() + generate_latest(_SharedMetrics()), content_type=CONTENT_TYPE_LATEST)
 
 
-def _process_metrics() -> bytes:
+def _counts() -> bytes:
     """Return the counts of all processes, past ones included, that share PROMETHEUS_MULTIPROC_DIR.
 
     Empty, with a warning in the log, where a file cannot be read now.
@@ -66,6 +68,8 @@ class _SharedMetrics(Collector):
     """Collects what is read at each scrape, and is the same from every process and machine."""
 
     def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("ajo_build", "The version that answers.", {"version": __version__})
+        yield from process_metrics()
         up = GaugeMetricFamily("ajo_up", "Whether this part answers.", labels=["part"])
         reads: dict[str, Callable[[], Iterable[Metric]]] = {"postgresql": _from_database, "broker": _from_broker}
         for part, read in reads.items():
@@ -89,13 +93,22 @@ def _from_database() -> Iterator[Metric]:
     unconfirmed = Group.objects.unconfirmed().count()
     yield GaugeMetricFamily("ajo_unproven_groups", "Groups with rows that no entry proves.", unconfirmed)
     yield from _node_metrics()
-    age = GaugeMetricFamily("ajo_heartbeat_age_seconds", "Since it last said that it runs.", labels=["part", "name"])
-    for each in processes():
-        age.add_metric([each.part, each.name], each.age)
-    yield age
+    yield from _heartbeat_metrics()
     position = sync_position()
     if position is not None:
         yield from _chain_metrics(position)
+
+
+def _heartbeat_metrics() -> Iterator[Metric]:
+    age = GaugeMetricFamily("ajo_heartbeat_age_seconds", "Since it last said that it runs.", labels=["part", "name"])
+    text = "For how long a worker has run this task; how long ago beat sent it."
+    task_age = GaugeMetricFamily("ajo_task_seconds", text, labels=["part", "name", "task"])
+    for each in processes():
+        age.add_metric([each.part, each.name], each.age)
+        # Of tasks of one name the one that runs longest: they are ordered so.
+        for name, seconds in {task.name: task.seconds for task in reversed(each.tasks)}.items():
+            task_age.add_metric([each.part, each.name, name], seconds)
+    yield from (age, task_age)
 
 
 def _chain_metrics(position: SyncPosition) -> Iterator[Metric]:
@@ -135,8 +148,4 @@ def _node_metrics() -> Iterator[Metric]:
 
 
 def _from_broker() -> Iterator[Metric]:
-    timeout = settings.REDIS_TIMEOUT
-    with Redis.from_url(settings.CELERY_BROKER_URL, socket_timeout=timeout, socket_connect_timeout=timeout) as broker:
-        prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
-        length = broker.llen(f"{prefix}{settings.CELERY_TASK_DEFAULT_QUEUE}")
-    yield GaugeMetricFamily("ajo_queue_length", "Tasks that wait for a worker.", length)
+    yield GaugeMetricFamily("ajo_queue_length", "Tasks that wait for a worker.", waiting_tasks())

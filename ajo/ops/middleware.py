@@ -16,7 +16,8 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from ajo.api.problems import DATABASE_RETRY_AFTER
 from ajo.api.request_ids import REQUEST_ID, is_request_id
-from ajo.metrics import REQUESTS
+from ajo.api.routes import route_of
+from ajo.metrics import REQUESTS, status_class
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +44,8 @@ class RequestMiddleware:
         bind_contextvars(request_id=request_id, **(FROM_CLIENT if is_given else {}))
         started_at = time.perf_counter()
         response = self.get_response(request)
-        route = request.resolver_match.route if request.resolver_match else "none"
-        status = f"{response.status_code // 100}xx"
-        REQUESTS.labels(route, status).observe(time.perf_counter() - started_at)
+        status = status_class(str(response.status_code))
+        REQUESTS.labels(route_of(request), status).observe(time.perf_counter() - started_at)
         response.headers[REQUEST_ID] = request_id
         return response
 

@@ -16,6 +16,11 @@ class Heartbeat(models.Model):
     name = models.CharField(primary_key=True, max_length=255, help_text="Part, host and process.")
     part = models.CharField(max_length=6, choices=ManagedProcess.choices)
     seen_at = models.DateTimeField(db_default=Now(), help_text="By the database's clock.")
+    tasks = models.JSONField(
+        db_default=models.Value([], models.JSONField()),
+        help_text='What it does, as of then: [{"name", "seconds"}]. The tasks that a worker runs, the longest first, '
+        "and since when; the task that beat sent last, and how long ago.",
+    )
 
     def __str__(self) -> str:
         return self.name

@@ -47,14 +47,22 @@ LIFETIME_FIELDS = ("instance_ledger", "live_until_ledger", "code_live_until_ledg
 
 @admin.register(Checkpoint)
 class CheckpointAdmin(ReadOnlyAdmin):
-    list_display = ("contract", "network_passphrase", "ledger", "chain_ledger", "heard_at", "is_loaded", "halted")
+    list_display = (
+        "contract",
+        "network_passphrase",
+        "ledger",
+        "chain_ledger",
+        "chain_advanced_at",
+        "is_loaded",
+        "halted",
+    )
     fieldsets = (
         (None, {"fields": ("network_passphrase", "contract", "dataset_id", "is_loaded", "halted")}),
         (
             "Followed",
             {"fields": ("cursor", "start_ledger", "ledger", "drift_state", "drift_metadata", "drift_history")},
         ),
-        ("Network", {"fields": ("chain_ledger", "chain_closed_at", "heard_at")}),
+        ("Network", {"fields": ("chain_ledger", "chain_closed_at", "chain_advanced_at")}),
         (
             "Contract",
             {"fields": ("admin", "paused", "group_count", "wasm_hash", *LIFETIME_FIELDS)},
@@ -100,7 +108,7 @@ GapFilter = choice_filter(
     "events",
     {
         "missing": ("missing", {"filled_at": None}),
-        "filled": ("told later by a node with a longer memory", {"filled_at__isnull": False}),
+        "filled": ("filled later by a node with longer retention", {"filled_at__isnull": False}),
     },
 )
 

@@ -1,7 +1,7 @@
 """Checks of a node's newest ledger against what the network can have reached.
 
 Each ledger closes in a later second than the one before. A node that names a ledger thousands further on, a minute
-after the network was last heard, is wrong. A wrong ledger that was once stored makes later honest answers look wrong.
+after the network was last heard, is wrong. A wrong ledger that was once stored makes later correct answers look wrong.
 A large jump is therefore confirmed by a second request, to another node if there is one, with a close time that fits.
 """
 
@@ -25,11 +25,11 @@ JUMP_LEDGERS, JUMP_TIME = 60, timedelta(minutes=5)  # a pass that moves on by mo
 def read_entries(client: SorobanClient, keys: Sequence[str], *, at_least: int = 0) -> Entries:
     """Return `SorobanClient.get_entries` of a ledger that the network can have reached. Raises NodeAhead."""
     answer = client.get_entries(keys, at_least=at_least)
-    refuse_ahead(client, answer.ledger)
+    check_possible_ledger(client, answer.ledger)
     return answer
 
 
-def refuse_ahead(client: SorobanClient, ledger: int) -> None:
+def check_possible_ledger(client: SorobanClient, ledger: int) -> None:
     """Raise NodeAhead unless the network can have reached `ledger` since it was last heard, or a second request agrees.
 
     Nothing has been heard before the first page of events: then the second request decides.
@@ -43,10 +43,12 @@ def refuse_ahead(client: SorobanClient, ledger: int) -> None:
     checkpoint = Checkpoint.objects.current()
     known = f"it can have reached {newest}" if newest < U32_MAX else "nothing was heard of it before"
     if again.latest_ledger < ledger - LEDGER_SLACK:
-        raise NodeAhead(f"the node answers of ledger {ledger}; another asking says {again.latest_ledger}, and {known}")
+        raise NodeAhead(
+            f"the node answers of ledger {ledger}; a second request says {again.latest_ledger}, and {known}"
+        )
     if _is_future(again) or (checkpoint and not fits(checkpoint, again)):
         raise NodeAhead(f"the node answers of ledger {ledger}, whose close time does not fit what was heard before")
-    client.confirmed.note(again.latest_ledger)
+    client.confirmed.record(again.latest_ledger)
 
 
 def newest_page(client: SorobanClient) -> EventPage:
@@ -93,7 +95,7 @@ def confirm_large_jump(client: SorobanClient, checkpoint: Checkpoint, page: Even
     apart = abs(again.latest_ledger - ledger)
     if apart > settings.RPC_MAX_LAG or abs(again.latest_closed_at - page.latest_closed_at) > JUMP_TIME:
         raise NodeLagging("the node contradicts itself, or another node, about its newest ledger")
-    client.confirmed.note(ledger)
+    client.confirmed.record(ledger)
 
 
 def _newest_page(client: SorobanClient, ledger: int) -> EventPage:

@@ -30,8 +30,8 @@ from ajo.soroban.rpc.transport import Reply
 from devtools.benchmarks.rows import LEDGER, LIVE_UNTIL, MEMBERS, START, TOKENS, XDR, event_id, wallet
 from groups.cached import refresh_cache, refresh_groups
 from groups.models import Group
-from groups.snapshots import GroupSnapshot
-from groups.sync import write_groups
+from groups.snapshots import GroupSnapshot, Snapshots
+from groups.sync import write_snapshots
 
 EVENTS_A_GROUP = 2 * MEMBERS + 1
 EVENTS_A_LEDGER = 50
@@ -134,12 +134,12 @@ def measure_events(count: int) -> dict[str, float]:
     """
     checkpoint = Checkpoint.objects.current() or Checkpoint.objects.create(
         network_passphrase=settings.STELLAR_NETWORK_PASSPHRASE, contract=settings.AJO_CONTRACT_ID,
-        is_loaded=True, start_ledger=LEDGER, ledger=LEDGER, chain_ledger=LEDGER, heard_at=datetime.now(UTC),
+        is_loaded=True, start_ledger=LEDGER, ledger=LEDGER, chain_ledger=LEDGER, chain_advanced_at=datetime.now(UTC),
     )  # fmt: skip
     newest = Group.objects.order_by("-id").values_list("id", flat=True).first() or 0
     canned, snapshots = history(newest + 1, count)
     for start in range(0, len(snapshots), 200):
-        write_groups(dict(list(snapshots.items())[start : start + 200]))
+        write_snapshots(Snapshots(dict(list(snapshots.items())[start : start + 200])))
     # a sync that has followed this chain up to here: nothing is missing before the first event
     Checkpoint.objects.filter(pk=checkpoint.pk).update(cursor=event_id(LEDGER), chain_closed_at=closing(LEDGER))
     refresh_cache(since=datetime.now(UTC))

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 KEPT_LOGS = 5  # of earlier starts, beside the newest
 POLL_SECONDS = 0.05  # between two checks of a condition
+LOW_PRIORITY = 10  # of 19: what else runs gets ten times the processor's time
 MIN_FREE = 2 * 2**24  # bytes: PostgreSQL does not start without room for two segments of its log
 DISK_FULL = re.compile(f"{os.strerror(errno.ENOSPC)}|disk is full")
 
@@ -51,8 +53,11 @@ class ManagedProcess:
         stop_signal: signal.Signals = signal.SIGTERM,
         stop_timeout: float = 15,
         user: int | None = None,
+        niceness: int = 0,
     ) -> None:
-        """`stop_timeout`: seconds between `stop_signal` and SIGKILL; `user`: the id to run under, when we are root."""
+        """`stop_timeout`: seconds between `stop_signal` and SIGKILL; `user`: the id to run under, when we are root;
+        `niceness`: what `lower_priority` adds to ours.
+        """
         self.name = name
         self.argv = list(argv)
         self.log = log
@@ -61,12 +66,15 @@ class ManagedProcess:
         self.stop_signal = stop_signal
         self.stop_timeout = stop_timeout
         self.user = user
+        self.niceness = niceness
+        self.started_at = 0.0  # by time.time
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the program. Raises StackError when that fails."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         rotate_logs(self.log)
+        self.started_at = time.time()
         parent, stop_signal = os.getpid(), int(self.stop_signal)
 
         def die_with_parent() -> None:
@@ -95,18 +103,47 @@ class ManagedProcess:
             self.process.stdin.write(self.stdin.encode())
             self.process.stdin.close()
 
+    def lower_priority(self) -> None:
+        """Give the running process and its children less of the processor than others get, by `niceness`.
+
+        Where the kernel groups processes by session (autogroup), niceness only counts inside of one session: the
+        session gets the same.
+        """
+        if self.process is None or not self.niceness:
+            return
+        value = min(os.getpriority(os.PRIO_PROCESS, 0) + self.niceness, 19)
+        with suppress(OSError):  # it has ended, or there are no such groups
+            os.setpriority(os.PRIO_PGRP, self.process.pid, value)
+            Path(f"/proc/{self.process.pid}/autogroup").write_text(str(value))
+
     def check(self) -> None:
         """Raise StackError, and print the end of the log, when the process has ended."""
-        if self.process is not None and self.process.poll() is not None:
+        if self.has_ended:
             sys.stderr.write(self.tail())
-            raise StackError(
-                f"{self.name} stopped ({_ended(self.process.returncode)}): see {self.log}, then start again"
-            )
+            raise StackError(f"{self.name} stopped ({self.how_it_ended}): see {self.log}, then start again")
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process, which may have ended; None before `start`."""
+        return None if self.process is None else self.process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the process was started and runs no more."""
+        return self.process is not None and self.process.poll() is not None
+
+    @property
+    def how_it_ended(self) -> str:
+        """Return the exit code or the signal of a process that has ended, in words; else nothing."""
+        code = None if self.process is None else self.process.poll()
+        if code is None:
+            return ""
+        return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
     @property
     def ended_by_full_disk(self) -> bool:
         """Return whether the process has ended because of a full disk, by its log or by the free space now."""
-        if self.process is None or self.process.poll() is None:
+        if not self.has_ended:
             return False
         return DISK_FULL.search(self.tail(40)) is not None or not has_disk_space(self.log.parent)
 
@@ -152,10 +189,6 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def _ended(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
 
 def free_port() -> int:

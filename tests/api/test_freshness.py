@@ -39,7 +39,7 @@ def test_an_answer_says_to_which_ledger_it_is_fresh(client: Client, path: str) -
 def test_silence_of_the_chain_is_said_beside_the_same_body(client: Client, settings: Settings, path: str) -> None:
     before = client.get(API + path)
     long_ago = datetime.now(UTC) - timedelta(seconds=settings.STALE_AFTER + 1)
-    Checkpoint.objects.update(heard_at=long_ago, ledger=1001)
+    Checkpoint.objects.update(chain_advanced_at=long_ago, ledger=1001)
     after = client.get(API + path)
     assert (after["Ajo-Stale"], after["Latest-Ledger"]) == ("true", "1001")
     assert (after["ETag"], after.content) == (before["ETag"], before.content)
@@ -70,7 +70,7 @@ def test_a_cache_that_keeps_its_headers_over_a_304_gets_the_whole_answer_once_th
     both = {"If-None-Match": first["ETag"], "If-Modified-Since": first["Last-Modified"]}
     assert client.get(API + path, headers=both).status_code == 304
     long_ago = datetime.now(UTC) - timedelta(seconds=settings.STALE_AFTER + 1)
-    Checkpoint.objects.update(**({"heard_at": long_ago} if change == "stale" else {"ledger": 1001}))
+    Checkpoint.objects.update(**({"chain_advanced_at": long_ago} if change == "stale" else {"ledger": 1001}))
     again = client.get(API + path, headers=both)
     assert (again.status_code, again["ETag"], again.content) == (200, first["ETag"], first.content)
     assert (again["Latest-Ledger"], "Ajo-Stale" in again) == (("1000", True) if change == "stale" else ("1001", False))
@@ -172,7 +172,7 @@ def test_a_ledger_that_cannot_come_while_one_waits_is_refused_at_once(
 
 def test_a_ledger_that_the_chain_may_have_by_now_is_waited_for(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was heard half a minute ago: it has closed others since."""
-    Checkpoint.objects.update(heard_at=datetime.now(UTC) - timedelta(seconds=30))
+    Checkpoint.objects.update(chain_advanced_at=datetime.now(UTC) - timedelta(seconds=30))
     monkeypatch.setattr("ajo.api.freshness.time.sleep", lambda _: Checkpoint.objects.update(ledger=1010))
     assert client.get(f"{API}users/?min_ledger=1010").status_code == 200
 

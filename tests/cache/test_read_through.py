@@ -179,7 +179,7 @@ def test_a_reader_of_the_chain_that_died_is_followed_by_another(monkeypatch: pyt
 
 @pytest.mark.parametrize("garbage", [b"x", b"a 1 2 3 4 5 6", b"\xff\xfe", b"a b c d e f"])
 def test_a_watermark_that_cannot_be_parsed_is_none(garbage: bytes) -> None:
-    cache.with_redis(lambda r: r.set(cache.WATERMARK_KEY, garbage))
+    cache.with_redis(lambda r: r.set(cache.VERSION_KEY, garbage))
     source = Source(document(1))
     assert source.read().body == document(1).body
     assert source.read().ledger == source.ledger

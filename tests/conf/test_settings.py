@@ -58,6 +58,7 @@ BAD = {
     "CHAIN_RATE": ["-1/min"],
     "VERIFIED_TOKENS": ["CABC"],
     "DEBUG": ["perhaps"],
+    "ACCESS_LOG": ["perhaps"],
     "AJO_SANDBOX": ["2", "off", ""],
     "LOG_LEVEL": ["LOUD"],
     "WEB_HOST": ["nonsense", "ajo.example", "127.0.0.1:8000", "fe80::1%eth0"],

@@ -111,7 +111,7 @@ def test_all_well_is_said_where_nothing_is_amiss(staff: Client) -> None:
     now = timezone.now()
     Checkpoint.objects.create(
         network_passphrase=settings.STELLAR_NETWORK_PASSPHRASE, contract=settings.AJO_CONTRACT_ID, start_ledger=1,
-        ledger=70, chain_ledger=70, is_loaded=True, heard_at=now, chain_closed_at=now,
+        ledger=70, chain_ledger=70, is_loaded=True, chain_advanced_at=now, chain_closed_at=now,
     )  # fmt: skip
     page = shown_text(staff, "/admin/")
     assert "All well" in page

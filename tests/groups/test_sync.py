@@ -1,5 +1,6 @@
 """Readings of the chain written to the tables: by several at once, and never an older one over a newer one."""
 
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -10,7 +11,7 @@ from ajo.soroban.rpc.client import SorobanClient
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group, User
 from groups.snapshots import GroupReader
-from groups.sync import write_groups, write_snapshots
+from groups.sync import write_snapshots
 from tests.support.following import catch_up, corrupt_entry, make_groups, read_entry, write_entry
 from tests.support.histories import History
 from tests.support.threads import run_concurrently
@@ -33,14 +34,14 @@ def test_groups_are_written_once_by_many_and_the_newer_reading_stays(
     history.walk(20)
     ids = history.groups[:]
     reader = GroupReader(client_of_chain, sandbox.contract)
-    older = reader.read(ids).groups.copy()
+    older = deepcopy(reader.read(ids))
     history.walk(20)
-    newer = GroupReader(client_of_chain, sandbox.contract).read(ids).groups
-    assert older != newer
-    assert run_concurrently([partial(write_groups, r) for r in (newer, older, newer, older)]) == []
-    write_groups(older)
+    newer = GroupReader(client_of_chain, sandbox.contract).read(ids)
+    assert older.groups != newer.groups
+    assert run_concurrently([partial(write_snapshots, each) for each in (newer, older, newer, older)]) == []
+    write_snapshots(older)
     stored = {group.pk: group.entry_xdr for group in Group.objects.all()}
-    assert stored == {group_id: reading.group_xdr for group_id, reading in newer.items()}
+    assert stored == {group_id: snapshot.group_xdr for group_id, snapshot in newer.groups.items()}
 
 
 def test_an_older_reading_does_not_show_a_hidden_group_again(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:

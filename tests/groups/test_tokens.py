@@ -35,8 +35,8 @@ TOKEN = StrKey.encode_contract(bytes([7]) * 32)
 
 def deploy(sandbox: Sandbox, text: TokenText | LibraryTokenText, address: str = TOKEN) -> None:
     """Make a token's contract, or change what it says of itself."""
-    said = Instance("ab" * 32, extra=((METADATA, text.codec.to_xdr(text)),))
-    write(sandbox, address, InstanceKey(), said)
+    answer = Instance("ab" * 32, extra=((METADATA, text.codec.to_xdr(text)),))
+    write(sandbox, address, InstanceKey(), answer)
 
 
 def write(sandbox: Sandbox, address: str, key: Any, value: Any) -> None:
@@ -94,8 +94,8 @@ def test_a_false_answer_about_a_token_is_corrected_by_the_next_sweep(
     collect(sandbox)
     name = InstanceKey().to_xdr(TOKEN)
 
-    def without(said: dict[str, Any]) -> None:
-        said["entries"] = [each for each in said["entries"] if each["key"] != name]
+    def without(answer: dict[str, Any]) -> None:
+        answer["entries"] = [each for each in answer["entries"] if each["key"] != name]
 
     corrupt_answer(sandbox, "getLedgerEntries", without, times=100)
     catch_up(client_of_chain)

@@ -1,4 +1,4 @@
-"""History that no event tells any more: recovered from the entries, and completed when its event turns up."""
+"""History that no event announces any more: recovered from the entries, and completed when its event turns up."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def test_a_recovered_contribution_is_completed_not_doubled_when_its_event_turns_
     """Breaks if `record` knew a row by its event: the recovered one has none."""
     History(sandbox.chain, 5).walk(40)
     catch_up(client_of_chain)
-    told = list(Contribution.objects.order_by("id").values())
+    stored = list(Contribution.objects.order_by("id").values())
     Contribution.objects.update(event_id=None, tx_hash=None, ledger=None, created_at=None)
     Checkpoint.objects.update(cursor="")
     catch_up(client_of_chain)
-    assert list(Contribution.objects.order_by("id").values()) == told
+    assert list(Contribution.objects.order_by("id").values()) == stored
 
 
 def test_what_a_deep_sweep_left_to_the_events_is_recovered_when_they_never_come(
@@ -95,8 +95,8 @@ def test_entries_that_a_node_leaves_out_of_a_recovery_are_asked_for_again(
     sandbox.chain.close_ledger(sandbox.chain.retention)
     read = backfill.read_history
 
-    def left_out(said: dict[str, Any]) -> None:
-        said["entries"] = [each for each in said["entries"] if not isinstance(decode_key(each["key"])[1], ContribKey)]
+    def left_out(answer: dict[str, Any]) -> None:
+        answer["entries"] = [e for e in answer["entries"] if not isinstance(decode_key(e["key"])[1], ContribKey)]
 
     def without(*args: Any, **kwargs: Any) -> Any:
         corrupt_answer(sandbox, "getLedgerEntries", left_out)

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from ajo.indexer import backfill, heal
-from ajo.indexer.discrepancies import COLUMNS, HISTORY
+from ajo.indexer.discrepancies import COLUMNS
 from ajo.soroban.contract.keys import ContribKey, decode_key
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.rpc.client import SorobanClient
-from contributions.models import Contribution, HistoryRow, Payout, Refund
+from contributions.models import HISTORY, Contribution, HistoryRow, Payout, Refund
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group, GroupMember, RefundRequest, User
 from tests.support.answers import corrupt_answer, restore_answers
 from tests.support.following import CANCELLED, RUNNING, assert_equal, make_full_groups
-from tests.support.sweeps import SWEEPS, Sweep, by_name_deeply, by_the_daily_share, shown
+from tests.support.sweeps import SWEEPS, Sweep, by_name_deeply, by_the_daily_share, stored_state
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,17 +25,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_columns_of_history_are_those_of_the_models() -> None:
     """Breaks if a column were added that no event or entry is compared with."""
-    for model, _ in HISTORY:
+    for model in HISTORY:
         fields = {f.attname for f in model._meta.concrete_fields if not (f.primary_key or f.generated)}
         assert fields - set(COLUMNS[model]) == ({"ordinal"} if model is Refund else set())
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_rows_that_are_missing_or_invented_are_put_right(
+def test_rows_that_are_missing_or_invented_are_corrected(
     sandbox: Sandbox, client_of_chain: SorobanClient, sweep: Sweep
 ) -> None:
     make_full_groups(sandbox, client_of_chain)
-    right = shown()
+    right = stored_state()
     stranger = User.objects.ensure([wallets(9)[6]])[wallets(9)[6]]
     member = GroupMember.objects.filter(group=RUNNING)[1]
 
@@ -66,11 +66,11 @@ def test_rows_that_are_missing_or_invented_are_put_right(
     for number, (group_id, spoil) in enumerate(wrongs):
         drift = Checkpoint.objects.get().drift_total
         spoil()
-        assert shown() != right, number
+        assert stored_state() != right, number
         sweep(group_id)
         if group_id == CANCELLED:
             sweep(RUNNING)
-        assert shown() == right, number
+        assert stored_state() == right, number
         assert Checkpoint.objects.get().drift_total > drift, number
     assert_equal(sandbox)
 
@@ -78,10 +78,10 @@ def test_rows_that_are_missing_or_invented_are_put_right(
 def test_one_answer_that_leaves_entries_out_removes_nothing(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     """Breaks without the second reading: what a node does not say once is no proof that it never was."""
     make_full_groups(sandbox, client_of_chain)
-    right = shown()
+    right = stored_state()
 
-    def without(said: dict[str, Any]) -> None:
-        said["entries"] = [e for e in said["entries"] if decode_key(e["key"])[1] != ContribKey(1, 1, wallets(3)[2])]
+    def without(answer: dict[str, Any]) -> None:
+        answer["entries"] = [e for e in answer["entries"] if decode_key(e["key"])[1] != ContribKey(1, 1, wallets(3)[2])]
 
     read, left = backfill.read_history, [1]
 
@@ -94,7 +94,7 @@ def test_one_answer_that_leaves_entries_out_removes_nothing(sandbox: Sandbox, cl
         patch.setattr(heal, "read_history", once)
         by_name_deeply(RUNNING)
     assert not left
-    assert shown() == right
+    assert stored_state() == right
     assert SyncRun.objects.latest("id").counts["drift_history"] == 0
 
 
@@ -103,21 +103,21 @@ def test_a_node_whose_entries_contradict_each_other_removes_nothing_and_staff_ar
 ) -> None:
     """A member who was paid out has paid. Breaks if what such a node leaves out were taken for what never was."""
     make_full_groups(sandbox, client_of_chain)
-    right = shown()
+    right = stored_state()
 
-    def without(said: dict[str, Any]) -> None:
-        said["entries"] = [e for e in said["entries"] if not isinstance(decode_key(e["key"])[1], ContribKey)]
+    def without(answer: dict[str, Any]) -> None:
+        answer["entries"] = [e for e in answer["entries"] if not isinstance(decode_key(e["key"])[1], ContribKey)]
 
     read = backfill.read_history
 
-    def lying(*args: Any, **kwargs: Any) -> Any:
+    def read_without_contributions(*args: Any, **kwargs: Any) -> Any:
         corrupt_answer(sandbox, "getLedgerEntries", without)
         return read(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(heal, "read_history", lying)
+        patch.setattr(heal, "read_history", read_without_contributions)
         by_the_daily_share(RUNNING)
-    assert shown() == right
+    assert stored_state() == right
     assert list(Group.objects.unconfirmed().values_list("pk", flat=True).order_by("pk")) == [RUNNING, CANCELLED]
     runs = SyncRun.objects.filter(kind=SyncRun.Kind.DEEP_SWEEP)
     assert any(counts["unproven"] for counts in runs.values_list("counts", flat=True))

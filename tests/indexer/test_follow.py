@@ -251,7 +251,7 @@ def test_an_event_that_no_version_here_knows_has_its_group_read_again(
     sandbox.chain.call(second, "join_group", second, 1)
     sandbox.chain.close_ledger()
     corrupt_answer(
-        sandbox, "getEvents", lambda said: [each.update(topic=[UNKNOWN, each["topic"][1]]) for each in said["events"]]
+        sandbox, "getEvents", lambda answer: [e.update(topic=[UNKNOWN, e["topic"][1]]) for e in answer["events"]]
     )
     catch_up(client_of_chain)
     assert_equal(sandbox)
@@ -264,9 +264,9 @@ def test_what_is_announced_twice_is_written_once(sandbox: Sandbox, client_of_cha
     sandbox.chain.call(creator, "contribute", creator, 1)
     sandbox.chain.close_ledger()
 
-    def twice(said: Any) -> None:
-        again = [dict(each, id=each["id"][:-1] + "7") for each in said["events"]]
-        said["events"] = sorted(said["events"] + again, key=lambda each: str(each["id"]))
+    def twice(answer: Any) -> None:
+        again = [dict(each, id=each["id"][:-1] + "7") for each in answer["events"]]
+        answer["events"] = sorted(answer["events"] + again, key=lambda each: str(each["id"]))
 
     corrupt_answer(sandbox, "getEvents", twice)
     catch_up(client_of_chain)

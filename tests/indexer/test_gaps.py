@@ -1,4 +1,4 @@
-"""A gap that a node with a longer memory can tell of shrinks, or is filled, and its alarm ends."""
+"""A gap whose events a node with longer retention has shrinks, or is filled, and its alarm ends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def alarms(client: Client) -> tuple[int, int, bool]:
     return gaps, int(metric), fact.level > Level.WELL
 
 
-def everything_is_told() -> None:
+def assert_every_event_is_logged() -> None:
     for model in (Contribution, Payout, Refund):
         assert not model.objects.filter(event_id=None).exists()
     assert not GroupMember.objects.filter(joined_at=None).exists()
@@ -72,7 +72,7 @@ def test_a_gap_is_filled_by_a_node_that_remembers_it(sandbox: Sandbox, settings:
         use_nodes(settings, sandbox)
         passes()
     assert alarms(client) == (0, 0, False)
-    everything_is_told()
+    assert_every_event_is_logged()
     kept = {event.id for event in sandbox.chain.store.events("", "9", "AND contract = ?", [sandbox.contract])}
     assert set(ContractEvent.objects.values_list("id", flat=True)) == kept
     assert_equal(sandbox)
@@ -93,7 +93,7 @@ def test_a_node_that_is_not_the_first_is_asked_too(sandbox: Sandbox, settings: S
         else:
             call_command("sync", stdout=StringIO())
         assert not HistoryGap.objects.missing().exists()
-        everything_is_told()
+        assert_every_event_is_logged()
         assert not RpcNode.objects.filter(failures__gt=0).exists()
     assert_equal(sandbox)
 
@@ -131,8 +131,8 @@ def test_a_node_that_leaves_events_out_fills_nothing(sandbox: Sandbox, settings:
         passes()
         use_nodes(settings, sandbox)
 
-        def nothing(said: dict[str, Any]) -> None:
-            said["events"] = []
+        def nothing(answer: dict[str, Any]) -> None:
+            answer["events"] = []
 
         corrupt_answer(sandbox, "getEvents", nothing, times=100)
         passes()
@@ -143,7 +143,7 @@ def test_a_node_that_leaves_events_out_fills_nothing(sandbox: Sandbox, settings:
         HistoryGap.objects.update(asked_at=timezone.now() - timedelta(hours=2))
         passes()
         assert not alarms(client)[2]
-    everything_is_told()
+    assert_every_event_is_logged()
 
 
 def test_filling_goes_on_where_it_committed_last(
@@ -155,17 +155,17 @@ def test_filling_goes_on_where_it_committed_last(
     with Sandbox(forgetful(sandbox.chain, 4)) as short:
         use_nodes(settings, short)
         passes()
-    told = ContractEvent.objects.count()
+    stored = ContractEvent.objects.count()
     use_nodes(settings, sandbox)
     monkeypatch.setattr("ajo.indexer.gaps.PASS_BUDGET", 0.05)
-    seen = [told]
+    seen = [stored]
     while not run_pass().caught_up:
         seen.append(ContractEvent.objects.count())
     assert seen == sorted(seen)
     assert len(seen) > 2
     monkeypatch.undo()
     catch_up(client_of_chain)
-    everything_is_told()
+    assert_every_event_is_logged()
 
 
 def test_a_node_that_contradicts_itself_about_what_it_has_pruned_makes_no_gap(

@@ -29,25 +29,25 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def put(**values: Any) -> Any:
-    return lambda said: said.update(values)
+    return lambda answer: answer.update(values)
 
 
 def put_event(**values: Any) -> Any:
-    return lambda said: [each.update(values) for each in said["events"]]
+    return lambda answer: [each.update(values) for each in answer["events"]]
 
 
 def put_entry(**values: Any) -> Any:
-    return lambda said: [each.update(values) for each in said["entries"]]
+    return lambda answer: [each.update(values) for each in answer["entries"]]
 
 
-def rename(said: Any) -> None:
+def rename(answer: Any) -> None:
     """Events of a name that the host would not allow: unreadable, but the group stands second."""
-    for each in said["events"]:
+    for each in answer["events"]:
         each["topic"][0] = b64(scval.to_symbol("a").to_xdr_bytes()[:-4] + b"\0\0\0\0")
 
 
 FAR = f"{(4_000_000_000 << 31):019d}-0000000000"
-LIES = [
+WRONG_ANSWERS = [
     ("getEvents", put(latestLedger=10**30)),
     ("getEvents", put(latestLedger=-5)),
     ("getEvents", put(latestLedger=4_000_000_000)),
@@ -69,7 +69,7 @@ LIES = [
 ]
 
 
-@pytest.mark.parametrize("number", range(len(LIES)))
+@pytest.mark.parametrize("number", range(len(WRONG_ANSWERS)))
 def test_one_false_answer_is_a_failed_pass_at_most(
     sandbox: Sandbox, client_of_chain: SorobanClient, number: int
 ) -> None:
@@ -78,7 +78,7 @@ def test_one_false_answer_is_a_failed_pass_at_most(
     catch_up(client_of_chain)
     history.walk(15)
     make_groups(sandbox, 1)
-    corrupt_answer(sandbox, *LIES[number])
+    corrupt_answer(sandbox, *WRONG_ANSWERS[number])
     try:
         sync_pass(client_of_chain)
     except ChainError:
@@ -124,13 +124,13 @@ def test_a_node_that_stands_still_is_left_for_one_that_goes_on(
         make_groups(sandbox, 1)
         run_pass()
         assert Group.objects.count() == 1
-        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(seconds=settings.STALE_AFTER + 1))
+        Checkpoint.objects.update(chain_advanced_at=timezone.now() - timedelta(seconds=settings.STALE_AFTER + 1))
         run_pass()
         assert "stands still" in RpcNode.objects.get(name__startswith="1:").last_error
         assert_equal(sandbox)
 
 
-def test_a_node_that_stands_still_keeps_no_gap_from_being_told(sandbox: Sandbox, settings: Settings) -> None:
+def test_a_node_that_stands_still_keeps_no_gap_from_being_recorded(sandbox: Sandbox, settings: Settings) -> None:
     """Breaks if its one answer, that there is nothing new, outweighed for ever the others', that events are pruned."""
     History(sandbox.chain, 8).walk(20)
     run_pass()
@@ -138,11 +138,11 @@ def test_a_node_that_stands_still_keeps_no_gap_from_being_told(sandbox: Sandbox,
         sandbox.chain.close_ledger(sandbox.chain.retention)
         make_groups(sandbox, 1)
         use_nodes(settings, sandbox, frozen)
-        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(minutes=5))
+        Checkpoint.objects.update(chain_advanced_at=timezone.now() - timedelta(minutes=5))
         with pytest.raises(NodeLagging, match="stands still"):
             run_pass()
         assert not HistoryGap.objects.exists()
-        Checkpoint.objects.update(heard_at=timezone.now() - timedelta(minutes=11))
+        Checkpoint.objects.update(chain_advanced_at=timezone.now() - timedelta(minutes=11))
         while not run_pass().caught_up:
             pass
         assert HistoryGap.objects.count() == 1
@@ -150,12 +150,12 @@ def test_a_node_that_stands_still_keeps_no_gap_from_being_told(sandbox: Sandbox,
 
 
 def test_a_ledger_of_the_future_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
-    """Breaks if whatever a node says twice were: every honest node would lag behind it for ever."""
+    """Breaks if whatever a node says twice were: every correct node would lag behind it for ever."""
     make_groups(sandbox, 1)
     run_pass()
     ledger = 2 * 10**9
     far = {"latestLedger": ledger, "latestLedgerCloseTime": str(2**37), "cursor": f"{ledger << 32:019d}-0000000000"}
-    corrupt_answer(sandbox, "getEvents", lambda said: said.update(far), times=9)
+    corrupt_answer(sandbox, "getEvents", lambda answer: answer.update(far), times=9)
     with pytest.raises(NodeLagging, match="closes in the future"):
         run_pass()
     assert Checkpoint.objects.get().chain_ledger < 100
@@ -173,7 +173,7 @@ def test_a_node_that_does_not_know_the_contract_is_left_for_one_that_does(
     with Sandbox(sandbox.chain.replica()) as without:
         corrupt_answer(
             without, "getLedgerEntries",
-            lambda said: said.update(entries=[each for each in said["entries"] if each["key"] != own]), times=100,
+            lambda answer: answer.update(entries=[each for each in answer["entries"] if each["key"] != own]), times=100,
         )  # fmt: skip
         use_nodes(settings, without, sandbox)
         run_pass()
@@ -182,11 +182,11 @@ def test_a_node_that_does_not_know_the_contract_is_left_for_one_that_does(
 
 def test_a_ledger_that_is_not_there_yet_once_believed_halts_nothing(sandbox: Sandbox) -> None:
     """Too small a leap to be asked for twice. Breaks if contradictions alone were enough for another chain: every
-    honest answer of the next seconds is one.
+    correct answer of the next seconds is one.
     """
     make_groups(sandbox, 1)
     run_pass()
-    corrupt_answer(sandbox, "getEvents", lambda said: said.update(latestLedger=said["latestLedger"] + 4))
+    corrupt_answer(sandbox, "getEvents", lambda answer: answer.update(latestLedger=answer["latestLedger"] + 4))
     make_groups(sandbox, 1)
     run_pass()
     sandbox.chain.close_ledger()
@@ -199,7 +199,7 @@ def test_a_ledger_that_is_not_there_yet_once_believed_halts_nothing(sandbox: San
 
 
 def test_one_answer_from_far_ahead_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
-    """Breaks with a rule that only asks which ledger closed later: every honest answer would be another chain's."""
+    """Breaks with a rule that only asks which ledger closed later: every correct answer would be another chain's."""
     make_groups(sandbox, 1)
     run_pass()
     make_groups(sandbox, 1)
@@ -207,9 +207,9 @@ def test_one_answer_from_far_ahead_is_not_believed(sandbox: Sandbox, settings: S
     def slip(answer: dict[str, Any]) -> None:
         answer["result"]["latestLedger"] += 15_000
 
-    with Proxy(sandbox.url) as liar:
-        use_nodes(settings, liar, sandbox)
-        with liar.failing(when("getEvents", lambda exchange: exchange.changed(slip), times=1)):
+    with Proxy(sandbox.url) as faulty:
+        use_nodes(settings, faulty, sandbox)
+        with faulty.failing(when("getEvents", lambda exchange: exchange.changed(slip), times=1)):
             run_pass()
     forget_backoff()
     make_groups(sandbox, 1)
@@ -225,7 +225,7 @@ def test_a_node_of_another_network_does_not_make_a_gap(sandbox: Sandbox, setting
     run_pass()
     oldest, newest = 60_000_000, 60_100_000
 
-    def elsewhere(exchange: Exchange) -> Reply:
+    def of_another_network(exchange: Exchange) -> Reply:
         if exchange.method == "getHealth":
             healthy = {"status": "healthy", "ledgerRetentionWindow": 120_960}
             return result(healthy | {"latestLedger": newest, "oldestLedger": oldest})(exchange)
@@ -237,9 +237,9 @@ def test_a_node_of_another_network_does_not_make_a_gap(sandbox: Sandbox, setting
             return error(-32600, f"startLedger must be within the ledger range: {oldest} - {newest}")(exchange)
         return exchange.forward()
 
-    with Proxy(sandbox.url) as liar:
-        use_nodes(settings, liar, sandbox)
-        with liar.failing(elsewhere):
+    with Proxy(sandbox.url) as faulty:
+        use_nodes(settings, faulty, sandbox)
+        with faulty.failing(of_another_network):
             run_pass()
     forget_backoff()
     make_groups(sandbox, 1)

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_groups_that_are_not_there_are_not_counted(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
-    """Breaks if a count were believed by itself: every honest one that comes later would be another chain's."""
+    """Breaks if a count were believed by itself: every correct one that comes later would be another chain's."""
     make_groups(sandbox, 2)
     catch_up(client_of_chain)
     corrupt_answer(sandbox, "getLedgerEntries", with_group_count(7))
@@ -49,8 +49,8 @@ def test_a_group_that_a_node_leaves_out_is_not_taken_for_none(sandbox: Sandbox, 
     make_groups(sandbox, 3)
     missing = GroupKey(2).to_xdr(sandbox.contract)
 
-    def without(said: dict[str, Any]) -> None:
-        said["entries"] = [each for each in said["entries"] if each["key"] != missing]
+    def without(answer: dict[str, Any]) -> None:
+        answer["entries"] = [each for each in answer["entries"] if each["key"] != missing]
 
     corrupt_answer(sandbox, "getLedgerEntries", without, times=3)
     with pytest.raises(NodeLagging, match="does not have group 2"):
@@ -74,17 +74,17 @@ class Inventor:
         return GroupKey(number).to_xdr(self._sandbox.contract)
 
     def answer(self, method: str, params: Any) -> Any:
-        said = self.true_answer(method, params)
+        answer = self.true_answer(method, params)
         if method == "getLedgerEntries":
-            for each in said["entries"]:
+            for each in answer["entries"]:
                 if each["key"] == InstanceKey().to_xdr(self._sandbox.contract):
                     entry = decode_entry(each["xdr"])
                     more = replace(entry.value, group_counter=self._counted)
                     each["xdr"] = Entry(entry.contract, InstanceKey(), more).to_xdr()
             if self._key(self._counted) in params["keys"]:
                 invented = {"key": self._key(self._counted), "xdr": self._xdr, "lastModifiedLedgerSeq": 3}
-                said["entries"].append(invented)
-        return said
+                answer["entries"].append(invented)
+        return answer
 
     def stop(self) -> None:
         self._sandbox.rpc.call = self.true_answer  # type: ignore[method-assign]
@@ -114,7 +114,7 @@ def test_one_count_of_groups_that_are_not_there_is_not_believed(
     assert_equal(sandbox)
 
 
-def test_groups_that_the_only_node_invented_are_removed_by_its_honest_answers(
+def test_groups_that_the_only_node_invented_are_removed_by_later_answers(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     """Breaks if a lower count were another chain's for ever; the group would stay in lists, and in the cache."""
@@ -142,10 +142,10 @@ def test_a_group_that_an_event_invented_goes_with_the_event(sandbox: Sandbox, cl
     sandbox.chain.close_ledger()
     topics, value = events.Created(7, wallets(1)[0], 50, 3).encode()
 
-    def announced(said: dict[str, Any]) -> None:
-        said["events"].append({
-            "type": "contract", "ledger": said["latestLedger"], "ledgerClosedAt": "2026-01-01T00:00:00Z",
-            "id": f"{(said['latestLedger'] << 32) + 4096:019d}-0000000000", "contractId": sandbox.contract,
+    def announced(answer: dict[str, Any]) -> None:
+        answer["events"].append({
+            "type": "contract", "ledger": answer["latestLedger"], "ledgerClosedAt": "2026-01-01T00:00:00Z",
+            "id": f"{(answer['latestLedger'] << 32) + 4096:019d}-0000000000", "contractId": sandbox.contract,
             "txHash": "cd" * 32, "topic": list(topics), "value": value,
         })  # fmt: skip
 
@@ -181,11 +181,11 @@ def test_a_group_that_is_not_counted_yet_is_not_removed(
 def test_a_count_that_another_node_does_not_know_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
     make_groups(sandbox, 2)
     run_pass()
-    with Sandbox(sandbox.chain.replica()) as honest:
+    with Sandbox(sandbox.chain.replica()) as correct:
         Inventor(sandbox, 7)
-        for chain in (sandbox.chain, honest.chain):
+        for chain in (sandbox.chain, correct.chain):
             chain.close_ledger()
-        use_nodes(settings, sandbox, honest)
+        use_nodes(settings, sandbox, correct)
         run_pass()
         assert Checkpoint.objects.get().group_count == 2
     assert not ContractEvent.objects.filter(group_id=7).exists()

@@ -1,4 +1,4 @@
-"""Groups that one answer tells otherwise: honest answers put them right, and the other groups go on."""
+"""Groups that one answer has otherwise: right answers correct them, and the other groups go on."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,8 +30,8 @@ OTHER: dict[str, dict[str, Any]] = {"creator": {"creator": wallets(9)[8]}, "time
 def with_group_values(group_id: int, **values: Any) -> Callable[[dict[str, Any]], None]:
     """Return a change that gives the group's entry other values, in whatever answer holds it."""
 
-    def change(said: dict[str, Any]) -> None:
-        for each in said["entries"]:
+    def change(answer: dict[str, Any]) -> None:
+        for each in answer["entries"]:
             entry = decode_entry(each["xdr"])
             if isinstance(entry.value, Group) and entry.value.id == group_id:
                 each["xdr"] = Entry(entry.contract, entry.key, replace(entry.value, **values)).to_xdr()
@@ -44,7 +44,7 @@ def with_group_values(group_id: int, **values: Any) -> Callable[[dict[str, Any]]
 def test_a_false_answer_about_a_new_group_stops_nothing(
     sandbox: Sandbox, client_of_chain: SorobanClient, groups_before: int, other: str
 ) -> None:
-    """Breaks if honest answers were another chain's from then on."""
+    """Breaks if correct answers were another chain's from then on."""
     if groups_before:
         make_groups(sandbox, groups_before)
         catch_up(client_of_chain)
@@ -91,7 +91,7 @@ def test_one_false_answer_about_a_known_group_changes_nothing(
     assert_equal(sandbox)
 
 
-def test_a_group_of_which_every_answer_says_something_else_is_set_aside(
+def test_a_group_of_which_every_answer_says_something_else_is_disputed(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     make_groups(sandbox, 2)
@@ -103,12 +103,12 @@ def test_a_group_of_which_every_answer_says_something_else_is_set_aside(
     sandbox.chain.close_ledger()
     times = iter(range(1000))
     corrupt_answer(
-        sandbox, "getLedgerEntries", lambda said: with_group_values(2, created_at=next(times))(said), times=100
+        sandbox, "getLedgerEntries", lambda answer: with_group_values(2, created_at=next(times))(answer), times=100
     )
     catch_up(client_of_chain)
     assert models.Group.objects.get(pk=1).member_count == 2
     assert models.Group.objects.values().get(pk=2) == before
-    assert "a second asking differs" in UndecodedEntry.objects.get().error
+    assert "a second request says otherwise" in UndecodedEntry.objects.get().error
     restore_answers(sandbox)
     list(sweep_groups(lambda read: read(client_of_chain)))
     sync_pass(client_of_chain)
@@ -116,16 +116,16 @@ def test_a_group_of_which_every_answer_says_something_else_is_set_aside(
     assert not UndecodedEntry.objects.exists()
 
 
-def test_a_liar_is_contradicted_by_another_node(sandbox: Sandbox, settings: Settings) -> None:
+def test_a_faulty_node_is_contradicted_by_another_node(sandbox: Sandbox, settings: Settings) -> None:
     """Breaks if the same node were asked again: it goes on saying so."""
     make_groups(sandbox, 2)
     run_pass()
     (_, second) = wallets(2)
     sandbox.chain.call(second, "join_group", second, 2)
     sandbox.chain.close_ledger()
-    with Proxy(sandbox.url) as liar:
-        use_nodes(settings, liar, sandbox)
+    with Proxy(sandbox.url) as faulty:
+        use_nodes(settings, faulty, sandbox)
         change = with_group_values(2, **OTHER["creator"])
-        with liar.failing(when("getLedgerEntries", lambda said: said.changed(lambda a: change(a["result"])))):
+        with faulty.failing(when("getLedgerEntries", lambda answer: answer.changed(lambda a: change(a["result"])))):
             run_pass()
     assert_equal(sandbox)

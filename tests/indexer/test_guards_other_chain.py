@@ -117,7 +117,7 @@ def test_a_node_that_began_again_beside_one_that_is_silent_halts_nothing(sandbox
 
 
 def test_one_slip_of_the_only_node_halts_nothing(sandbox: Sandbox, settings: Settings) -> None:
-    """One answer as another chain would give it, and never again. Breaks if the first verdict counts."""
+    """One answer as another chain would give it, and never again. Breaks if one reading were enough."""
     make_groups(sandbox, 1)
     run_pass()
     make_groups(sandbox, 1)
@@ -135,7 +135,7 @@ def test_one_slip_of_the_only_node_halts_nothing(sandbox: Sandbox, settings: Set
     assert_equal(sandbox)
 
 
-def test_another_contract_or_network_than_the_tables_is_refused_and_stays_right_when_it_is_put_right(
+def test_another_contract_or_network_than_the_tables_is_refused_and_stays_right_when_it_is_corrected(
     sandbox: Sandbox, settings: Settings
 ) -> None:
     """Breaks without `Checkpoint.halt_reason`: two contracts' groups would share one numbering."""

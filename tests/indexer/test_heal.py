@@ -22,7 +22,7 @@ from groups.cached import group_answer
 from groups.models import Group, GroupMember, RefundRequest, Token, User
 from groups.rows import REFUND_REQUEST_FIELDS
 from tests.support.following import CANCELLED, RUNNING, catch_up, make_full_groups
-from tests.support.sweeps import SWEEPS, Sweep, by_the_daily_share, shown
+from tests.support.sweeps import SWEEPS, Sweep, by_the_daily_share, stored_state
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,7 +69,7 @@ def test_every_column_of_a_group_that_is_made_from_the_chain_is_proved(
     model, so that a new one is among them.
     """
     make_full_groups(sandbox, client_of_chain)
-    right, body = shown(), group_answer(RUNNING).body
+    right, body = stored_state(), group_answer(RUNNING).body
     kept = {"synced_ledger", "synced_at", "changed_at", "revision"}
     history = {"verified_round", "history_live_until_ledger", "unproven_rows"}
     fields = [f.attname for f in Group._meta.concrete_fields if not (f.primary_key or f.generated)]
@@ -78,7 +78,7 @@ def test_every_column_of_a_group_that_is_made_from_the_chain_is_proved(
     for name in spoiled(Group.objects.filter(pk=RUNNING), columns):
         drift = Checkpoint.objects.get().drift_total
         sweep(RUNNING)
-        assert shown() == right, name
+        assert stored_state() == right, name
         assert group_answer(RUNNING).body == client.get(f"/api/v1/groups/{RUNNING}/").content == body, name
         no_drift = name.removeprefix("Group.") in {"live_until_ledger", "modified_ledger", "unreadable_since"}
         assert Checkpoint.objects.get().drift_total - drift == (0 if no_drift else 1), name
@@ -89,7 +89,7 @@ def test_every_column_of_a_members_a_requests_and_a_history_row_is_proved(
     sandbox: Sandbox, client_of_chain: SorobanClient, sweep: Sweep
 ) -> None:
     make_full_groups(sandbox, client_of_chain)
-    right = shown()
+    right = stored_state()
     wrongs: list[tuple[int, models.QuerySet[Any], list[str]]] = [
         (RUNNING, GroupMember.objects.filter(group=RUNNING, position=2), ["user_id", "joined_at", "has_contributed"]),
         (RUNNING, GroupMember.objects.filter(group=RUNNING, position=2), ["position"]),
@@ -108,7 +108,7 @@ def test_every_column_of_a_members_a_requests_and_a_history_row_is_proved(
         for name in spoiled(rows, names):
             drift = Checkpoint.objects.get().drift_total
             sweep(group_id)
-            assert shown() == right, name
+            assert stored_state() == right, name
             assert Checkpoint.objects.get().drift_total > drift, name
     sweep(RUNNING)
     assert SyncRun.objects.latest("id").counts["drift_history"] == 0
@@ -118,7 +118,7 @@ def test_a_group_that_the_chain_does_not_have_is_removed_with_its_history(
     sandbox: Sandbox, client_of_chain: SorobanClient, client: Client
 ) -> None:
     make_full_groups(sandbox, client_of_chain)
-    right = shown()
+    right = stored_state()
     for sweep in SWEEPS:
         surplus = Group.objects.get(pk=RUNNING)
         surplus.pk = 999
@@ -126,7 +126,7 @@ def test_a_group_that_the_chain_does_not_have_is_removed_with_its_history(
         Contribution.objects.create(group_id=999, user_id=surplus.creator_id, round=1, amount=1)
         assert client.get("/api/v1/groups/999/").status_code == 200
         sweep(999)
-        assert shown() == right
+        assert stored_state() == right
         assert client.get("/api/v1/groups/999/").status_code == 404
 
 
@@ -147,7 +147,7 @@ def test_groups_with_much_history_are_proved_in_parts(
     sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_full_groups(sandbox, client_of_chain)
-    right = shown()
+    right = stored_state()
     Contribution.objects.all().delete()
     parts, read = [], backfill.read_history
 
@@ -159,7 +159,7 @@ def test_groups_with_much_history_are_proved_in_parts(
     monkeypatch.setattr(heal, "MAX_CONTRIBUTIONS_HELD", 1)
     by_the_daily_share(RUNNING)
     assert parts == [[RUNNING], [CANCELLED]]
-    assert shown() == right
+    assert stored_state() == right
 
 
 def test_what_an_unchanged_group_costs_is_no_write(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:

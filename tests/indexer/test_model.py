@@ -126,15 +126,15 @@ class World:
 
     def twice(self, passes: int) -> None:
         """Every event two times, and those of the page before again."""
-        answer = self.sandbox.rpc.call
+        true_call = self.sandbox.rpc.call
         before: list[Any] = []
 
         def call(method: str, params: Any) -> Any:
-            said = answer(method, params)
+            answer = true_call(method, params)
             if method != "getEvents":
-                return said
-            events = said["events"]
-            doubled = {**said, "events": [*before, *events, *events]}
+                return answer
+            events = answer["events"]
+            doubled = {**answer, "events": [*before, *events, *events]}
             before[:] = events
             return json.loads(json.dumps(doubled))
 
@@ -184,7 +184,7 @@ class World:
             list(sweep_groups(lambda read: read(self.client)))
 
     def settle(self) -> None:
-        """No more faults: the sync catches up; then the sweep brings what no event tells, and nothing else."""
+        """No more faults: the sync catches up; then the sweep brings what no event announces, and nothing else."""
         self.sandbox.chain.close_ledger()
         while not sync_pass(self.client).caught_up:
             pass

@@ -29,9 +29,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def hide(sandbox: Sandbox, times: int = 1, after: int = 0) -> None:
     """Leave the events of later ledgers than `after` (or of the newest one) out of the next pages, their ends as is."""
 
-    def without(said: dict[str, Any]) -> None:
-        last = after or said["latestLedger"] - 1
-        said["events"] = [each for each in said["events"] if each["ledger"] <= last]
+    def without(answer: dict[str, Any]) -> None:
+        last = after or answer["latestLedger"] - 1
+        answer["events"] = [each for each in answer["events"] if each["ledger"] <= last]
 
     corrupt_answer(sandbox, "getEvents", without, times)
 
@@ -66,7 +66,7 @@ def test_events_that_a_node_shows_late_are_found_with_the_next_passes(
     calls = count_calls(sandbox)
     catch_up(client_of_chain)
     assert Contribution.objects.exclude(tx_hash=None).exclude(created_at=None).count() == 1
-    assert calls["getEvents"] == (1 if ledgers <= LEDGER_SLACK else 2)  # so far ahead, a second asking confirms it
+    assert calls["getEvents"] == (1 if ledgers <= LEDGER_SLACK else 2)  # so far ahead, a second request confirms it
     assert Checkpoint.objects.get().ledger == sandbox.chain.latest
     assert_equal(sandbox)
 
@@ -166,7 +166,7 @@ def test_a_page_that_leads_nowhere_is_refused(sandbox: Sandbox, settings: Settin
         make_groups(sandbox, 1)
         stuck.chain.catch_up(sandbox.chain)
         cursor = Checkpoint.objects.get().cursor
-        corrupt_answer(stuck, "getEvents", lambda said: said.update(events=[], cursor=cursor), times=100)
+        corrupt_answer(stuck, "getEvents", lambda answer: answer.update(events=[], cursor=cursor), times=100)
         use_nodes(settings, stuck, sandbox)
         run_pass()
         assert_equal(sandbox)
@@ -189,7 +189,7 @@ def test_an_event_from_before_the_cursor_is_not_read_another_way(
         "type": "contract", "ledger": row.ledger, "ledgerClosedAt": "2026-01-01T00:00:00Z", "id": row.id,
         "contractId": sandbox.contract, "txHash": row.tx_hash, "topic": list(topics), "value": value,
     }  # fmt: skip
-    corrupt_answer(sandbox, "getEvents", lambda said: said["events"].insert(0, old))
+    corrupt_answer(sandbox, "getEvents", lambda answer: answer["events"].insert(0, old))
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     assert_equal(sandbox)

@@ -54,7 +54,7 @@ def test_an_empty_database_is_filled(sandbox: Sandbox) -> None:
     assert differences(contract_entries(sandbox.chain)) == []
 
 
-def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
+def test_a_wrong_database_is_corrected_and_a_dry_run_only_says_so(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     """Breaks if a row that says it is newer were left alone, or if the dry run's transaction were kept."""
@@ -65,10 +65,10 @@ def test_a_wrong_database_is_put_right_and_a_dry_run_only_says_so(
     spoil()
     wrong = differences(contract_entries(sandbox.chain))
     assert wrong
-    said = run_command("rebuild", "--dry-run")
-    assert "would change" in said
-    assert "groups_removed 1" in said
-    assert "contributions_removed 2" in said  # the one of round 77 and the one of another amount
+    answer = run_command("rebuild", "--dry-run")
+    assert "would change" in answer
+    assert "groups_removed 1" in answer
+    assert "contributions_removed 2" in answer  # the one of round 77 and the one of another amount
     assert differences(contract_entries(sandbox.chain)) == wrong
     rebuilds = SyncRun.objects.filter(kind=SyncRun.Kind.REBUILD)
     assert not rebuilds.exists()
@@ -125,15 +125,15 @@ def test_a_rebuild_leaves_no_gap_in_what_the_log_has(sandbox: Sandbox) -> None:
 def test_a_rebuild_puts_wrong_payouts_and_refunds_right_and_keeps_their_transactions(sandbox: Sandbox) -> None:
     History(sandbox.chain, 7).walk(40)
     run_command("sync")
-    told = {model: list(model.objects.order_by("group", "round", "user").values()) for model in (Payout, Refund)}
-    assert all(told.values())
+    stored = {model: list(model.objects.order_by("group", "round", "user").values()) for model in (Payout, Refund)}
+    assert all(stored.values())
     Payout.objects.update(amount=7, ledger=2**31)
     Refund.objects.update(amount=7, reason=(Refund.objects.all()[0].reason + 1) % 3)
-    said = run_command("rebuild")
-    for model, rows in told.items():
+    answer = run_command("rebuild")
+    for model, rows in stored.items():
         name = f"{model.__name__.lower()}s"
-        assert f"{name}_removed {len(rows)}" in said
-        assert f"{name}_added {len(rows)}" in said
+        assert f"{name}_removed {len(rows)}" in answer
+        assert f"{name}_added {len(rows)}" in answer
         again = model.objects.order_by("group", "round", "user").values()
         assert [row | {"id": 0} for row in again] == [row | {"id": 0} for row in rows]
     assert_equal(sandbox)
@@ -150,12 +150,12 @@ def test_a_refund_whose_entry_cannot_be_read_survives_a_rebuild(sandbox: Sandbox
     History(sandbox.chain, 7).walk(40)
     run_command("sync")
     refund = Refund.objects.select_related("user").order_by("id")[0]
-    told = Refund.objects.count()
+    stored = Refund.objects.count()
     sandbox.chain.close_ledger(sandbox.chain.retention)
     run_command("sync")
     corrupt_entry(sandbox, RefundKey(refund.group_id, refund.user.wallet_address))
     assert "refunds_removed 0" in run_command("rebuild")
-    assert Refund.objects.count() == told
+    assert Refund.objects.count() == stored
 
 
 def test_a_rebuild_mends_the_log_the_joining_times_and_whose_event_a_row_is(sandbox: Sandbox) -> None:
@@ -163,20 +163,20 @@ def test_a_rebuild_mends_the_log_the_joining_times_and_whose_event_a_row_is(sand
     History(sandbox.chain, 8).walk(30)
     run_command("sync")
 
-    def shown() -> list[Any]:
+    def stored_state() -> list[Any]:
         return [
             list(ContractEvent.objects.order_by("id").values()),
             list(GroupMember.objects.order_by("group", "position").values("group", "user", "joined_at")),
             list(Contribution.objects.order_by("group", "round", "user").values("event_id", "tx_hash", "ledger")),
         ]
 
-    right = shown()
+    right = stored_state()
     ContractEvent.objects.update(tx_hash="b" * 64)
     GroupMember.objects.update(joined_at=timezone.now())
     one = Contribution.objects.order_by("id")[0]
     Contribution.objects.filter(pk=one.pk).update(event_id=f"9{str(one.event_id)[1:]}", tx_hash="b" * 64)
     run_command("rebuild")
-    assert shown() == right
+    assert stored_state() == right
 
 
 def test_a_rebuild_and_a_redecode_believe_no_node_behind_the_tables(
@@ -228,13 +228,13 @@ def test_one_node_alone_removes_no_group(sandbox: Sandbox, client_of_chain: Soro
     gone = {GroupKey(number).to_xdr(sandbox.contract) for number in (4, 5)}
     count = with_group_count(3)
 
-    def without(said: dict[str, Any]) -> None:
-        count(said)
-        said["entries"] = [each for each in said["entries"] if each["key"] not in gone]
+    def without(answer: dict[str, Any]) -> None:
+        count(answer)
+        answer["entries"] = [each for each in answer["entries"] if each["key"] not in gone]
 
-    with Sandbox(sandbox.chain.replica()) as liar:
-        corrupt_answer(liar, "getLedgerEntries", without, times=1000)
-        use_nodes(settings, liar, sandbox)
+    with Sandbox(sandbox.chain.replica()) as faulty:
+        corrupt_answer(faulty, "getLedgerEntries", without, times=1000)
+        use_nodes(settings, faulty, sandbox)
         for _ in rebuild_groups(nodes().run):
             pass
     assert sorted(Group.objects.values_list("pk", flat=True)) == [1, 2, 3, 4, 5]

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 API = "/api/v1"
 
 
-def test_what_cannot_be_decoded_is_set_aside_and_the_rest_goes_on(
+def test_what_cannot_be_decoded_is_stored_and_the_rest_goes_on(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     make_groups(sandbox, 3)
@@ -38,7 +38,7 @@ def test_what_cannot_be_decoded_is_set_aside_and_the_rest_goes_on(
         group_answer(2)
 
 
-def test_what_was_set_aside_is_taken_up_again_with_its_history(
+def test_what_was_stored_undecoded_is_resolved_with_its_history(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     make_groups(sandbox, 2)
@@ -74,7 +74,7 @@ def test_a_group_that_becomes_unreadable_is_shown_to_nobody_until_it_can_be_read
     sandbox.chain.call(creator, "request_refund", creator, 1)
     sandbox.chain.close_ledger()
     catch_up(client_of_chain)
-    shown = client.get(f"{API}/groups/1/").json()  # and in Redis now
+    stored_state = client.get(f"{API}/groups/1/").json()  # and in Redis now
     whole = read_entry(sandbox, kind(1))
     sandbox.chain.call(second, "contribute", second, 1)
     sandbox.chain.close_ledger()
@@ -96,7 +96,7 @@ def test_a_group_that_becomes_unreadable_is_shown_to_nobody_until_it_can_be_read
     sync_pass(client_of_chain)
     again = client.get(f"{API}/groups/1/").json()
     assert again["contributions_received"] == 2
-    assert again["refund_request"] == shown["refund_request"]
+    assert again["refund_request"] == stored_state["refund_request"]
     assert Contribution.objects.exclude(event_id=None).count() == 2
     assert not UndecodedEntry.objects.exists()
     assert_equal(sandbox)
@@ -117,7 +117,7 @@ def test_an_unreadable_name_is_blank_and_hides_no_amount(
     assert client.get(f"{API}/status/").json()["undecoded"] == 1
 
 
-def test_a_refund_that_was_set_aside_is_recovered(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+def test_a_refund_that_was_stored_undecoded_is_recovered(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     make_groups(sandbox, 1)
     (creator,) = wallets(1)
     sandbox.chain.fund(creator)
@@ -182,7 +182,7 @@ def test_a_refund_waits_until_its_round_can_be_read(sandbox: Sandbox, client_of_
     assert_equal(sandbox)
 
 
-def test_an_instance_that_was_set_aside_is_taken_up_again(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+def test_an_instance_that_was_stored_undecoded_is_resolved(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     key = InstanceKey().to_xdr(sandbox.contract)
@@ -198,7 +198,7 @@ def test_an_entry_of_the_contract_itself_that_could_not_be_read_once_is_settled(
     own = InstanceKey().to_xdr(sandbox.contract)
     corrupt_answer(
         sandbox, "getLedgerEntries",
-        lambda said: [each.update(xdr="AAAA") for each in said["entries"] if each["key"] == own],
+        lambda answer: [each.update(xdr="AAAA") for each in answer["entries"] if each["key"] == own],
     )  # fmt: skip
     for undecoded in (1, 0):
         sandbox.chain.close_ledger()

@@ -129,12 +129,12 @@ def test_ids_stay_when_the_first_refund_turns_up_after_the_second(
     make(sandbox)
     execute(sandbox)
     catch_up(client_of_chain)
-    told = list(ContractEvent.objects.order_by("id"))
+    stored = list(ContractEvent.objects.order_by("id"))
     ContractEvent.objects.all().delete()
     Refund.objects.exclude(reason=Refund.Reason.MEMBER_VOTE).delete()
     Refund.objects.update(event_id=None, tx_hash=None, ordinal=1)
     alone = listed(client, "groups/1/refunds/")
-    ContractEvent.objects.bulk_create(told)
+    ContractEvent.objects.bulk_create(stored)
     assert sweep_all(client_of_chain)["drift_history"] == 4
     rows = {row["id"]: row for row in listed(client, "groups/1/refunds/")}
     assert len(rows) == 4
@@ -147,12 +147,12 @@ def test_ids_stay_when_the_first_refund_turns_up_after_the_second(
 def test_a_row_that_is_recovered_has_the_ledger_of_its_entry(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
     """Breaks if what `lastModifiedLedgerSeq` says were dropped. A refund has the time of its entry too."""
     make_full_groups(sandbox, client_of_chain)
-    told = {model: list(model.objects.select_related("user")) for model in (Contribution, Payout, Refund)}
+    stored = {model: list(model.objects.select_related("user")) for model in (Contribution, Payout, Refund)}
     reset = StringIO()
     call_command("reset_chain", "--yes", stdout=reset)
     sandbox.chain.close_ledger(sandbox.chain.retention)
     catch_up(client_of_chain)
-    for model, rows in told.items():
+    for model, rows in stored.items():
         assert rows
         for row in rows:
             wallet = row.user.wallet_address

@@ -7,12 +7,16 @@ from django.utils import timezone
 
 from ajo.indexer import runs
 from ajo.indexer.follow import run_pass, sync_pass
+from ajo.indexer.rebuild import rebuild_groups
 from ajo.indexer.tasks import prune_runs, sync
+from ajo.indexer.verify import sweep_groups
+from ajo.indexer.verify_history import sweep_deep
 from ajo.soroban.models import SyncRun
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
 from devtools.sandbox.sandbox import Sandbox
+from tests.support.answers import count_calls
 from tests.support.following import assert_equal, catch_up, make_groups
 
 SYNC, SWEEP = SyncRun.Kind.SYNC, SyncRun.Kind.SWEEP
@@ -64,6 +68,19 @@ def test_a_run_whose_process_died_is_closed_by_the_next(sandbox: Sandbox) -> Non
     other.refresh_from_db()
     assert (dead.outcome, other.outcome) == (SyncRun.Outcome.FAILED, SyncRun.Outcome.RUNNING)
     assert (dead.finished_at is not None, "killed" in dead.reason) == (True, True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_counts_every_request_that_it_sends(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    """Breaks if each caller counted its own: second requests, and those before the first page, would be missing."""
+    make_groups(sandbox, 2)
+    calls = count_calls(sandbox)
+    sync_pass(client_of_chain)
+    assert SyncRun.objects.latest("id").counts["calls"] == calls.total() > 2
+    for job in (sweep_groups, sweep_deep, rebuild_groups):
+        calls.clear()
+        list(job(lambda read: read(client_of_chain)))
+        assert SyncRun.objects.latest("id").counts["calls"] == calls.total() > 0
 
 
 ERRORS = ["a\\u0000b", "\\ud800", "startLedger must be within the ledger range: 5 - " + "9" * 300]

@@ -9,6 +9,7 @@ from pytest_django import Settings
 from stellar_sdk import Address, scval
 from stellar_sdk.xdr import ContractDataDurability, ContractDataEntry, ExtensionPoint, LedgerEntryData, LedgerEntryType
 
+from ajo.indexer.runs import Counts
 from ajo.indexer.solvency import check_solvency
 from ajo.indexer.verify_history import sweep_deep
 from ajo.soroban.contract.keys import BalanceKey, GroupKey
@@ -32,15 +33,15 @@ def test_what_the_contract_holds_less_than_it_owes_is_counted(sandbox: Sandbox, 
     chain.call(creator, "contribute", creator, 1)
     chain.close_ledger()
     catch_up(client_of_chain)
-    counts = {"calls": 0}
-    check_solvency(Checkpoint.objects.get(), counts, client_of_chain)
+    counts = Counts()
+    check_solvency(Checkpoint.objects.get(), counts, client_of_chain, list(Token.objects.all()))
     token = Token.objects.get()
     assert (token.balance, int(token.owed), counts["insolvent_tokens"]) == (5000, 5000, 0)
     # the premium is booked in the pool and collected from nobody: the contract's own shortfall, and no alarm
     chain.call(creator, "contribute", creator, 2)
     chain.close_ledger()
     catch_up(client_of_chain)
-    check_solvency(Checkpoint.objects.get(), counts, client_of_chain)
+    check_solvency(Checkpoint.objects.get(), counts, client_of_chain, list(Token.objects.all()))
     token.refresh_from_db()
     assert (token.balance, int(token.owed), counts["insolvent_tokens"]) == (12000, 12070, 0)
     assert int(token.booked_premiums) == 70
@@ -68,7 +69,7 @@ def test_balances_of_a_ledger_that_the_tables_have_not_reached_are_compared_with
     chain.advance(2 * DAY)
     chain.call(members[0], "execute_payout", 1)
     chain.close_ledger()
-    check_solvency(Checkpoint.objects.get(), {"calls": 0}, client_of_chain)
+    check_solvency(Checkpoint.objects.get(), Counts(), client_of_chain, list(Token.objects.all()))
     assert Token.objects.values().get() == before
     catch_up(client_of_chain)
     list(sweep_deep(lambda read: read(client_of_chain)))
@@ -88,7 +89,7 @@ def test_a_token_that_a_group_collects_which_nobody_can_read_is_not_judged(
     corrupt_entry(sandbox, GroupKey(1))
     catch_up(client_of_chain)
     assert Group.objects.get().unreadable_since is not None
-    check_solvency(Checkpoint.objects.get(), {"calls": 0}, client_of_chain)
+    check_solvency(Checkpoint.objects.get(), Counts(), client_of_chain, list(Token.objects.all()))
     assert not Token.objects.short().exists()
 
 

@@ -118,10 +118,10 @@ def assert_equal(recorded: Recorded) -> None:
     checkpoint = Checkpoint.objects.get()
     assert checkpoint.ledger == recorded.last
     instances = [decode_entry(xdr).value for xdr in recorded.entries.values() if is_instance(xdr)]
-    for said in instances:
-        assert isinstance(said, Instance)
-        assert (checkpoint.admin, checkpoint.paused) == (said.admin, said.paused)
-        assert int(checkpoint.group_count) == said.group_counter
+    for answer in instances:
+        assert isinstance(answer, Instance)
+        assert (checkpoint.admin, checkpoint.paused) == (answer.admin, answer.paused)
+        assert int(checkpoint.group_count) == answer.group_counter
 
 
 def is_instance(xdr: str) -> bool:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_every_group_is_looked_at_deeply_within_a_day_a_share_beside_each_sweep(
     sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks without the deep sweep in the task that beat sends: what no event told would be found by nobody."""
+    """Breaks without the deep sweep in the task that beat sends: what no event announced would be found by nobody."""
     sweep()  # the tables are not filled yet: it leaves without a word
     make_groups(sandbox, 7)
     catch_up(client_of_chain)
@@ -40,7 +40,7 @@ def test_every_group_is_looked_at_deeply_within_a_day_a_share_beside_each_sweep(
     assert Checkpoint.objects.get().deep_swept_to == 3
 
 
-def test_a_contribution_that_is_missing_and_one_without_an_entry_are_put_right_by_the_deep_sweep(
+def test_a_contribution_that_is_missing_and_one_without_an_entry_are_corrected_by_the_deep_sweep(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
     History(sandbox.chain, 5).walk(40)
@@ -72,7 +72,7 @@ def test_a_deep_sweep_that_is_asked_for_looks_at_every_group_wherever_the_days_r
     assert Checkpoint.objects.get().deep_swept_to == 0
 
 
-def test_what_a_gap_swallowed_is_no_drift(sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings) -> None:
+def test_what_a_gap_hides_is_no_drift(sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings) -> None:
     History(sandbox.chain, 8).walk(40)
     sandbox.chain.close_ledger(sandbox.chain.retention)
     History(sandbox.chain, 9).walk(20)
@@ -83,7 +83,7 @@ def test_what_a_gap_swallowed_is_no_drift(sandbox: Sandbox, client_of_chain: Sor
     assert Checkpoint.objects.get().drift["history"] == 0
 
 
-def test_a_row_that_came_while_a_deep_sweep_read_is_not_unproven(
+def test_a_row_that_came_while_a_deep_sweep_read_is_not_unconfirmed(
     sandbox: Sandbox, client_of_chain: SorobanClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain, first = sandbox.chain, make_paid_round(sandbox)

@@ -23,14 +23,14 @@ def test_live_answers_without_asking_the_database(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_ready_says_nothing_when_all_is_well(client: Client) -> None:
-    make_configured_checkpoint(heard_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
     answer = client.get("/health/ready")
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "problems": []})
 
 
 @pytest.mark.django_db
 def test_a_silent_chain_degrades_and_stays_ready(client: Client) -> None:
-    make_configured_checkpoint(heard_at=timezone.now() - timedelta(seconds=500))
+    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=500))
     answer = client.get("/health/ready")
     assert answer.status_code == 200
     assert answer.json()["status"] == "degraded"
@@ -39,7 +39,7 @@ def test_a_silent_chain_degrades_and_stays_ready(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_tables_that_are_far_behind_the_chain_are_told(client: Client) -> None:
-    make_configured_checkpoint(heard_at=timezone.now(), ledger=100, chain_ledger=350)
+    make_configured_checkpoint(chain_advanced_at=timezone.now(), ledger=100, chain_ledger=350)
     answer = client.get("/health/ready").json()
     assert (answer["status"], answer["problems"]) == ("degraded", ["sync: 250 ledgers behind the chain"])
 
@@ -51,7 +51,7 @@ def test_before_the_first_pass_the_chain_was_not_heard_from(client: Client) -> N
 
 @pytest.mark.django_db
 def test_a_sync_that_refuses_to_go_on_is_unavailable_with_its_reason(client: Client) -> None:
-    make_configured_checkpoint(heard_at=timezone.now(), halted="another network")
+    make_configured_checkpoint(chain_advanced_at=timezone.now(), halted="another network")
     answer = client.get("/health/ready")
     assert (answer.status_code, answer.json()["problems"]) == (
         503, ["sync: stopped: another network; `manage.py reset_chain --yes` starts afresh"],
@@ -60,7 +60,7 @@ def test_a_sync_that_refuses_to_go_on_is_unavailable_with_its_reason(client: Cli
 
 @pytest.mark.django_db
 def test_without_redis_the_service_is_degraded_and_names_no_host(client: Client, settings: LazySettings) -> None:
-    make_configured_checkpoint(heard_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
     settings.REDIS_URL = "redis://:secret@127.0.0.1:1/0"
     answer = client.get("/health/ready")
     assert (answer.status_code, answer.json()["problems"]) == (200, ["redis: does not answer"])
@@ -77,7 +77,7 @@ def test_a_pending_migration_is_unavailable(client: Client) -> None:
 @pytest.mark.django_db
 def test_a_service_whose_nodes_all_fail_says_so_and_names_none(client: Client, settings: LazySettings) -> None:
     settings.SOROBAN_RPC_URL = ["https://user:secret@one.example/key", "https://two.example"]
-    make_configured_checkpoint(heard_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
     soon = timezone.now() + timedelta(seconds=60)
     RpcNode.objects.create(name="1: one.example", left_until=soon)
     RpcNode.objects.create(name="3: not.configured.any.more", left_until=soon)
@@ -98,7 +98,7 @@ def test_a_broker_of_its_own_that_is_away_is_told(client: Client, settings: Lazy
 
 @pytest.mark.django_db
 def test_a_pass_that_fails_is_told_while_the_chain_is_not_heard_from(client: Client, settings: LazySettings) -> None:
-    make_configured_checkpoint(heard_at=timezone.now() - timedelta(seconds=settings.STALE_AFTER + 5))
+    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=settings.STALE_AFTER + 5))
     SyncRun.objects.create(kind=SyncRun.Kind.SYNC, outcome=SyncRun.Outcome.FAILED)
     SyncRun.objects.create(kind=SyncRun.Kind.SYNC)
     assert "sync: the last pass failed; the admin's sync runs say why" in client.get("/health/ready").json()["problems"]

@@ -3,17 +3,25 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from celery.contrib.testing.mocks import TaskMessage
+from celery.worker import state
+from celery.worker.request import Request
+from django.conf import LazySettings
 from django.db import connection
 from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from ajo.ops.heartbeats import REPORT_SILENCE_FOR, HeartbeatThread
+from ajo.celery import app
+from ajo.indexer.tasks import sync
+from ajo.ops.activity import running_tasks
+from ajo.ops.heartbeats import MISSED_SENDS, REPORT_SILENCE_FOR, SILENT_AFTER, HeartbeatThread
 from ajo.ops.models import Heartbeat
 from ajo.soroban.models import Checkpoint, Lease, SyncRun
 from devtools.stack.process import ManagedProcess
@@ -22,8 +30,14 @@ from tests.support.factories import make_configured_checkpoint
 CELERY = (sys.executable, "-m", "celery", "-q", "-A", "ajo.celery")
 
 
-def heard(part: str, seconds: float, host: str = "a") -> None:
-    Heartbeat.objects.create(name=f"{part}@{host}:1", part=part, seen_at=timezone.now() - timedelta(seconds=seconds))
+def heard(part: str, seconds: float, host: str = "a", **tasks: float) -> None:
+    """Write a row, `seconds` ago. `tasks`: by name how long it had run, or when it had been sent."""
+    Heartbeat.objects.create(
+        name=f"{part}@{host}:1",
+        part=part,
+        seen_at=timezone.now() - timedelta(seconds=seconds),
+        tasks=[{"name": name, "seconds": took} for name, took in tasks.items()],
+    )
 
 
 def problems(client: Client) -> list[str]:
@@ -36,7 +50,7 @@ def problems(client: Client) -> list[str]:
 @pytest.mark.django_db
 @pytest.mark.parametrize(("silent", "alive"), [("worker", "beat"), ("beat", "worker")])
 def test_who_stands_still_is_named_everywhere(admin_client: Client, silent: str, alive: str) -> None:
-    make_configured_checkpoint(heard_at=timezone.now() - timedelta(seconds=110))
+    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=110))
     heard(silent, 109)
     heard(alive, 3)
     assert problems(admin_client) == [f"{silent}: silent for 109 s"]
@@ -49,8 +63,44 @@ def test_who_stands_still_is_named_everywhere(admin_client: Client, silent: str,
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("number", "words"), [(21, "21 tasks wait"), (1, "1 task waits")])
+def test_a_silent_worker_is_named_with_what_waits_for_it_and_what_it_did(
+    client: Client, number: int, words: str
+) -> None:
+    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=110))
+    heard("worker", 109, sweep=12.0)
+    heard("beat", 3, sync=4.0)
+    for _ in range(number):
+        app.send_task("contributions.tasks.sync")
+    assert problems(client) == [f"worker: silent for 109 s, {words}; it ran sweep"]
+    metrics = client.get("/metrics").content.decode()
+    assert 'ajo_task_seconds{name="worker@a:1",part="worker",task="sweep"} 121.' in metrics
+    assert 'ajo_task_seconds{name="beat@a:1",part="beat",task="sync"} 7.' in metrics
+
+
+@pytest.mark.django_db
+def test_a_silent_worker_is_named_while_the_broker_is_away(client: Client, settings: LazySettings) -> None:
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
+    heard("worker", 109)
+    heard("beat", 3)
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
+    assert problems(client) == ["broker: does not answer", "worker: silent for 109 s"]
+
+
+@pytest.mark.django_db
+def test_a_beat_that_runs_and_sends_nothing_is_named(client: Client, settings: LazySettings) -> None:
+    """Its heartbeat is a thread of its own, and goes on while the scheduler hangs."""
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
+    heard("worker", 3)
+    heard("beat", 3, sync=MISSED_SENDS * settings.SYNC_INTERVAL + SILENT_AFTER - 9)
+    assert problems(client) == []
+    Heartbeat.objects.filter(part="beat").update(tasks=[{"name": "sync", "seconds": 300.0}])
+    assert problems(client) == ["beat: runs, and has sent no task for 303 s"]
+
+
+@pytest.mark.django_db
 def test_while_both_run_the_chain_is_what_is_silent(client: Client) -> None:
-    make_configured_checkpoint(heard_at=timezone.now() - timedelta(seconds=500))
+    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=500))
     SyncRun.objects.create(kind=SyncRun.Kind.SYNC)
     heard("worker", 3)
     heard("beat", 3)
@@ -60,18 +110,21 @@ def test_while_both_run_the_chain_is_what_is_silent(client: Client) -> None:
 @pytest.mark.django_db
 def test_a_worker_that_runs_and_begins_nothing_is_named(client: Client) -> None:
     """Its children are frozen, or every task has expired by another host's clock."""
-    make_configured_checkpoint(heard_at=timezone.now() - timedelta(seconds=500))
+    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=500))
     SyncRun.objects.create(kind=SyncRun.Kind.SYNC, started_at=timezone.now() - timedelta(seconds=499))
     heard("worker", 3)
     heard("beat", 3)
     assert problems(client) == ["worker: runs, and has begun no pass for 499 s"]
+    Heartbeat.objects.filter(part="worker").update(tasks=[{"name": "sweep", "seconds": 480.0}])
+    app.send_task("contributions.tasks.sync")
+    assert problems(client) == ["worker: runs, and has begun no pass for 499 s, 1 task waits; it runs sweep for 483 s"]
     Lease.objects.create(name=SyncRun.Kind.SYNC, until=timezone.now() + timedelta(seconds=20))  # a long pass goes on
     assert problems(client) == ["chain: not heard from for 500 seconds"]
 
 
 @pytest.mark.django_db
 def test_one_of_several_that_is_silent_is_told_for_an_hour(client: Client) -> None:
-    make_configured_checkpoint(heard_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
     heard("beat", 1)
     heard("worker", 2)
     heard("worker", 90, host="b")
@@ -84,7 +137,7 @@ def test_one_of_several_that_is_silent_is_told_for_an_hour(client: Client) -> No
 
 @pytest.mark.django_db
 def test_a_part_that_nobody_runs_is_told_where_the_other_one_runs(client: Client) -> None:
-    make_configured_checkpoint(heard_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
     assert problems(client) == []  # `manage.py sync` by hand or by cron needs neither
     heard("worker", 1)
     assert problems(client) == ["beat: none runs"]
@@ -105,6 +158,23 @@ def test_the_rows_of_hosts_that_are_gone_are_deleted_and_the_last_of_a_part_is_n
     names = set(Heartbeat.objects.values_list("name", flat=True))
     assert names == {"beat@a:1", pulse.row_name}
     assert Heartbeat.objects.get(name=pulse.row_name).seen_at > timezone.now() - timedelta(seconds=30)
+
+
+def test_a_worker_says_which_tasks_its_children_run_the_longest_first() -> None:
+    """Celery's own requests: what a worker's parent process knows of its children."""
+    made = []
+    for name, since in (("short", 2.0), ("long", 50.0)):
+        request = Request(TaskMessage(name), app=app, task=sync)
+        request.on_accepted("1", time.monotonic() - since)
+        made.append(request)
+    try:
+        tasks = running_tasks()
+        assert [task.name for task in tasks] == ["long", "short"]
+        assert [task.seconds for task in tasks] == pytest.approx([50, 2], abs=1)
+    finally:
+        for request in made:
+            state.active_requests.discard(request)
+    assert running_tasks() == []
 
 
 @pytest.fixture
@@ -138,7 +208,7 @@ def age(name: str) -> None:
 @pytest.mark.system
 @pytest.mark.django_db(transaction=True)
 def test_a_frozen_process_is_named_until_it_goes_on(client: Client, running: dict[str, ManagedProcess]) -> None:
-    make_configured_checkpoint(heard_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
     for part in running.values():
         part.wait_until(lambda: problems(client) == [] and Heartbeat.objects.count() == 2)
     for name, part in running.items():
@@ -152,7 +222,10 @@ def test_a_frozen_process_is_named_until_it_goes_on(client: Client, running: dic
         finally:
             part.process.send_signal(signal.SIGCONT)
         part.wait_until(lambda: problems(client) == [])
-    Checkpoint.objects.update(heard_at=timezone.now())
+    [sent] = Heartbeat.objects.get(part="beat").tasks  # with its second heartbeat: every task is sent at the start
+    assert sent["name"] in app.tasks
+    assert 0 < sent["seconds"] < 300
+    Checkpoint.objects.update(chain_advanced_at=timezone.now())
     for part in running.values():
         part.stop()
     assert not Heartbeat.objects.exists()  # who ends in order is not missed

@@ -14,11 +14,12 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
+from ajo import __version__
 from ajo.cache import Document, Found, Freshness, fetch, start_epoch
 from ajo.celery import app
 from ajo.conf.checks import SANDBOX_PASSPHRASE
 from ajo.counts import INITIAL_SIZE, CountFile
-from ajo.metrics import REQUESTS, buffered_metrics
+from ajo.metrics import REQUESTS, buffered_metrics, status_class
 from ajo.settings import BASE_DIR
 from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, UndecodedEntry
 from ajo.soroban.rpc.client import SorobanClient
@@ -91,7 +92,7 @@ def test_it_says_what_the_tables_know(client: Client, settings: LazySettings) ->
     now = timezone.now()
     Checkpoint.objects.create(
         network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, ledger=90, chain_ledger=100,
-        heard_at=now - timedelta(seconds=40), chain_closed_at=now - timedelta(seconds=50), drift_metadata=3,
+        chain_advanced_at=now - timedelta(seconds=40), chain_closed_at=now - timedelta(seconds=50), drift_metadata=3,
         live_until_ledger=200,
     )  # fmt: skip
     HistoryGap.objects.create(network_passphrase="n", contract=CONTRACT, from_ledger=0, to_ledger=4, why="w")
@@ -216,15 +217,41 @@ def test_requests_are_timed_by_the_pattern_of_their_path_and_not_by_the_path(cli
     assert after["ajo_request_seconds_count", "none", "4xx"] >= 1
 
 
-def test_every_attempt_of_an_rpc_call_is_counted_with_its_outcome() -> None:
-    def count() -> float:
-        labels = {"method": "getHealth", "outcome": "unavailable"}
-        return REGISTRY.get_sample_value("ajo_rpc_calls_total", labels) or 0
+@pytest.mark.django_db
+def test_too_many_requests_are_told_apart_from_other_refusals(client: Client, settings: LazySettings) -> None:
+    settings.READ_RATE = "1/day"
+    route = "api/v1/users/"
+    before = scrape(client)
+    assert [client.get("/api/v1/users/?limit=0").status_code for _ in range(2)] == [400, 429]
+    after = scrape(client)
+    counted = {
+        status: after.get(("ajo_request_seconds_count", route, status), 0)
+        - before.get(("ajo_request_seconds_count", route, status), 0)
+        for status in ("4xx", "429")
+    }
+    assert counted == {"4xx": 1, "429": 1}
 
-    before = count()
+
+@pytest.mark.parametrize(("status", "label"), [("200 OK", "2xx"), ("429", "429"), ("404 No", "4xx"), ("503", "5xx")])
+def test_statuses_are_counted_by_their_class(status: str, label: str) -> None:
+    assert status_class(status) == label
+
+
+@pytest.mark.django_db
+def test_the_version_is_told(client: Client) -> None:
+    assert scrape(client)["ajo_build_info", __version__] == 1
+
+
+def test_every_attempt_of_an_rpc_call_is_counted_and_timed_with_its_outcome() -> None:
+    def count(name: str = "ajo_rpc_calls_total") -> float:
+        labels = {"method": "getHealth", "outcome": "unavailable"}
+        return REGISTRY.get_sample_value(name, labels) or 0
+
+    before, timed = count(), count("ajo_rpc_seconds_count")
     with pytest.raises(RpcUnavailable):
         SorobanClient("http://127.0.0.1:1", retries=2, sleep=lambda _: None).get_health()
     assert count() == before + 3
+    assert count("ajo_rpc_seconds_count") == timed + 3
 
 
 def test_reads_are_counted_by_the_layer_that_answered() -> None:

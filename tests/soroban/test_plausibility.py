@@ -46,7 +46,7 @@ READERS: dict[str, Callable[[SorobanClient], Any]] = {
 
 
 def ahead(ledgers: int) -> Callable[[Any], None]:
-    return lambda said: said.update(latestLedger=min(said["latestLedger"] + ledgers, FAR))
+    return lambda answer: answer.update(latestLedger=min(answer["latestLedger"] + ledgers, FAR))
 
 
 def changed(sandbox: Sandbox) -> None:
@@ -61,7 +61,7 @@ def changed(sandbox: Sandbox) -> None:
 def test_an_entry_from_a_ledger_that_cannot_be_yet_is_not_believed(
     sandbox: Sandbox, client_of_chain: SorobanClient, reader: str, ledgers: int
 ) -> None:
-    """Breaks where an answer's ledger is taken as it is: no honest reading would ever replace the row."""
+    """Breaks where an answer's ledger is taken as it is: no correct reading would ever replace the row."""
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     UndecodedEntry.objects.create(
@@ -86,12 +86,12 @@ def test_an_entry_from_a_ledger_that_cannot_be_yet_is_not_believed(
 def test_nor_is_it_at_first_contact(
     sandbox: Sandbox, client_of_chain: SorobanClient, ledgers: int, number: int
 ) -> None:
-    """The first answer that lies is one after the other: of the contract, of the first load, of the first page."""
+    """The first wrong answer is one after the other: of the contract, of the first load, of the first page."""
     make_groups(sandbox, 2)
     answers = iter(range(1, 1000))
     corrupt_answer(
         sandbox, "getLedgerEntries",
-        lambda said: ahead(ledgers)(said) if next(answers) == number else None, times=1000,
+        lambda answer: ahead(ledgers)(answer) if next(answers) == number else None, times=1000,
     )  # fmt: skip
     with suppress(ChainError):
         sync_pass(client_of_chain)
@@ -155,7 +155,7 @@ def test_what_was_set_aside_at_a_ledger_that_cannot_be_is_settled(
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     UndecodedEntry.objects.create(
-        key=GroupKey(1).to_xdr(sandbox.contract), group_id=1, xdr="AAAA", error="of a liar", ledger=FAR
+        key=GroupKey(1).to_xdr(sandbox.contract), group_id=1, xdr="AAAA", error="of a faulty node", ledger=FAR
     )
     Group.objects.update(synced_ledger=FAR, unreadable_since=timezone.now(), entry_xdr="")
     list(sweep_groups(lambda read: read(client_of_chain)))
@@ -177,16 +177,16 @@ def test_a_client_that_names_a_ledger_is_not_answered_from_one_that_cannot_be(
     assert response.headers["Latest-Ledger"] == str(sandbox.chain.latest)
 
 
-def liar(sandbox: Sandbox, ledgers: int) -> Callable[[Exchange], Reply]:
+def ahead_in_all(sandbox: Sandbox, ledgers: int) -> Callable[[Exchange], Reply]:
     """A node that is ahead in all that it says, always, with close times that fit."""
 
     def change(answer: dict[str, Any]) -> None:
         if "result" in answer and "latestLedger" in answer["result"]:
-            said = answer["result"]
-            said["latestLedger"] = sandbox.chain.latest + ledgers
-            if "latestLedgerCloseTime" in said:
-                said["latestLedgerCloseTime"] = str(int(said["latestLedgerCloseTime"]) + 5 * ledgers)
-                said["cursor"] = f"{said['latestLedger'] << 32:019d}-0000000000"
+            result = answer["result"]
+            result["latestLedger"] = sandbox.chain.latest + ledgers
+            if "latestLedgerCloseTime" in result:
+                result["latestLedgerCloseTime"] = str(int(result["latestLedgerCloseTime"]) + 5 * ledgers)
+                result["cursor"] = f"{result['latestLedger'] << 32:019d}-0000000000"
 
     def fault(exchange: Exchange) -> Reply:
         params = exchange.call.get("params") or {}
@@ -201,20 +201,20 @@ def liar(sandbox: Sandbox, ledgers: int) -> Callable[[Exchange], Reply]:
 
 
 def test_a_leap_that_another_node_does_not_know_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
-    """Breaks if the liar's own second word were enough: every honest answer would be another chain's."""
+    """Breaks if the faulty node's own second answer were enough: every correct answer would be another chain's."""
     make_groups(sandbox, 1)
     run_pass()
     changed(sandbox)
     with Proxy(sandbox.url) as first:
         use_nodes(settings, first, sandbox)
-        with first.failing(liar(sandbox, 15_000)):
+        with first.failing(ahead_in_all(sandbox, 15_000)):
             run_pass()
     assert_equal(sandbox)
     assert Checkpoint.objects.get().chain_ledger == sandbox.chain.latest
     assert "contradicts" in RpcNode.objects.get(name__startswith="1:").last_error
 
 
-def test_a_position_that_the_only_node_invented_is_put_right_by_its_honest_answers(
+def test_a_position_that_the_only_node_invented_is_corrected_by_later_answers(
     sandbox: Sandbox, settings: Settings
 ) -> None:
     """Breaks for ever: the cursor is ahead of the chain, and its ledger and time do not fit. Events that were passed
@@ -223,7 +223,7 @@ def test_a_position_that_the_only_node_invented_is_put_right_by_its_honest_answe
     run_pass()
     with Proxy(sandbox.url) as only:
         use_nodes(settings, only)
-        with only.failing(liar(sandbox, 15_000)):
+        with only.failing(ahead_in_all(sandbox, 15_000)):
             run_pass()
         assert Checkpoint.objects.get().chain_ledger > 15_000
         sandbox.chain.advance(100_000)  # seconds: on a network that closes a ledger in five, it is not there yet by far
@@ -241,7 +241,7 @@ def test_a_position_that_the_only_node_invented_is_put_right_by_its_honest_answe
 def test_a_chain_that_closes_ledgers_faster_than_any_network_is_followed(
     sandbox: Sandbox, client_of_chain: SorobanClient
 ) -> None:
-    """A sandbox whose clock is moved. Breaks if what cannot be were refused without a second asking."""
+    """A sandbox whose clock is moved. Breaks if what cannot be were refused without a second request."""
     make_groups(sandbox, 1)
     catch_up(client_of_chain)
     for _ in range(3):
@@ -252,7 +252,7 @@ def test_a_chain_that_closes_ledgers_faster_than_any_network_is_followed(
     sandbox.chain.close_ledger(5000)
     list(sweep_groups(lambda read: read(client_of_chain)))
     list(rebuild_groups(lambda read: read(client_of_chain)))
-    Checkpoint.objects.update(heard_at=timezone.now() + timedelta(days=1))  # the database's clock stepped back
+    Checkpoint.objects.update(chain_advanced_at=timezone.now() + timedelta(days=1))  # the database's clock stepped back
     catch_up(client_of_chain)
     call_command("sweep")
     assert_equal(sandbox)

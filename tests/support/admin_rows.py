@@ -130,8 +130,8 @@ def _chain(numbers: range) -> None:
         [
             Checkpoint(
                 network_passphrase=PASSPHRASE, contract=contract(100 + i), start_ledger=1, ledger=1000,
-                chain_ledger=1003, heard_at=THEN, group_count=len(numbers), instance_xdr="QUJD" * 100, admin=account(1),
-                wasm_hash=tx(0), is_loaded=True,
+                chain_ledger=1003, chain_advanced_at=THEN, group_count=len(numbers), instance_xdr="QUJD" * 100,
+                admin=account(1), wasm_hash=tx(0), is_loaded=True,
             )
             for i in numbers
         ]

@@ -47,8 +47,8 @@ def count_calls(sandbox: Sandbox) -> Counter[str]:
 def with_group_count(number: int) -> Any:
     """Return a change that gives the contract's own entry another count of groups."""
 
-    def change(said: dict[str, Any]) -> None:
-        for each in said["entries"]:
+    def change(answer: dict[str, Any]) -> None:
+        for each in answer["entries"]:
             entry = decode_entry(each["xdr"])
             if isinstance(entry.value, Instance):
                 fewer = replace(entry.value, group_counter=number)

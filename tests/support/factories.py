@@ -35,7 +35,7 @@ def event_id(ledger: int, index: int = 0) -> str:
 
 def make_checkpoint(ledger: int = 1000, **values: Any) -> Checkpoint:
     """Create a checkpoint that was heard just now and is at the chain's newest ledger."""
-    fresh = {"chain_ledger": ledger, "heard_at": datetime.now(UTC), "chain_closed_at": datetime.now(UTC)}
+    fresh = {"chain_ledger": ledger, "chain_advanced_at": datetime.now(UTC), "chain_closed_at": datetime.now(UTC)}
     fixed = {"network_passphrase": "Test", "contract": contract(1), "start_ledger": 1, "is_loaded": True}
     return Checkpoint.objects.create(ledger=ledger, **(fixed | fresh | values))
 

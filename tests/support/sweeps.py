@@ -8,18 +8,20 @@ from typing import Any
 
 from django.core.management import call_command
 
-from ajo.indexer.discrepancies import COLUMNS, HISTORY
+from ajo.indexer.discrepancies import COLUMNS
 from ajo.indexer.verify_history import daily_quota, sweep_deep
 from ajo.soroban.models import ContractEvent
 from ajo.soroban.rpc.pool import nodes
+from contributions.models import HISTORY
 from groups.models import Group, GroupMember, RefundRequest
 from groups.rows import ENTRY_FIELDS, REFUND_REQUEST_FIELDS
 
 
-def shown() -> dict[str, list[Any]]:
+def stored_state() -> dict[str, list[Any]]:
     """Return all that the tables hold of the chain, without the times and ledgers of its reading."""
     history = {
-        name: list(model.objects.order_by("group", "round", "user").values(*COLUMNS[model])) for model, name in HISTORY
+        model.plural(): list(model.objects.order_by("group", "round", "user").values(*COLUMNS[model]))
+        for model in HISTORY
     }
     members = GroupMember.objects.order_by("group", "position")
     return history | {

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import requests
+from stellar_sdk import Keypair
 
 from ajo.settings import BASE_DIR
-from devtools.stack.process import free_port
+from devtools.stack.process import LOW_PRIORITY, free_port
+from devtools.stack.state import read_state
 from tests.support.services import TEST_VARIABLES
 from tests.support.waiting import wait_for
 
@@ -107,6 +110,11 @@ def test_it_serves_says_where_and_ends_on_ctrl_c_with_nothing_left(tmp_path: Pat
             token = re.findall(r'csrfmiddlewaretoken" value="(\w+)"', page)[0]
             form = {"username": "staff", "password": up.password, "csrfmiddlewaretoken": token}
             assert session.post(f"{site}/admin/login/?next=/admin/", data=form, timeout=10).url == f"{site}/admin/"
+        [(wallet, secret)] = re.findall(r"Wallet +(G\w{55})   secret: (S\w{55})   ", up.greeting)
+        assert Keypair.from_secret(secret).public_key == wallet
+        worker = up.find("ajo.celery worker")
+        assert worker is not None
+        assert worker.nice() == min(psutil.Process(up.process.pid).nice() + LOW_PRIORITY, 19)
         names = ("postgres", "valkey-server|redis-server", "devtools.sandbox", "ajo.web", "worker", "beat")
         assert [name for name in names if up.find(name) is None] == []
         assert up.end(signal.SIGINT) == (0, [], "")
@@ -122,6 +130,13 @@ def test_it_serves_on_ipv6_loopback(tmp_path: Path) -> None:
         assert (code, lines[0].split(":")[1]) == (1, f" port {up.port} is in use")
 
 
+def asked(up: Up, what: str) -> tuple[int, str]:
+    """Exit code and output of `make stop`, `make status` or `make logs` for this stack."""
+    given: dict[str, Any] = command(up.data, up.port, up.sandbox_port)
+    done = subprocess.run(**given | {"args": [*given["args"], what]}, capture_output=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
 def test_a_second_start_finds_its_data_and_copies_run_side_by_side(tmp_path: Path) -> None:
     with stack(tmp_path / "one") as first:
         password = first.password
@@ -134,7 +149,18 @@ def test_a_second_start_finds_its_data_and_copies_run_side_by_side(tmp_path: Pat
         assert lines == [
             f"make run: {tmp_path / 'one'} is in use by another copy: stop it, or start with DATA_DIR=<another>"
         ]
-        assert again.end(signal.SIGTERM) == (0, [], "")
+        code, said = asked(again, "status")
+        assert code == 0
+        parts = re.findall(r"^  (\w+(?: \w+)*) +process (\d+), for 0 h \d\d min \d\d s$", said, re.MULTILINE)
+        assert [name for name, _ in parts] == ["PostgreSQL", "Redis", "Sandbox chain", "Web", "Worker", "Beat"]
+        assert {int(pid) for _, pid in parts} <= {part.pid for part in again.parts}
+        assert asked(again, "stop") == (0, "Stopped.\n")
+        assert again.end(signal.SIGCONT) == (0, [], "")
+        assert asked(again, "stop") == (0, f"Nothing runs in {again.data}.\n")
+        assert asked(again, "status") == (3, f"Nothing runs in {again.data}. make run starts it.\n")
+        code, said = asked(again, "logs")
+        assert code == 0
+        assert "logs/web.log <==" in said
 
 
 def test_a_chain_that_began_again_is_refused_and_the_command_that_is_named_helps(tmp_path: Path) -> None:
@@ -152,16 +178,30 @@ def test_a_chain_that_began_again_is_refused_and_the_command_that_is_named_helps
         wait_for(lambda: requests.get(ready, timeout=10).json()["problems"] == [], what="the new chain is followed")
 
 
-def test_a_part_that_dies_ends_everything_with_a_line_that_names_it(tmp_path: Path) -> None:
+def test_a_part_that_dies_is_started_again_and_ends_everything_when_it_keeps_dying(tmp_path: Path) -> None:
     with stack(tmp_path) as up:
-        beat = up.find("celery -q -A ajo.celery beat")
-        assert beat is not None
-        beat.kill()
+        died: set[int] = set()
+        for _ in range(4):
+            beat = wait_for(lambda: _runs(up, "Beat", died), what="beat runs")
+            died.add(beat.pid)
+            beat.kill()
         code, left, errors = up.end(signal.SIGCONT)
         assert (code, left) == (1, [])
+        again = "Beat stopped (killed by SIGKILL) and is started again; its log is"
+        assert [line for line in errors.splitlines() if line.startswith("Beat stopped")] == [
+            f"{again} {tmp_path}/logs/beat.log.1"
+        ] * 3
         assert errors.splitlines()[-1] == (
             f"make run: Beat stopped (killed by SIGKILL): see {tmp_path}/logs/beat.log, then start again"
         )
+
+
+def _runs(up: Up, name: str, died: set[int]) -> psutil.Process | None:
+    """The process of this name that the stack has started last, unless it is one of those that died."""
+    state = read_state(up.data)
+    assert state is not None
+    [pid] = [part.pid for part in state.parts if part.name == name]
+    return None if pid is None or pid in died else psutil.Process(pid)
 
 
 def test_nothing_is_left_when_the_stack_itself_is_killed(tmp_path: Path) -> None:

@@ -50,12 +50,12 @@ def test_the_stack_outlives_a_disk_that_is_full_for_a_while(tmp_path: Path) -> N
     disk = Path(f"/proc/{stack.pid}/root{tmp_path}/disk")
     site = f"http://127.0.0.1:{port}"
 
-    def said(text: str) -> bool:
+    def answer(text: str) -> bool:
         assert stack.poll() is None, (tmp_path / "out").read_text()
         return text in (tmp_path / "out").read_text()
 
     try:
-        wait_for(lambda: said("  Data"), 90, "the stack")
+        wait_for(lambda: answer("  Data"), 90, "the stack")
         group = requests.get(f"{site}/api/v1/groups/?limit=1", timeout=10).json()["results"][0]["id"]
         known = f"{site}/api/v1/groups/{group}/"
         wait_for(lambda: status(known) == 200, what="a group")
@@ -67,7 +67,7 @@ def test_the_stack_outlives_a_disk_that_is_full_for_a_while(tmp_path: Path) -> N
         with suppress(psycopg.OperationalError), psycopg.connect(address, autocommit=True) as own:
             for _ in range(30):  # its log grows until there is no room for another segment
                 own.execute("SELECT pg_logical_emit_message(false, 'x', repeat('x', 9000000))")
-        wait_for(lambda: said("The disk is full: PostgreSQL starts again"), 60, "PostgreSQL ends")
+        wait_for(lambda: answer("The disk is full: PostgreSQL starts again"), 60, "PostgreSQL ends")
         assert status(known) == 200
         (disk / "fill").unlink()
         wait_for(lambda: status(f"{site}/api/v1/groups/?limit=2") == 200, 60, "lists again")

@@ -68,9 +68,9 @@ def sandbox(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[San
         theirs = redis_namespace(running.chain.passphrase, running.contract)
         for module, name in (
             (store, "PREFIX"),
-            (store, "WATERMARK_KEY"),
-            (watermark, "WATERMARK_KEY"),
-            (cache, "WATERMARK_KEY"),
+            (store, "VERSION_KEY"),
+            (watermark, "VERSION_KEY"),
+            (cache, "VERSION_KEY"),
         ):
             ours = getattr(module, name)
             monkeypatch.setattr(module, name, ours.replace(settings.REDIS_NAMESPACE, theirs))
@@ -101,8 +101,8 @@ def start(sandbox: Sandbox, *command: str) -> "subprocess.Popen[str]":
 
 def run_sync(sandbox: Sandbox, *command: str) -> None:
     with start(sandbox, *(command or ("sync",))) as process:
-        said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+        answer, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, answer
 
 
 @pytest.mark.parametrize("requests", range(1, 12))
@@ -169,7 +169,7 @@ def test_a_sync_killed_inside_its_transaction_or_between_commit_and_refresh_is_r
     run_sync(sandbox)
     # as if killed after its commit: the tables have moved, the watermark and the bodies have not
     cache.with_redis(lambda r: r.flushdb())
-    cache.with_redis(lambda r: r.set(cache.WATERMARK_KEY, before.dump()))
+    cache.with_redis(lambda r: r.set(cache.VERSION_KEY, before.dump()))
     for group_id in history.groups:
         old = cache.Document(b'{"old":true}', 0, 1)
         cache.refresh(before, {f"group:{group_id}": old}, before.freshness.ledger)

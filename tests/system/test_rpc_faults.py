@@ -30,10 +30,10 @@ def in_peace(up: Running) -> Iterator[None]:
     assert up.events_lost() == set()
 
 
-def goes_on_without_the_first(up: Running, said: str) -> None:
+def goes_on_without_the_first(up: Running, answer: str) -> None:
     """The first address is left with its reason; the tables follow the chain by the second; reads are answered."""
     with up.life(), up.reading() as seen:
-        wait_for(lambda: said in up.node(up.first).last_error, what=f"the first node's last error: {said}")
+        wait_for(lambda: answer in up.node(up.first).last_error, what=f"the first node's last error: {answer}")
         assert up.node(up.first).failures > 0
         up.advances(20)
     assert seen.failures() == []
@@ -45,9 +45,9 @@ def test_an_address_that_fails_is_left_for_the_next_one_and_taken_again(up: Runn
     no address is left), without the id check (`wrong id`), without RPC_TIMEOUT (`hang`), without MAX_RETRY_AFTER (`429
     for an hour`: the pass sleeps through it).
     """
-    fault, said = TRANSPORT[name]
+    fault, answer = TRANSPORT[name]
     with up.first.failing(fault):
-        goes_on_without_the_first(up, said)
+        goes_on_without_the_first(up, answer)
     up.forgive()
     with up.life():
         wait_for(lambda: up.node(up.first).answered_at and not up.node(up.first).failures, what="the first again")
@@ -66,8 +66,8 @@ def test_an_address_that_refuses_is_left_and_comes_back_by_itself(up: Running) -
 
 @pytest.mark.parametrize("fault", [None, hangs, TRANSPORT["HTML"][0]], ids=["refused", "hang", "HTML"])
 def test_while_every_address_fails_known_rows_are_answered_and_marked_stale(up: Running, fault: Fault | None) -> None:
-    """Breaks if `heard_at` moved with a pass rather than with the chain (never stale), or if a read asked the chain for
-    what the tables know (503, or slow as the RPC's timeout).
+    """Breaks if `chain_advanced_at` moved with a pass rather than with the chain (never stale), or if a read asked the
+    chain for what the tables know (503, or slow as the RPC's timeout).
     """
     with ExitStack() as failing, up.reading() as seen:
         for proxy in (up.first, up.second):
@@ -83,7 +83,7 @@ def test_while_every_address_fails_known_rows_are_answered_and_marked_stale(up: 
 
 
 def test_a_chain_that_stands_still_is_marked_stale_though_every_pass_succeeds(up: Running) -> None:
-    """Breaks if `heard_at` were the time of the last good answer: a node cut off from its network goes on answering."""
+    """Breaks if `chain_advanced_at` were the time of the last good answer: a node that is cut off goes on answering."""
     with up.reading() as seen:
         wait_for(lambda: seen.stale, 20, "answers marked stale")
     assert seen.failures() == []

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from redis import Redis
 
-from ajo.cache import WATERMARK_KEY
+from ajo.cache import VERSION_KEY
 from devtools.stack.postgres_server import answers as postgres_answers
 from devtools.stack.process import ManagedProcess
 from devtools.stack.redis_server import answers as redis_answers
@@ -85,12 +85,12 @@ def test_redis_is_flushed_while_everything_runs(up: Running) -> None:
     """Breaks without `cache.start_epoch` after a pass that finds no watermark: nothing would be cached again. Of the
     broker's side, no code of ours: tasks go to a queue by its name, which needs nothing that Redis keeps.
     """
-    mark = WATERMARK_KEY.replace(settings.REDIS_NAMESPACE, up.namespace)
+    version_key = VERSION_KEY.replace(settings.REDIS_NAMESPACE, up.namespace)
     with up.life(), up.reading() as seen, Redis.from_url(up.redis_url) as cached:
         for _ in range(5):
             cached.flushall()
             up.advances(20)
-            wait_for(lambda: cached.exists(mark), 20, "bodies count again")
+            wait_for(lambda: cached.exists(version_key), 20, "bodies count again")
     assert seen.failures() == []
 
 

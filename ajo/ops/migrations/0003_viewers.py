@@ -13,7 +13,7 @@ def make_viewers(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ops', '0001_heartbeat'),
+        ('ops', '0002_heartbeat_tasks'),
         ('auth', '0012_alter_user_first_name_max_length'),
     ]
 

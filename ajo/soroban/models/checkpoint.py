@@ -28,11 +28,13 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
 
         Callers read it before the rows: an older label on newer rows is right.
         """
-        row = self.order_by("id").values_list("dataset_id", "ledger", "heard_at", Now()).first()
+        row = self.order_by("id").values_list("dataset_id", "ledger", "chain_advanced_at", Now()).first()
         if row is None:
             return Freshness("", 0, 0.0)
-        dataset_id, ledger, heard_at, asked_at = row
-        return Freshness(dataset_id.hex, ledger, heard_at.timestamp() if heard_at else 0.0, asked_at.timestamp())
+        dataset_id, ledger, chain_advanced_at, asked_at = row
+        return Freshness(
+            dataset_id.hex, ledger, chain_advanced_at.timestamp() if chain_advanced_at else 0.0, asked_at.timestamp()
+        )
 
     def chain_ledger(self) -> int:
         """Return the network's newest ledger, as last heard; 0 before the first time."""
@@ -43,21 +45,18 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
 
         Ledger 0 before the first time.
         """
-        row = self.order_by("id").values_list("chain_ledger", "heard_at", Now()).first()
+        row = self.order_by("id").values_list("chain_ledger", "chain_advanced_at", Now()).first()
         if row is None or row[1] is None:
             return 0, 0.0
-        return row[0], max(0.0, (row[2] - row[1]).total_seconds())
+        return row[0], max(0.0, (row[2] - row[1]).total_seconds())  # a clock may have stepped back
 
     def newest_possible(self) -> int:
         """Return the newest ledger that the network can have reached since it was last heard, by the database's clock.
 
         U32_MAX before it was first heard.
         """
-        row = self.order_by("id").values_list("chain_ledger", "heard_at", Now()).first()
-        if row is None or row[1] is None:
-            return U32_MAX
-        seconds = max((row[2] - row[1]).total_seconds(), 0)  # a clock may have stepped back
-        return min(int(row[0]) + int(seconds) // MIN_CLOSE_SECONDS + LEDGER_SLACK, U32_MAX)
+        ledger, seconds = self.chain_heard()
+        return min(ledger + int(seconds) // MIN_CLOSE_SECONDS + LEDGER_SLACK, U32_MAX) if ledger else U32_MAX
 
     def advance(self, checkpoint: Checkpoint, **values: object) -> bool:
         """Move the cursor by compare-and-set.
@@ -96,13 +95,15 @@ class Checkpoint(models.Model):
     ledger = models.BigIntegerField(default=0, help_text="Everything announced up to this ledger is in the tables.")
     chain_ledger = models.BigIntegerField(default=0, help_text="The network's newest ledger, as last heard.")
     chain_closed_at = models.DateTimeField(null=True, help_text="When that ledger closed, by the chain.")
-    heard_at = models.DateTimeField(null=True, help_text="When the chain was last heard from, by the database's clock.")
+    chain_advanced_at = models.DateTimeField(
+        null=True, db_column="heard_at", help_text="When that ledger was first heard of, by the database's clock."
+    )
     swept_to = models.BigIntegerField(default=0, help_text="A sweep has done the groups up to this id; 0: none is on.")
     deep_swept_to = models.BigIntegerField(default=0, help_text="Likewise, a deep one.")
     events_checked_to = models.BigIntegerField(
         default=0,
         db_default=0,
-        help_text="The event log was compared with a second asking up to this ledger.",
+        help_text="The event log was compared with a second reading up to this ledger.",
     )
     tokens_swept_to = models.BigIntegerField(
         default=0, db_default=0, help_text="A round of the sweeps has read the tokens whose rows have ids up to this."

@@ -33,7 +33,7 @@ class HistoryGap(models.Model):
     contract = AddressField()
     from_ledger = models.BigIntegerField(
         help_text="The first ledger whose events are missing; 0: from the contract's beginning. Moves up as a node "
-        "with a longer memory tells them."
+        "with longer retention delivers them."
     )
     to_ledger = models.BigIntegerField(help_text="The last ledger whose events are missing.")
     found_at = models.DateTimeField(db_default=Now())
@@ -44,7 +44,7 @@ class HistoryGap(models.Model):
     recovered_at = models.DateTimeField(null=True, help_text="When that was done for all groups.")
     filled_at = models.DateTimeField(
         null=True,
-        help_text="When a node with a longer memory had told all its events after all; null: they are missing.",
+        help_text="When a node with longer retention had delivered all its events after all; null: they are missing.",
     )
 
     asked_at = models.DateTimeField(

@@ -1,4 +1,4 @@
-"""Runs of the sync and the sweeps, and the leases that keep two of one job from running at a time."""
+"""Runs of the sync and of jobs, and the leases that keep two of one kind from running at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SyncRunQuerySet(models.QuerySet["SyncRun"]):
 
 
 class SyncRun(models.Model):
-    """One pass of the sync or of a sweep: what it read, wrote and found, and how it ended."""
+    """One pass of the sync, or one job: what it read, wrote and found, and how it ended."""
 
     class Kind(models.TextChoices):
         SYNC = "sync"

@@ -150,7 +150,7 @@ class Confirmed:
     def __init__(self) -> None:
         self._known = (0, 0.0)
 
-    def note(self, ledger: int) -> None:
+    def record(self, ledger: int) -> None:
         self._known = (ledger, time.monotonic())
 
     def reaches(self, ledger: int, min_close_seconds: float, slack: int) -> bool:

@@ -78,7 +78,7 @@ class Node:
         self._checked_at = time.monotonic()
         if network.protocol_version > KNOWN_PROTOCOL:
             log.warning(
-                "RPC node %s: protocol %d is newer than stellar-sdk's (%d): what it cannot read is set aside",
+                "RPC node %s: protocol %d is newer than stellar-sdk's (%d): what it cannot read is stored undecoded",
                 self.name, network.protocol_version, KNOWN_PROTOCOL,
             )  # fmt: skip
         RpcNode.objects.bulk_create(
@@ -90,7 +90,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class Retention:
     """A node and the first ledger whose events it has."""
 
     client: SorobanClient
@@ -126,6 +126,18 @@ class Nodes:
                 return result
         raise self._consensus(failures)
 
+    def run_confirmed(self, read: Callable[[SorobanClient, NeedsConsensus | None], T]) -> T:
+        """Return what `run` returns of `read`. What needs the nodes' consensus is believed if they agree on it twice.
+
+        `read` gets the client, and what the nodes agreed on the first time. If they do so again, that is raised.
+        """
+        try:
+            return self.run(lambda client: read(client, None))
+        except NeedsConsensus as failure:
+            agreed = failure
+        log.warning("every node says: %s: asking once more", agreed)
+        return self.run(lambda client: read(client, agreed))
+
     def second_opinion(
         self, client: SorobanClient, read: Callable[[SorobanClient], T], *, other_only: bool = False
     ) -> T:
@@ -149,16 +161,16 @@ class Nodes:
             raise NodeLagging("no other node can confirm what this one says")
         return read(client)
 
-    def longest_memory(self) -> Memory | None:
+    def longest_retention(self) -> Retention | None:
         """Return the node that has the oldest events; None if none answers."""
-        memories = []
+        found = []
         for node in self._in_order():
             try:
                 node.check_network(node.client)
-                memories.append(Memory(node.client, node.client.get_health().oldest_ledger))
+                found.append(Retention(node.client, node.client.get_health().oldest_ledger))
             except (RpcUnavailable, RpcRejected) as failure:
                 self._back_off(node, failure)
-        return min(memories, key=lambda memory: memory.oldest_ledger, default=None)
+        return min(found, key=lambda retention: retention.oldest_ledger, default=None)
 
     def _consensus(self, failures: dict[str, ChainError]) -> ChainError:
         """Return the error that all nodes agree on, else the last node's own failure."""

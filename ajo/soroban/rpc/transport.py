@@ -23,7 +23,7 @@ from stellar_sdk.client.requests_client import IDENTIFICATION_HEADERS
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from ajo.metrics import RPC_CALLS
+from ajo.metrics import RPC_CALLS, RPC_SECONDS
 from ajo.soroban.rpc.errors import (
     ChainError,
     RpcInvalidAnswer,
@@ -235,12 +235,16 @@ def _rpc_failure(error: Any) -> Exception:
 
 
 def _counted(method: str, read: Callable[[], T]) -> T:
+    began, outcome = time.monotonic(), "failed"
     try:
         answer = _translated(read)
+        outcome = "ok"
     except ChainError as failure:
-        RPC_CALLS.labels(method, failure.outcome).inc()
+        outcome = failure.outcome
         raise
-    RPC_CALLS.labels(method, "ok").inc()
+    finally:
+        RPC_CALLS.labels(method, outcome).inc()
+        RPC_SECONDS.labels(method, outcome).observe(time.monotonic() - began)
     return answer
 
 

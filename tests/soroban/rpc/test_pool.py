@@ -84,14 +84,14 @@ def test_a_node_is_asked_each_hour_which_network_it_serves(
     make_groups(sandbox, 1)
     run_pass()
     assert 0 < (RpcNode.objects.get().protocol_version or 0) <= KNOWN_PROTOCOL
-    corrupt_answer(sandbox, "getNetwork", lambda said: said.update(protocolVersion=KNOWN_PROTOCOL + 2), times=100)
+    corrupt_answer(sandbox, "getNetwork", lambda answer: answer.update(protocolVersion=KNOWN_PROTOCOL + 2), times=100)
     run_pass()
     assert not any(fact.name == "Network's protocol" for fact in health_tiles())
     monkeypatch.setattr("ajo.soroban.rpc.pool.NETWORK_CHECK_INTERVAL", 0.0)
     run_pass()
-    (told,) = (fact for fact in health_tiles() if fact.name == "Network's protocol")
-    assert (told.value.startswith(f"{KNOWN_PROTOCOL + 2}, newer than"), told.level > Level.WELL) == (True, True)
-    corrupt_answer(sandbox, "getNetwork", lambda said: said.update(passphrase="Another network"))
+    (protocol,) = (fact for fact in health_tiles() if fact.name == "Network's protocol")
+    assert (protocol.value.startswith(f"{KNOWN_PROTOCOL + 2}, newer than"), protocol.level > Level.WELL) == (True, True)
+    corrupt_answer(sandbox, "getNetwork", lambda answer: answer.update(passphrase="Another network"))
     with pytest.raises(RpcUnavailable, match="another network"):
         run_pass()
 

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from ajo.indexer.follow import Pass, run_pass
 from ajo.indexer.lease import Superseded
-from ajo.indexer.longest_retention import fill_gaps_elsewhere
+from ajo.indexer.longest_retention import fill_gaps_from_other_nodes
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.errors import ChainError
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
                 if progress.disable:
                     self.stdout.write(f"sync: at ledger {done.ledger} of {newest}")
             try:
-                fill_gaps_elsewhere()
+                fill_gaps_from_other_nodes()
             except (
                 ChainError,
                 Superseded,
