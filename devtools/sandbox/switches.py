@@ -76,10 +76,9 @@ def _clock(rpc: Rpc, fields: dict[str, Any]) -> None:
 
 
 def _advance(rpc: Rpc, fields: dict[str, Any]) -> dict[str, int]:
-    """`seconds`: the clock moves on by so many, and a ledger closes at the new time unless `close` is false."""
+    """`seconds`: the clock moves on, so much later does the next ledger close: at once if `close` is true."""
     rpc.chain.advance(_number(fields, "seconds"))
-    is_closing = fields.get("close", True) is not False
-    return {"latestLedger": rpc.chain.close_ledger(1) if is_closing else rpc.chain.latest}
+    return {"latestLedger": rpc.chain.close_ledger() if fields.get("close") is True else rpc.chain.latest}
 
 
 def _close(rpc: Rpc, fields: dict[str, Any]) -> dict[str, int]:
