@@ -17,8 +17,8 @@ class InGroupFilter(OrderedFilterSet):
 
     indexed_filters: ClassVar[tuple[str, ...]] = ("round", "user")  # each begins an index that `order_within` ends
 
-    round = U32Filter()
-    user = AddressFilter(method="by_user")
+    round = U32Filter(help_text="Rows of this round.")
+    user = AddressFilter(method="by_user", help_text="Rows of this wallet.")
 
     @property
     def order_column(self) -> str:
@@ -39,8 +39,8 @@ class HistoryFilter(InGroupFilter):
 
     indexed_filters = ("round", "user", "group", "tx_hash")
 
-    group = GroupIdFilter(field_name="group_id")
-    tx_hash = HashFilter()
+    group = GroupIdFilter(field_name="group_id", help_text="Rows of this group.")
+    tx_hash = HashFilter(help_text="Rows that this transaction carried.")
     created_after = TimeFilter(method="by_created_after", help_text="Later than this time.")
     created_before = TimeFilter(method="by_created_before", help_text="Earlier than this time.")
 

@@ -30,13 +30,19 @@ class HistorySerializer(serializers.Serializer[HistoryRow]):
     """`id` derives from group, round and wallet: it stays when a row recovered from state is completed."""
 
     id = serializers.SerializerMethodField(help_text="Opaque, and stable.")
-    group = U64StringField(source="group_id")
-    user = AddressField(source="user.wallet_address")
-    round = U32Field()
-    amount = AmountField()
-    tx_hash = serializers.CharField(read_only=True, allow_null=True)
+    group = U64StringField(source="group_id", help_text="The group's number.")
+    user = AddressField(source="user.wallet_address", help_text="The wallet that paid, was paid or was refunded.")
+    round = U32Field(help_text="The round that it belongs to.")
+    amount = AmountField(help_text="In the token's smallest unit.")
+    tx_hash = serializers.CharField(
+        read_only=True,
+        allow_null=True,
+        help_text="The transaction; null if it was recovered from state, not from an event.",
+    )
     ledger = U32Field(allow_null=True, help_text=LEDGER_HELP)
-    created_at = TimeField(allow_null=True)
+    created_at = TimeField(
+        allow_null=True, help_text="When the ledger closed; null if it was recovered from state, but for refunds."
+    )
 
     def get_id(self, row: HistoryRow) -> str:
         return f"{row.group_id}-{row.round}-{row.user.wallet_address}"
@@ -67,7 +73,7 @@ class RefundSerializer(HistorySerializer):
     A wallet can be refunded twice: its group was cancelled, and a vote that was approved before was executed.
     """
 
-    reason = serializers.SerializerMethodField()
+    reason = serializers.SerializerMethodField(help_text="Why it was refunded.")
 
     def get_id(self, row: HistoryRow) -> str:
         identity = super().get_id(row)
@@ -93,20 +99,24 @@ class TransactionSerializer(serializers.Serializer[Any]):
 class MovedSerializer(serializers.Serializer[Any]):
     """The totals of a wallet in one token; null: groups that older contracts wrote without one."""
 
-    token_address = AddressField(allow_null=True)
-    token = ComputedField(lambda moved: moved["token"], TokenSerializer(allow_null=True))
-    paid = AmountField()
-    refunded = AmountField()
-    received = AmountField()
+    token_address = AddressField(allow_null=True, help_text="The token's contract.")
+    token = ComputedField(
+        lambda moved: moved["token"],
+        TokenSerializer(allow_null=True),
+        help_text="The token's own description, if it can be read.",
+    )
+    paid = AmountField(help_text="Contributions, in the smallest unit.")
+    refunded = AmountField(help_text="Refunds, in the smallest unit.")
+    received = AmountField(help_text="Payouts, in the smallest unit.")
 
 
 class WalletSerializer(serializers.Serializer[Any]):
     """One wallet with counts and, by token, what it paid, was refunded, received."""
 
-    address = AddressField()
+    address = AddressField(help_text="The wallet.")
     groups = U32Field(help_text="Those it belongs to.")
-    created_groups = U32Field()
-    contributions = U32Field()
-    payouts = U32Field()
-    refunds = U32Field()
-    tokens = MovedSerializer(many=True, read_only=True)
+    created_groups = U32Field(help_text="Groups that it made.")
+    contributions = U32Field(help_text="Its contributions.")
+    payouts = U32Field(help_text="Payouts to it.")
+    refunds = U32Field(help_text="Refunds to it.")
+    tokens = MovedSerializer(many=True, read_only=True, help_text="What it paid, was refunded and received, by token.")

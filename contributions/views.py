@@ -53,47 +53,106 @@ class Refunds(ReadViewSet):
     serializer_class: Any = RefundSerializer
 
 
-@extend_schema_view(list=extend_schema(summary="Contributions, newest first"))
+@extend_schema_view(
+    list=extend_schema(
+        summary="Contributions, newest first",
+        description="Every payment of every member into a round, of all groups. A payment that events no longer tell "
+        "of was recovered from the contract's entries: it has no transaction and no time, and comes "
+        "last.",
+    )
+)
 class ContributionViewSet(Contributions):
     filterset_class = HistoryFilter
 
 
-@extend_schema_view(list=extend_schema(summary="Payouts, newest first"))
+@extend_schema_view(
+    list=extend_schema(
+        summary="Payouts, newest first",
+        description="Every payout of a round's pool, of all groups; `user` is who received it. Payouts that were "
+        "recovered from the contract's entries come last.",
+    )
+)
 class PayoutViewSet(Payouts):
     filterset_class = HistoryFilter
 
 
-@extend_schema_view(list=extend_schema(summary="Refunds, newest first"))
+@extend_schema_view(
+    list=extend_schema(
+        summary="Refunds, newest first",
+        description="Everything that members got back when a group was cancelled, by vote or in an emergency. "
+        "`round` is the round that was refunded.",
+    )
+)
 class RefundViewSet(Refunds):
     filterset_class = HistoryFilter
 
 
-@extend_schema_view(list=extend_schema(summary="A group's contributions, newest first", parameters=[GROUP_ID]))
+@extend_schema_view(
+    list=extend_schema(
+        summary="A group's contributions, newest first",
+        description="Who paid which round of this group. With `round` it answers whether everybody has, with `user` "
+        "what one member paid.",
+        parameters=[GROUP_ID],
+    )
+)
 class GroupContributionViewSet(InGroupViewSet, Contributions):
     filterset_class = InGroupFilter
 
 
-@extend_schema_view(list=extend_schema(summary="A group's payouts, newest first", parameters=[GROUP_ID]))
+@extend_schema_view(
+    list=extend_schema(
+        summary="A group's payouts, newest first",
+        description="Which rounds of this group were paid out, to whom, and by which transaction. The schedule has "
+        "the rounds to come as well.",
+        parameters=[GROUP_ID],
+    )
+)
 class GroupPayoutViewSet(InGroupViewSet, Payouts):
     filterset_class = OrderedFilterSet
 
 
-@extend_schema_view(list=extend_schema(summary="A group's refunds, newest first", parameters=[GROUP_ID]))
+@extend_schema_view(
+    list=extend_schema(
+        summary="A group's refunds, newest first",
+        description="What members of this group got back. A wallet can be refunded more than once: its group was "
+        "cancelled, and a vote that was approved before was executed.",
+        parameters=[GROUP_ID],
+    )
+)
 class GroupRefundViewSet(InGroupViewSet, Refunds):
     filterset_class = OrderedFilterSet
 
 
-@extend_schema_view(list=extend_schema(summary="What a wallet paid, newest first", parameters=[ADDRESS]))
+@extend_schema_view(
+    list=extend_schema(
+        summary="What a wallet paid, newest first",
+        description="The wallet's contributions to all its groups. The statement has them beside its payouts and "
+        "refunds, with sums.",
+        parameters=[ADDRESS],
+    )
+)
 class UserContributionViewSet(UserHistoryViewSet, Contributions):
     filterset_class = OrderedFilterSet
 
 
-@extend_schema_view(list=extend_schema(summary="What a wallet received, newest first", parameters=[ADDRESS]))
+@extend_schema_view(
+    list=extend_schema(
+        summary="What a wallet received, newest first",
+        description="The payouts to this wallet from all its groups. A wallet is paid out once in each.",
+        parameters=[ADDRESS],
+    )
+)
 class UserPayoutViewSet(UserHistoryViewSet, Payouts):
     filterset_class = OrderedFilterSet
 
 
-@extend_schema_view(list=extend_schema(summary="What a wallet was refunded, newest first", parameters=[ADDRESS]))
+@extend_schema_view(
+    list=extend_schema(
+        summary="What a wallet was refunded, newest first",
+        description="What this wallet got back from all its groups, and why: cancelled, by vote, or in an emergency.",
+        parameters=[ADDRESS],
+    )
+)
 class UserRefundViewSet(UserHistoryViewSet, Refunds):
     filterset_class = OrderedFilterSet
 
@@ -103,7 +162,12 @@ class WalletViewSet(ReadViewSet):
     serializer_class = WalletSerializer
     pagination_class = None
 
-    @extend_schema(summary="One wallet with its counts and sums", parameters=[ADDRESS])
+    @extend_schema(
+        summary="One wallet with its counts and sums",
+        description="How many groups it belongs to and made, and by token what it paid, was refunded and received, "
+        "exact to the smallest unit.",
+        parameters=[ADDRESS],
+    )
     def retrieve(self, request: Request, address: str) -> Response:
         return Response(self.get_serializer(wallet_totals(known_user(path_address(address)))).data)
 
@@ -114,7 +178,12 @@ class TransactionViewSet(ReadViewSet):
     pagination_class = None
     edge_cacheable = False
 
-    @extend_schema(summary="What is known of a transaction", parameters=[HASH])
+    @extend_schema(
+        summary="What is known of a transaction",
+        description="The contributions, payouts, refunds and events that a transaction carried, and its state if it "
+        "was submitted here. 404 for a transaction that nobody knows.",
+        parameters=[HASH],
+    )
     def retrieve(self, request: Request, hash: str) -> Response:  # the path's word
         tx_hash = path_hash(hash)
         submitted = ChainTransaction.objects.filter(hash=tx_hash).only("status", "ledger").first()

@@ -37,17 +37,23 @@ SearchFilter = parsed_filter(parse_search, {"type": "string", "minLength": 2, "m
 class UserGroupFilter(django_filters.FilterSet):
     """The groups of one wallet, whose rows are its memberships."""
 
-    status = django_filters.ChoiceFilter(choices=Group.Status.choices, field_name="group__status")
+    status = django_filters.ChoiceFilter(
+        choices=Group.Status.choices, field_name="group__status", help_text="Groups in this state."
+    )
 
 
 class GroupFilter(django_filters.FilterSet):
-    status = django_filters.ChoiceFilter(choices=Group.Status.choices)
-    creator = AddressFilter(method="by_creator")
-    member = AddressFilter(method="by_member")
-    token = AddressFilter(field_name="token_id")
+    status = django_filters.ChoiceFilter(choices=Group.Status.choices, help_text="Groups in this state.")
+    creator = AddressFilter(method="by_creator", help_text="Groups that this wallet made.")
+    member = AddressFilter(method="by_member", help_text="Groups that this wallet has joined.")
+    token = AddressFilter(field_name="token_id", help_text="Groups that pay in this token.")
     joinable = BoolFilter(field_name="is_joinable", help_text="Active and not full.")
-    amount_min = AmountFilter(field_name="contribution_amount", lookup_expr="gte")
-    amount_max = AmountFilter(field_name="contribution_amount", lookup_expr="lte")
+    amount_min = AmountFilter(
+        field_name="contribution_amount", lookup_expr="gte", help_text="The least contribution, in the smallest unit."
+    )
+    amount_max = AmountFilter(
+        field_name="contribution_amount", lookup_expr="lte", help_text="The largest contribution, in the smallest unit."
+    )
     ids = GroupIdsFilter(
         field_name="pk",
         lookup_expr="in",

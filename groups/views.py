@@ -34,7 +34,13 @@ from groups.serializers import (
 )
 
 
-@extend_schema_view(list=extend_schema(summary="Groups, newest first"))
+@extend_schema_view(
+    list=extend_schema(
+        summary="Groups, newest first",
+        description="Every readable group with its terms, its round and who is next, without its members. All "
+        "filters can be combined; pages follow `next`, however many groups are made meanwhile.",
+    )
+)
 class GroupViewSet(ReadViewSet):
     queryset = listed_groups()
     serializer_class = GroupSerializer
@@ -52,7 +58,13 @@ class GroupDetailViewSet(ReadViewSet):
     pagination_class = None
     from_tables = edge_cacheable = False
 
-    @extend_schema(summary="One group with its members and its refund request", parameters=[GROUP_ID])
+    @extend_schema(
+        summary="One group with its members and its refund request",
+        description="From the cache, the tables or the chain, whichever is nearest and new enough: a group that is "
+        "not known here yet is read from the chain. With `min_ledger` it is read again if it was last "
+        "read before that ledger.",
+        parameters=[GROUP_ID],
+    )
     def retrieve(self, request: Request, group_id: str) -> HttpResponse:
         admit = once(partial(throttle_chain_read, request))
         client = client_address(request)
@@ -70,26 +82,53 @@ class InGroupViewSet(ReadViewSet):
         return queryset.filter(group_id=group_id)
 
 
-@extend_schema_view(list=extend_schema(summary="Members in payout order", parameters=[GROUP_ID]))
+@extend_schema_view(
+    list=extend_schema(
+        summary="Members in payout order",
+        description="Who takes part, in the order in which they are paid out, and who has paid the current round. "
+        "All members fit one page of 200.",
+        parameters=[GROUP_ID],
+    )
+)
 class GroupMemberViewSet(InGroupViewSet):
     queryset = GroupMember.objects.select_related("group").prefetch_related("user").order_by("position")
     serializer_class = MemberSerializer
 
 
-@extend_schema_view(list=extend_schema(summary="A group's events, newest first", parameters=[GROUP_ID]))
+@extend_schema_view(
+    list=extend_schema(
+        summary="A group's events, newest first",
+        description="What the contract announced of this group, each event with its decoded data. Not everything is "
+        "announced: names and descriptions change without an event.",
+        parameters=[GROUP_ID],
+    )
+)
 class GroupEventViewSet(InGroupViewSet):
     queryset = ContractEvent.objects.only(*EVENT_COLUMNS).order_by("-id")
     serializer_class = EventSerializer
     filterset_class = OrderedFilterSet
 
 
-@extend_schema_view(list=extend_schema(summary="Wallets, newest first"))
+@extend_schema_view(
+    list=extend_schema(
+        summary="Wallets, newest first",
+        description="Every wallet that appears in a group, as a member, a creator or in its history. A wallet's own "
+        "page has its counts and sums.",
+    )
+)
 class UserViewSet(ReadViewSet):
     queryset = User.objects.order_by("-id")
     serializer_class = UserSerializer
 
 
-@extend_schema_view(list=extend_schema(summary="The groups a wallet belongs to, newest first", parameters=[ADDRESS]))
+@extend_schema_view(
+    list=extend_schema(
+        summary="The groups a wallet belongs to, newest first",
+        description="Every group that the wallet has joined, whatever became of it, in the form of any list of "
+        "groups. `status` narrows it to those that go on, or are over.",
+        parameters=[ADDRESS],
+    )
+)
 class UserGroupViewSet(ReadViewSet):
     queryset = Group.objects.all()
     serializer_class = GroupSerializer
@@ -103,7 +142,12 @@ class UserGroupViewSet(ReadViewSet):
 
 
 @extend_schema_view(
-    list=extend_schema(summary="What a wallet has to pay now, and when it is paid out", parameters=[ADDRESS])
+    list=extend_schema(
+        summary="What a wallet has to pay now, and when it is paid out",
+        description="A row for each active group of the wallet, with what is due and until when, and `totals` by "
+        "token over all of them. It is computed when asked, by the chain's time.",
+        parameters=[ADDRESS],
+    )
 )
 class UserDueViewSet(ReadViewSet):
     """One row for each active group of the wallet. Computed when asked: `now` is read once."""

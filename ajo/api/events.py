@@ -9,6 +9,7 @@ import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Func, QuerySet, TextField
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -30,16 +31,18 @@ EVENT_COLUMNS: Final = ("id", "type", "group_id", "round", "data", "tx_hash", "l
 class EventSerializer(serializers.Serializer[ContractEvent]):
     """An event of the contract, decoded."""
 
-    id = serializers.CharField(read_only=True)
+    id = serializers.CharField(read_only=True, help_text="Grows with the chain: what `after` takes.")
     type = serializers.CharField(read_only=True, help_text="The first topic.")
-    group = U64StringField(source="group_id", allow_null=True)
-    round = U32Field(allow_null=True)
+    group = U64StringField(
+        source="group_id", allow_null=True, help_text="The group's number; null where the event concerns no group."
+    )
+    round = U32Field(allow_null=True, help_text="The round; null where the event concerns none.")
     data = serializers.JSONField(  # type: ignore[assignment]  # collected as a field before anyone sees it
         read_only=True, allow_null=True, help_text="Decoded, by name; null if unreadable."
     )
-    tx_hash = serializers.CharField(read_only=True)
-    ledger = U32Field()
-    created_at = TimeField()
+    tx_hash = serializers.CharField(read_only=True, help_text="The transaction that carried it.")
+    ledger = U32Field(help_text="The ledger that carried it.")
+    created_at = TimeField(help_text="When that ledger closed.")
 
 
 class AfterPagination(KeysetPagination):
@@ -115,6 +118,14 @@ class EventFilter(django_filters.FilterSet):
         return queryset.annotate(wallet=EventWallet("data")).filter(wallet=value)
 
 
+@extend_schema_view(
+    list=extend_schema(
+        summary="All events of the contract, oldest first",
+        description="What a client polls to follow everything: begin with `after=now` or with the oldest event, then "
+        "ask for `next` again and again. `next` is never null, and leads on from the last event that was "
+        "given. Filters narrow what is given and stay in `next`.",
+    )
+)
 class EventViewSet(ReadViewSet):
     """All events, for clients that follow the contract by polling `next`."""
 

@@ -11,8 +11,8 @@ from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-U64_SCHEMA: Final = {"type": "string", "pattern": "^[0-9]+$", "example": "604800"}
-I128_SCHEMA: Final = {"type": "string", "pattern": "^-?[0-9]+$", "example": "10000000"}
+U64_SCHEMA: Final = {"type": "string", "pattern": "^[0-9]+$"}
+I128_SCHEMA: Final = {"type": "string", "pattern": "^-?[0-9]+$"}
 MAX_DECIMALS = 38  # digits after the point; no i128 has more
 _EXACT: Final = Context(prec=2 * MAX_DECIMALS + 2)
 

@@ -23,10 +23,15 @@ from ajo.api.throttles import ReadThrottle
 FOLDER: Final = settings.BASE_DIR / "docs" / "api"
 PAGES: Final = {  # in the order of the menu
     "guide": "Guide",
+    "quick-start": "Quick start",
     "own-write": "Your own write",
+    "polling": "Polling",
+    "amounts": "Amounts",
     "errors": "Errors",
     "limits": "Limits",
+    "events": "Events",
     "verification": "Verification",
+    "sandbox": "Sandbox",
 }
 PUBLIC_ADDRESS: Final = "http://127.0.0.1:8000"  # as `make run` serves it: the pages are about this very service
 

@@ -22,45 +22,59 @@ MAX_GAPS = 100  # the newest ones
 
 
 class RunSerializer(serializers.Serializer[SyncRun]):
-    started_at = TimeField()
-    finished_at = TimeField(allow_null=True)
-    outcome = serializers.ChoiceField(read_only=True, choices=SyncRun.Outcome.choices)
-    ledger = U32Field(allow_null=True)
-    counts = serializers.DictField(read_only=True, child=serializers.IntegerField())
+    started_at = TimeField(help_text="When it began.")
+    finished_at = TimeField(allow_null=True, help_text="When it ended; null while it runs.")
+    outcome = serializers.ChoiceField(read_only=True, choices=SyncRun.Outcome.choices, help_text="How it ended.")
+    ledger = U32Field(allow_null=True, help_text="The ledger that it reached; null if none.")
+    counts = serializers.DictField(
+        read_only=True, child=serializers.IntegerField(), help_text="What it read and wrote, by name."
+    )
 
 
 class GapSerializer(serializers.Serializer[HistoryGap]):
     """Ledgers whose events are missing: no node that was asked had them."""
 
-    from_ledger = U32Field()
-    to_ledger = U32Field()
-    found_at = TimeField()
-    why = serializers.CharField(read_only=True)
+    from_ledger = U32Field(help_text="The first ledger of the gap.")
+    to_ledger = U32Field(help_text="The last one.")
+    found_at = TimeField(help_text="When it was found.")
+    why = serializers.CharField(read_only=True, help_text="Why these events cannot be had.")
     recovered_at = TimeField(allow_null=True, help_text="When what happened in it was recovered from the entries.")
 
 
 class StatusSerializer(serializers.Serializer[Any]):
     version = serializers.CharField(read_only=True, help_text="The version of the service that answers.")
-    network_passphrase = serializers.CharField(read_only=True, allow_null=True)
-    contract = AddressField(allow_null=True)
+    network_passphrase = serializers.CharField(
+        read_only=True, allow_null=True, help_text="The network that is followed; null before the first sync."
+    )
+    contract = AddressField(allow_null=True, help_text="The contract that is followed; null before the first sync.")
     latest_ledger = U32Field(help_text="The sync's: everything announced up to it is in the tables.")
     chain_ledger = U32Field(help_text="The network's, as last heard.")
     lag_seconds = serializers.IntegerField(
         read_only=True, allow_null=True, help_text="Since the newest ledger that was heard of closed."
     )
-    stale = serializers.BooleanField(read_only=True)
+    stale = serializers.BooleanField(
+        read_only=True, help_text="Whether the chain has been silent for longer than the operator allows."
+    )
     paused = serializers.BooleanField(read_only=True, allow_null=True, help_text="Whether the contract is.")
     group_count = U64StringField(help_text="Groups that the contract has made.")
     halted = serializers.CharField(
         read_only=True, allow_null=True, help_text="Why the sync waits for a person, and what they can do."
     )
-    last_sync = RunSerializer(read_only=True, allow_null=True)
-    last_sweep = RunSerializer(read_only=True, allow_null=True)
-    last_deep_sweep = RunSerializer(read_only=True, allow_null=True)
-    gaps = GapSerializer(many=True, read_only=True)
+    last_sync = RunSerializer(read_only=True, allow_null=True, help_text="The last pass of the sync.")
+    last_sweep = RunSerializer(
+        read_only=True, allow_null=True, help_text="The last comparison of all groups with the chain."
+    )
+    last_deep_sweep = RunSerializer(
+        read_only=True, allow_null=True, help_text="The last proof of a share of the groups, history included."
+    )
+    gaps = GapSerializer(
+        many=True, read_only=True, help_text="The newest gaps in the event history that are not filled."
+    )
     drift_total = serializers.IntegerField(read_only=True, help_text="Differences that no event announced.")
     drift = serializers.DictField(read_only=True, child=serializers.IntegerField(), help_text="The same, by kind.")
-    undecoded = serializers.IntegerField(read_only=True)
+    undecoded = serializers.IntegerField(
+        read_only=True, help_text="Entries and events that this version cannot decode."
+    )
     short_tokens = serializers.IntegerField(
         read_only=True,
         help_text="Tokens of which the contract was last seen to hold less than it owes, by more than the premiums "
@@ -74,7 +88,11 @@ class StatusViewSet(ReadViewSet):
     pagination_class = None
     edge_cacheable = False
 
-    @extend_schema(summary="How far this service follows the chain")
+    @extend_schema(
+        summary="How far this service follows the chain",
+        description="The sync's ledger beside the network's, how long the chain has been silent, what the last runs "
+        "did, and what the tables are known to lack. No addresses of servers, no keys.",
+    )
     def retrieve(self, request: Request) -> Response:
         checkpoint = Checkpoint.objects.current() or Checkpoint()
         known = checkpoint.pk is not None

@@ -6,7 +6,9 @@ method, that they are not there.
 
 import base64
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from stellar_sdk.xdr import LedgerEntryType, LedgerKey
@@ -37,6 +39,19 @@ class Dropped(Exception):
     """The connection is to end without an answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What one of the next requests gets instead of its answer, after `delay` seconds.
+
+    `status`: this HTTP status; 0: the connection ends without one; None: the answer, only late. `method`: the one that
+    it is for; empty: any.
+    """
+
+    status: int | None
+    method: str = ""
+    delay: float = 0.0
+
+
 class Rpc:
     """`friendbot_url` is told by getNetwork; `max_latency` (seconds) makes getHealth complain of an old chain."""
 
@@ -47,6 +62,7 @@ class Rpc:
         self.core = Core(chain.queue)
         # Switches: how many of the next answers are spoilt, and how.
         self.busy = self.races = self.dropped = 0
+        self.faults: deque[Fault] = deque()
         self._second: Rpc | None = None
         self._plain: dict[str, Callable[[], Any]] = {
             "getHealth": self.get_health,
@@ -76,6 +92,13 @@ class Rpc:
             return self._with_params[method](params)
         except gojson.GoTypeError as error:
             raise RpcError(INVALID_PARAMS, "invalid parameters", str(error)) from error
+
+    def take_fault(self, body: bytes) -> Fault | None:
+        """Take the first of the ordered faults, if it is for what this body asks."""
+        with self.chain.lock:
+            if self.faults and self.faults[0].method.encode() in body:
+                return self.faults.popleft()
+        return None
 
     def second(self) -> "Rpc":
         """The network's other node: this one, unless it was told to stay behind."""

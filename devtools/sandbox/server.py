@@ -3,6 +3,7 @@
 import re
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -115,6 +116,12 @@ class _Handler(BaseHTTPRequestHandler):
         if body is None:
             return plain(500, "http: request body too large\n")
         self.server.seen.append(body)
+        if fault := self.server.rpc.take_fault(body):
+            time.sleep(fault.delay)
+            if fault.status == 0:
+                raise Dropped
+            if fault.status is not None:
+                return plain(fault.status, "a fault that was ordered\n")
         second = urlsplit(self.path).path == SECOND_NODE
         return jsonrpc.answer(self.server.rpc.second() if second else self.server.rpc, body)
 

@@ -15,7 +15,7 @@ from devtools.sandbox.host import Writes
 from devtools.sandbox.jsonrpc import Answer
 from devtools.sandbox.ledger.keys import has_lifetime
 from devtools.sandbox.network import ENTRY_LIFETIME
-from devtools.sandbox.rpc import Rpc
+from devtools.sandbox.rpc import Fault, Rpc
 from devtools.sandbox.transactions import core
 
 Order = Callable[[Rpc, dict[str, Any]], Any]
@@ -75,9 +75,10 @@ def _clock(rpc: Rpc, fields: dict[str, Any]) -> None:
     rpc.chain.node_clock = None if value is None else _number(fields, "seconds")
 
 
-def _advance(rpc: Rpc, fields: dict[str, Any]) -> None:
-    """`seconds`: so much later does the next ledger close."""
+def _advance(rpc: Rpc, fields: dict[str, Any]) -> dict[str, int]:
+    """`seconds`: the clock moves on, so much later does the next ledger close: at once if `close` is true."""
     rpc.chain.advance(_number(fields, "seconds"))
+    return {"latestLedger": rpc.chain.close_ledger() if fields.get("close") is True else rpc.chain.latest}
 
 
 def _close(rpc: Rpc, fields: dict[str, Any]) -> dict[str, int]:
@@ -136,6 +137,25 @@ def _busy(rpc: Rpc, fields: dict[str, Any]) -> None:
 def _race(rpc: Rpc, fields: dict[str, Any]) -> None:
     """`times`: getTransaction answers whose hash was looked up before the newest ledger, and its range read after."""
     rpc.races += _number(fields, "times", 1)
+
+
+def _faults(rpc: Rpc, fields: dict[str, Any]) -> dict[str, int]:
+    """What the next `times` (1) requests get: `kind` status (with `status`, 503), drop, slow (`seconds`, 5) or none.
+
+    `method`: only requests of this RPC method; `none` ends all that are still to come.
+    """
+    kind, times, method = _text(fields, "kind"), _number(fields, "times", 1), str(fields.get("method", ""))
+    if kind == "none":
+        rpc.faults.clear()
+    elif kind == "status":
+        rpc.faults.extend([Fault(_number(fields, "status", 503, least=400), method)] * times)
+    elif kind == "drop":
+        rpc.faults.extend([Fault(0, method)] * times)
+    elif kind == "slow":
+        rpc.faults.extend([Fault(None, method, _number(fields, "seconds", 5))] * times)
+    else:
+        raise BadOrder("kind must be status, drop, slow or none")
+    return {"waiting": len(rpc.faults)}
 
 
 def _surge(rpc: Rpc, fields: dict[str, Any]) -> None:
@@ -219,6 +239,7 @@ ORDERS: Final[dict[str, Order]] = {
     "core": _core,
     "drop": _drop,
     "entry": _entry,
+    "faults": _faults,
     "filter": _filter,
     "freeze": _freeze,
     "lose": _lose,

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.django_db
 PATHS = [
     "groups/", "groups/1/", "groups/1/members/", "groups/1/contributions/", "groups/1/events/", "users/",
     f"users/{account(1)}/", f"users/{account(1)}/groups/", f"users/{account(1)}/dues/", "contributions/", "payouts/",
-    "refunds/", "events/", "status/", f"transactions/{'0' * 64}/",
+    "refunds/", "events/", "status/", f"transactions/{'0' * 64}/", "", "contract/", "contract/tokens/",
+    "groups/1/entries/", "groups/1/schedule/",
 ]  # fmt: skip
 NAMES = [
     "limit", "cursor", "min_ledger", "status", "creator", "member", "token", "joinable", "amount_min", "amount_max",

@@ -193,6 +193,20 @@ def test_what_a_path_names_is_read_along_its_own_index(client: Client, path: str
     assert pages(client, path)[0] >= 1
 
 
+@pytest.mark.parametrize("path", ["groups/5/statement/", "users/W9/statement/", "users/W9/statement/?from=2026-01-03"])
+def test_a_statement_reads_its_own_rows_alone(client: Client, path: str) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        body = json.loads(client.get(API + path).getvalue())
+    nodes = [node for query in queries if query["sql"].startswith("SELECT") for node in scans(query["sql"])]
+    assert {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"} <= SMALL
+    assert 10 <= len(body["results"]) <= sum(map(rows_read, nodes)) <= PARTS * len(body["results"]) + 60
+
+
+def test_a_schedule_and_a_groups_entries_read_their_own_rows_alone(client: Client) -> None:
+    assert len(served_by_indexes(client, f"{API}groups/5/schedule/")["results"]) == 3
+    assert len(served_by_indexes(client, f"{API}contract/tokens/")["results"]) == 4
+
+
 def test_a_members_payments_cost_no_more_than_the_groups(client: Client) -> None:
     whole = served_by_indexes(client, f"{API}groups/5/contributions/?limit=200")["results"]
     assert len(whole) == 60

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from functools import cache
 from typing import Any
 
 import jsonschema
@@ -13,6 +15,8 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
+from ajo.api.problem_codes import ProblemCode
+from ajo.soroban.contract.events import Event
 from contributions.models import Contribution, Payout, Refund
 from groups.models import RefundRequest
 from tests.support.factories import API, START, account, make_checkpoint, make_event, make_group, make_row, make_user
@@ -20,15 +24,21 @@ from tests.support.factories import API, START, account, make_checkpoint, make_e
 pytestmark = pytest.mark.django_db
 
 
-def described() -> dict[str, Any]:
+def generated() -> dict[str, Any]:
     generator: Any = SchemaGenerator  # untyped
     schema: dict[str, Any] = generator().get_schema(request=None, public=True)
     return schema
 
 
+@cache
+def described() -> dict[str, Any]:
+    """The description, made once for all tests."""
+    return generated()
+
+
 def test_the_description_is_made_without_warnings() -> None:
     GENERATOR_STATS.reset()
-    schema = described()
+    schema = generated()
     assert not GENERATOR_STATS
     validate: Any = validate_schema
     validate(schema)
@@ -66,7 +76,8 @@ def strict(schema: Any) -> Any:
         "groups/1/refunds/", "groups/1/events/", "users/", f"users/{account(1)}/", f"users/{account(1)}/groups/",
         f"users/{account(1)}/contributions/", f"users/{account(1)}/payouts/", f"users/{account(1)}/refunds/",
         f"users/{account(1)}/dues/", "contributions/", "payouts/", "refunds/", "events/", "status/",
-        f"transactions/{1:064x}/",
+        f"transactions/{1:064x}/", "", "contract/", "contract/tokens/", "groups/1/entries/", "groups/1/schedule/",
+        "groups/1/statement/", f"users/{account(1)}/statement/",
     ],
 )  # fmt: skip
 def test_answers_are_what_the_description_says(client: Client, path: str) -> None:
@@ -77,7 +88,8 @@ def test_answers_are_what_the_description_says(client: Client, path: str) -> Non
         approved=True, entry_xdr="",
     )  # fmt: skip
     make_event(1)
-    make_event(2, group=None, round=None, data=None)
+    make_event(2, group=None, round=None, data=None, kind="executable_update")
+    make_event(3, kind="of-a-later-version", data={})
     for kind in (Contribution, Payout, Refund):
         make_row(kind, 1, 1, 1, 1)
     schema = described()
@@ -85,7 +97,7 @@ def test_answers_are_what_the_description_says(client: Client, path: str) -> Non
     generic = re.sub(r"transactions/\w+", "transactions/{hash}", generic)
     operation = schema["paths"][API + generic]["get"]
     form = strict(operation["responses"]["200"]["content"]["application/json"]["schema"])
-    answer = client.get(API + path).json()
+    answer = json.loads(client.get(API + path).getvalue())
     jsonschema.validate(answer, form | {"components": strict(schema["components"])})
     assert answer.get("results", answer)
 
@@ -104,3 +116,80 @@ def test_the_page_to_try_it_asks_no_other_host(client: Client) -> None:
     assert all(source.startswith("/static/") for source in sources)
     assert all(finders.find(source.removeprefix("/static/")) for source in sources)
     assert not re.search(r"https?://", page)
+
+
+def operations() -> list[Any]:
+    """Each operation of the description, with a name for a failure."""
+    found = described()["paths"].items()
+    return [pytest.param(each, id=f"{method} {path}") for path, methods in found for method, each in methods.items()]
+
+
+def fields() -> list[Any]:
+    """Each field of each component, with a name for a failure."""
+    components = described()["components"]["schemas"].items()
+    return [
+        pytest.param(each, id=f"{name}.{field}")
+        for name, component in components
+        for field, each in component.get("properties", {}).items()
+    ]
+
+
+@cache
+def strict_components() -> Any:
+    return strict(described()["components"])
+
+
+def test_each_operation_has_a_sentence_and_a_paragraph_of_its_own() -> None:
+    """Breaks if a view had none: its base class's docstring would stand there, as it does for others."""
+    found = [each.values[0] for each in operations()]
+    for name in ("summary", "operationId"):
+        assert len({each[name] for each in found}) == len(found)
+    assert all(len(each["description"]) > 60 for each in found)
+    paragraphs = [each["description"] for each in found if "statement" not in each["operationId"]]
+    assert len(set(paragraphs)) == len(paragraphs)
+
+
+@pytest.mark.parametrize("operation", operations())
+def test_each_status_that_an_operation_gives_has_its_form(operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    expected = {"200", "304", "400", "404", "429", "503", "default"}
+    assert expected <= set(responses) or {"400", "404", "409", "413", "429", "503", "default"} <= set(responses)
+    for status, response in responses.items():
+        assert response["description"]
+        if status in ("200", "202", "304"):
+            assert "Latest-Ledger" in response["headers"] or status == "202"
+        else:
+            (form,) = response["content"].items()
+            assert form[0] == "application/problem+json"
+            assert status in ("default", str(form[1]["example"]["status"]))
+    assert "Retry-After" in responses["429"]["headers"]
+
+
+@pytest.mark.parametrize("field", fields())
+def test_each_field_has_a_text_and_an_example_of_its_form(field: dict[str, Any]) -> None:
+    assert len(field["description"]) >= 7
+    assert "example" in field
+    jsonschema.validate(field["example"], strict(field) | {"components": strict_components()})
+
+
+def test_every_parameter_is_described() -> None:
+    for each in operations():
+        bare = [one["name"] for one in each.values[0].get("parameters", []) if not one.get("description")]
+        assert bare == []
+
+
+def test_events_are_a_union_by_type_of_every_kind_that_is_known() -> None:
+    components = described()["components"]["schemas"]
+    names = [each["$ref"].rpartition("/")[2] for each in components["Event"]["oneOf"]]
+    types = [components[name]["properties"]["type"] for name in names]
+    assert {each["enum"][0] for each in types[:-1]} == {
+        kind.name for kind in Event.__subclasses__() if hasattr(kind, "body")
+    }
+    assert set(types[-1]["not"]["enum"]) == {each["enum"][0] for each in types[:-1]}
+    assert components["PayoutData"]["required"] == ["recipient", "amount"]
+
+
+def test_codes_of_problems_are_a_closed_list() -> None:
+    components = described()["components"]["schemas"]
+    assert components["ProblemCode"]["enum"] == [code.value for code in ProblemCode]
+    assert "code" in components["Problem"]["required"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
 from ajo import cache
+from ajo.api.wsgi import Handler
 from ajo.cache import store
-from ajo.edge import Edge, application
+from ajo.edge import Edge, RequestBodies, application
 from ajo.soroban.models import Checkpoint
 from contributions.models import Contribution, Payout, Refund
+from contributions.statement_formats import StatementEntrySerializer
 from groups.cached import refresh_groups
 from groups.models import Group
 from tests.support.edge import Answer, Django, ask, django, fresh, front
@@ -309,3 +312,33 @@ def test_without_redis_pages_are_djangos(front: Edge, django: Django, settings: 
     finally:
         cache.client.cache_clear()
         cache.breaker.close()
+
+
+def test_a_download_is_sent_in_the_parts_that_it_is_made_of_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if it were joined like other answers: then all of it would be in memory before the first part is sent."""
+    monkeypatch.setattr("contributions.statement_formats.CHUNK_SIZE", 1)
+    for number in range(2, 6):
+        make_row(Contribution, 7, 1, number, 910 + number)
+    made: list[int] = []
+    serialize = StatementEntrySerializer.to_representation
+
+    def count(self: Any, row: Any) -> Any:
+        made.append(row.round)
+        return serialize(self, row)
+
+    monkeypatch.setattr(StatementEntrySerializer, "to_representation", count)
+    environ = {
+        "REQUEST_METHOD": "GET", "PATH_INFO": f"{API}groups/7/statement/", "QUERY_STRING": "", "SERVER_NAME": "x",
+        "SERVER_PORT": "80", "HTTP_HOST": "127.0.0.1:8000", "wsgi.input": BytesIO(), "wsgi.url_scheme": "http",
+        "REMOTE_ADDR": "192.0.2.1",
+    }  # fmt: skip
+    django: Any = Handler()
+    for _ in range(2):  # the second one finds the client's place free again
+        made.clear()
+        said: list[Any] = []
+        parts = iter(Edge(RequestBodies(django))(dict(environ), lambda *given, said=said: said.extend(given)))
+        assert said[0] == "200 OK"
+        first = next(parts)
+        assert len(made) == 1
+        body = json.loads(b"".join([first, *parts]))
+        assert len(body["results"]) == len(made) == 7

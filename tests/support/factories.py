@@ -104,7 +104,7 @@ def make_event(ledger: int, group: int | None = 1, kind: str = "contrib", **valu
     row: dict[str, Any] = {
         "group_id": group,
         "round": 1,
-        "data": {"amount": "100"},
+        "data": {"member": account(1), "amount": "100"},
         "tx_hash": f"{ledger:064x}",
         "topics": [],
         "value": "",
