@@ -88,8 +88,8 @@ def test_a_service_that_is_well_has_a_line_for_each_part_and_exit_code_0(
         "disk",
     ]  # fmt: skip
     assert all(line.startswith("ok ") and "→" not in line for line in lines)
-    assert lines[7].split(None, 2)[2] == "beat@host:1 runs; sent sync 1 s ago"
-    assert lines[8].split(None, 2)[2] == "worker@host:1 runs; runs sync for 1 s"
+    assert lines[7].split(None, 2)[2] == "beat@host:1 is alive; sent sync 1 s ago"
+    assert lines[8].split(None, 2)[2] == "worker@host:1 is alive; runs sync for 1 s"
 
 
 @pytest.mark.parametrize(("gaps", "code"), [(1, 1), (0, None)])

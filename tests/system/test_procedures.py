@@ -138,6 +138,17 @@ def test_after_an_upgrade_the_backup_from_before_it_can_be_brought_back(tmp_path
         assert state(address) == before
 
 
+def test_the_guides_way_to_tables_and_a_first_account_works_on_an_empty_database(tmp_path: Path) -> None:
+    with use_database("ajo_guide") as address:
+        [migrate] = [line for line in commands("deployment.md", "4. Tables and the first account") if "migrate" in line]
+        for line in (migrate, ".venv/bin/python manage.py first_admin"):
+            env = {"DATABASE_URL": address, "ADMIN_USERNAME": "kofi", "ADMIN_PASSWORD": "a-long-and-rare-one"}
+            done = run_line(line, env, tmp_path)
+            assert done.returncode == 0, done.stderr
+        with psycopg.connect(address) as session:
+            assert session.execute("SELECT username, is_superuser FROM auth_user").fetchall() == [("kofi", True)]
+
+
 def state(address: str) -> tuple[list[tuple[object, ...]], dict[str, int]]:
     """The applied migrations, and the number of rows of each table."""
     with psycopg.connect(address) as session:
