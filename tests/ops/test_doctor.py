@@ -136,10 +136,8 @@ def test_while_nothing_works_every_part_says_why_without_a_traceback_and_soon(tm
     assert "letmein" not in done.stdout
 
 
-def test_a_refused_setting_is_named_and_what_it_leads_to_is_not_asked(
-    service: Sandbox, monkeypatch: pytest.MonkeyPatch, settings: LazySettings
-) -> None:
-    monkeypatch.setattr(settings, "SOROBAN_RPC_URL", ["rpc.example"])
+def test_a_refused_setting_is_named_and_what_it_leads_to_is_not_asked(service: Sandbox, settings: LazySettings) -> None:
+    settings.SOROBAN_RPC_URL = ["rpc.example"]
     assert [str(finding) for finding in diagnose() if finding.level is not Level.OK] == [
         "error    settings   SOROBAN_RPC_URL: expected addresses that start with http:// or https://, comma separated"
         " → correct it; .env.example has every setting"
