@@ -62,8 +62,8 @@ nginx: .venv/dev.stamp ## Test behind Debian's nginx
 	$(BIN)/python -m pytest tests/nginx $(PYTEST_OPTIONS)
 
 deploy-files: .venv/dev.stamp ## Check deploy/ with promtool, caddy and systemd-analyze, and compose
-	@command -v promtool caddy systemd-analyze >/dev/null \
-		|| { echo "tools are missing: apt-get install prometheus caddy systemd" >&2; exit 1; }
+	@for tool in promtool caddy systemd-analyze; do command -v "$$tool" >/dev/null \
+		|| { echo "$$tool is missing: apt-get install prometheus caddy systemd" >&2; exit 1; }; done
 	$(BIN)/python -m pytest tests/deploy $(PYTEST_OPTIONS)
 
 conformance: .venv/dev.stamp ## Ask the Stellar RPC at LIVE_RPC_URL for all that the client relies on

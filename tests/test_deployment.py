@@ -1,6 +1,7 @@
 """docker-compose.yml, by the compose specification's schema as no engine is at hand, and the requirements."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -17,6 +18,8 @@ import yaml
 
 from ajo import __version__
 from ajo.settings import BASE_DIR
+from tests.support.documents import commands
+from tests.support.services import CONTRACT
 
 COMPOSE = BASE_DIR / "docker-compose.yml"
 
@@ -111,6 +114,33 @@ def test_the_worker_yields_to_readers_and_the_first_start_makes_an_account() -> 
     assert services()["migrate"]["command"] == [
         "sh", "-c", "python manage.py migrate --no-input && python manage.py first_admin",
     ]  # fmt: skip
+
+
+def test_the_guides_measures_are_those_of_the_benchmark_that_it_names() -> None:
+    text = (BASE_DIR / "docs" / "deployment.md").read_text()
+    found = json.loads((BASE_DIR / "devtools" / "benchmarks" / "results.json").read_text())
+    assert f"on commit {found['commit'][:7]} ({found['machine']})" in text
+    ours = {measure["name"]: measure["ours"] for measure in found["measures"]}
+    counted = ("cached group, one hot key", "cached group, Zipf over 100,000", "304 to If-None-Match",
+               "list, page 1 from the edge", "uncached group of ten members", "events to rows, 3,000 a second",
+               "memory after 217,769 requests")  # fmt: skip
+    timed = ("list, page 1", "list, page 1,000", "p99 while 10,000 events are synced")
+    for said in [f"{ours[name]:,.0f} " for name in counted] + [f"{ours[name]:.1f} ms" for name in timed]:
+        assert said in text
+
+
+def test_the_guides_settings_are_accepted(tmp_path: Path) -> None:
+    lines = commands("deployment.md", "3. Settings")
+    values = {"SECRET_KEY=…": f"SECRET_KEY={'k' * 50}", "METRICS_TOKEN=…": f"METRICS_TOKEN={'t' * 50}",
+              "AJO_CONTRACT_ID=C…": f"AJO_CONTRACT_ID={CONTRACT}"}  # fmt: skip
+    assert set(values) < set(lines)
+    (tmp_path / "env").write_text("\n".join(values.get(line, line) for line in lines))
+    env = {"PATH": os.environ["PATH"], "ENV_FILE": str(tmp_path / "env")}
+    check = [sys.executable, "-c", "from ajo.conf.checks import refuse_bad_settings as check; check()"]
+    done = subprocess.run(
+        check, cwd=BASE_DIR, env=env | {"DJANGO_SETTINGS_MODULE": "ajo.settings"}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nothing_but_the_web_is_published() -> None:

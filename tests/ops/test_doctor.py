@@ -88,8 +88,8 @@ def test_a_service_that_is_well_has_a_line_for_each_part_and_exit_code_0(
         "disk",
     ]  # fmt: skip
     assert all(line.startswith("ok ") and "→" not in line for line in lines)
-    assert lines[7].split(None, 2)[2] == "beat@host:1 runs; sent sync 1 s ago"
-    assert lines[8].split(None, 2)[2] == "worker@host:1 runs; runs sync for 1 s"
+    assert lines[7].split(None, 2)[2] == "beat@host:1 is alive; sent sync 1 s ago"
+    assert lines[8].split(None, 2)[2] == "worker@host:1 is alive; runs sync for 1 s"
 
 
 @pytest.mark.parametrize(("gaps", "code"), [(1, 1), (0, None)])
@@ -136,10 +136,8 @@ def test_while_nothing_works_every_part_says_why_without_a_traceback_and_soon(tm
     assert "letmein" not in done.stdout
 
 
-def test_a_refused_setting_is_named_and_what_it_leads_to_is_not_asked(
-    service: Sandbox, monkeypatch: pytest.MonkeyPatch, settings: LazySettings
-) -> None:
-    monkeypatch.setattr(settings, "SOROBAN_RPC_URL", ["rpc.example"])
+def test_a_refused_setting_is_named_and_what_it_leads_to_is_not_asked(service: Sandbox, settings: LazySettings) -> None:
+    settings.SOROBAN_RPC_URL = ["rpc.example"]
     assert [str(finding) for finding in diagnose() if finding.level is not Level.OK] == [
         "error    settings   SOROBAN_RPC_URL: expected addresses that start with http:// or https://, comma separated"
         " → correct it; .env.example has every setting"

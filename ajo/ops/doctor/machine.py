@@ -48,7 +48,7 @@ def process_findings() -> Iterator[Finding]:
         return
     for each in known:
         if not each.is_silent:
-            yield ok(each.part, f"{each.name} runs; {each.doing or 'it waits for a task'}")
+            yield ok(each.part, f"{each.name} is alive; {each.doing or 'it waits for a task'}")
     if not known:
         for part, command in COMMANDS.items():
             yield error(part, "none runs", f"start {command}")
