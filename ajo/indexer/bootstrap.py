@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from django.conf import settings
 
 from ajo.indexer.gaps import first_ledger
-from ajo.indexer.guards import check_no_missing_groups
 from ajo.indexer.lease import Superseded
+from ajo.indexer.missing import settle_missing_groups
 from ajo.indexer.runs import Counts, add_counts
 from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint
@@ -62,7 +62,7 @@ def load_state(client: SorobanClient, checkpoint: Checkpoint, counts: Counts, de
             snapshots = read_state(
                 client, checkpoint, sorted(missing), counts, at_least=checkpoint.start_ledger, deadline=deadline
             )
-            check_no_missing_groups(snapshots.absent, total)
+            settle_missing_groups(client, checkpoint, snapshots, int(checkpoint.start_ledger), counts)
             write_snapshots(snapshots)
             if missing - snapshots.settled:
                 return False

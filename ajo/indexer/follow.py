@@ -27,6 +27,7 @@ from ajo.indexer.guards import (
     recheck_wrong_chain,
 )
 from ajo.indexer.lease import LeaseHandle, Superseded
+from ajo.indexer.missing import set_aside_groups, settle_missing_groups
 from ajo.indexer.pages import next_page, recent_texts, stale_groups, until_unread
 from ajo.indexer.redecode import resolve_undecoded
 from ajo.indexer.runs import Counts, record_failure, record_run
@@ -146,8 +147,11 @@ def _follow(
     possible = max(Checkpoint.objects.newest_possible(), page.latest_ledger)
     unread = stale_groups(log, possible)
     at_least, texts = max(newest, checkpoint.ledger), recent_texts(checkpoint)
-    snapshots = read_state(client, checkpoint, unread, counts, at_least=at_least, deadline=deadline, texts=texts)
+    missed = set_aside_groups()
+    ids = [*unread, *missed]
+    snapshots = read_state(client, checkpoint, ids, counts, at_least=at_least, deadline=deadline, texts=texts)
     check_group_count(client, checkpoint, snapshots, possible, counts)
+    settle_missing_groups(client, checkpoint, snapshots, at_least, counts, missed)
     confirm_more_groups(client, checkpoint, snapshots, counts)
     page, log = until_unread(page, log, set(unread) - snapshots.settled, checkpoint)
     handle.renew()  # if a slow pass lost its lease, the other runner writes the rows and the cache

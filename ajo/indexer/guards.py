@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -16,6 +17,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
+from ajo.indexer.missing import check_no_missing_groups
 from ajo.indexer.runs import Counts, add_counts
 from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.plausibility import fits, newest_page
@@ -105,12 +107,12 @@ def _confirmed_absent(
 def confirm_more_groups(client: SorobanClient, checkpoint: Checkpoint, snapshots: Snapshots, counts: Counts) -> None:
     """Confirm a higher group count by a second answer: a count that is believed makes every lower one look wrong.
 
-    Raises NodeLagging if the second answer counts fewer, or does not have the last group.
+    Raises NodeLagging if the second answer counts fewer. If it counts as many and does not have the last one, the count
+    stays as it was, and the pass goes on.
     """
     if snapshots.instance is None:
         return
     last = snapshots.instance.group_counter
-    check_no_missing_groups(snapshots.absent, last)
     if last <= checkpoint.group_count:
         return
     if last > MAX_BIGINT:
@@ -123,20 +125,17 @@ def confirm_more_groups(client: SorobanClient, checkpoint: Checkpoint, snapshots
     add_counts(counts, calls=again.calls)
     if again.ledger < snapshots.instance_ledger:
         return  # a wrong count is corrected by the next passes
-    check_no_missing_groups(again.absent, last)
     if again.instance and again.instance.group_counter < last:
+        check_no_missing_groups(again.absent, last)
         raise NodeLagging(f"the node counts {last} groups; a second asking says {again.instance.group_counter}")
+    if again.absent:
+        logger.warning("the node counts %d groups and does not have the last: %d stays", last, checkpoint.group_count)
+        snapshots.instance = replace(snapshots.instance, group_counter=checkpoint.group_count)
 
 
 def _read_count(client: SorobanClient, checkpoint: Checkpoint, at_least: int, ids: Iterable[int]) -> Snapshots:
     """Read the instance entry, which has the group count, and these groups, at ledger `at_least` or later."""
     return GroupReader(client, checkpoint.contract, at_least).read(ids, with_instance=True)
-
-
-def check_no_missing_groups(absent: Iterable[int], counted: int) -> None:
-    """Raise NodeLagging if a counted group is absent: ids run from 1 to the contract's count without a gap."""
-    if missing := sorted(group_id for group_id in absent if group_id <= counted):
-        raise NodeLagging(f"the node counts {counted} groups and does not have group {missing[0]}")
 
 
 def check_not_all_absent(counted: int, ids: Sequence[int], absent: Collection[int]) -> None:
