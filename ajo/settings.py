@@ -34,8 +34,8 @@ _HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [*ENV.list("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
 # Addresses or networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 TRUSTED_PROXIES = ENV.list("TRUSTED_PROXIES")
-# The header in which they name the client. To WSGI X_Forwarded_For, which proxies in Go pass on, has the same name, and
-# granian takes the last: behind one of these only a name without a hyphen is certainly the proxy's.
+# The header in which they name the client. A client's X_Forwarded_For, which proxies in Go pass on and which has the
+# same name in WSGI, is dropped by ajo/webserver/gateway.py.
 CLIENT_ADDRESS_HEADER = ENV.text("CLIENT_ADDRESS_HEADER", "X-Forwarded-For")
 
 # --- The chain --------------------------------------------------------------------------------------------------------
