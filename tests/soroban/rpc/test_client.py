@@ -51,7 +51,7 @@ def test_a_late_answer_to_the_request_before_is_not_taken_for_this_ones(
 
 
 def test_an_answer_is_refused_for_what_is_wrong_with_it(sandbox: Sandbox, client: SorobanClient) -> None:
-    for body, answer in (
+    for body, message in (
         (b"<html>", "is not JSON"),
         (b'{"id":"$id","result":{"latestLedger":1', "is not JSON"),
         (b"[1, 2]", "another form"),
@@ -60,7 +60,7 @@ def test_an_answer_is_refused_for_what_is_wrong_with_it(sandbox: Sandbox, client
         (b'{"id":"$id","result":{"latestLedger":1,"oldestLedger":2,"ledgerRetentionWindow":1}}', "out of order"),
     ):
         sandbox.answer_next(200, body)
-        with pytest.raises(RpcInvalidAnswer, match=answer):
+        with pytest.raises(RpcInvalidAnswer, match=message):
             client.get_health()
 
 
@@ -68,7 +68,7 @@ RANGE = b'{"id":"$id","error":{"code":-32600,"message":"startLedger must be with
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind", "said"),
+    ("status", "body", "kind", "message"),
     [
         *((status, RANGE, RpcOutOfRange, "ledger range: 5 - 9") for status in (400, 404, 422, 500)),
         (400, b'{"id":"$id","error":{"code":-32602,"message":"invalid parameters"}}', RpcRejected, "invalid param"),
@@ -84,9 +84,9 @@ RANGE = b'{"id":"$id","error":{"code":-32600,"message":"startLedger must be with
     ],
 )
 def test_a_json_rpc_error_is_understood_whatever_status_a_gateway_sends_it_with(
-    sandbox: Sandbox, client: SorobanClient, status: int, body: bytes, kind: type[ChainError], answer: str
+    sandbox: Sandbox, client: SorobanClient, status: int, body: bytes, kind: type[ChainError], message: str
 ) -> None:
     sandbox.answer_next(status, body)
-    with pytest.raises(ChainError, match=answer) as failure:
+    with pytest.raises(ChainError, match=message) as failure:
         client.get_events(sandbox.contract, start_ledger=2, limit=1)
     assert type(failure.value) is kind

@@ -89,8 +89,8 @@ def test_a_node_is_asked_each_hour_which_network_it_serves(
     assert not any(fact.name == "Network's protocol" for fact in panel())
     monkeypatch.setattr("ajo.soroban.rpc.pool.NETWORK_CHECK_INTERVAL", 0.0)
     run_pass()
-    (stored,) = (fact for fact in panel() if fact.name == "Network's protocol")
-    assert (stored.value.startswith(f"{KNOWN_PROTOCOL + 2}, newer than"), stored.alarm) == (True, True)
+    (protocol,) = (fact for fact in panel() if fact.name == "Network's protocol")
+    assert (protocol.value.startswith(f"{KNOWN_PROTOCOL + 2}, newer than"), protocol.alarm) == (True, True)
     corrupt_answer(sandbox, "getNetwork", lambda answer: answer.update(passphrase="Another network"))
     with pytest.raises(RpcUnavailable, match="another network"):
         run_pass()
