@@ -116,7 +116,7 @@ def test_a_group_that_one_node_leaves_out_is_taken_from_another(sandbox: Sandbox
     change = without(sandbox, 2)
     with Proxy(sandbox.url) as bad:
         use_nodes(settings, bad, sandbox)
-        with bad.failing(when("getLedgerEntries", lambda answer: said.changed(lambda a: change(a["result"])))):
+        with bad.failing(when("getLedgerEntries", lambda answer: answer.changed(lambda a: change(a["result"])))):
             run_pass()
     assert not UndecodedEntry.objects.exists()
     assert_equal(sandbox)
