@@ -32,7 +32,7 @@ MAX_ATTEMPTS = 5  # readings of a group that changes between every two calls
 
 @dataclass(frozen=True, slots=True)
 class GroupSnapshot:
-    """One group as its entries were at `ledger`.
+    """Holds one group as its entries were at `ledger`.
 
     `paid`: the members whose CONTRIB entry of the current round exists. `live_until`: the earliest ledger at which
     GROUP or METADATA is archived; 0: archived or unknown, None: the node does not say.
@@ -52,7 +52,7 @@ class GroupSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Undecoded:
-    """An entry (base64) that this version cannot decode, with the ledger at which it was read."""
+    """Holds an entry (base64) that this version cannot decode, with the ledger at which it was read."""
 
     key: str
     group_id: int | None
@@ -63,7 +63,7 @@ class Undecoded:
 
 @dataclass(slots=True)
 class Snapshots:
-    """The result of reading several groups. `ledger`: the oldest ledger of its answers."""
+    """Holds the result of reading several groups. `ledger`: the oldest ledger of its answers."""
 
     groups: dict[int, GroupSnapshot] = field(default_factory=dict)
     absent: set[int] = field(default_factory=set)  # without a GROUP entry
@@ -78,7 +78,7 @@ class Snapshots:
 
     @property
     def settled(self) -> set[int]:
-        """The groups with a result. The others were not read before the deadline."""
+        """Return the groups with a result. The others were not read before the deadline."""
         unreadable = {each.group_id for each in self.undecoded if each.group_id is not None}
         return self.groups.keys() | self.absent | unreadable | self.disputed
 
@@ -237,7 +237,7 @@ class GroupReader:
 
 @dataclass(frozen=True, slots=True)
 class _GroupKeys:
-    """The keys of one group: at most 103 while it has 100 members."""
+    """Holds the keys of one group: at most 103 while it has 100 members."""
 
     group: str
     metadata: str

@@ -1,4 +1,4 @@
-"""Token metadata (symbol, name, decimals), read from the instance entries of the token contracts."""
+"""Reads token metadata (symbol, name, decimals) from the instance entries of the token contracts, and writes it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def mark_verified() -> None:
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Tokens to be read now. `position`: the key after which the next batch begins; None: keep the stored one."""
+    """Holds tokens to be read now. `position`: the key after which the next batch begins; None: keep the stored one."""
 
     tokens: list[Token]
     position: int | None = None

@@ -1,4 +1,4 @@
-"""One pass of the sync: a page of events → the groups that it touches → their entries → one transaction → the cache.
+"""Runs a pass of the sync: a page of events → the groups it touches → their entries → one transaction → the cache.
 
 A pass is a state machine: each state does one thing and returns the next state, or the pass's result. It may die at any
 point. Rows, event log and cursor commit together, the cursor by compare-and-set. The next pass repeats what comes after
@@ -95,7 +95,7 @@ def sync_pass(client: SorobanClient, *, gap_to: int = MAX_U32) -> Pass:
     `gap_to`, and raises HistoryPruned if not.
     """
     with record_run(SyncRun.Kind.SYNC) as (run, lease):
-        context = PassContext(client.with_heartbeat(heartbeat(lease, run.counts)), run, lease, gap_to)
+        context = PassContext(client.with_heartbeat(heartbeat(run.counts, lease)), run, lease, gap_to)
         state: State | Pass = _start
         while not isinstance(state, Pass):
             state = state(context)

@@ -14,6 +14,7 @@ from itertools import takewhile
 from ajo.indexer.backfill import read_history
 from ajo.indexer.discrepancies import Discrepancies, compare_history, correct_history
 from ajo.indexer.guards import check_not_all_absent, read_count, remove_invented
+from ajo.indexer.jobs import Compared
 from ajo.indexer.runs import Counts
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint
@@ -59,7 +60,7 @@ def heal(
     force: bool = False,
     before_write: Callable[[], None] = lambda: None,
 ) -> Healed:
-    """Prove all that the tables have of these groups, and correct what is wrong. Adds drift to `counts`.
+    """Prove all that the tables have of these groups, and correct what is wrong. Adds to `counts`.
 
     With `force` a row that claims to be newer than the chain is overwritten too: no other runner may write meanwhile.
     `before_write` is called after each answer of the chain and before its rows are written; it may raise.
@@ -88,7 +89,15 @@ def heal(
         _record_history(found, portion, counts, result)
     if not force and Group.objects.filter(id__in=result.absent).exists():
         counts["drift_state"] += len(remove_invented(client, checkpoint, checkpoint.group_count))
+    counts["groups_changed"] += len(result.changed)
     return result
+
+
+def heal_batch(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
+    """Heal these groups and their cached bodies, as the `compare` of a sweep's job."""
+    healed = heal(client, checkpoint, ids, counts)
+    healed.refresh_cache()
+    return Compared(healed.done, healed.absent.intersection(ids[: healed.done]))
 
 
 def count_drift(counts: Counts, *, state: bool, text: bool) -> None:

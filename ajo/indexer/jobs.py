@@ -206,7 +206,7 @@ class _Execution:
         return Compared(done, absent)
 
     def _watched(self, client: SorobanClient) -> SorobanClient:
-        return client.with_heartbeat(heartbeat(self.handle, self.counts))
+        return client.with_heartbeat(heartbeat(self.counts, self.handle))
 
     def _update(self, **values: object) -> None:
         Checkpoint.objects.filter(pk=self.checkpoint.pk).update(**values)

@@ -32,7 +32,7 @@ class Superseded(Exception):
 
 
 class LeaseHandle:
-    """A lease, held until it is released or not renewed in time."""
+    """Represents a lease, which is held until it is released or not renewed in time."""
 
     def __init__(self, name: str) -> None:
         self._name = name

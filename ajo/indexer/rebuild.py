@@ -69,10 +69,14 @@ class _Rebuild:
 
     def run(self) -> Iterator[Rebuilt]:
         progress = self.progress
-        self.run_read(self._count)
+        self.run_read(self._begin)
         while not progress.is_finished:
             self.run_read(self._do_batch if progress.done < progress.total else self._finish)
             yield progress
+
+    def _begin(self, client: SorobanClient) -> None:
+        with self._without_sync(client) as (client, _):
+            self._count(client)
 
     def _count(self, client: SorobanClient) -> None:
         """Ask the contract how many groups there are: the tables may be wrong about this too."""
@@ -97,14 +101,8 @@ class _Rebuild:
             if self.job is None:  # a dry run's transaction would hold the lease's row, and roll its renewal back
                 yield client, handle
                 return
-            beat = heartbeat(self.job, self.progress.counts)
-
-            def renew() -> None:
-                handle.renew()
-                beat()
-
             self.job.renew()
-            yield client.with_heartbeat(renew), handle
+            yield client.with_heartbeat(heartbeat(self.progress.counts, handle, self.job)), handle
 
     def _do_batch(self, client: SorobanClient) -> None:
         progress = self.progress
@@ -135,7 +133,7 @@ class _Rebuild:
             healed = heal(
                 client, checkpoint, ids, counts, force=True, before_write=(lambda: None) if is_dry else handle.renew
             )
-            counts.update(healed.history, groups_changed=len(healed.changed), undecoded=healed.undecoded)
+            counts.update(healed.history, undecoded=healed.undecoded)
             if is_dry:
                 transaction.set_rollback(True)
         done = ids[: healed.done]

@@ -43,7 +43,7 @@ def redecode(run_read: Run) -> tuple[int, int]:
         group_ids = sorted({group_id for group_id in undecoded_ids if group_id})
         for start in range(0, max(len(group_ids), 1), REDECODE_BATCH):  # once without groups: the instance entry's turn
             batch = group_ids[start : start + REDECODE_BATCH]
-            run_read(partial(_redecode_groups, ids=batch, beat=heartbeat(handle, run.counts)))
+            run_read(partial(_redecode_groups, ids=batch, beat=heartbeat(run.counts, handle)))
         _redecode_events(list(ContractEvent.objects.filter(id__in=UndecodedEntry.objects.values("key"))))
         left = UndecodedEntry.objects.count()
         run.counts.update(decoded=before - left, undecoded=left)

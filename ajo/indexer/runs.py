@@ -23,11 +23,12 @@ PRUNE_BATCH = 1000  # rows; each batch is a transaction of its own, so that no p
 Counts = Counter[str]  # a SyncRun's counts, by name
 
 
-def heartbeat(handle: LeaseHandle, counts: Counts) -> Callable[[], None]:
-    """Return what a run's client calls before each attempt of an RPC call: it renews the lease and counts the call."""
+def heartbeat(counts: Counts, *handles: LeaseHandle) -> Callable[[], None]:
+    """Return what a run's client calls before each attempt of an RPC call: it renews the leases and counts the call."""
 
     def beat() -> None:
-        handle.renew()
+        for handle in handles:
+            handle.renew()
         counts["calls"] += 1
 
     return beat

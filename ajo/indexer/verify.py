@@ -16,7 +16,7 @@ from django.db import transaction
 
 from ajo.database.prepared import Prepared
 from ajo.indexer.guards import check_not_all_absent
-from ajo.indexer.heal import count_drift, heal
+from ajo.indexer.heal import count_drift, heal_batch
 from ajo.indexer.jobs import Compared, Progress, Selection, SweepJob, run_job
 from ajo.indexer.runs import Counts
 from ajo.soroban.contract.keys import GroupKey, MetadataKey, numbered_keys
@@ -54,21 +54,13 @@ def sweep_groups(
     """
     job = SweepJob(
         kind=SyncRun.Kind.SWEEP,
-        compare=_heal if only else _compare,
+        compare=heal_batch if only else _compare,
         batch_size=HEAL_BATCH if only else COMPARE_BATCH,
         position_field="swept_to",
         count_names=(*SWEEP_COUNTS, *NAMED_COUNTS) if only else SWEEP_COUNTS,
         finalize=partial(_read_tokens, only, not from_start),
     )
     return run_job(job, run_read, Selection(only, from_start=from_start, deadline=deadline))
-
-
-def _heal(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
-    """Prove everything that the tables have of these groups."""
-    healed = heal(client, checkpoint, ids, counts)
-    healed.refresh_cache()
-    counts["groups_changed"] += len(healed.changed)
-    return Compared(healed.done, healed.absent.intersection(ids[: healed.done]))
 
 
 # The columns of STORED_ENTRIES. Plain tuples: a sweep of unchanged groups takes some microseconds a group.

@@ -14,8 +14,8 @@ from django.conf import settings
 
 from ajo.indexer.discrepancies import wrong_events
 from ajo.indexer.guards import remove_invented
-from ajo.indexer.heal import heal
-from ajo.indexer.jobs import Compared, Progress, Selection, SweepJob, run_job
+from ajo.indexer.heal import heal_batch
+from ajo.indexer.jobs import Progress, Selection, SweepJob, run_job
 from ajo.indexer.runs import Counts
 from ajo.indexer.solvency import check_solvency
 from ajo.indexer.verify_events import check_events
@@ -31,8 +31,8 @@ DEEP_BATCH = 50  # groups read and committed together
 DAY_SECONDS = 86_400
 MAX_STRAY_EVENTS = 1000  # events that name no group, which every event of the contract does
 DEEP_SWEEP_COUNTS = (
-    "calls", "groups", "drift_state", "drift_metadata", "drift_history", "unproven", "events_corrected",
-    "events_disputed", "insolvent_tokens",
+    "calls", "groups", "groups_changed", "drift_state", "drift_metadata", "drift_history", "unproven",
+    "events_corrected", "events_disputed", "insolvent_tokens",
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def sweep_deep(
     """
     job = SweepJob(
         kind=SyncRun.Kind.DEEP_SWEEP,
-        compare=_compare,
+        compare=heal_batch,
         batch_size=DEEP_BATCH,
         position_field="deep_swept_to",
         count_names=DEEP_SWEEP_COUNTS,
@@ -87,9 +87,3 @@ def daily_quota() -> int:
     return max(
         DEEP_BATCH, -(-int(checkpoint.group_count if checkpoint else 0) * settings.SWEEP_INTERVAL // DAY_SECONDS)
     )
-
-
-def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client: SorobanClient) -> Compared:
-    healed = heal(client, checkpoint, ids, counts)
-    healed.refresh_cache()
-    return Compared(healed.done, healed.absent.intersection(ids[: healed.done]))

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from ajo.indexer import runs
 from ajo.indexer.follow import run_pass, sync_pass
+from ajo.indexer.rebuild import rebuild_groups
 from ajo.indexer.tasks import prune_runs, sync
 from ajo.indexer.verify import sweep_groups
 from ajo.indexer.verify_history import sweep_deep
@@ -76,9 +77,9 @@ def test_a_run_counts_every_request_that_it_sends(sandbox: Sandbox, client_of_ch
     calls = count_calls(sandbox)
     sync_pass(client_of_chain)
     assert SyncRun.objects.latest("id").counts["calls"] == calls.total() > 2
-    for sweep in (sweep_groups, sweep_deep):
+    for job in (sweep_groups, sweep_deep, rebuild_groups):
         calls.clear()
-        list(sweep(lambda read: read(client_of_chain)))
+        list(job(lambda read: read(client_of_chain)))
         assert SyncRun.objects.latest("id").counts["calls"] == calls.total() > 0
 
 
