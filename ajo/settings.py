@@ -35,8 +35,8 @@ _HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [*ENV.list("ALLOWED_HOSTS", (host_of(PUBLIC_URL),)), "localhost", "127.0.0.1", "[::1]"]
 # Addresses or networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 TRUSTED_PROXIES = ENV.list("TRUSTED_PROXIES")
-# The header in which they name the client. To WSGI X_Forwarded_For, which proxies in Go pass on, has the same name, and
-# granian takes the last: behind one of these only a name without a hyphen is certainly the proxy's.
+# The header in which they name the client. A client's X_Forwarded_For, which proxies in Go pass on and which has the
+# same name in WSGI, is dropped by ajo/webserver/gateway.py.
 CLIENT_ADDRESS_HEADER = ENV.text("CLIENT_ADDRESS_HEADER", "X-Forwarded-For")
 
 # --- The chain --------------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTHENTICATION_BACKENDS = ["ajo.ops.logins.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)  # 960 tries a day at most, and nobody is kept out for long
-AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_LOCKOUT_PARAMETERS = "ajo.ops.logins.lockout_parameters"
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_CLIENT_IP_CALLABLE = "ajo.ops.logins.lock_address"
 AXES_LOCKOUT_CALLABLE = "ajo.ops.logins.lockout_response"

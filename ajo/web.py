@@ -19,6 +19,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings, HTTP2Settings
 
 from ajo.conf.checks import refuse_bad_settings, warn_of_unreachable_servers
+from ajo.webserver.gateway import spawn
 from ajo.webserver.watchdog import Requests, Watch, beat_always
 
 STOP_TIMEOUT = 5  # seconds that a worker has to end its requests
@@ -42,7 +43,8 @@ def serve(target: str = "ajo.wsgi.application") -> None:
         target,
         address=settings.WEB_HOST,
         port=settings.PORT,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.WSGI,  # to our application; granian's requests come by RSGI (ajo/webserver/gateway.py)
+        websockets=False,
         # One process for each core, for Python's threads share one; threads for what waits for database or chain.
         # Fewer answer more from the cache, but a request that waits for the chain needs one to itself.
         workers=settings.WEB_WORKERS,
@@ -61,7 +63,7 @@ def serve(target: str = "ajo.wsgi.application") -> None:
     )
     pids = lambda: [worker._id() for worker in list(server.wrks)]  # type: ignore[no-untyped-call]  # noqa: E731
     server.on_startup(Watch(heard, pids).start)
-    server.serve(target_loader=partial(load, target, beats), wrap_loader=False)
+    server.serve(spawn_target=spawn, target_loader=partial(load, target, beats), wrap_loader=False)
 
 
 def _max_connections() -> int:

@@ -82,6 +82,14 @@ class Snapshots:
         unreadable = {each.group_id for each in self.undecoded if each.group_id is not None}
         return self.groups.keys() | self.absent | unreadable | self.disputed
 
+    def take(self, other: Snapshots) -> None:
+        """Replace what this has of the groups that `other` has settled; the rest stays."""
+        self.absent = self.absent - other.settled | other.absent
+        self.groups |= other.groups
+        self.undecoded += other.undecoded
+        self.recreated |= other.recreated
+        self.disputed |= other.disputed
+
 
 class GroupReader:
     """Reads groups of one contract through one client.

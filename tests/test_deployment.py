@@ -219,3 +219,21 @@ def test_the_image_installs_nothing_of_make_run_and_the_tests() -> None:
     # jsonschema and PyYAML are there for drf-spectacular
     only_here = distributions([*extras["run"], *extras["dev"]]) - {"jsonschema", "pyyaml"}
     assert not only_here & distributions([*pinned["requirements.txt"]])
+
+
+def test_what_is_in_the_env_file_comes_as_it_is() -> None:
+    """Breaks if compose put a variable in the place of a `$`, or if the quotes that its raw format leaves were kept."""
+    token = "$ecret-$PATH-${HOME}-\\$$0123456789abcdef"
+    text = f'# comment\n\nMETRICS_TOKEN={token}\nSTELLAR_NETWORK_PASSPHRASE="Test SDF Network ; September 2015"\n'
+    text += f'SECRET_KEY=\'{token * 2}\'\nSOROBAN_RPC_HEADERS={{"X-Key": "a=\'b"}}\n'
+    ours = [each for each in services().values() if each["image"] == "ajo"]
+    assert [each["env_file"] for each in ours] == [[{"path": ".env", "format": "raw"}]] * len(ours)
+    names = ("METRICS_TOKEN", "SECRET_KEY", "STELLAR_NETWORK_PASSPHRASE", "SOROBAN_RPC_HEADERS")
+    # raw: each line is a name and a value, nothing is interpreted
+    given = dict(line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    command = f"import json; from ajo import settings; print(json.dumps([getattr(settings, each) for each in {names}]))"
+    done = subprocess.run(
+        [sys.executable, "-c", command], cwd=BASE_DIR, env=os.environ | given | {"ENV_FILE": os.devnull},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == [token, token * 2, "Test SDF Network ; September 2015", {"X-Key": "a='b"}]

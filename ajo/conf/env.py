@@ -61,7 +61,7 @@ class Reader:
     def _read(self, name: str, default: T, wanted: str, parse: Callable[[str], T]) -> T:
         self.names.add(name)
         # Not by django-environ, which takes a value that begins with $ for the name of another variable.
-        raw = os.environ.get(name, "").strip()
+        raw = _unquoted(os.environ.get(name, "").strip())
         if not raw:
             return default
         try:
@@ -172,6 +172,11 @@ def _libpq_options(query: str) -> dict[str, str]:
         elif name not in _IGNORED_OPTIONS | _SCHEMA:
             raise Unusable(f"PostgreSQL knows no option {name}; take it away" if name.isidentifier() else _NO_OPTIONS)
     return options
+
+
+def _unquoted(raw: str) -> str:
+    """Take away a pair of quotes around a value: docker's `--env-file` and compose's raw format leave them there."""
+    return raw[1:-1] if len(raw) > 1 and raw[0] == raw[-1] and raw[0] in "'\"" else raw
 
 
 def _split(raw: str) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 
 from ajo.indexer.gaps import first_ledger
-from ajo.indexer.guards import check_no_missing_groups
 from ajo.indexer.lease import advance_cursor
+from ajo.indexer.missing import settle_missing_groups
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.client import SorobanClient
@@ -60,7 +60,7 @@ def load_state(client: SorobanClient, checkpoint: Checkpoint, deadline: Deadline
             snapshots = read_groups(
                 client, contract, start_ledger, sorted(missing), with_instance=True, deadline=deadline
             )
-            check_no_missing_groups(snapshots.absent, total)
+            settle_missing_groups(client, checkpoint, snapshots, start_ledger)
             write_snapshots(snapshots)
             if missing - snapshots.settled:
                 return False

@@ -18,6 +18,7 @@ class PassContext:
     """Holds one pass with one node: what it began with, and what each state has read so far.
 
     `client` renews the lease and counts its calls. `gap_to`: see `follow.sync_pass`. `log`: the page's events.
+    `at_least`: the ledger that a node has to have reached for its groups. `missing`: see `missing.missing_groups`.
     `newest_possible`: the newest ledger that the network can have reached; what names a later one is wrong.
     """
 
@@ -29,6 +30,8 @@ class PassContext:
     checkpoint: Checkpoint = field(init=False)
     page: EventPage = field(init=False)
     log: list[LoggedEvent] = field(init=False)
+    at_least: int = field(init=False)
+    missing: list[int] = field(init=False)
     snapshots: Snapshots = field(init=False)
     newest_possible: int = field(init=False)
 

@@ -24,6 +24,7 @@ from ajo.indexer.context import PassContext
 from ajo.indexer.gaps import fill_gaps, first_ledger, record_first_gap, record_gap
 from ajo.indexer.guards import GROUP_GUARDS, PAGE_GUARDS, recheck_wrong_chain
 from ajo.indexer.lease import advance_cursor
+from ajo.indexer.missing import missing_groups
 from ajo.indexer.pages import next_page, recent_texts, stale_groups, until_unread
 from ajo.indexer.redecode import resolve_undecoded
 from ajo.indexer.runs import heartbeat, record_failure, record_run
@@ -183,14 +184,14 @@ def _read_groups(context: PassContext) -> State | Pass:
     """Read the groups that the page touches. The page ends before the first group that was not read in time."""
     checkpoint, page = context.checkpoint, context.page
     log = decode_events(page.events)
-    newest_event = max((entry.raw.ledger for entry in log), default=0)
+    context.at_least = max([checkpoint.ledger, *(entry.raw.ledger for entry in log)])
     context.newest_possible = max(Checkpoint.objects.newest_possible(), page.latest_ledger)
-    stale = stale_groups(log, context.newest_possible)
+    stale, context.missing = stale_groups(log, context.newest_possible), missing_groups()
     context.snapshots = read_groups(
         context.client,
         checkpoint.contract,
-        max(newest_event, checkpoint.ledger),
-        stale,
+        context.at_least,
+        [*stale, *context.missing],
         with_instance=True,
         deadline=context.deadline,
         texts=recent_texts(checkpoint),

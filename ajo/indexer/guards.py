@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -18,6 +19,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from ajo.indexer.context import PassContext
+from ajo.indexer.missing import check_no_missing_groups, settle_missing_groups
 from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.plausibility import check_ledger_continuity, confirm_large_jump, fits, newest_page
 from ajo.soroban.rpc.client import EventPage, SorobanClient, cursor_ledger
@@ -106,16 +108,21 @@ def _confirmed_absent(checkpoint: Checkpoint, synced: Mapping[int, int], client:
     return {pk: synced[pk] for pk in found.absent if not found.ledger < synced[pk] <= newest}
 
 
+def settle_missing(context: PassContext) -> None:
+    """Take groups that one answer leaves out from a second one: see `missing.settle_missing_groups`."""
+    settle_missing_groups(context.client, context.checkpoint, context.snapshots, context.at_least, context.missing)
+
+
 def confirm_more_groups(context: PassContext) -> None:
     """Confirm a higher group count by a second answer: a count that is believed makes every lower one look wrong.
 
-    Raises NodeLagging if the second answer counts fewer, or does not have the last group.
+    Raises NodeLagging if the second answer counts fewer. If it counts as many and does not have the last one, the count
+    stays as it was, and the pass goes on.
     """
     client, checkpoint, snapshots = context.client, context.checkpoint, context.snapshots
     if snapshots.instance is None:
         return
     last = snapshots.instance.group_counter
-    check_no_missing_groups(snapshots.absent, last)
     if last <= checkpoint.group_count:
         return
     if last > MAX_BIGINT:
@@ -126,20 +133,17 @@ def confirm_more_groups(context: PassContext) -> None:
         again = read_count(client, checkpoint, at_least, [last])
     if again.ledger < snapshots.instance_ledger:
         return  # a wrong count is corrected by the next passes
-    check_no_missing_groups(again.absent, last)
     if again.instance and again.instance.group_counter < last:
+        check_no_missing_groups(again.absent, last)
         raise NodeLagging(f"the node counts {last} groups; a second request says {again.instance.group_counter}")
+    if again.absent:
+        logger.warning("the node counts %d groups and does not have the last: %d stays", last, checkpoint.group_count)
+        snapshots.instance = replace(snapshots.instance, group_counter=checkpoint.group_count)
 
 
 def read_count(client: SorobanClient, checkpoint: Checkpoint, at_least: int, ids: Iterable[int] = ()) -> Snapshots:
     """Read the instance entry, which has the group count, and these groups, at ledger `at_least` or later."""
     return GroupReader(client, checkpoint.contract, at_least).read(ids, with_instance=True)
-
-
-def check_no_missing_groups(absent: Iterable[int], counted: int) -> None:
-    """Raise NodeLagging if a counted group is absent: ids run from 1 to the contract's count without a gap."""
-    if missing := sorted(group_id for group_id in absent if group_id <= counted):
-        raise NodeLagging(f"the node counts {counted} groups and does not have group {missing[0]}")
 
 
 def check_not_all_absent(counted: int, ids: Sequence[int], absent: Collection[int]) -> None:
@@ -156,7 +160,7 @@ PAGE_GUARDS: Final[Sequence[Guard]] = (
     check_page_ledger,
     check_node_progress,
 )
-GROUP_GUARDS: Final[Sequence[Guard]] = (check_group_count, confirm_more_groups)
+GROUP_GUARDS: Final[Sequence[Guard]] = (check_group_count, settle_missing, confirm_more_groups)
 
 
 def recheck_wrong_chain(failure: WrongChain) -> None:

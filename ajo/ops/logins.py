@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from axes.backends import AxesStandaloneBackend
+from axes.helpers import get_client_parameters, get_client_username
 from axes.models import AccessAttempt, AccessLog
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -41,15 +42,27 @@ def lock_address(request: HttpRequest) -> str | None:
     return None if address == UNKNOWN_ADDRESS else address
 
 
+def lockout_parameters(
+    request: HttpRequest, credentials: Mapping[str, Any] | None = None
+) -> list[str | tuple[str, ...]]:
+    """Return by what failures are counted: by account and by address.
+
+    At an address from which the account was signed in to within RUNS_KEPT_DAYS, the account's failures elsewhere do not
+    count: anybody can cause them. Those of the address do.
+    """
+    since = timezone.now() - timedelta(days=settings.RUNS_KEPT_DAYS)
+    name, address = get_client_username(request, credentials), lock_address(request)
+    known = AccessLog.objects.filter(username=name, ip_address=address, attempt_time__gte=since)
+    return [("username", "ip_address") if address and known.exists() else "username", "ip_address"]
+
+
 def lockout_response(
     request: HttpRequest, response: HttpResponse | None, credentials: Mapping[str, Any] | None
 ) -> HttpResponse:
     """Return the 429 that replaces the log-in page while account or address is locked, with Retry-After."""
-    name = (credentials or {}).get("username")
-    wait = max(
-        (_unlocks_at(_failures(username=name)), _unlocks_at(_failures(ip_address=lock_address(request)))),
-        default=timezone.now(),
-    )
+    name, address = get_client_username(request, credentials), lock_address(request)
+    counted = get_client_parameters(name, address, "", request, credentials)
+    wait = max(_unlocks_at(_failures(**owner)) for owner in counted)
     seconds = max(1, math.ceil((wait - timezone.now()).total_seconds()))
     minutes = math.ceil(seconds / 60)
     text = (

@@ -1,1 +1,1 @@
-"""Parts that granian lacks: limits on connections, a watchdog for processes that hang, refusal of uploads."""
+"""Parts that granian lacks: header names as sent, limits on connections, a watchdog of web processes, no uploads."""

@@ -74,6 +74,25 @@ def test_an_address_is_locked_whatever_accounts_it_tries(client: Client, address
     assert log_in(client, "2001:db8:1:3::1", password=RIGHT).status_code == 302
 
 
+def test_others_do_not_lock_an_account_where_it_is_used(client: Client) -> None:
+    """Breaks if anybody who knows the name could keep its owner out, who signs in from where he always does."""
+    assert log_in(Client(), "198.51.100.1", password=RIGHT).status_code == 302
+    for number in range(LIMIT + 2):
+        log_in(Client(), f"192.0.2.{number}")
+    assert is_told(log_in(Client(), "198.51.100.2", password=RIGHT))
+    assert is_told(log_in(Client(), "192.0.2.1", password=RIGHT))
+    assert log_in(Client(), "198.51.100.1", password=RIGHT).status_code == 302
+    AccessLog.objects.update(attempt_time=F("attempt_time") - timedelta(days=configured.RUNS_KEPT_DAYS + 1))
+    assert is_told(log_in(Client(), "198.51.100.1", password=RIGHT))
+
+
+def test_where_an_account_is_used_it_cannot_be_guessed_without_end_either(client: Client) -> None:
+    assert log_in(Client(), "198.51.100.1", password=RIGHT).status_code == 302
+    statuses = [log_in(client, "198.51.100.1").status_code for _ in range(LIMIT + 1)]
+    assert statuses == [200] * (LIMIT - 1) + [429] * 2
+    assert is_told(log_in(client, "198.51.100.1", password=RIGHT))
+
+
 def test_behind_a_trusted_proxy_the_clients_address_is_locked(client: Client, settings: Settings) -> None:
     settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
     for number in range(LIMIT):

@@ -61,8 +61,8 @@ def is_closed(client: socket.socket) -> bool:
 
 
 @contextmanager
-def served(home: Path, **env: str) -> Iterator[Served]:
-    """Start the service's web processes on the tests' own servers, and yield them."""
+def served(home: Path, module: str = "ajo.web", **env: str) -> Iterator[Served]:
+    """Start web processes on the tests' own servers, and yield them: the service's, or those that `module` starts."""
     database, port = connection.settings_dict, free_port()
     account = f"{database['USER']}:{quote(str(database['PASSWORD']))}"
     own = {
@@ -72,7 +72,7 @@ def served(home: Path, **env: str) -> Iterator[Served]:
         "WEB_THREADS": "4",
     }
     own = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"} | own
-    part = ManagedProcess("web", [sys.executable, "-m", "ajo.web"], home / "web.log", env=own | env)
+    part = ManagedProcess("web", [sys.executable, "-m", module], home / "web.log", env=own | env)
     part.start()
     try:
         web = Served(port, part)
