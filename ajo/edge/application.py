@@ -84,13 +84,16 @@ class PendingPage:
 
 
 class Edge:
-    """The WSGI application. What it does not answer itself, `django` does."""
+    """The WSGI application. What it does not answer itself, `django` does.
+
+    `pending`: the pages that are being rendered, by path and query.
+    """
 
     def __init__(self, django: WsgiApplication) -> None:
         self._django = django
-        self._local = LocalCache(None, None, 0.0, 0.0)
+        self.local_cache = LocalCache(None, None, 0.0, 0.0)
         self._tables = PgReader()
-        self._pending: dict[str, PendingPage] = {}
+        self.pending: dict[str, PendingPage] = {}
         self._prefix, self._numbers = os.urandom(8).hex(), count()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -103,7 +106,7 @@ class Edge:
         if fixed is None or asked is None:
             return self._django(environ, start_response)
         name, min_ledger = asked
-        now, local = time.monotonic(), self._local
+        now, local = time.monotonic(), self.local_cache
         layer: Layer = "process"
         found = local.entries.get(name) if now < local.until else None
         if found is None:
@@ -136,7 +139,7 @@ class Edge:
 
     def _group(self, name: str, number: str, now: float) -> CachedResponse | None:
         """Read a group from Redis or, in one statement, from the tables. None where neither has it."""
-        key, local = f"group:{number}", self._local
+        key, local = f"group:{number}", self.local_cache
         watermark = absent = None
         if local.watermark or now >= local.until:  # without a watermark nothing in Redis counts
             value, watermark, refresh_token, absent = cache.get(key)
@@ -158,11 +161,11 @@ class Edge:
 
         `now` is from before Redis was asked.
         """
-        local, is_same = self._local, False
+        local, is_same = self.local_cache, False
         if local.watermark == watermark and local.refresh_token == refresh_token:
             is_same = now < (local.ends if watermark else local.until)
         if not is_same:
-            local = self._local = LocalCache(watermark, refresh_token, now + LOCAL_TTL, now + LOCAL_MAX_AGE)
+            local = self.local_cache = LocalCache(watermark, refresh_token, now + LOCAL_TTL, now + LOCAL_MAX_AGE)
         elif watermark:
             local.until = min(max(local.until, now + LOCAL_TTL), local.ends)
         return local
@@ -181,7 +184,7 @@ class Edge:
             if watermark is None or has_waited:
                 break
             mine = PendingPage(name, watermark, time.monotonic())
-            other = self._pending.setdefault(name, mine)
+            other = self.pending.setdefault(name, mine)
             if other is mine:
                 return mine
             other.done.wait(max(0.0, other.began + PAGE_WAIT - mine.began))
@@ -203,7 +206,7 @@ class Edge:
                 cache.set_page_if_current(page.name, body, tag, ledger, page.watermark)
                 CACHE_READS.labels("postgresql").inc()
         finally:
-            del self._pending[page.name]
+            del self.pending[page.name]
             page.done.set()
         if tag and known and is_not_modified(tag, date, known, since):
             status, headers, body = NOT_MODIFIED, not_modified_headers(headers), b""

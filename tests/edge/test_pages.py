@@ -148,7 +148,7 @@ def test_a_change_shows_with_the_next_mark(front: Edge, django: Django) -> None:
     Group.objects.filter(pk=7).update(name="Another")
     assert b"Another" not in ask(front, path=LIST)[2]
     another_mark()
-    front._local.until = 0  # half a second later
+    front.local_cache.until = 0  # half a second later
     assert b"Another" in ask(front, path=LIST)[2]
     assert django.asked == 2
     assert ("Latest-Ledger", "1001") in ask(front, path=LIST)[1]
@@ -222,7 +222,7 @@ def test_of_many_first_readers_one_has_the_page_rendered(
         thread.join()
     assert django.asked == 1
     assert answers == [answers[0]] * 8
-    assert front._pending == {}
+    assert front.pending == {}
 
 
 def test_a_reader_whose_page_could_not_be_rendered_holds_up_nobody(
@@ -237,7 +237,7 @@ def test_a_reader_whose_page_could_not_be_rendered_holds_up_nobody(
         ask(front, path=LIST)
     monkeypatch.setattr(django, "handler", handler)
     assert ask(front, path=LIST)[0] == "200 OK"
-    assert front._pending == {}
+    assert front.pending == {}
 
 
 def test_pages_that_are_too_large_are_not_kept(front: Edge, django: Django, monkeypatch: pytest.MonkeyPatch) -> None:
