@@ -94,7 +94,7 @@ def _read_chain(
         if min_ledger:
             slot.take(client)
         while True:
-            with _flight(key) as is_free:
+            with single_flight(key) as is_free:
                 found = from_rows()  # another flight may have landed since the caller looked
                 if found is None and not min_ledger and with_redis(lambda r: r.exists(absent_key(key))):
                     raise Absent
@@ -113,7 +113,7 @@ def _read_chain(
                 raise Unavailable("The chain has not been read in time.")
             if waited > DEGRADED_AFTER and not found:
                 _mark_degraded()
-            if _is_degraded():
+            if is_degraded():
                 slot.take()
             time.sleep(CHAIN_POLL if is_leader else FLIGHT_POLL)
 
@@ -125,7 +125,7 @@ def _mark_degraded() -> None:
     _degraded["until"] = time.monotonic() + DEGRADED_FOR
 
 
-def _is_degraded() -> bool:
+def is_degraded() -> bool:
     """Return whether a reading failed or took too long a moment ago, or one of this process does now."""
     now = time.monotonic()
     with _local_lock:
@@ -162,6 +162,12 @@ class _OwnSlot:
         except Unavailable:
             return False
         return True
+
+
+def reset_for_tests() -> None:
+    """Forget that the chain was degraded, and have the slots counted anew from WEB_THREADS."""
+    _degraded.clear()
+    _slots.cache_clear()
 
 
 @lru_cache(maxsize=1)
@@ -219,6 +225,6 @@ def _lock(name: str, seconds: int) -> Iterator[bool]:
             _local.pop(name, None)
 
 
-def _flight(key: str) -> AbstractContextManager[bool]:
+def single_flight(key: str) -> AbstractContextManager[bool]:
     """Single flight: yield whether this caller is the one that reads `key` from the chain."""
     return _lock(f"flight:{key}", FLIGHT_TTL)

@@ -115,11 +115,17 @@ def _process_tiles(known: Sequence[Process]) -> list[Tile]:
     tiles = []
     for part in Heartbeat.ManagedProcess:
         ours = [each for each in known if each.part == part]
-        silent = [f"{each.name} silent for {duration(each.age)}" for each in ours if each.is_silent]
-        words = ", ".join([f"{len(ours) - len(silent)} run", *silent])
+        silent = [f"{each.name} silent for {_seconds(abs(each.age))}" for each in ours if each.is_silent]
+        busy = [each.doing for each in ours if each.doing and not each.is_silent]
+        words = ", ".join([f"{len(ours) - len(silent)} run", *silent]) + f": {'; '.join(busy)}" * bool(busy)
         level = Level.DEGRADED if silent else Level.WELL
         tiles += [Tile(part.label, words, level, changelist_url(Heartbeat, {}))] * bool(ours)
     return tiles
+
+
+def _seconds(seconds: float) -> str:
+    """Return a silence as readiness tells it, or by larger units where it is long."""
+    return f"{seconds:.0f} s" if seconds < 600 else duration(seconds)
 
 
 def _chain_tiles(position: SyncPosition) -> list[Tile]:

@@ -42,22 +42,22 @@ WEB: Final = Limits(10, 2, 10)  # somebody waits for the answer
 
 
 class Sessions:
-    """The limits of this process's sessions, and which sessions have them already."""
+    """Sets `limits` on the sessions of this process that begin, and knows which sessions have them already."""
 
     def __init__(self) -> None:
-        self._limits = COMMANDS
+        self.limits = COMMANDS
         self._own: WeakSet[psycopg.Connection] = WeakSet()
 
     def limit(self, limits: Limits) -> None:
         """Give these limits to the sessions that begin from now on."""
-        self._limits = limits
+        self.limits = limits
 
     def configure(self, session: psycopg.Connection) -> None:
         """Set the limits of a session that begins. Do nothing behind a pooler. Raise psycopg.Error.
 
         A pooler is recognized by the process id: it gives its clients one of its own making.
         """
-        parameters = [*self._limits.parameters(local=False), session.info.backend_pid]
+        parameters = [*self.limits.parameters(local=False), session.info.backend_pid]
         if session.execute(f"{_SET} WHERE pg_backend_pid() = %s", parameters).fetchone():
             self._own.add(session)
 
@@ -75,11 +75,11 @@ class Sessions:
 
     def _begin(self, session: psycopg.Connection) -> None:
         if session.info.transaction_status == TransactionStatus.IDLE:
-            session.execute(_SET, self._limits.parameters(local=True))
+            session.execute(_SET, self.limits.parameters(local=True))
 
     def limits_transactions(self, session: psycopg.Connection) -> bool:
         """Return whether the limits have to be set in each of the session's transactions."""
-        return self._limits is WEB and session not in self._own
+        return self.limits is WEB and session not in self._own
 
 
 sessions = Sessions()

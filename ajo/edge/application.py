@@ -86,13 +86,16 @@ class PendingPage:
 
 
 class Edge:
-    """The WSGI application. What it does not answer itself, `django` does."""
+    """The WSGI application. What it does not answer itself, `django` does.
+
+    `pending`: the pages that are being rendered, by path and query.
+    """
 
     def __init__(self, django: WsgiApplication) -> None:
         self._django = django
-        self._local = LocalCache(None, 0.0, 0.0)
+        self.local_cache = LocalCache(None, 0.0, 0.0)
         self._tables = PgReader()
-        self._pending: dict[str, PendingPage] = {}
+        self.pending: dict[str, PendingPage] = {}
         self._prefix, self._numbers = os.urandom(8).hex(), count()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -105,7 +108,7 @@ class Edge:
         if fixed is None or asked is None:
             return self._django(environ, start_response)
         name, min_ledger = asked
-        now, local = time.monotonic(), self._local
+        now, local = time.monotonic(), self.local_cache
         layer: cache.Layer | None = "process"
         response: CachedResponse | AbsentResponse | None = local.entries.get(name) if now < local.until else None
         if response is None:
@@ -140,7 +143,7 @@ class Edge:
 
     def _group(self, name: str, number: str, now: float) -> CachedResponse | AbsentResponse | None:
         """Read a group from Redis or, in one statement, from the tables. None where Django has to."""
-        key, local, known = f"group:{number}", self._local, cache.Lookup()
+        key, local, known = f"group:{number}", self.local_cache, cache.Lookup()
         if local.version or now >= local.until:  # without a version nothing in Redis counts
             known = cache.get(key)
             local = self._refresh_local(known.version, now)
@@ -156,9 +159,9 @@ class Edge:
 
         `now` is from before Redis was asked.
         """
-        local = self._local
+        local = self.local_cache
         if local.version != version or now >= (local.ends if version else local.until):
-            local = self._local = LocalCache(version, now + LOCAL_TTL, now + LOCAL_MAX_AGE)
+            local = self.local_cache = LocalCache(version, now + LOCAL_TTL, now + LOCAL_MAX_AGE)
         elif version:
             local.until = min(max(local.until, now + LOCAL_TTL), local.ends)
         return local
@@ -175,7 +178,7 @@ class Edge:
             if known.version is None or has_waited:
                 break
             mine = PendingPage(name, known.version, time.monotonic())
-            other = self._pending.setdefault(name, mine)
+            other = self.pending.setdefault(name, mine)
             if other is mine:
                 return mine
             other.done.wait(max(0.0, other.began + PAGE_WAIT - mine.began))
@@ -197,7 +200,7 @@ class Edge:
                 cache.set_page_if_current(page.name, body, tag, ledger, page.version)
                 CACHE_READS.labels("postgresql").inc()
         finally:
-            del self._pending[page.name]
+            del self.pending[page.name]
             page.done.set()
         if tag and is_not_modified(environ, tag, date):
             status, headers, body = NOT_MODIFIED, not_modified_headers(headers), b""

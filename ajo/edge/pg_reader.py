@@ -40,7 +40,7 @@ class PgReader:
             return None
         session = None
         try:
-            if (session := self._session()) is None:
+            if (session := self.take_session()) is None:
                 return None
             found = prepared_body(session[0], int(number))
         except psycopg.Error:
@@ -52,7 +52,7 @@ class PgReader:
         self._idle.append(session)
         return found
 
-    def _session(self) -> _Session | None:
+    def take_session(self) -> _Session | None:
         """Take an idle session or open one. Raise psycopg.Error.
 
         None while another thread opens one: a server that does not answer holds one thread, not all.

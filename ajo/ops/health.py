@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -49,7 +50,8 @@ class ReadinessCache:
     Without a result that is younger than MAX_STALE_AGE they wait for the check.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[], Readiness]) -> None:
+        self._check = check
         self._cached: Readiness | None = None
         self._checking = threading.Lock()
 
@@ -63,7 +65,7 @@ class ReadinessCache:
             return cached  # type: ignore[return-value]  # not None: it may be served stale
         try:
             if self._cached is cached:  # no other request has checked while this one waited
-                self._cached = _check()
+                self._cached = self._check()
             return self._cached  # type: ignore[return-value]  # not None after a check
         finally:
             self._checking.release()
@@ -73,7 +75,15 @@ class ReadinessCache:
         self._cached = None
 
 
-readiness = ReadinessCache()
+def check() -> Readiness:
+    """Check all that readiness depends on."""
+    failing = database_problems()
+    degraded = redis_problems() if failing else redis_problems() + chain_problems()
+    status = "unavailable" if failing else "degraded" if degraded else "ready"
+    return Readiness(status, failing + degraded, time.monotonic())
+
+
+readiness = ReadinessCache(check)
 
 
 @never_cache
@@ -85,13 +95,6 @@ def ready(request: HttpRequest) -> JsonResponse:
     if is_local(request) or (settings.METRICS_TOKEN and has_token(request)):
         body["problems"] = result.problems
     return JsonResponse(body, status=503 if result.status == "unavailable" else 200)
-
-
-def _check() -> Readiness:
-    failing = database_problems()
-    degraded = redis_problems() if failing else redis_problems() + chain_problems()
-    status = "unavailable" if failing else "degraded" if degraded else "ready"
-    return Readiness(status, failing + degraded, time.monotonic())
 
 
 def database_problems() -> list[str]:

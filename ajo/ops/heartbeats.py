@@ -75,16 +75,19 @@ class HeartbeatThread(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        while True:
-            try:
-                with connect_apart(connect_timeout=CONNECT_TIMEOUT) as session:
-                    tasks = Jsonb([asdict(task) for task in self._does()])
-                    session.execute(_WRITE, [self.row_name, self._part, tasks])
-                    session.execute(_PRUNE, [REPORT_SILENCE_FOR])
-            except psycopg.Error as failure:
-                log.warning("the heartbeat cannot be written (%s)", type(failure).__name__)
-            if self._ended.wait(WRITE_INTERVAL):
-                return
+        self.write()
+        while not self._ended.wait(WRITE_INTERVAL):
+            self.write()
+
+    def write(self) -> None:
+        """Write the row once, and delete those of processes that are long gone. A failure is logged."""
+        try:
+            with connect_apart(connect_timeout=CONNECT_TIMEOUT) as session:
+                tasks = Jsonb([asdict(task) for task in self._does()])
+                session.execute(_WRITE, [self.row_name, self._part, tasks])
+                session.execute(_PRUNE, [REPORT_SILENCE_FOR])
+        except psycopg.Error as failure:
+            log.warning("the heartbeat cannot be written (%s)", type(failure).__name__)
 
     def end(self) -> None:
         """Stop the thread and delete the row: an orderly end is not reported. Does nothing in a forked child."""

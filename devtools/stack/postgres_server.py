@@ -103,7 +103,7 @@ def postgres(
         part.start()
         part.wait_until(lambda: answers(f"{address}/postgres"))
         _make_database(f"{address}/postgres")
-        _give_up_rights(f"{address}/{NAME}", password)
+        give_up_rights(f"{address}/{NAME}", password)
         yield f"{address}/{NAME}", part
     finally:
         part.stop()
@@ -138,7 +138,7 @@ def choose_runner(home: Path, install: Path) -> Runner:
         return Runner(home, install)
     prefix = ("unshare", "--user", "--")
     # Root's rights over other users' folders end with the namespace: both folders must be open to their owner alone.
-    if _succeeds([*prefix, "test", "-w", str(home)]) and _succeeds(
+    if succeeds([*prefix, "test", "-w", str(home)]) and succeeds(
         [*prefix, str(install / "bin" / "postgres"), "--version"]
     ):
         return Runner(home, install, prefix)
@@ -178,7 +178,7 @@ def _has_name(user: int) -> bool:
     return True
 
 
-def _has_locale(name: str) -> bool:
+def has_locale(name: str) -> bool:
     now = locale.setlocale(locale.LC_CTYPE)
     try:
         locale.setlocale(locale.LC_CTYPE, name)
@@ -189,7 +189,7 @@ def _has_locale(name: str) -> bool:
     return True
 
 
-def _succeeds(argv: list[str]) -> bool:
+def succeeds(argv: list[str]) -> bool:
     try:
         return subprocess.run(argv, capture_output=True).returncode == 0
     except OSError:  # the program is not installed
@@ -204,7 +204,7 @@ def _make_cluster(runner: Runner, data: Path, password: str) -> None:
     # PostgreSQL's own locale: the same order and case rules on every machine. The classes of characters
     # that extensions use are the system's, which not every system has in UTF-8.
     options += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C", "--no-sync"]
-    if _has_locale("C.UTF-8"):
+    if has_locale("C.UTF-8"):
         options += ["--lc-ctype", "C.UTF-8"]
     file = data.with_name("password.draft")
     write_private(file, password + "\n")
@@ -239,7 +239,7 @@ def _make_database(address: str) -> None:
             connection.execute(f'CREATE DATABASE "{NAME}"')
 
 
-def _give_up_rights(address: str, password: str) -> None:
+def give_up_rights(address: str, password: str) -> None:
     """Replace our superuser by a role that owns our database and no more. Does nothing if that was done before.
 
     initdb makes a superuser who cannot be less, and so it was our own role in a cluster of an earlier version. It gets

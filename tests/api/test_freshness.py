@@ -143,7 +143,7 @@ def test_a_client_that_waits_in_another_process_waits_there_alone(client: Client
 
 def test_places_are_never_all_threads(client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.WEB_THREADS = 2
-    read_through._slots.cache_clear()
+    read_through.reset_for_tests()
     answers: list[Any] = []
 
     def ask_again(seconds: float) -> None:
@@ -152,7 +152,7 @@ def test_places_are_never_all_threads(client: Client, settings: Settings, monkey
 
     monkeypatch.setattr("ajo.api.freshness.time.sleep", ask_again)
     assert client.get(f"{API}users/?min_ledger=1001").status_code == 200
-    read_through._slots.cache_clear()
+    read_through.reset_for_tests()
     assert [answer.status_code for answer in answers] == [503]
 
 

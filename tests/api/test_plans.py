@@ -57,6 +57,7 @@ HISTORY_FILTERS = {
 def _many_rows(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     with django_db_blocker.unblock(), transaction.atomic():
         with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")  # it may be a web process's, and the machine busy
             cursor.execute(DEFAULTS)
             cursor.execute((Path(__file__).parents[1] / "support" / "many_rows.sql").read_text())
         yield

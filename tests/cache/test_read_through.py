@@ -11,11 +11,14 @@ from pytest_django import Settings
 from ajo import cache
 from ajo.cache import read_through, redis_client
 from tests.support.caching import Source, document, fresh, stored_watermark
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
-def _not_degraded() -> None:
-    read_through._degraded.clear()
+def _fresh_process() -> Iterator[None]:
+    read_through.reset_for_tests()
+    yield
+    read_through.reset_for_tests()
 
 
 def test_a_second_read_comes_from_redis() -> None:
@@ -122,14 +125,13 @@ def test_of_many_requests_one_at_a_time_waits_for_a_redis_that_hangs(
 
 def test_many_first_readers_make_one_reading_of_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.WEB_THREADS = 400
-    read_through._slots.cache_clear()
+    read_through.reset_for_tests()
     source = Source(None)
     source.chain = document(1, synced_ledger=10)
-    entered = threading.Event()
 
     def slowly() -> int:
         source.asked.append("chain")
-        entered.wait(0.2)
+        wait_for(lambda: source.asked.count("rows") >= 100, what="everybody there")  # each looks before and as it waits
         source.rows = source.chain
         return 10
 
@@ -140,14 +142,13 @@ def test_many_first_readers_make_one_reading_of_the_chain(settings: Settings, mo
         thread.start()
     for thread in threads:
         thread.join()
-    read_through._slots.cache_clear()
     assert len(answers) == 50
     assert source.asked.count("chain") == 1
 
 
 def test_not_all_threads_wait_for_the_chain(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.WEB_THREADS = 2
-    read_through._slots.cache_clear()
+    read_through.reset_for_tests()
     source = Source(None)
     reading, release = threading.Event(), threading.Event()
 
@@ -165,7 +166,6 @@ def test_not_all_threads_wait_for_the_chain(settings: Settings, monkeypatch: pyt
         source.read()
     release.set()
     first.join()
-    read_through._slots.cache_clear()
 
 
 def test_a_reader_of_the_chain_that_died_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_who_waits_for_a_ledger_takes_a_place_and_does_not_degrade_a_chain_that_
     monkeypatch.setattr(read_through, "DEGRADED_AFTER", 0.1)
     monkeypatch.setattr(read_through, "CHAIN_WAIT", 0.5)
     settings.WEB_THREADS = 2
-    read_through._slots.cache_clear()
+    read_through.reset_for_tests()
     source, reading = Source(document(1)), threading.Event()
     failures: list[BaseException] = []
 
@@ -238,15 +238,14 @@ def test_who_waits_for_a_ledger_takes_a_place_and_does_not_degrade_a_chain_that_
         source.read(min_ledger=99)
     waits.join()
     assert [str(failure) for failure in failures] == ["The chain has not been read in time."]
-    assert not read_through._is_degraded()
-    read_through._slots.cache_clear()
+    assert not read_through.is_degraded()
 
 
 def test_a_reading_that_failed_leaves_threads_that_do_not_wait(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEB_THREADS = 2
-    read_through._slots.cache_clear()
+    read_through.reset_for_tests()
     source = Source(None)
 
     def fails() -> int:
@@ -257,7 +256,6 @@ def test_a_reading_that_failed_leaves_threads_that_do_not_wait(
         source.read()
     with cache.waiter_slot("chain"), pytest.raises(cache.Unavailable, match="Too many"):
         source.read()  # at once
-    read_through._slots.cache_clear()
 
 
 def test_a_pass_that_ends_after_everything_was_forgotten_brings_nothing_back() -> None:

@@ -35,7 +35,7 @@ def read():
     found = cache.Found(document, fresh, "postgresql")
     return cache.fetch("group:7", from_rows=lambda: found, from_chain=absent, exists=lambda: True)
 
-with read_through._flight("group:7") as mine:
+with read_through.single_flight("group:7") as mine:
     assert mine, "another service holds the lock"
 assert cache.current_watermark() is None, "another service's watermark"
 cache.start_epoch(fresh)

@@ -80,7 +80,7 @@ def test_a_session_that_begins_has_its_process_limits(limits: Limits) -> None:
 def test_a_worker_has_the_limits_of_its_tasks() -> None:
     assert limit_sessions in [receiver() for _, receiver in worker_init.receivers]
     limit_sessions()
-    assert sessions._limits == WORKERS
+    assert sessions.limits == WORKERS
 
 
 def test_a_rows_lock_holds_no_reader_for_long(site: Served, sandbox: Sandbox) -> None:

@@ -1,12 +1,10 @@
 """Prepared statements: planned once, known to each session, and errors as Django's."""
 
-from typing import Any
+from pathlib import Path
 
-import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
-from psycopg.pq import DiagnosticField
-from psycopg.pq.abc import PGresult
+from psycopg.pq import Trace
 
 from ajo.database.prepared import Prepared
 from ajo.indexer.verify import sweep_groups
@@ -51,23 +49,23 @@ def test_a_statement_is_planned_once_and_taught_to_a_session_that_does_not_know_
         assert Group.objects.count() == 0
 
 
-def test_a_session_is_taught_a_statement_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_is_taught_a_statement_before_it_is_asked(tmp_path: Path) -> None:
     """PgBouncer's `max_prepared_statements` ends a client that asks for what it has not prepared. Breaks if only the
     server's complaint led to it.
     """
-    connection.close()
-    complaints: list[bytes | None] = []
-    rows = Prepared._rows
-
-    def seen(self: Prepared, session: psycopg.Connection, parameter: str, found: PGresult) -> Any:
-        complaints.append(found.error_field(DiagnosticField.SQLSTATE))
-        return rows(self, session, parameter, found)
-
-    monkeypatch.setattr(Prepared, "_rows", seen)
-    for _ in range(2):
-        with ECHO.execute_async("a") as answer:
-            answer()
-    assert complaints == [None, None]
+    new = Prepared("SELECT $1::text, 'new'")
+    connection.ensure_connection()
+    libpq = connection.connection.pgconn
+    with (tmp_path / "trace").open("w+") as trace:
+        libpq.trace(trace.fileno())
+        libpq.set_trace_flags(Trace.SUPPRESS_TIMESTAMPS)
+        for _ in range(2):
+            with new.execute_async("a") as answer:
+                assert answer() == [("a", "new")]
+        libpq.untrace()
+        trace.seek(0)
+        messages = [line.split("\t")[2] for line in trace.read().splitlines()]
+    assert [each for each in messages if each in ("Parse", "Bind", "ErrorResponse")] == ["Parse", "Bind", "Bind"]
 
 
 def test_columns_that_have_other_types_since_are_planned_anew(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import InternalError, close_old_connections, connection
 from redis import Redis
 
@@ -125,6 +128,12 @@ def silence_ends(descriptor: int) -> None:
         assert 0 < user_timeout <= 30_000
 
 
+def own_connections() -> list[int]:
+    """Return the descriptors of this process's TCP connections with the broker."""
+    port = urlsplit(settings.CELERY_BROKER_URL).port
+    return [each.fd for each in psutil.Process().net_connections("tcp") if each.raddr[1:] == (port,)]
+
+
 @pytest.mark.django_db
 def test_connections_that_fall_silent_are_found_out() -> None:
     """Breaks with the systems' own limits: two hours for a connection that is idle, a quarter of one for one that is
@@ -133,12 +142,14 @@ def test_connections_that_fall_silent_are_found_out() -> None:
     with connection.cursor() as cursor:
         silence_ends(cursor.connection.pgconn.socket)
     tables = PgReader()
-    session = tables._session()
+    session = tables.take_session()
     assert session is not None
     silence_ends(session[0].pgconn.socket)
     session[0].close()
+    before = set(own_connections())
     with app.connection_for_read() as broker:
-        client = broker.default_channel.client  # type: ignore[attr-defined]
-        held = client.connection_pool.get_connection()
-        silence_ends(held._sock.fileno())
-        client.connection_pool.release(held)
+        broker.default_channel.client.ping()  # type: ignore[attr-defined]
+        opened = set(own_connections()) - before
+        assert opened
+        for descriptor in opened:
+            silence_ends(descriptor)

@@ -64,11 +64,11 @@ def test_an_answer_below_min_ledger_is_never_taken_from_what_was_kept(front: Edg
 def test_a_process_keeps_no_more_than_its_bounds(front: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application, "LOCAL_MAX_BYTES", 10)
     ask(front)
-    assert front._local.size == 0
+    assert front.local_cache.size == 0
     monkeypatch.setattr(application, "LOCAL_MAX_BYTES", 10_000)
     monkeypatch.setattr(application, "LOCAL_MAX_ENTRIES", 0)
     ask(front)
-    assert not front._local.entries
+    assert not front.local_cache.entries
 
 
 def test_while_nothing_is_refreshed_one_question_a_half_second_keeps_everything(
@@ -102,15 +102,15 @@ def test_a_body_that_is_refreshed_under_the_same_watermark_is_seen_within_half_a
 
 def test_nothing_is_kept_for_longer_than_a_ledger(front: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(front)
-    kept = front._local
+    kept = front.local_cache
     after(monkeypatch, application.LOCAL_TTL)
     ask(front)
-    assert front._local is kept
+    assert front.local_cache is kept
     monkeypatch.setattr(kept, "until", time.monotonic() + application.LOCAL_MAX_AGE)
     after(monkeypatch, application.LOCAL_MAX_AGE)
-    front._local.until = 0
+    front.local_cache.until = 0
     ask(front)
-    assert front._local is not kept
+    assert front.local_cache is not kept
 
 
 @pytest.mark.parametrize("url", ["", "redis://127.0.0.1:1/0"])
@@ -128,7 +128,7 @@ def test_without_a_watermark_nothing_is_kept_for_more_than_half_a_second_and_red
         asked = asked_of_redis(monkeypatch)
         for name in ("One", "Two"):
             Group.objects.filter(pk=7).update(name=name)
-            front._local.until = 0
+            front.local_cache.until = 0
             assert name.encode() in ask(front)[2]
             assert ask(front, path="/api/v1/groups/9/")[0] == "200 OK"
         # of the other group never; a Redis that refused is left alone for a moment
@@ -140,7 +140,7 @@ def test_without_a_watermark_nothing_is_kept_for_more_than_half_a_second_and_red
 
 def test_a_body_that_takes_anothers_place_counts_once(front: Edge) -> None:
     ask(front)
-    size = front._local.size
-    front._local.until = 0
+    size = front.local_cache.size
+    front.local_cache.until = 0
     ask(front)
-    assert (len(front._local.entries), front._local.size) == (1, size)
+    assert (len(front.local_cache.entries), front.local_cache.size) == (1, size)

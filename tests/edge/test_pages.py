@@ -175,7 +175,7 @@ def test_a_change_shows_with_the_next_watermark(front: Edge, django: Django) -> 
     Group.objects.filter(pk=7).update(name="Another")
     assert b"Another" not in ask(front, path=LIST)[2]
     advance_watermark()
-    front._local.until = 0  # half a second later
+    front.local_cache.until = 0  # half a second later
     assert b"Another" in ask(front, path=LIST)[2]
     assert django.asked == 2
     assert ("Latest-Ledger", "1001") in ask(front, path=LIST)[1]
@@ -210,7 +210,7 @@ def test_a_body_that_is_refreshed_drops_no_page(front: Edge, django: Django) -> 
     """Breaks if a page counted under one version alone: each reader of the chain would have all pages rendered anew."""
     ask(front, path=LIST)
     refresh_groups([7])
-    front._local.until = 0
+    front.local_cache.until = 0
     ask(front, path=LIST)
     assert django.asked == 1
 
@@ -258,7 +258,7 @@ def test_of_many_first_readers_one_has_the_page_rendered(
         thread.join()
     assert django.asked == 1
     assert answers == [answers[0]] * 8
-    assert front._pending == {}
+    assert front.pending == {}
 
 
 def test_a_reader_whose_page_could_not_be_rendered_holds_up_nobody(
@@ -273,7 +273,7 @@ def test_a_reader_whose_page_could_not_be_rendered_holds_up_nobody(
         ask(front, path=LIST)
     monkeypatch.setattr(django, "handler", handler)
     assert ask(front, path=LIST)[0] == "200 OK"
-    assert front._pending == {}
+    assert front.pending == {}
 
 
 def test_pages_that_are_too_large_are_not_kept(front: Edge, django: Django, monkeypatch: pytest.MonkeyPatch) -> None:

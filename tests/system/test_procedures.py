@@ -93,7 +93,7 @@ def served(up: Running) -> dict[int, bytes]:
     for number, document in bodies.items():
         path = f"/api/v1/groups/{number}/"
         wait_for(lambda path=path, body=document.body: up.get(path).content == body, what=f"the body of {path}")  # type: ignore[misc]
-    return {number: document.body for number, document in bodies.items()}
+    return {number: document.body or b"" for number, document in bodies.items()}
 
 
 def live_on(up: Running) -> None:

@@ -84,7 +84,7 @@ def test_a_cluster_whose_superuser_was_our_role_is_made_like_a_new_one(
         INSERT INTO kept (n) VALUES (7); CREATE VIEW seen AS SELECT n FROM kept; CREATE SEQUENCE counted;
         CREATE FUNCTION seven(int) RETURNS int LANGUAGE sql AS 'SELECT 7'; SELECT 1"""
     with monkeypatch.context() as earlier:
-        earlier.setattr("devtools.stack.postgres_server._give_up_rights", lambda *_: None)
+        earlier.setattr("devtools.stack.postgres_server.give_up_rights", lambda *_: None)
         with postgres(tmp_path / "home", tmp_path / "log") as (address, _):
             assert ask(address, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is True
             ask(address, made)
@@ -108,8 +108,8 @@ def test_where_namespaces_are_forbidden_it_starts_as_another_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("devtools.stack.postgres_server.REACHABLE", tmp_path)
-    monkeypatch.setattr("devtools.stack.postgres_server._succeeds", lambda argv: False)
-    for folder in (tmp_path, *tmp_path.parents[:2]):  # pytest closes them to others; a machine's /var/tmp is open
+    monkeypatch.setattr("devtools.stack.postgres_server.succeeds", lambda argv: False)
+    for folder in (tmp_path, *(each for each in tmp_path.parents if "pytest-" in str(each))):  # closed to others
         folder.chmod(0o755)
     home = tmp_path / "home"
     home.mkdir()
@@ -124,7 +124,7 @@ def test_letters_are_letters_of_every_script_where_the_system_knows_them(
     with postgres(tmp_path / "home", tmp_path / "log") as (address, _):
         ask(address, "CREATE EXTENSION pg_trgm")
         assert ask(address, "SELECT cardinality(show_trgm('ομάδα'))") == 6
-    monkeypatch.setattr("devtools.stack.postgres_server._has_locale", lambda name: False)
+    monkeypatch.setattr("devtools.stack.postgres_server.has_locale", lambda name: False)
     with postgres(tmp_path / "other", tmp_path / "log") as (address, _):
         assert ask(address, "SELECT upper('ομάδα')") == "ΟΜΆΔΑ"
 
