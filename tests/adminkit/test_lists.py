@@ -59,8 +59,11 @@ COPIES = (
     ),
     (UndecodedEntry, "id, key, group_id, xdr, error, ledger", "n, md5(n::text) || 'XDR', n, '', '', 1"),
     (
-        ChainTransaction, "hash, status, xdr, submitted_ledger",
-        "md5(n::text) || md5(n::text), (ARRAY['success', 'pending'])[1 + (n % 2)], '', 1",
+        ChainTransaction,
+        "hash, status, xdr, submitted_ledger, ledger, next_attempt_at, "
+        "function, source, sequence, max_time, max_fee, code, detail, attempts, last_answer",
+        "md5(n::text) || md5(n::text), (ARRAY['success', 'pending'])[1 + (n % 2)], '', 1, 1, now(), "
+        "'contribute', '', n, 0, 100, '', '', 1, ''",
     ),
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from django.test import Client
 
 from ajo.soroban.models import ChainTransaction
@@ -208,7 +209,10 @@ def test_a_transaction_shows_all_that_it_carried(client: Client) -> None:
 
 
 def test_a_submitted_transaction_shows_its_state(client: Client) -> None:
-    ChainTransaction.objects.create(hash="cd" * 32, xdr="AAAA", submitted_ledger=5)
+    ChainTransaction.objects.create(
+        hash="cd" * 32, xdr="AAAA", submitted_ledger=5, function="contribute", source='G' * 56, sequence=1,
+        max_time=0, max_fee=100, next_attempt_at=Now(),
+    )  # fmt: skip
     response = client.get(f"{API}transactions/{'cd' * 32}/")
     assert (response.json()["status"], response.json()["ledger"]) == ("pending", None)
     assert b"AAAA" not in response.content

@@ -1,0 +1,78 @@
+"""Accounts of the network, as the chain has them: sequence number, balance, signers and thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stellar_sdk import Keypair, StrKey
+from stellar_sdk.xdr import (
+    AccountEntry,
+    AccountID,
+    LedgerEntryData,
+    LedgerEntryType,
+    LedgerKey,
+    LedgerKeyAccount,
+    SignerKeyType,
+)
+
+from ajo.soroban.contract import DecodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The weight of signatures that operations need: LOW for the transaction, MEDIUM for a call of a contract."""
+
+    low: int
+    medium: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """An account at one ledger. `balance` is in stroops; `signers` are the weights of its ed25519 keys by G… address.
+
+    `other_signers` tells that pre-authorized transactions or hashes can sign for it, too.
+    """
+
+    address: str
+    sequence: int
+    balance: int
+    thresholds: Thresholds
+    signers: dict[str, int]
+    other_signers: bool
+
+
+def account_key(address: str) -> str:
+    """Return the base64 LedgerKey of a G… address. Raises ValueError for any other text."""
+    account = AccountID(Keypair.from_public_key(address).xdr_public_key())
+    return LedgerKey(LedgerEntryType.ACCOUNT, account=LedgerKeyAccount(account)).to_xdr()
+
+
+def decode_account(address: str, xdr: str) -> AccountState:
+    """Decode the base64 LedgerEntryData of this G… address. Raises DecodeError for anything else."""
+    try:
+        entry = LedgerEntryData.from_xdr(xdr).account
+    except (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError) as error:
+        raise DecodeError("not an account's entry") from error
+    if entry is None:
+        raise DecodeError("not an account's entry")
+    return _state(address, entry)
+
+
+def _state(address: str, entry: AccountEntry) -> AccountState:
+    master, low, medium, high = entry.thresholds.thresholds
+    signers = {address: master} if master else {}
+    other = False
+    for signer in entry.signers:
+        if signer.key.type == SignerKeyType.SIGNER_KEY_TYPE_ED25519 and signer.key.ed25519 is not None:
+            signers[StrKey.encode_ed25519_public_key(signer.key.ed25519.uint256)] = signer.weight.uint32
+        else:
+            other = True
+    return AccountState(
+        address=address,
+        sequence=entry.seq_num.sequence_number.int64,
+        balance=entry.balance.int64,
+        thresholds=Thresholds(low, medium, high),
+        signers=signers,
+        other_signers=other,
+    )
