@@ -6,6 +6,7 @@ queued, applied or banned at that node, and core's refusals tell none of these a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -101,7 +102,7 @@ def _failure(failure: ChainError, is_first_send: bool) -> SendMeaning:
 
 def _error(answer: Sent, is_first_send: bool, row: ChainTransaction) -> SendMeaning:
     name = result_name(answer.error_result_xdr or "")
-    words = _diagnostic_words(answer.diagnostic_events_xdr or ())
+    words = error_words(answer.diagnostic_events_xdr or ())
     said = f"ERROR {name}{': ' if words else ''}{words}"[:MAX_ERROR]
     code = _BY_FORM.get(name)
     if code is None and answer.latest_ledger >= row.submitted_ledger:
@@ -127,15 +128,18 @@ def result_name(xdr: str) -> str:
         return "?"
 
 
-def _diagnostic_words(events: tuple[str, ...]) -> str:
-    """Return the texts in the first diagnostic event that has any: core's own words of what is wrong."""
-    for each in events:
+def error_words(events: Sequence[str]) -> str:
+    """Return the texts of the first `error` diagnostic event (base64): the host's, or core's, own words."""
+    for text in events:
         try:
-            data = DiagnosticEvent.from_xdr(each).event.body.v0
-            values = data.data.vec.sc_vec if data and data.data.vec else [data.data] if data else []
-            texts = [value.str.sc_string.decode("utf-8", "replace") for value in values if value.str is not None]
+            body = DiagnosticEvent.from_xdr(text).event.body.v0
+            name = body.topics[0].sym if body and body.topics else None
+            if body is None or name is None or name.sc_symbol != b"error":
+                continue
+            values = body.data.vec.sc_vec if body.data.vec else [body.data]
+            said = [value.str.sc_string.decode("utf-8", "replace") for value in values if value.str is not None]
         except XDR_FAULTS:
             continue
-        if texts:
-            return " ".join(texts).replace("\0", "?")
+        if said:
+            return " ".join(said).replace("\0", "?")
     return ""
