@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("ajo.transactions.build_urls")),
     path("api/v1/", include("groups.urls")),
     path("api/v1/", include("contributions.urls")),
+    path("api/v1/", include("ajo.transactions.urls")),
     path("api/v1/events/", EventViewSet.lists(), name="events"),
     path("api/v1/status/", StatusViewSet.retrieves(), name="status"),
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),

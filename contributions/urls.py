@@ -15,5 +15,4 @@ urlpatterns = [
     path("users/<str:address>/contributions/", views.UserContributionViewSet.lists(), name="user-contributions"),
     path("users/<str:address>/payouts/", views.UserPayoutViewSet.lists(), name="user-payouts"),
     path("users/<str:address>/refunds/", views.UserRefundViewSet.lists(), name="user-refunds"),
-    path("transactions/<str:hash>/", views.TransactionViewSet.retrieves(), name="transaction"),
 ]

@@ -98,18 +98,18 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='chaintransaction',
-            name='missing_ledger',
-            field=models.BigIntegerField(help_text='A look-up that was begun when its time was over, at this ledger, has not found it.', null=True),
+            name='sequence_used_ledger',
+            field=models.BigIntegerField(help_text='Its sequence number was used up to this ledger: it is in one until then, or in none.', null=True),
         ),
         migrations.AddField(
             model_name='chaintransaction',
             name='next_attempt_at',
-            field=models.DateTimeField(help_text='When it is looked up or sent next; null: never.', null=True),
+            field=models.DateTimeField(help_text='When it is looked at next; null: never.', null=True),
         ),
         migrations.AddField(
             model_name='chaintransaction',
-            name='next_send_at',
-            field=models.DateTimeField(help_text='It is not sent again before then.', null=True),
+            name='next_send_ledger',
+            field=models.BigIntegerField(default=0, help_text='It is not sent again before this ledger.'),
         ),
         migrations.AddField(
             model_name='chaintransaction',

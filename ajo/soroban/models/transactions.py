@@ -57,11 +57,11 @@ class ChainTransaction(models.Model):
     attempts = models.IntegerField(default=0, help_text="How often it was sent.")
     last_answer = models.CharField(max_length=500, blank=True, default="", help_text="What a node said of it last.")
     queued_ledger = models.BigIntegerField(null=True, help_text="The newest ledger at which a node had it queued.")
-    missing_ledger = models.BigIntegerField(
-        null=True, help_text="A look-up that was begun when its time was over, at this ledger, has not found it."
+    sequence_used_ledger = models.BigIntegerField(
+        null=True, help_text="Its sequence number was used up to this ledger: it is in one until then, or in none."
     )
-    next_attempt_at = models.DateTimeField(null=True, help_text="When it is looked up or sent next; null: never.")
-    next_send_at = models.DateTimeField(null=True, help_text="It is not sent again before then.")
+    next_attempt_at = models.DateTimeField(null=True, help_text="When it is looked at next; null: never.")
+    next_send_ledger = models.BigIntegerField(default=0, help_text="It is not sent again before this ledger.")
     created_at = models.DateTimeField(db_default=Now(), help_text="When it was submitted, by the database's clock.")
     updated_at = models.DateTimeField(db_default=Now())
 
