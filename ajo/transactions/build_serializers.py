@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -20,6 +21,7 @@ from ajo.transactions.authorization import KINDS
 from ajo.transactions.build import VALID_FOR, BuildRequest
 from ajo.transactions.calls import make_call
 from ajo.transactions.fees import MIN_INCLUSION_FEE
+from ajo.transactions.prepare import Signature
 from ajo.transactions.warnings import WarningCode
 
 MAX_SEQUENCE: Final = 2**63 - 1
@@ -84,6 +86,20 @@ class HashField(serializers.CharField):
         return _parsed(parse_hash, super().to_internal_value(data))
 
 
+class SignatureField(serializers.CharField):
+    """The 64 bytes of an ed25519 signature."""
+
+    def to_internal_value(self, data: Any) -> bytes:  # type: ignore[override]  # bytes are what it stands for
+        text = super().to_internal_value(data)
+        try:
+            raw = bytes.fromhex(text) if len(text) == 128 else base64.b64decode(text, validate=True)
+        except ValueError:
+            raw = b""
+        if len(raw) != 64:
+            raise serializers.ValidationError("A signature of 64 bytes is expected, in base64 or hex.")
+        return raw
+
+
 def _parsed(parse: Callable[[str], str], text: str) -> str:
     try:
         return parse(text)
@@ -135,7 +151,10 @@ class SignatureSerializer(ClosedSerializer):
 
     address = MemberField(help_text="Whose entry it signs.")
     public_key = AccountField(help_text="The key that signed, as G….")
-    signature = serializers.CharField(max_length=128, help_text="64 bytes, in base64 or hex.")
+    signature = SignatureField(max_length=128, help_text="64 bytes, in base64 or hex.")
+
+    def validate(self, attrs: dict[str, Any]) -> Signature:
+        return Signature(**attrs)
 
 
 class PrepareSerializer(ClosedSerializer):

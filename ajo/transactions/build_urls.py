@@ -2,8 +2,9 @@
 
 from django.urls import path
 
-from ajo.transactions.build_views import BuildView
+from ajo.transactions.build_views import BuildView, PrepareView
 
 urlpatterns = [
     path("transactions/build/", BuildView.as_view(), name="transaction-build"),
+    path("transactions/prepare/", PrepareView.as_view(), name="transaction-prepare"),
 ]

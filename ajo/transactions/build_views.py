@@ -17,7 +17,8 @@ from ajo.api.rendering import JSONParser, JSONRenderer
 from ajo.api.throttles import ReadThrottle, throttle_chain_read
 from ajo.api.views import PREFLIGHT_MAX_AGE, check_query
 from ajo.transactions.build import build
-from ajo.transactions.build_serializers import BuildSerializer, BuiltSerializer
+from ajo.transactions.build_serializers import BuildSerializer, BuiltSerializer, PrepareSerializer
+from ajo.transactions.prepare import prepare
 from ajo.transactions.refusals import Refused
 
 
@@ -65,3 +66,14 @@ class BuildView(BuildingView):
         body.is_valid(raise_exception=True)
         throttle_chain_read(request)
         return Response(BuiltSerializer(build(body.request())).data)
+
+
+class PrepareView(BuildingView):
+    """The same transaction with signed authorization entries, simulated again with them."""
+
+    @extend_schema(request=PrepareSerializer, responses=BuiltSerializer, operation_id="transactions_prepare")
+    def post(self, request: Request) -> Response:
+        body = PrepareSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        throttle_chain_read(request)
+        return Response(BuiltSerializer(prepare(**body.validated_data)).data)

@@ -26,16 +26,17 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A failure in one word, in a sentence, and as the `contract_error` of the API; None where no contract refused."""
+    """A failure in one word, in a sentence, and as the API's object of who refused: a contract, or the host."""
 
     code: Code
     detail: str
     contract_error: dict[str, Any] | None = None
+    host_error: dict[str, str] | None = None
 
     def refused(self) -> Refused:
         """Return the exception that says it."""
-        extra = {"contract_error": self.contract_error} if self.contract_error else {}
-        return Refused(self.code, self.detail, **extra)
+        told = {"contract_error": self.contract_error, "host_error": self.host_error}
+        return Refused(self.code, self.detail, **{name: error for name, error in told.items() if error})
 
 
 def explain(failure: HostFailure, *, is_asset: bool = True) -> Explanation:
@@ -65,7 +66,8 @@ def _by_number(contract: str | None, number: int, *, is_asset: bool) -> Explanat
 
 def _by_host(failure: HostFailure) -> Explanation:
     code = _HOST_CODES.get((failure.kind, failure.code), Code.HOST_ERROR)
-    return Explanation(code, f"{SENTENCES[code]} The host says {failure.kind}, {failure.code}.")
+    detail = f"{SENTENCES[code]} The host says {failure.kind}, {failure.code}."
+    return Explanation(code, detail, host_error={"type": failure.kind, "code": failure.code})
 
 
 def _whose(contract: str | None) -> str:
@@ -87,7 +89,10 @@ ASSET_ERRORS: Final[dict[int, tuple[Code, str]]] = {
     6: (Code.NO_ACCOUNT, "The token's account is not on the chain any more, or not yet."),
     8: (Code.CONTRACT_ERROR, "The token takes no negative amount."),
     9: (Code.CONTRACT_ERROR, "The token's allowance is too small."),
-    10: (Code.CONTRACT_ERROR, "The token's balance is too small, what the account has to keep in reserve left aside."),
+    10: (
+        Code.CONTRACT_ERROR,
+        "The token's balance does not allow it: too small beside the reserve, or above the trustline's limit.",
+    ),
     11: (Code.CONTRACT_ERROR, "The token's issuer has not authorized this balance."),
     13: (Code.NO_TRUSTLINE, "The account has no trustline for the token: it has to add one first."),
 }
