@@ -32,7 +32,7 @@ from ajo.soroban.contract.functions import WRITES
 from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.transactions.calls import Call
 from ajo.transactions.codes import Code
-from ajo.transactions.refusals import Refused
+from ajo.transactions.conflicts import Conflict
 from ajo.transactions.state import State
 
 # The kinds of credentials that name their address, as clients choose them: V2 (CAP-71) binds the address into what is
@@ -81,7 +81,7 @@ def authorizer(call: Call, state: State) -> str | None:
 def check_entries(entries: Sequence[SorobanAuthorizationEntry], call: Call, state: State, source: str) -> None:
     """Check that the entries are exactly what the call needs: one of the right address, for this very call.
 
-    Raises RpcInvalidAnswer for a foreign one, which only a node at fault records; Refused where the token asks for
+    Raises RpcInvalidAnswer for a foreign one, which only a node at fault records; Conflict where the token asks for
     more than the payment.
     """
     wanted = authorizer(call, state)
@@ -104,7 +104,7 @@ def _check_below(root: SorobanAuthorizedInvocation, call: Call, state: State) ->
     found = [_contract_call(each) for each in root.sub_invocations]
     deeper = [each for below in root.sub_invocations for each in below.sub_invocations]
     if deeper or any(each not in allowed for each in found) or len(found) > 1:
-        raise Refused(Code.BAD_AUTH, "The group's token asks for an authorization beyond the payment itself.")
+        raise Conflict(Code.BAD_AUTH, "The group's token asks for an authorization beyond the payment itself.")
 
 
 def _payment(call: Call, state: State) -> bytes | None:

@@ -26,9 +26,9 @@ from ajo.soroban.times import timestamp_to_datetime
 from ajo.transactions.authorization import AuthEntry, check_entries, expire, to_json, to_sign
 from ajo.transactions.calls import Call
 from ajo.transactions.codes import Code
+from ajo.transactions.conflicts import Conflict
 from ajo.transactions.fees import default_bid, expected_growth, replacing_bid, with_margins
 from ajo.transactions.limits import check_limits, events_size
-from ajo.transactions.refusals import Refused
 from ajo.transactions.sep7 import transaction_uri
 from ajo.transactions.simulation import ask_chain, recorded_entries, simulate, unsigned_envelope
 from ajo.transactions.state import State, read_state
@@ -90,7 +90,7 @@ class Built:
 def build(request: BuildRequest) -> Built:
     """Build a transaction.
 
-    Raises a 400 by field, Absent for an unknown `replaces`, Refused, and Unavailable where no node can be asked.
+    Raises a 400 by field, Absent for an unknown `replaces`, Conflict, and Unavailable where no node can be asked.
     """
     replaced = None if request.replaces is None else _replaced(request)
     return ask_chain(lambda client: _build(client, request, replaced))
@@ -124,7 +124,7 @@ def finished(
     auth: Sequence[SorobanAuthorizationEntry],
     cautions: Sequence[Warned] = (),
 ) -> Built:
-    """Return the answer for an envelope. Raises Refused for one that cannot apply, or whose source cannot pay it."""
+    """Return the answer for an envelope. Raises Conflict for one that cannot apply, or whose source cannot pay it."""
     transaction = envelope.transaction
     source = transaction.source.account_id
     check_limits(
@@ -133,7 +133,7 @@ def finished(
     resource = data.resource_fee.int64
     fee = Fee(transaction.fee - resource, resource)
     if state.account.balance < fee.max:
-        raise Refused(
+        raise Conflict(
             Code.INSUFFICIENT_BALANCE,
             f"{source} holds {state.account.balance:,} stroops, and the fee can be {fee.max:,}.",
         )
@@ -168,7 +168,7 @@ def _result(call: Call, simulation: Simulation) -> Any:
 
 
 def _replaced(request: BuildRequest) -> ChainTransaction:
-    """Return the transaction that is to be replaced. Raises Absent, Refused, or a 400."""
+    """Return the transaction that is to be replaced. Raises Absent, Conflict, or a 400."""
     row = ChainTransaction.objects.filter(hash=request.replaces).first()
     if row is None:
         raise Absent("This service knows no transaction with the hash that is to be replaced.")
@@ -177,19 +177,21 @@ def _replaced(request: BuildRequest) -> ChainTransaction:
     if request.sequence not in (None, row.sequence):
         raise invalid(sequence=f"The transaction that is to be replaced has the sequence number {row.sequence}.")
     if row.status not in (ChainTransaction.Status.PENDING, ChainTransaction.Status.REJECTED):
-        raise Refused(Code.NOT_REPLACEABLE, f"That transaction has ended: {row.status}. Build a new one.")
+        raise Conflict(Code.NOT_REPLACEABLE, f"That transaction has ended: {row.status}. Build a new one.")
     return row
 
 
 def _sequence(request: BuildRequest, replaced: ChainTransaction | None, state: State) -> tuple[int, list[Warned]]:
-    """Return the sequence number, and a warning where another transaction has to come first. Raises Refused, a 400.
+    """Return the sequence number, and a warning where another transaction has to come first. Raises Conflict, a 400.
 
     There is no counter of our own: the chain says which number is next, and the client which one it wants.
     """
     following = state.account.sequence + 1
     if replaced is not None:
         if replaced.sequence < following:
-            raise Refused(Code.SEQUENCE_USED, "The sequence number of that transaction has been used. Build a new one.")
+            raise Conflict(
+                Code.SEQUENCE_USED, "That transaction's sequence number has been used. Build a new one."
+            )
         return replaced.sequence, []
     wanted = following if request.sequence is None else request.sequence
     if wanted < following:
@@ -200,7 +202,7 @@ def _sequence(request: BuildRequest, replaced: ChainTransaction | None, state: S
     rivals = pending if request.sequence is None else pending.filter(sequence=wanted)
     rival = rivals.order_by("sequence").first()
     if rival is not None:
-        raise Refused(
+        raise Conflict(
             Code.SOURCE_BUSY,
             f"Another transaction of this source is pending: {rival.hash}. Wait for its end, or build with `replaces`.",
             hash=rival.hash,
@@ -212,7 +214,7 @@ def _sequence(request: BuildRequest, replaced: ChainTransaction | None, state: S
 
 
 def _bid(client: SorobanClient, request: BuildRequest, replaced: ChainTransaction | None) -> int:
-    """Return what is offered for a place in a ledger. Raises Refused or a 400 for what outbids nothing."""
+    """Return what is offered for a place in a ledger. Raises Conflict or a 400 for what outbids nothing."""
     if replaced is None:
         return default_bid(client) if request.inclusion_fee is None else request.inclusion_fee
     old = _offered(replaced)
@@ -222,7 +224,7 @@ def _bid(client: SorobanClient, request: BuildRequest, replaced: ChainTransactio
         return request.inclusion_fee
     bid = replacing_bid(old, default_bid(client))
     if bid <= old:
-        raise Refused(Code.NOT_REPLACEABLE, f"That transaction offers {old} stroops already, the most that may be.")
+        raise Conflict(Code.NOT_REPLACEABLE, f"That transaction offers {old} stroops already, the most that may be.")
     return bid
 
 

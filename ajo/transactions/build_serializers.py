@@ -173,7 +173,7 @@ class PrepareSerializer(ClosedSerializer):
         return attrs
 
 
-class FeeSerializer(serializers.Serializer[Any]):
+class OfferSerializer(serializers.Serializer[Any]):
     """The most that the transaction can cost, in stroops."""
 
     inclusion = AmountField()
@@ -212,7 +212,7 @@ class BuiltSerializer(serializers.Serializer[Any]):
     source = AddressField()  # type: ignore[assignment]  # as in BuildSerializer
     sequence = U64StringField()
     valid_until = TimeField()
-    fee = FeeSerializer(read_only=True)
+    fee = OfferSerializer(read_only=True)
     result = serializers.JSONField(read_only=True, allow_null=True, help_text="What the simulation returned, decoded.")
     auth_entries = AuthEntrySerializer(many=True, read_only=True)
     warnings = WarningSerializer(many=True, read_only=True)

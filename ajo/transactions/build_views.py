@@ -12,14 +12,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ajo.api.problems import problem
 from ajo.api.rendering import JSONParser, JSONRenderer
 from ajo.api.throttles import ReadThrottle, throttle_chain_read
 from ajo.api.views import PREFLIGHT_MAX_AGE, check_query
 from ajo.transactions.build import build
 from ajo.transactions.build_serializers import BuildSerializer, BuiltSerializer, PrepareSerializer
+from ajo.transactions.conflicts import Conflict
 from ajo.transactions.prepare import prepare
-from ajo.transactions.refusals import Refused
 
 
 class BuildingView(APIView):
@@ -47,8 +46,8 @@ class BuildingView(APIView):
         return response
 
     def handle_exception(self, exc: Exception) -> Any:
-        if isinstance(exc, Refused):
-            return problem(409, exc.detail, code=exc.code.value, **exc.extra)
+        if isinstance(exc, Conflict):
+            return exc.to_problem()
         return super().handle_exception(exc)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:

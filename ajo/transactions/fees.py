@@ -72,7 +72,7 @@ def expected_growth(call: Call, state: State) -> Growth:
 def with_margins(data: str, min_resource_fee: int, growth: Growth, limits: Limits) -> SorobanTransactionData:
     """Return a simulation's transaction data (base64) with the margins.
 
-    Raises Refused where even the least fee is beyond MAX_RESOURCE_FEE, as for restoring an archived contract.
+    Raises Conflict where even the least fee is beyond MAX_RESOURCE_FEE, as for restoring an archived contract.
     """
     refuse_beyond("resource_fee", min_resource_fee, settings.MAX_RESOURCE_FEE)
     padded = SorobanTransactionData.from_xdr(data)

@@ -26,7 +26,7 @@ from stellar_sdk.xdr import (
 from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.soroban.rpc.transactions import Simulation
 from ajo.transactions.codes import Code
-from ajo.transactions.refusals import Refused
+from ajo.transactions.conflicts import Conflict
 
 _FAULTS: Final = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError)
 
@@ -126,7 +126,7 @@ def events_size(simulation: Simulation) -> int:
 def check_limits(limits: Limits, data: SorobanTransactionData, size: int, events: int) -> None:
     """Refuse a transaction that no ledger could carry, or that would fail in it.
 
-    `size` are the bytes of its signed envelope, `events` those of its events. Raises Refused, which says the limit.
+    `size` are the bytes of its signed envelope, `events` those of its events. Raises Conflict, which says the limit.
     """
     resources, footprint = data.resources, data.resources.footprint
     used = {
@@ -143,9 +143,9 @@ def check_limits(limits: Limits, data: SorobanTransactionData, size: int, events
 
 
 def refuse_beyond(name: str, used: int, allowed: int) -> None:
-    """Refuse what is beyond one limit. Raises Refused, which says which, and how much."""
+    """Refuse what is beyond one limit. Raises Conflict, which says which, and how much."""
     if used > allowed:
-        raise Refused(
+        raise Conflict(
             Code.LIMITS_EXCEEDED,
             f"{LIMIT_NAMES[name]}: {used:,} would be needed, {allowed:,} is the most.",
             limit={"name": name, "used": used, "allowed": allowed},

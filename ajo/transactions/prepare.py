@@ -23,9 +23,9 @@ from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.transactions.authorization import check_entries, credentials_of, is_signed
 from ajo.transactions.build import Built, finished
 from ajo.transactions.codes import Code
+from ajo.transactions.conflicts import Conflict
 from ajo.transactions.envelope import EnvelopeRefused, Submission, check_envelope, check_time, read_envelope
 from ajo.transactions.fees import expected_growth, with_margins
-from ajo.transactions.refusals import Refused
 from ajo.transactions.simulation import ask_chain, simulate, unsigned_envelope
 from ajo.transactions.state import State, read_state
 
@@ -47,7 +47,7 @@ class Signature:
 def prepare(xdr: str, auth: Sequence[str] = (), signatures: Sequence[Signature] = ()) -> Built:
     """Return the transaction with signed entries: those in `auth` (base64), or its own with `signatures`.
 
-    Raises a 400 by field for entries that are not the built ones, Refused, and Unavailable.
+    Raises a 400 by field for entries that are not the built ones, Conflict, and Unavailable.
     """
     submission = _read(xdr)
     (operation,) = submission.envelope.transaction.operations
@@ -66,7 +66,7 @@ def _prepare(client: SorobanClient, submission: Submission, auth: Entries) -> Bu
     call, source = submission.call, submission.source
     state = read_state(client, source, call)
     if submission.sequence <= state.account.sequence:
-        raise Refused(Code.SEQUENCE_USED, "The sequence number of this transaction has been used. Build it again.")
+        raise Conflict(Code.SEQUENCE_USED, "The sequence number of this transaction has been used. Build it again.")
     _check_times(submission, auth, state)
     try:
         check_entries(auth, call, state, source)
@@ -92,7 +92,7 @@ def _read(xdr: str) -> Submission:
     try:
         submission = check_envelope(read_envelope(xdr))
     except EnvelopeRefused as refused:
-        raise invalid(xdr=str(refused).partition(": ")[2]) from refused
+        raise invalid(xdr=str(refused)) from refused
     if submission.caller != submission.source:
         raise invalid(xdr="Its operation has a source of its own: build leaves that out.")
     return submission
@@ -108,7 +108,7 @@ def _check_times(submission: Submission, auth: Entries, state: State) -> None:
     try:
         check_time(submission.max_time, state.closed_at, state.closed_at)
     except EnvelopeRefused as refused:
-        raise invalid(xdr=str(refused).partition(": ")[2]) from refused
+        raise invalid(xdr=str(refused)) from refused
     first, last = state.ledger + MIN_LEDGERS_LEFT, state.ledger + state.limits.lifetime - 1
     for entry in auth:
         credentials = credentials_of(entry)

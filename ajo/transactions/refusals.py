@@ -10,18 +10,9 @@ from django.conf import settings
 from ajo.soroban.contract.contract_errors import ContractError
 from ajo.soroban.contract.diagnostics import HostFailure
 from ajo.transactions.codes import SENTENCES, Code
+from ajo.transactions.conflicts import Conflict
 
 TRAP: Final = "Trap"
-
-
-class Refused(Exception):
-    """A call that cannot succeed as the chain is now: 409. `extra` are further members of the problem."""
-
-    def __init__(self, code: Code, detail: str = "", **extra: Any) -> None:
-        self.code = code
-        self.detail = detail or SENTENCES[code]
-        self.extra = extra
-        super().__init__(self.detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +24,10 @@ class Explanation:
     contract_error: dict[str, Any] | None = None
     host_error: dict[str, str] | None = None
 
-    def refused(self) -> Refused:
+    def conflict(self) -> Conflict:
         """Return the exception that says it."""
         told = {"contract_error": self.contract_error, "host_error": self.host_error}
-        return Refused(self.code, self.detail, **{name: error for name, error in told.items() if error})
+        return Conflict(self.code, self.detail, **{name: error for name, error in told.items() if error})
 
 
 def explain(failure: HostFailure, *, is_asset: bool = True) -> Explanation:

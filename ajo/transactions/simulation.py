@@ -18,7 +18,8 @@ from ajo.soroban.rpc.errors import ChainError, NodeLagging, RpcInvalidAnswer, Rp
 from ajo.soroban.rpc.pool import nodes
 from ajo.soroban.rpc.transactions import HostRefusal, Simulation
 from ajo.transactions.calls import Call
-from ajo.transactions.refusals import Refused, explain
+from ajo.transactions.conflicts import Conflict
+from ajo.transactions.refusals import explain
 from ajo.transactions.state import State
 from ajo.transactions.warnings import opens_at, say
 from groups.models import Token
@@ -71,7 +72,7 @@ def simulate(
 ) -> Simulation:
     """Simulate an envelope after its state was read: recorded without authorization entries, enforced with them.
 
-    Raises Refused for what a contract or the host refuses, NodeLagging for an answer of an older state, and further
+    Raises Conflict for what a contract or the host refuses, NodeLagging for an answer of an older state, and further
     ChainErrors.
     """
     answer = client.simulate(envelope.to_xdr(), use_upgraded_auth=use_upgraded_auth)
@@ -97,13 +98,11 @@ def _refusal(answer: HostRefusal, call: Call, state: State) -> Exception:
         return RpcInvalidAnswer("simulateTransaction: an error that cannot be read")
     if (failure.kind, failure.code, failure.contract) == ("Storage", "MissingValue", None):
         return RpcUnavailable("simulateTransaction: the node's chain does not have the contract")
-    refused = explain(failure, is_asset=_is_asset(failure)).refused()
+    refused = explain(failure, is_asset=_is_asset(failure)).conflict()
     opens = opens_at(call, state)
     if failure.contract == settings.AJO_CONTRACT_ID and failure.number in _TOO_EARLY and opens is not None:
         left = max(1, opens - state.closed_at)
-        return Refused(
-            refused.code, f"{refused.detail} It is possible from {say(opens)} on, in {left} s.", **refused.extra
-        )
+        return Conflict(refused.code, f"{refused} It is possible from {say(opens)} on, in {left} s.", **refused.extra)
     return refused
 
 

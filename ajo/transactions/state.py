@@ -20,8 +20,8 @@ from ajo.transactions import limits
 from ajo.transactions.accounts import AccountState, account_key, decode_account
 from ajo.transactions.calls import Call
 from ajo.transactions.codes import Code
+from ajo.transactions.conflicts import Conflict
 from ajo.transactions.limits import Limits
-from ajo.transactions.refusals import Refused
 
 CLOSE_SECONDS: Final = 5  # between two ledgers, about
 SETTINGS_TTL: Final = 60.0  # seconds that a process believes the network's settings: they change by vote
@@ -58,7 +58,7 @@ def read_state(client: SorobanClient, source: str, call: Call) -> State:
     """Read the state with one getLedgerEntries.
 
     A node that does not have what the tables have is behind: an account's sequence number would be an old one. Raises
-    Refused for a source that is no account on the chain, ChainError.
+    Conflict for a source that is no account on the chain, ChainError.
     """
     own = account_key(source)
     keys = {"admin": InstanceKey().to_xdr(settings.AJO_CONTRACT_ID)}
@@ -70,7 +70,7 @@ def read_state(client: SorobanClient, source: str, call: Call) -> State:
     answer = read_entries(client, wanted, at_least=Checkpoint.objects.freshness().ledger)
     found = {key: entry["xdr"] for key, entry in answer.found.items()}
     if own not in found:
-        raise Refused(Code.NO_ACCOUNT, f"{source} is no account on the chain: somebody has to fund it first.")
+        raise Conflict(Code.NO_ACCOUNT, f"{source} is no account on the chain: somebody has to fund it first.")
     instance = _value(found, keys["admin"])
     return State(
         ledger=answer.ledger,
