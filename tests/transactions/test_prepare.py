@@ -15,7 +15,7 @@ from tests.support.closing import order
 from tests.support.sending import ALICE, BOB, CAROL, host_code, looked_up, send
 
 __all__ = ["building"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 KINDS = ["address", "address_v2"]
 
 
