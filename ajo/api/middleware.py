@@ -18,7 +18,7 @@ KEPT_HEADERS: Final = ("Allow", "Retry-After")
 # Reads are public: any origin's scripts may make them, and see how fresh the answers are.
 CORS: Final = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "ETag, Latest-Ledger, Ajo-Stale, Retry-After, Location",
+    "Access-Control-Expose-Headers": "ETag, Latest-Ledger, Ajo-Stale, Retry-After, Location, Preference-Applied",
 }
 DETAILS: Final = {
     400: "The request is malformed.",

@@ -12,6 +12,7 @@ from stellar_sdk.xdr import (
     LedgerEntryType,
     LedgerKey,
     LedgerKeyAccount,
+    Signer,
     SignerKeyType,
 )
 
@@ -31,7 +32,7 @@ class Thresholds:
 class AccountState:
     """An account at one ledger. `balance` is in stroops; `signers` are the weights of its ed25519 keys by G… address.
 
-    `other_signers` tells that pre-authorized transactions or hashes can sign for it, too.
+    `other_signers` are pre-authorized transactions, hashes and payloads that can sign for it, too.
     """
 
     address: str
@@ -39,7 +40,7 @@ class AccountState:
     balance: int
     thresholds: Thresholds
     signers: dict[str, int]
-    other_signers: bool
+    other_signers: tuple[Signer, ...] = ()
 
 
 def account_key(address: str) -> str:
@@ -62,17 +63,17 @@ def decode_account(address: str, xdr: str) -> AccountState:
 def _state(address: str, entry: AccountEntry) -> AccountState:
     master, low, medium, high = entry.thresholds.thresholds
     signers = {address: master} if master else {}
-    other = False
+    other = []
     for signer in entry.signers:
         if signer.key.type == SignerKeyType.SIGNER_KEY_TYPE_ED25519 and signer.key.ed25519 is not None:
             signers[StrKey.encode_ed25519_public_key(signer.key.ed25519.uint256)] = signer.weight.uint32
         else:
-            other = True
+            other.append(signer)
     return AccountState(
         address=address,
         sequence=entry.seq_num.sequence_number.int64,
         balance=entry.balance.int64,
         thresholds=Thresholds(low, medium, high),
         signers=signers,
-        other_signers=other,
+        other_signers=tuple(other),
     )

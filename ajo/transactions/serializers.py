@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from drf_spectacular.utils import extend_schema_field
@@ -14,6 +15,7 @@ from ajo.transactions.codes import Code
 from ajo.transactions.queries import Shown
 from contributions.serializers import ContributionSerializer, PayoutSerializer, RefundSerializer
 
+MAX_XDR: Final = 2**18  # characters: more than a body may have
 Status: Final = ChainTransaction.Status
 # What a client may do without ever paying twice: wait; build again with `replaces`; build anew; nothing.
 RETRY: Final[dict[str, str | None]] = {
@@ -24,6 +26,18 @@ RETRY: Final[dict[str, str | None]] = {
     Status.EXPIRED: "rebuild",
     Status.UNKNOWN: None,
 }
+
+
+class SubmissionSerializer(serializers.Serializer[Any]):
+    """A signed transaction."""
+
+    xdr = serializers.CharField(help_text="A TransactionEnvelope in base64, signed.", max_length=MAX_XDR)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, Mapping) and (unknown := [str(name)[:100] for name in data if name not in self.fields]):
+            raise serializers.ValidationError({name: ["Unknown field."] for name in unknown})
+        found: dict[str, Any] = super().to_internal_value(data)
+        return found
 
 
 class ContractErrorSerializer(serializers.Serializer[Any]):
