@@ -7,11 +7,14 @@ from ajo.api.events import EventViewSet
 from ajo.api.schema import DocsView, SchemaView
 from ajo.ops.metrics import metrics
 from ajo.ops.status import StatusViewSet
+from ajo.transactions.sep7 import stellar_toml
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("health/", include("ajo.ops.urls")),
     path("metrics", metrics, name="metrics"),
+    path(".well-known/stellar.toml", stellar_toml, name="stellar-toml"),
+    path("api/v1/", include("ajo.transactions.build_urls")),
     path("api/v1/", include("groups.urls")),
     path("api/v1/", include("contributions.urls")),
     path("api/v1/", include("ajo.transactions.urls")),

@@ -1,0 +1,112 @@
+"""One simulation of a call at one node, checked: fresh enough, allowed, with nothing in it but the call's own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from django.conf import settings
+from stellar_sdk import Preconditions, TimeBounds, Transaction, TransactionEnvelope
+from stellar_sdk.xdr import SorobanAuthorizationEntry, SorobanTransactionData
+
+from ajo.cache import Unavailable
+from ajo.soroban.contract.contract_errors import ContractError
+from ajo.soroban.contract.diagnostics import HostFailure, read_error_line
+from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import ChainError, NodeLagging, RpcInvalidAnswer, RpcUnavailable
+from ajo.soroban.rpc.pool import nodes
+from ajo.soroban.rpc.transactions import HostRefusal, Simulation
+from ajo.transactions.calls import Call
+from ajo.transactions.conflicts import Conflict
+from ajo.transactions.refusals import explain
+from ajo.transactions.state import State
+from ajo.transactions.warnings import opens_at, say
+from groups.models import Token
+
+DEADLINE: Final = 6.0  # seconds for all nodes together: a client waits, and a web thread with it
+_TOO_EARLY: Final = (
+    ContractError.OutsideCycleWindow,
+    ContractError.CycleNotExpired,
+    ContractError.VotingPeriodActive,
+)
+_FAULTS: Final = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError)
+T = TypeVar("T")
+
+
+def ask_chain(read: Callable[[SorobanClient], T]) -> T:
+    """Return `read` of the first node that answers it in time. Raises Unavailable where none does, and what it raises.
+
+    A simulation costs a node milliseconds; a web thread is not lent for longer than DEADLINE.
+    """
+    try:
+        return nodes().run(read, time.monotonic() + DEADLINE)
+    except ChainError as failure:
+        raise Unavailable(f"No node can simulate this now: {type(failure).__name__}.") from failure
+
+
+def unsigned_envelope(
+    call: Call,
+    source: str,
+    sequence: int,
+    max_time: int,
+    *,
+    inclusion_fee: int = 100,
+    auth: Sequence[SorobanAuthorizationEntry] = (),
+    data: SorobanTransactionData | None = None,
+) -> TransactionEnvelope:
+    """Return the envelope of one call, which ledgers can carry that close until `max_time` (unix seconds)."""
+    transaction = Transaction(
+        source=source,
+        sequence=sequence,
+        fee=inclusion_fee + (data.resource_fee.int64 if data else 0),
+        operations=[call.operation(list(auth))],
+        preconditions=Preconditions(time_bounds=TimeBounds(0, max_time)),
+        soroban_data=data,
+    )
+    return TransactionEnvelope(transaction, settings.STELLAR_NETWORK_PASSPHRASE)
+
+
+def simulate(
+    client: SorobanClient, envelope: TransactionEnvelope, call: Call, state: State, *, use_upgraded_auth: bool = False
+) -> Simulation:
+    """Simulate an envelope after its state was read: recorded without authorization entries, enforced with them.
+
+    Raises Conflict for what a contract or the host refuses, NodeLagging for an answer of an older state, and further
+    ChainErrors.
+    """
+    answer = client.simulate(envelope.to_xdr(), use_upgraded_auth=use_upgraded_auth)
+    if answer.ledger < state.ledger:
+        raise NodeLagging(f"a simulation of ledger {answer.ledger}, after the account was read at {state.ledger}")
+    if isinstance(answer, HostRefusal):
+        raise _refusal(answer, call, state)
+    return answer
+
+
+def recorded_entries(simulation: Simulation) -> list[SorobanAuthorizationEntry]:
+    """Return the entries that a simulation recorded. Raises RpcInvalidAnswer for what is none."""
+    try:
+        return [SorobanAuthorizationEntry.from_xdr(each) for each in simulation.auth]
+    except _FAULTS as error:
+        raise RpcInvalidAnswer("simulateTransaction: an authorization that cannot be decoded") from error
+
+
+def _refusal(answer: HostRefusal, call: Call, state: State) -> Exception:
+    """Return the exception for a refusal: the contract's, the token's, the host's; or the node's fault."""
+    failure = read_error_line(answer.error, answer.events)
+    if failure is None:
+        return RpcInvalidAnswer("simulateTransaction: an error that cannot be read")
+    if (failure.kind, failure.code, failure.contract) == ("Storage", "MissingValue", None):
+        return RpcUnavailable("simulateTransaction: the node's chain does not have the contract")
+    refused = explain(failure, is_asset=_is_asset(failure)).conflict()
+    opens = opens_at(call, state)
+    if failure.contract == settings.AJO_CONTRACT_ID and failure.number in _TOO_EARLY and opens is not None:
+        left = max(1, opens - state.closed_at)
+        return Conflict(refused.code, f"{refused} It is possible from {say(opens)} on, in {left} s.", **refused.extra)
+    return refused
+
+
+def _is_asset(failure: HostFailure) -> bool:
+    """Return whether the refusing contract counts errors as the network's assets do; unknown ones may."""
+    token = Token.objects.filter(address=failure.contract or "", read_ledger__gt=0).first()
+    return token is None or token.is_asset_contract
