@@ -98,9 +98,7 @@ def test_a_fee_bump_is_found_by_the_inner_hash(client: Client, followed: Sandbox
 
 
 def test_a_name_that_no_event_announces_is_shown_with_its_success(client: Client, followed: Sandbox) -> None:
-    """Breaks if the tables' ledger alone were asked: no pass of the sync reads a name."""
-    followed.chain.close_ledger()
-    follow(followed)  # past the events that made the group
+    """Breaks if the tables' ledger alone were asked: no event makes the sync read a name."""
     builder = TransactionBuilder(
         Account(ALICE.public_key, sequence(followed, ALICE)), followed.chain.passphrase, base_fee=100
     )
@@ -114,7 +112,7 @@ def test_a_name_that_no_event_announces_is_shown_with_its_success(client: Client
     followed.chain.close_ledger()
     assert known(client, envelope.hash_hex())["status"] == "pending"
     follow(followed)
-    assert Group.objects.get(pk=1).name == ""
+    Group.objects.filter(pk=1).update(name="", synced_ledger=3)  # as a pass that had no other reason to read it
     assert known(client, envelope.hash_hex())["status"] == "success"
     assert client.get(f"{API}groups/1/").json()["name"] == "Esusu"
 
