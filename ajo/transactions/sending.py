@@ -6,10 +6,10 @@ A double sending is harmless by design: the envelope is the same, so is its hash
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
+from django.conf import settings
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Greatest, Now
 
@@ -27,7 +27,7 @@ Status = ChainTransaction.Status
 # five finds the end of the ban, whenever it aged out (docs/writing.md).
 QUEUE_AGE: Final = 4
 RESEND_LEDGERS: Final = QUEUE_AGE + 1
-LEDGER_TIME: Final = timedelta(seconds=5)  # in which a public network closes one
+LEDGER_TIME: Final = timedelta(seconds=min(5, settings.SYNC_INTERVAL))  # in which a public network closes one
 # What a node has queued applies within two ledgers as a rule, and its events settle it: nobody looks before.
 FIRST_LOOK: Final = 2 * LEDGER_TIME
 
@@ -38,7 +38,6 @@ def send(
     is_first_send: bool,
     deadline: float | None = None,
     other_node: bool = False,
-    heartbeat: Callable[[], None] | None = None,
 ) -> SendMeaning:
     """Send the transaction, store what the answer means, and return it. Raises nothing of the chain's.
 
@@ -50,7 +49,7 @@ def send(
     def once(client: SorobanClient) -> Sent:
         nonlocal sent
         sent += 1
-        return client.with_heartbeat(heartbeat).send(row.xdr)
+        return client.send(row.xdr)
 
     def read(client: SorobanClient) -> Sent:
         return nodes().second_opinion(client, once) if other_node else once(client)

@@ -192,7 +192,7 @@ class Stack:
         web = self._python(ends, "Web", "-m", "ajo.web")
         # Two processes: a long sweep does not hold up the sync.
         worker = self._python(
-            ends, "Worker", *celery, "worker", "-c", "2", "-n", node, "--without-gossip", "--without-mingle"
+            ends, "Worker", *celery, "worker", "-c", "3", "-n", node, "--without-gossip", "--without-mingle"
         )
         beat = self._python(ends, "Beat", *celery, "beat", "--pidfile=")
         broker = self.env.get("CELERY_BROKER_URL") or self.env["REDIS_URL"]

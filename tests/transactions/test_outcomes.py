@@ -50,7 +50,7 @@ def answers() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield the file, its exchange and its step of every transaction that was found."""
     for name in ("results", "archived", "limit", "walk", "send"):
         document = writing(name)
-        steps = {}
+        steps: dict[str, dict[str, Any]] = {}
         for each in document["exchanges"]:
             for ledger in each.get("ledgers", ()):
                 steps |= {told["hash"]: document["steps"][told["step"]] for told in ledger.get("transactions", ())}

@@ -18,6 +18,15 @@ class ChainTransactionQuerySet(models.QuerySet["ChainTransaction"]):
         """Return those whose end is not proven yet."""
         return self.filter(status=ChainTransaction.Status.PENDING)
 
+    def followed(self) -> ChainTransactionQuerySet:
+        """Return those whose end is not proven yet, and those refused whose time is not over."""
+        statuses = (ChainTransaction.Status.PENDING, ChainTransaction.Status.REJECTED)
+        return self.filter(status__in=statuses, next_attempt_at__isnull=False)
+
+    def found(self) -> ChainTransactionQuerySet:
+        """Return those that a look-up has found to have succeeded, and that not every reader is shown yet."""
+        return self.followed().filter(ledger__isnull=False)
+
 
 class ChainTransaction(models.Model):
     """A transaction that was submitted through this service, identified by its hash.
