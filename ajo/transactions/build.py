@@ -189,9 +189,7 @@ def _sequence(request: BuildRequest, replaced: ChainTransaction | None, state: S
     following = state.account.sequence + 1
     if replaced is not None:
         if replaced.sequence < following:
-            raise Conflict(
-                Code.SEQUENCE_USED, "That transaction's sequence number has been used. Build a new one."
-            )
+            raise Conflict(Code.SEQUENCE_USED, "That transaction's sequence number has been used. Build a new one.")
         return replaced.sequence, []
     wanted = following if request.sequence is None else request.sequence
     if wanted < following:

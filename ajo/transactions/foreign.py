@@ -10,14 +10,17 @@ from django.conf import settings
 from stellar_sdk import FeeBumpTransactionEnvelope, TransactionEnvelope
 
 from ajo.cache import Unavailable
-from ajo.soroban.models import ChainTransaction, Checkpoint
+from ajo.soroban.models import ChainTransaction
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
 from ajo.soroban.rpc.transactions import TransactionAnswer
+from ajo.transactions import visibility
 from ajo.transactions.answers import XDR_FAULTS
 from ajo.transactions.calls import read_call
 from ajo.transactions.outcomes import Outcome, read_outcome
-from ajo.transactions.queries import Shown, find_announced, foreign, show
+from ajo.transactions.queries import Known, find_announced, foreign, with_carried
+from groups.cached import read_group
+from groups.models import Group
 
 LOOK_UP_WAIT: Final = 4.0  # seconds
 Status = ChainTransaction.Status
@@ -31,18 +34,21 @@ def look_up(tx_hash: str) -> TransactionAnswer:
         raise Unavailable("The chain cannot be asked now.") from failure
 
 
-def find_foreign(tx_hash: str, admit: Callable[[], object]) -> Shown | None:
+def find_foreign(tx_hash: str, admit: Callable[[], object]) -> Known | None:
     """Return a transaction of anybody's that is in a ledger; None if it is not.
 
     `admit` is called before the chain is asked. Raise Unavailable where no node answers.
     """
-    if shown := find_announced(tx_hash):
-        return shown
+    if announced := find_announced(tx_hash):
+        seen = visibility.shown()
+        if seen is None or (announced.row.ledger or 0) > seen.ledger:
+            announced.row.status = Status.PENDING  # readers may still be shown what was before
+        return announced
     admit()
     return find_on_chain(tx_hash)
 
 
-def find_on_chain(tx_hash: str) -> Shown | None:
+def find_on_chain(tx_hash: str) -> Known | None:
     """Return a transaction that is in a ledger: by its own hash, or by the one inside a fee bump. None if it is not.
 
     Raise Unavailable where no node answers.
@@ -50,20 +56,18 @@ def find_on_chain(tx_hash: str) -> Shown | None:
     answer = look_up(tx_hash)
     if not answer.is_found:
         return None
-    known = _from_envelope(answer.envelope_xdr or "")
+    told = _from_envelope(answer.envelope_xdr or "")
     try:
-        outcome = read_outcome(answer, tx_hash, known.get("function", ""))
+        outcome = read_outcome(answer, tx_hash, told.get("function", ""))
     except ChainError as failure:
         raise Unavailable("The node's answer cannot be read.") from failure
-    row = foreign(tx_hash, **known | _ended(outcome))
-    return show([row])[0]
+    row = foreign(tx_hash, **told | _ended(outcome))
+    if row.status == Status.SUCCESS and not _is_read(row):
+        row = foreign(tx_hash, **told, status=Status.PENDING)
+    return with_carried([row])[0]
 
 
 def _ended(outcome: Outcome) -> dict[str, Any]:
-    """Return the columns of an outcome. A success that the tables do not hold is pending: no read would show it."""
-    checkpoint = Checkpoint.objects.current()
-    if outcome.status == Status.SUCCESS and (checkpoint is None or checkpoint.ledger < outcome.ledger):
-        return {"status": Status.PENDING}
     return {
         "status": outcome.status,
         "code": outcome.code or "",
@@ -74,6 +78,18 @@ def _ended(outcome: Outcome) -> dict[str, Any]:
         "result": outcome.result,
         "fee_charged": outcome.fee_charged,
     }
+
+
+def _is_read(row: ChainTransaction) -> bool:
+    """Return whether a read shows a transaction's ledger. Its group is read again: no event announces a name."""
+    seen, ledger = visibility.shown(), row.ledger or 0
+    if seen is None or ledger > min(seen.ledger, seen.instance_ledger):
+        return False
+    group = Group.objects.filter(pk=row.group_id, unreadable_since=None, synced_ledger__lt=ledger)
+    try:
+        return not group.exists() or read_group(int(row.group_id or 0), time.monotonic() + LOOK_UP_WAIT) >= ledger
+    except Unavailable:
+        return False
 
 
 def _from_envelope(xdr: str) -> dict[str, Any]:

@@ -23,8 +23,8 @@ class Carried:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A transaction to be shown. Of one that was not submitted here `row` is not stored, and lacks what is unknown."""
+class Known:
+    """What is known of a transaction. Of one that was not submitted here `row` is not stored, and lacks the rest."""
 
     row: ChainTransaction
     carried: Carried
@@ -41,11 +41,11 @@ def find_submitted(tx_hash: str) -> ChainTransaction | None:
     return found
 
 
-def show(rows: Iterable[ChainTransaction]) -> list[Shown]:
+def with_carried(rows: Iterable[ChainTransaction]) -> list[Known]:
     """Return the transactions with what each of them carried."""
     rows = list(rows)
     carried = carried_by([row.hash for row in rows])
-    return [Shown(row, carried[row.hash]) for row in rows]
+    return [Known(row, carried[row.hash]) for row in rows]
 
 
 def carried_by(hashes: list[str]) -> dict[str, Carried]:
@@ -60,7 +60,7 @@ def carried_by(hashes: list[str]) -> dict[str, Carried]:
     return found
 
 
-def find_announced(tx_hash: str) -> Shown | None:
+def find_announced(tx_hash: str) -> Known | None:
     """Return a transaction that announced something: it succeeded, whoever submitted it."""
     carried = carried_by([tx_hash])[tx_hash]
     left = [*carried.events, *carried.contributions, *carried.payouts, *carried.refunds]
@@ -74,7 +74,7 @@ def find_announced(tx_hash: str) -> Shown | None:
         closed_at=next(each.created_at for each in left),
         group_id=groups.pop() if len(groups) == 1 else None,
     )
-    return Shown(row, carried)
+    return Known(row, carried)
 
 
 def foreign(tx_hash: str, **known: Any) -> ChainTransaction:

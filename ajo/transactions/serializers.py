@@ -12,7 +12,7 @@ from ajo.api.events import EventSerializer
 from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
 from ajo.soroban.models import ChainTransaction
 from ajo.transactions.codes import Code
-from ajo.transactions.queries import Shown
+from ajo.transactions.queries import Known
 from contributions.serializers import ContributionSerializer, PayoutSerializer, RefundSerializer
 
 MAX_XDR: Final = 2**18  # characters: more than a body may have
@@ -55,7 +55,7 @@ class FeeSerializer(serializers.Serializer[ChainTransaction]):
     charged = AmountField(source="fee_charged", allow_null=True)
 
 
-class TransactionSerializer(serializers.Serializer[Shown]):
+class TransactionSerializer(serializers.Serializer[Known]):
     """A transaction as this service knows it. One that was not submitted here has null for what only that knows."""
 
     hash = serializers.CharField(read_only=True, source="row.hash")
@@ -89,31 +89,31 @@ class TransactionSerializer(serializers.Serializer[Shown]):
     events = EventSerializer(many=True, read_only=True, source="carried.events")
 
     @extend_schema_field(serializers.ChoiceField(choices=["wait", "replace", "rebuild"], allow_null=True))
-    def get_retry(self, shown: Shown) -> str | None:
-        return RETRY[shown.row.status]
+    def get_retry(self, known: Known) -> str | None:
+        return RETRY[known.row.status]
 
     @extend_schema_field(serializers.ChoiceField(choices=[each.value for each in Code], allow_null=True))
-    def get_code(self, shown: Shown) -> str | None:
-        return shown.row.code or None
+    def get_code(self, known: Known) -> str | None:
+        return known.row.code or None
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_detail(self, shown: Shown) -> str | None:
-        return shown.row.detail or None
+    def get_detail(self, known: Known) -> str | None:
+        return known.row.detail or None
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_function(self, shown: Shown) -> str | None:
-        return shown.row.function or None
+    def get_function(self, known: Known) -> str | None:
+        return known.row.function or None
 
     @extend_schema_field(AddressField(allow_null=True))
-    def get_source(self, shown: Shown) -> str | None:
-        return shown.row.source or None
+    def get_source(self, known: Known) -> str | None:
+        return known.row.source or None
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_last_answer(self, shown: Shown) -> str | None:
-        return shown.row.last_answer or None
+    def get_last_answer(self, known: Known) -> str | None:
+        return known.row.last_answer or None
 
     @extend_schema_field(TimeField(allow_null=True))
-    def get_valid_until(self, shown: Shown) -> str | None:
-        row: Any = shown.row  # a column that nothing is known of is None (queries.foreign)
+    def get_valid_until(self, known: Known) -> str | None:
+        row: Any = known.row  # a column that nothing is known of is None (queries.foreign)
         until = None if row.max_time is None else row.valid_until
         return TimeField().to_representation(until) if until else None

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from django.db import connection, transaction
@@ -18,6 +19,7 @@ from django.db.models.functions import Now
 from ajo.cache import Unavailable
 from ajo.soroban.contract import DecodeError
 from ajo.soroban.models import ChainTransaction, Checkpoint
+from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
 from ajo.transactions.accounts import AccountState, account_key, decode_account
@@ -25,7 +27,7 @@ from ajo.transactions.codes import Code
 from ajo.transactions.conflicts import Conflict
 from ajo.transactions.envelope import EnvelopeRefused, Fault, Submission, check_envelope, check_time, read_envelope
 from ajo.transactions.foreign import find_foreign, look_up
-from ajo.transactions.queries import Shown, find_submitted, show
+from ajo.transactions.queries import Known, find_submitted, with_carried
 from ajo.transactions.sending import send
 from ajo.transactions.signatures import check_signatures
 
@@ -39,7 +41,7 @@ FOLLOWED_AFTER: Final = timedelta(seconds=2 * SEND_WAIT)
 class Submitted:
     """The answer to a post. `is_new`: this post has stored the transaction."""
 
-    shown: Shown
+    known: Known
     is_new: bool
 
 
@@ -59,14 +61,14 @@ def submit(text: str, admit: Callable[[], object]) -> Submitted:
     """
     envelope = read_envelope(text)
     tx_hash = envelope.hash_hex()
-    if known := find_submitted(tx_hash):
-        return Submitted(show([known])[0], is_new=False)
+    if stored := find_submitted(tx_hash):
+        return Submitted(with_carried([stored])[0], is_new=False)
     submission = check_envelope(envelope)
     checkpoint = _checkpoint()
     admit()
     try:
         _check_time(submission, checkpoint)
-        accounts = _read_accounts(submission)
+        accounts = _read_accounts(submission, checkpoint.ledger)
         _check_accounts(submission, accounts, checkpoint)
     except EnvelopeRefused as refusal:
         # what is too late to be sent may be in a ledger already, sent by anybody
@@ -77,7 +79,7 @@ def submit(text: str, admit: Callable[[], object]) -> Submitted:
     if is_new:
         send(row, is_first_send=True, deadline=time.monotonic() + SEND_WAIT)
         row = find_submitted(tx_hash) or row
-    return Submitted(show([row])[0], is_new)
+    return Submitted(with_carried([row])[0], is_new)
 
 
 def _checkpoint() -> Checkpoint:
@@ -103,17 +105,19 @@ def _check_time(submission: Submission, checkpoint: Checkpoint) -> None:
         check_time(submission.max_time, closed_at, closed_at)
 
 
-def _read_accounts(submission: Submission) -> _Accounts:
+def _read_accounts(submission: Submission, at_least: int) -> _Accounts:
     """Read source and caller, at one ledger. Raise Unavailable."""
     keys = {account_key(address): address for address in (submission.source, submission.caller)}
     try:
-        entries = nodes().run(lambda client: client.get_entries(list(keys)), time.monotonic() + READ_WAIT)
+        # a node that does not have what the tables have is behind
+        read = partial(read_entries, keys=list(keys), at_least=at_least)
+        entries = nodes().run(read, time.monotonic() + READ_WAIT)
         found = {keys[key]: decode_account(keys[key], entry["xdr"]) for key, entry in entries.found.items()}
     except DecodeError as failure:
         raise Unavailable("The account's entry cannot be read.") from failure
     except ChainError as failure:
         raise Unavailable("The chain cannot be asked now. Nothing was stored or sent.") from failure
-    return _Accounts(min(entries.ledger, Checkpoint.objects.newest_possible()), found)
+    return _Accounts(entries.ledger, found)
 
 
 def _check_accounts(submission: Submission, accounts: _Accounts, checkpoint: Checkpoint) -> None:
@@ -146,8 +150,8 @@ def _store(submission: Submission, accounts: _Accounts) -> tuple[ChainTransactio
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"transactions:{submission.source}"])
-        if known := find_submitted(submission.hash):
-            return known, False
+        if stored := find_submitted(submission.hash):
+            return stored, False
         used = accounts.found[submission.source].sequence  # what has used its number is pending no longer
         others = ChainTransaction.objects.pending().filter(source=submission.source, sequence__gt=used)
         other = others.exclude(sequence=submission.sequence).order_by("sequence").values_list("hash", flat=True).first()

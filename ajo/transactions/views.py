@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
-from django.http import HttpResponse
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework.parsers import FormParser
@@ -27,7 +26,7 @@ from ajo.transactions.conflicts import Conflict
 from ajo.transactions.envelope import EnvelopeRefused
 from ajo.transactions.filters import TransactionFilter
 from ajo.transactions.foreign import find_foreign
-from ajo.transactions.queries import Shown, find_submitted, show, submitted
+from ajo.transactions.queries import Known, find_submitted, submitted, with_carried
 from ajo.transactions.serializers import SubmissionSerializer, TransactionSerializer
 from ajo.transactions.submit import submit
 from ajo.transactions.waiting import MAX_WAIT, preferred_wait, wait_until_final
@@ -50,19 +49,19 @@ class _MayWait(ReadViewSet):
         self.began = time.monotonic()
         super().initial(request, *args, **kwargs)
 
-    def answer(self, request: Request, shown: Shown, status: int = 200) -> Response:
+    def answer(self, request: Request, known: Known, status: int = 200) -> Response:
         """Return the response, after the wait that the client prefers if the transaction is pending."""
         headers = {}
-        seconds, tx_hash = preferred_wait(request), shown.row.hash
-        if seconds and not shown.row.is_final:
+        seconds, tx_hash = preferred_wait(request), known.row.hash
+        if seconds and not known.row.is_final:
             if wait_until_final(lambda: is_final(tx_hash), self.began + seconds, client_address(request)):
                 headers["Preference-Applied"] = f"wait={seconds}"
                 self.fresh = Checkpoint.objects.freshness()  # read before the row: an older label is right
                 row = find_submitted(tx_hash)
-                shown = show([row])[0] if row else shown
+                known = with_carried([row])[0] if row else known
         elif seconds:
             headers["Preference-Applied"] = f"wait={seconds}"
-        return Response(self.get_serializer(shown).data, status, headers=headers)
+        return Response(self.get_serializer(known).data, status, headers=headers)
 
 
 def is_final(tx_hash: str) -> bool:
@@ -76,8 +75,8 @@ class TransactionsViewSet(_MayWait):
     filterset_class = TransactionFilter
     parser_classes = (JSONParser, FormParser)
 
-    def to_objects(self, rows: Sequence[Any]) -> Sequence[Shown]:
-        return show(rows)
+    def to_objects(self, rows: Sequence[Any]) -> Sequence[Known]:
+        return with_carried(rows)
 
     @extend_schema(
         summary="Submit a signed transaction",
@@ -93,23 +92,23 @@ class TransactionsViewSet(_MayWait):
         },
         parameters=[PREFER],
     )
-    def create(self, request: Request) -> HttpResponse:
+    def create(self, request: Request) -> Response:
         body = SubmissionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         text: str = body.validated_data["xdr"]
         if request.content_type.startswith("application/x-www-form-urlencoded"):
             text = text.replace(" ", "+")  # a plus that was sent unescaped, as wallets do
-        try:
-            done = submit(text, partial(throttle_chain_read, request))
-        except EnvelopeRefused as refusal:
-            raise invalid(xdr=str(refusal)) from None
-        except Conflict as conflict:
-            return conflict.to_problem()
-        response = self.answer(request, done.shown, 202 if done.is_new else 200)
-        path = reverse("transaction", args=[done.shown.row.hash])
+        done = submit(text, partial(throttle_chain_read, request))
+        response = self.answer(request, done.known, 202 if done.is_new else 200)
+        path = reverse("transaction", args=[done.known.row.hash])
         response.headers["Location"] = f"{settings.PUBLIC_URL}{path}"
         response.headers["Cache-Control"] = "no-store"
         return response
+
+    def handle_exception(self, exc: Exception) -> Any:
+        if isinstance(exc, Conflict):
+            return exc.to_problem()
+        return super().handle_exception(invalid(xdr=str(exc)) if isinstance(exc, EnvelopeRefused) else exc)
 
     def _parameters(self) -> set[str]:
         return set() if self.action == "create" else super()._parameters()
@@ -123,7 +122,7 @@ class TransactionViewSet(_MayWait):
     def retrieve(self, request: Request, hash: str) -> Response:  # the path's word
         tx_hash = path_hash(hash)
         row = find_submitted(tx_hash)
-        shown = show([row])[0] if row else find_foreign(tx_hash, partial(throttle_chain_read, request))
-        if shown is None:
+        known = with_carried([row])[0] if row else find_foreign(tx_hash, partial(throttle_chain_read, request))
+        if known is None:
             raise Absent("Nothing is known of this transaction.")
-        return self.answer(request, shown)
+        return self.answer(request, known)
