@@ -23,13 +23,13 @@ from stellar_sdk.xdr import (
 
 from ajo.soroban.contract import DecodeError
 from ajo.soroban.contract.codec import I128, U64
-from ajo.soroban.contract.contract_errors import ContractError
-from ajo.soroban.contract.diagnostics import HostFailure, read_failed_transaction
+from ajo.soroban.contract.diagnostics import read_failed_transaction
 from ajo.soroban.contract.functions import WRITES, decode_result
 from ajo.soroban.models import ChainTransaction
 from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.soroban.rpc.transactions import TransactionAnswer
 from ajo.soroban.times import timestamp_to_datetime
+from ajo.transactions import refusals
 from ajo.transactions.answers import XDR_FAULTS, error_words
 from ajo.transactions.codes import SENTENCES, Code
 
@@ -77,44 +77,22 @@ def explain(code: str, events: Sequence[str]) -> tuple[Code, str, dict[str, Any]
     `code` is the result's, the host's or the transaction's own; `events` are base64 DiagnosticEvents.
     """
     failure = read_failed_transaction(events)
-    if failure and (failure.is_contract_error or failure.is_trap):
-        error = contract_error(failure)
-        return Code.CONTRACT_ERROR, _refusal(error), error
+    told = refusals.explain(failure) if failure else None
+    if told and told.contract_error:
+        return told.code, told.detail, told.contract_error
     words = error_words(events)
-    why = _HOST.get((failure.kind, failure.code)) if failure else None
     if NETWORK_LIMIT in words:
         why = Code.LIMITS_EXCEEDED
-    elif (failure and failure.kind == "Auth" and "expire" in words) or "expiration" in words:
-        why = Code.AUTH_EXPIRED
-    why = why or _APPLIED.get(code, Code.FAILED)
+    elif failure and failure.kind == "Budget":
+        why = Code.STALE  # its own limits, which were counted in the simulation
+    elif told and told.code != Code.HOST_ERROR:
+        why = told.code
+    else:
+        why = _APPLIED.get(code, Code.HOST_ERROR if told else Code.FAILED)
     sentence = UNDERCOUNTED if failure and failure.kind == "Budget" and why == Code.STALE else SENTENCES[why]
     return why, f"{sentence} The network says {code}{': ' if words else '.'}{words}"[:500], None
 
 
-def contract_error(failure: HostFailure) -> dict[str, Any]:
-    """Return the API's object of a contract's refusal. Only our contract's numbers have names; a trap has no number."""
-    name = "Trap" if failure.number is None else None
-    if failure.contract == settings.AJO_CONTRACT_ID and failure.number in {int(each) for each in ContractError}:
-        name = ContractError(failure.number).name
-    return {"contract": failure.contract, "code": failure.number, "name": name}
-
-
-def _refusal(error: dict[str, Any]) -> str:
-    whose = "The contract" if error["contract"] == settings.AJO_CONTRACT_ID else f"Contract {error['contract'] or '?'}"
-    number = f" by its error {error['code']}" if error["code"] is not None else ""
-    name = f" ({error['name']})" if error["name"] else ""
-    return f"{whose} refused the call{number}{name}."
-
-
-# The host's own errors, by kind and code. A key outside of the footprint means that the chain has changed since the
-# simulation, and so does a budget that falls short of what was counted then.
-_HOST: Final[dict[tuple[str, str], Code]] = {
-    ("Storage", "ExceededLimit"): Code.STALE,
-    ("Budget", "ExceededLimit"): Code.STALE,
-    ("Auth", "ExistingValue"): Code.AUTH_USED,
-    ("Auth", "InvalidInput"): Code.AUTH_EXPIRED,
-    ("Auth", "InvalidAction"): Code.BAD_AUTH,
-}
 # The result's codes, where the diagnostics say nothing: some operators' cores emit none.
 _APPLIED: Final[dict[str, Code]] = {
     "ENTRY_ARCHIVED": Code.STALE,

@@ -19,7 +19,7 @@ from ajo.transactions import visibility
 from ajo.transactions.calls import read_call
 from ajo.transactions.follow import follow
 from ajo.transactions.sending import send
-from devtools.sandbox.network import BASE_RESERVE
+from devtools.sandbox.network import BASE_RESERVE, admin_keypair
 from devtools.sandbox.sandbox import Sandbox
 from tests.support.proxy import Proxy
 from tests.support.sending import ALICE, AMOUNT, BOB, CAROL, sequence
@@ -33,6 +33,7 @@ class Writing:
     def __init__(self, sandbox: Sandbox, proxy: Proxy) -> None:
         self.sandbox, self.proxy = sandbox, proxy
         self.chain = sandbox.chain
+        self.admin = admin_keypair(sandbox.chain.passphrase)
 
     def call(
         self,
@@ -129,7 +130,7 @@ def writing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wri
     monkeypatch.setattr(visibility, "READ_DELAY", 0.0)
     with Sandbox(base_reserve=BASE_RESERVE) as sandbox, Proxy(sandbox.url) as proxy:
         chain = sandbox.chain
-        for each in (ALICE, BOB, CAROL):
+        for each in (ALICE, BOB, CAROL, admin_keypair(chain.passphrase)):
             chain.fund(each.public_key)
         for _ in range(2):
             chain.call(ALICE.public_key, "create_group", ALICE.public_key, chain.token, AMOUNT, 3600, 3, 0, 0, 0)

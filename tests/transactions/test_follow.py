@@ -8,6 +8,7 @@ from pytest_django import Settings
 from stellar_sdk import TransactionBuilder, scval
 
 from ajo.soroban.contract.keys import GroupKey
+from ajo.transactions import sending
 from ajo.transactions.codes import Code
 from groups.models import GroupMember
 from tests.support.faults import answers, result
@@ -130,12 +131,15 @@ def test_reports_5_and_6_an_answer_that_is_lost_is_no_failure_and_no_second_effe
 
 
 def test_report_5_bad_sequence_on_a_resend_is_not_final(writing: Writing) -> None:
-    """The first sending was lost after it was taken; a node that has applied it says txBAD_SEQ to the next."""
-    writing.order("lose", times=1)
+    """It was applied, and the answer was lost; a node that had not queued it says txBAD_SEQ to the next sending."""
     envelope = writing.joining()
-    tx = writing.post(envelope)
-    writing.chain.close_ledger(16)  # past the ban: core looks at it again
-    assert send(writing.sandbox, envelope)["status"] == "ERROR"
+    tx = writing.store(envelope).hash
+    assert send(writing.sandbox, envelope)["status"] == "PENDING"
+    writing.chain.close_ledger()
+    writing.chain.queue.banned.clear()
+    meaning = sending.send(writing.row(tx), is_first_send=False)
+    assert meaning.said == "ERROR txBAD_SEQ"
+    assert writing.status(tx) == Status.PENDING
     writing.step()
     assert writing.status(tx) == Status.SUCCESS
 
