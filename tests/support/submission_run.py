@@ -1,0 +1,78 @@
+"""One run of many submissions in trouble, with its report. `python -m devtools.submissions` runs it by hand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from django.db import connection
+from django.db.utils import DatabaseError, InterfaceError
+
+from ajo.soroban.models import ChainTransaction
+from tests.support.running import Running
+from tests.support.submissions import FINAL, People, ledgers_close, tally
+from tests.support.trouble import Trouble
+from tests.support.waiting import wait_for
+
+LEDGER_PAUSE = 0.5  # seconds between two ledgers, ten times as fast as a public network's
+TROUBLE_PAUSE = 2.0  # seconds between two troubles
+RUN_SECONDS = 3 * 3600
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run found: `ends` by status, `wrong` in words, `troubles` by kind, `seconds` in all."""
+
+    ends: dict[str, int]
+    wrong: list[str]
+    troubles: dict[str, int]
+    wishes: int
+    sent: int
+    seconds: float
+
+    def __str__(self) -> str:
+        ends = ", ".join(f"{count} {status}" for status, count in sorted(self.ends.items()))
+        troubles = ", ".join(f"{count} × {name}" for name, count in sorted(self.troubles.items()))
+        lines = [
+            f"{sum(self.ends.values())} submissions of {self.wishes} wishes in {self.seconds:.0f} s: {ends}",
+            f"sent {self.sent} times; troubles: {troubles}",
+            f"{len(self.wrong)} wrong",
+            *self.wrong[:20],
+        ]
+        return "\n".join(lines)
+
+
+def run_submissions(up: Running, count: int, seed: int) -> Report:
+    """Submit `count` transactions while there is trouble, wait for their ends, and compare them with the chain."""
+    began = time.monotonic()
+    people = People(up, count, seed)
+    wait_for(lambda: _tables_at(up, up.sandbox.chain.latest), 60, "the tables")
+    trouble, ended = Trouble(up, seed, TROUBLE_PAUSE), threading.Event()
+    closing = threading.Thread(target=ledgers_close, args=(up, ended, LEDGER_PAUSE), daemon=True)
+    closing.start()
+    try:
+        with trouble.going_on():
+            people.run()
+        wait_for(lambda: not _open(), 120, "an end for every transaction")
+    finally:
+        people.ended.set()
+        ended.set()
+        closing.join()
+    rows = {each.hash: (each.status, each.ledger) for each in ChainTransaction.objects.all()}
+    sent = sum(ChainTransaction.objects.values_list("attempts", flat=True))
+    return Report(tally(rows), people.verdict(rows), trouble.made, len(people.wishes), sent, time.monotonic() - began)
+
+
+def _tables_at(up: Running, ledger: int) -> bool:
+    connection.close()
+    return up.checkpoint().ledger >= ledger
+
+
+def _open() -> bool:
+    """Return whether a transaction waits for its end; the database may be away."""
+    connection.close()
+    try:
+        return ChainTransaction.objects.exclude(status__in=FINAL).exists()
+    except (DatabaseError, InterfaceError):
+        return True
