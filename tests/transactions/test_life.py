@@ -13,6 +13,7 @@ from stellar_sdk.auth import authorization_payload_hash, authorize_entry
 
 from ajo.soroban.models import ChainTransaction, RpcNode
 from ajo.soroban.rpc.client import SorobanClient
+from ajo.transactions import visibility
 from ajo.transactions.follow import follow
 from devtools.sandbox.sandbox import Sandbox
 from tests.support.building import BUILD, PREPARE, building, signed
@@ -103,7 +104,8 @@ class Player:
         self.close()
 
 
-def test_a_group_lives_to_its_end(building: Sandbox) -> None:
+def test_a_group_lives_to_its_end(building: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visibility, "READ_DELAY", 0.0)  # nothing is cached between this app and the tables
     contract = order(building, "wallet", public_key=CAROL.public_key)["contract"]
     alice, bob, carol = (
         Wallet(ALICE.public_key, ALICE, ALICE),
