@@ -26,6 +26,7 @@ from stellar_sdk.xdr import (
     Uint32,
 )
 
+from ajo.cache import Unavailable
 from ajo.soroban.contract.codec import ADDRESS, BYTES, I128, STRING, U64
 from ajo.soroban.contract.entries import printable
 from ajo.soroban.contract.functions import WRITES
@@ -61,7 +62,7 @@ class AuthEntry:
 def authorizer(call: Call, state: State) -> str | None:
     """Return whose authorization the contract asks for (docs/chain.md §1.3); None where it asks for nobody's.
 
-    Raises RpcInvalidAnswer where the chain does not say who it is, though the call was allowed.
+    Raises Unavailable where the entry that says who it is cannot be read: the node is not at fault.
     """
     if call.function in ("initialize", "execute_payout"):
         return None
@@ -74,7 +75,7 @@ def authorizer(call: Call, state: State) -> str | None:
     else:
         found = state.admin
     if found is None:
-        raise RpcInvalidAnswer(f"{call.function} was allowed, though nobody is there who could authorize it")
+        raise Unavailable(f"{call.function} was allowed, though this version cannot read who has to authorize it.")
     return found
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Final, TypeVar
 
 from django.conf import settings
 from stellar_sdk import Preconditions, TimeBounds, Transaction, TransactionEnvelope
 from stellar_sdk.xdr import SorobanAuthorizationEntry, SorobanTransactionData
 
-from ajo.cache import Unavailable
+from ajo.cache import Unavailable, waiter_slot
 from ajo.soroban.contract.contract_errors import ContractError
 from ajo.soroban.contract.diagnostics import HostFailure, read_error_line
 from ajo.soroban.rpc.client import SorobanClient
@@ -25,6 +26,8 @@ from ajo.transactions.warnings import opens_at, say
 from groups.models import Token
 
 DEADLINE: Final = 6.0  # seconds for all nodes together: a client waits, and a web thread with it
+SLOW: Final = 2.0  # seconds after which a reading counts as slow
+SLOW_FOR: Final = 10.0  # seconds for which this process then expects the next one to be slow, too
 _TOO_EARLY: Final = (
     ContractError.OutsideCycleWindow,
     ContractError.CycleNotExpired,
@@ -32,17 +35,24 @@ _TOO_EARLY: Final = (
 )
 _FAULTS: Final = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError)
 T = TypeVar("T")
+_slow: dict[str, float] = {"until": 0.0}  # by time.monotonic
 
 
 def ask_chain(read: Callable[[SorobanClient], T]) -> T:
     """Return `read` of the first node that answers it in time. Raises Unavailable where none does, and what it raises.
 
-    A simulation costs a node milliseconds; a web thread is not lent for longer than DEADLINE.
+    A simulation costs a node milliseconds. After one that took long, a build needs one of the few waiter slots, so that
+    the other web threads go on serving reads.
     """
-    try:
-        return nodes().run(read, time.monotonic() + DEADLINE)
-    except ChainError as failure:
-        raise Unavailable(f"No node can simulate this now: {type(failure).__name__}.") from failure
+    began = time.monotonic()
+    with waiter_slot("chain") if began < _slow["until"] else nullcontext():
+        try:
+            return nodes().run(read, began + DEADLINE)
+        except ChainError as failure:
+            raise Unavailable(f"No node can simulate this now: {type(failure).__name__}.") from failure
+        finally:
+            if time.monotonic() - began > SLOW:
+                _slow["until"] = time.monotonic() + SLOW_FOR
 
 
 def unsigned_envelope(

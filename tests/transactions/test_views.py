@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from ajo.soroban.models import ChainTransaction
 from contributions.models import Contribution, Payout
@@ -141,3 +143,59 @@ def test_a_listed_transaction_is_what_its_own_path_shows(client: Client) -> None
     (listed,) = client.get(f"{API}transactions/").json()["results"]
     assert listed == transaction(client, row.hash)
     assert [len(listed[kind]) for kind in ("contributions", "payouts", "refunds", "events")] == [1, 0, 0, 1]
+
+
+def posted(client: Client, body: Any, content_type: str = "application/json") -> Any:
+    return client.post(f"{API}transactions/", body, content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "xdr"), ({"xdr": None}, "xdr"), ({"xdr": ""}, "xdr"), ({"xdr": ["AAAA"]}, "xdr"), ({"xdr": 5}, "xdr"),
+        ({"xdr": "A\0A"}, "xdr"), ({"xdr": "AAAA", "fee": 1}, "fee"), ([], "non_field_errors"),
+        ("AAAA", "non_field_errors"), (None, "non_field_errors"),
+    ],
+)  # fmt: skip
+def test_a_body_of_another_form_is_400_by_field(client: Client, body: Any, field: str) -> None:
+    response = posted(client, json.dumps(body))
+    assert response.status_code == 400, response.content
+    assert list(response.json()["errors"]) == [field]
+    assert response["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        ("{", "application/json", 400),
+        ("xdr=AAAA", "application/x-www-form-urlencoded", 400),
+        ("AAAA", "text/plain", 415),
+        ("--x", "multipart/form-data; boundary=x", 415),
+        ("AAAA", "\u0660/\u0660", 415),
+        ("x" * 262_145, "application/json", 413),
+    ],
+)
+def test_another_type_or_size_of_body_is_refused(client: Client, body: str, content_type: str, status: int) -> None:
+    response = posted(client, body, content_type)
+    assert (response.status_code, response["Content-Type"]) == (status, "application/problem+json")
+
+
+def test_a_post_takes_no_parameters(client: Client) -> None:
+    response = client.post(f"{API}transactions/?min_ledger=5", {"xdr": "AAAA"}, content_type="application/json")
+    assert list(response.json()["errors"]) == ["min_ledger"]
+
+
+def test_posts_are_limited_like_reads(client: Client, settings: Settings) -> None:
+    settings.READ_RATE = "2/d"
+    codes = [posted(client, {"xdr": "AAAA"}).status_code for _ in range(3)]
+    assert codes == [400, 400, 429]
+
+
+def test_a_browser_may_post_from_any_site(client: Client) -> None:
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    allowed = client.options(f"{API}transactions/", headers=asked)
+    assert (allowed.status_code, allowed["Access-Control-Allow-Origin"]) == (204, "*")
+    assert "POST" in allowed["Access-Control-Allow-Methods"].split(", ")
+    assert {"Content-Type", "Prefer"} <= set(allowed["Access-Control-Allow-Headers"].split(", "))
+    exposed = posted(client, {"xdr": "AAAA"})["Access-Control-Expose-Headers"].split(", ")
+    assert {"Location", "Preference-Applied", "Retry-After"} <= set(exposed)
