@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from ajo.cache import Unavailable
@@ -27,10 +28,11 @@ from ajo.transactions.codes import Code
 from ajo.transactions.conflicts import Conflict
 from ajo.transactions.envelope import EnvelopeRefused, Fault, Submission, check_envelope, check_time, read_envelope
 from ajo.transactions.foreign import find_foreign, look_up
-from ajo.transactions.queries import Known, find_submitted, with_carried
+from ajo.transactions.queries import Carried, Known, find_submitted, with_carried
 from ajo.transactions.sending import send
 from ajo.transactions.signatures import check_signatures
 
+Status = ChainTransaction.Status
 READ_WAIT: Final = 4.0  # seconds for the accounts
 SEND_WAIT: Final = 4.0  # seconds for the first sending; without an answer the follower sends it again
 # The first sending has ended by then, or died with its process: the follower takes over.
@@ -78,13 +80,13 @@ def submit(text: str, admit: Callable[[], object]) -> Submitted:
     row, is_new = _store(submission, accounts)
     if is_new:
         send(row, is_first_send=True, deadline=time.monotonic() + SEND_WAIT)
-        row = find_submitted(tx_hash) or row
+        return Submitted(Known(find_submitted(tx_hash) or row, Carried()), is_new)
     return Submitted(with_carried([row])[0], is_new)
 
 
 def _checkpoint() -> Checkpoint:
     """Return the checkpoint. Raise Unavailable where the chain has not been heard from, or the tables are another's."""
-    checkpoint = Checkpoint.objects.current()
+    checkpoint = Checkpoint.objects.defer("instance_xdr").current()
     if checkpoint is None or checkpoint.chain_closed_at is None:
         raise Unavailable("The chain has not been heard from yet.")
     if checkpoint.halt_reason:
@@ -150,15 +152,16 @@ def _store(submission: Submission, accounts: _Accounts) -> tuple[ChainTransactio
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"transactions:{submission.source}"])
-        if stored := find_submitted(submission.hash):
-            return stored, False
         used = accounts.found[submission.source].sequence  # what has used its number is pending no longer
-        others = ChainTransaction.objects.pending().filter(source=submission.source, sequence__gt=used)
-        other = others.exclude(sequence=submission.sequence).order_by("sequence").values_list("hash", flat=True).first()
-        if other is not None:
-            raise Conflict(
-                Code.SOURCE_BUSY, f"Another transaction of {submission.source} is pending: {other}.", hash=other
-            )
+        is_other = Q(status=Status.PENDING, sequence__gt=used) & ~Q(sequence=submission.sequence)
+        of_source = ChainTransaction.objects.filter(source=submission.source)
+        found = list(of_source.filter(Q(hash=submission.hash) | is_other).order_by("sequence"))
+        if stored := next((row for row in found if row.hash == submission.hash), None):
+            return stored, False
+        if found:
+            other = found[0].hash
+            detail = f"Another transaction of {submission.source} is pending: {other}."
+            raise Conflict(Code.SOURCE_BUSY, detail, hash=other)
         return _row(submission, accounts.ledger), True
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db import connection
@@ -15,9 +17,10 @@ from tests.support.submissions import FINAL, People, ledgers_close, tally
 from tests.support.trouble import Trouble
 from tests.support.waiting import wait_for
 
+# A page that ends anywhere, as the other tests have it, costs more than all transactions of its ledger.
+ENVIRONMENT = {"RPC_EVENTS_LIMIT": "200"}
 LEDGER_PAUSE = 0.5  # seconds between two ledgers, ten times as fast as a public network's
 TROUBLE_PAUSE = 2.0  # seconds between two troubles
-RUN_SECONDS = 3 * 3600
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,22 @@ class Report:
         return "\n".join(lines)
 
 
-def run_submissions(up: Running, count: int, seed: int) -> Report:
-    """Submit `count` transactions while there is trouble, wait for their ends, and compare them with the chain."""
+def run_submissions(
+    up: Running, count: int, seed: int, watch: Callable[[People], None] = lambda people: None
+) -> Report:
+    """Submit `count` transactions while there is trouble, wait for their ends, and compare them with the chain.
+
+    `watch` is called in a thread of its own.
+    """
     began = time.monotonic()
     people = People(up, count, seed)
-    wait_for(lambda: _tables_at(up, up.sandbox.chain.latest), 60, "the tables")
+    threading.Thread(target=watch, args=(people,), daemon=True).start()
+    newest = up.sandbox.chain.latest
     trouble, ended = Trouble(up, seed, TROUBLE_PAUSE), threading.Event()
     closing = threading.Thread(target=ledgers_close, args=(up, ended, LEDGER_PAUSE), daemon=True)
     closing.start()
     try:
+        wait_for(lambda: _tables_at(up, newest), 60, "the tables")
         with trouble.going_on():
             people.run()
         wait_for(lambda: not _open(), 120, "an end for every transaction")
@@ -76,3 +86,10 @@ def _open() -> bool:
         return ChainTransaction.objects.exclude(status__in=FINAL).exists()
     except (DatabaseError, InterfaceError):
         return True
+
+
+def progress(people: People, ended: threading.Event) -> None:
+    """Print every ten seconds how far it is."""
+    while not ended.wait(10):
+        said = Counter(answer["status"] for answer in people.said.values())
+        print(f"{people.taken} taken; said: {dict(said)}; wrong so far: {people.faults[:3]}", flush=True)

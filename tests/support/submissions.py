@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,8 +20,8 @@ from stellar_sdk.exceptions import PrepareTransactionException
 from tests.support.running import Running
 from tests.support.sending import AMOUNT, sequence
 
-PEOPLE_AT_ONCE = 12
-POLL = 0.5  # seconds between two looks at a transaction
+PEOPLE_AT_ONCE = 30
+POLL = 1.0  # seconds between two looks at a transaction
 TRIES = 4  # transactions that one wish is worth
 FINAL = ("success", "failed", "expired", "unknown", "rejected")
 HOUR = 3600
@@ -243,7 +242,3 @@ def ledgers_close(up: Running, ended: threading.Event, pause: float) -> None:
     """Close a ledger every `pause` seconds until `ended`."""
     while not ended.wait(pause):
         up.sandbox.chain.close_ledger()
-
-
-def now() -> float:
-    return time.monotonic()

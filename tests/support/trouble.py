@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import requests
 from redis import Redis
 
@@ -74,7 +75,7 @@ class Trouble:
             "a node lags": self._lags,
             "a node reset to nothing": lambda: self._fails(second, _reset),
             "both nodes are away": lambda: self._fails(first, answers(503), lambda: self._fails(second, answers(503))),
-            "workers killed": lambda: kill_children(self.up.worker),
+            "workers killed": self._kill_workers,
             "the worker killed": self._kill_worker,
             "Redis flushed": self._flush,
             "PostgreSQL restarted": self._restart_postgres,
@@ -109,10 +110,19 @@ class Trouble:
         finally:
             self.up.second.upstream = upstream
 
+    def _kill_workers(self) -> None:
+        kill_children(self.up.worker)
+        self._expire_leases()
+
+    def _expire_leases(self) -> None:
+        """End every lease, as half a minute does after a runner died."""
+        with psycopg.connect(self.up.database_url) as own:
+            own.execute("UPDATE soroban_lease SET until = now() - interval '1 second'")
+
     def _kill_worker(self) -> None:
         process = self.up.worker.process
         assert process is not None
-        kill_children(self.up.worker)
+        self._kill_workers()
         process.send_signal(signal.SIGKILL)
         process.wait()
         self.up.worker = self.up.start_worker(f"worker-{len(self.made)}-{self.rng.randrange(1000)}")

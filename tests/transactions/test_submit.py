@@ -13,10 +13,12 @@ from stellar_sdk import xdr
 
 from ajo.soroban.models import ChainTransaction, Checkpoint
 from ajo.soroban.rpc.pool import nodes
+from ajo.transactions import sending, submit
 from devtools.sandbox.sandbox import Sandbox
 from tests.support.closing import order
 from tests.support.sending import BOB, CAROL, OTHER, ask, joining, looked_up, sandbox
 from tests.support.submitting import PATH, follow, followed, post, refusal
+from tests.support.threads import run_concurrently
 
 __all__ = ["followed", "sandbox"]
 
@@ -40,6 +42,26 @@ def test_a_transaction_is_stored_sent_and_shown(client: Client, followed: Sandbo
     assert client.get(response["Location"]).json() == shown
     followed.chain.close_ledger()
     assert looked_up(followed, envelope)["status"] == "SUCCESS"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_row_is_committed_before_anything_is_sent(
+    client: Client, followed: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks if a process that dies while it sends left a transaction on the network that nobody follows."""
+    seen: list[str] = []
+
+    def look() -> None:
+        seen.extend(ChainTransaction.objects.filter(next_attempt_at__isnull=False).values_list("hash", flat=True))
+
+    def look_and_send(*args: Any, **kwargs: Any) -> Any:
+        assert run_concurrently([look]) == []  # on another connection
+        return sending.send(*args, **kwargs)
+
+    monkeypatch.setattr(submit, "send", look_and_send)
+    envelope = joining(followed, BOB)
+    assert post(client, envelope).json()["last_answer"] == "PENDING"
+    assert seen == [envelope.hash_hex()]
 
 
 def test_a_lost_answer_of_the_first_sending_leaves_it_pending(client: Client, followed: Sandbox) -> None:
