@@ -1,6 +1,5 @@
 """One of two nodes lies, in each way that would end a transaction wrongly: the ends are the chain's all the same."""
 
-import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -52,7 +51,7 @@ def sequences(by: int) -> Callable[[dict[str, Any]], None]:
 
     def change(result: dict[str, Any]) -> None:
         for entry in result.get("entries") or ():
-            data = LedgerEntryData.from_xdr(base64.b64decode(entry["xdr"]))
+            data = LedgerEntryData.from_xdr(entry["xdr"])
             if data.account is not None:
                 data.account.seq_num.sequence_number.int64 += by
                 entry["xdr"] = data.to_xdr()
