@@ -1,6 +1,6 @@
 """Build an unsigned transaction for one call of the contract: state, simulation, checks, margins (docs/writing.md).
 
-Two requests to a node make it: the account with what else the call depends on, and the simulation.
+Two requests to a node make it, at the same time: the account with what else the call depends on, and the simulation.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from ajo.transactions.conflicts import Conflict
 from ajo.transactions.fees import default_bid, expected_growth, replacing_bid, with_margins
 from ajo.transactions.limits import check_limits, events_size
 from ajo.transactions.sep7 import transaction_uri
-from ajo.transactions.simulation import ask_chain, recorded_entries, simulate, unsigned_envelope
-from ajo.transactions.state import State, read_state
-from ajo.transactions.warnings import Warned, WarningCode, warnings
+from ajo.transactions.simulation import allowed, ask_both, ask_chain, recorded_entries, unsigned_envelope
+from ajo.transactions.state import State
+from ajo.transactions.warnings import Warned, WarningCode, token_of, warnings
+from groups.models import Token
 
 VALID_FOR: Final = 300  # seconds: ten shorter services' transactions died while the user read the wallet
 # ledgers that an authorization outlives the transaction's time by, as stellar-sdk's clients add
@@ -98,12 +99,14 @@ def build(request: BuildRequest) -> Built:
 
 def _build(client: SorobanClient, request: BuildRequest, replaced: ChainTransaction | None) -> Built:
     call, source = request.call, request.source
-    state = read_state(client, source, call)
-    sequence, cautions = _sequence(request, replaced, state)
-    max_time = state.closed_at + request.valid_for
-    plain = unsigned_envelope(call, source, sequence, max_time)
+
+    def meanwhile(state: State) -> tuple[tuple[int, list[Warned]], Token | None]:
+        return _sequence(request, replaced, state), token_of(call, state)
+
     upgraded = request.credentials == "address_v2"
-    simulation = simulate(client, plain, call, state, use_upgraded_auth=upgraded)
+    state, ((sequence, cautions), token), answer = ask_both(client, call, source, meanwhile, use_upgraded_auth=upgraded)
+    max_time = state.closed_at + request.valid_for
+    simulation = allowed(answer, call, state)
     auth = recorded_entries(simulation)
     check_entries(auth, call, state, source)
     expire(auth, state.ledger + _auth_ledgers(request, state))
@@ -112,7 +115,7 @@ def _build(client: SorobanClient, request: BuildRequest, replaced: ChainTransact
     )
     bid = _bid(client, request, replaced)
     envelope = unsigned_envelope(call, source, sequence, max_time, inclusion_fee=bid, auth=auth, data=data)
-    return finished(envelope, call, state, simulation, data, auth, cautions)
+    return finished(envelope, call, state, simulation, data, auth, token, cautions)
 
 
 def finished(
@@ -122,6 +125,7 @@ def finished(
     simulation: Simulation,
     data: SorobanTransactionData,
     auth: Sequence[SorobanAuthorizationEntry],
+    token: Token | None,
     cautions: Sequence[Warned] = (),
 ) -> Built:
     """Return the answer for an envelope. Raises Conflict for one that cannot apply, or whose source cannot pay it."""
@@ -151,7 +155,7 @@ def finished(
         fee=fee,
         result=_result(call, simulation),
         auth_entries=to_sign(auth, call),
-        warnings=[*cautions, *warnings(call, state, data, max_time)],
+        warnings=[*cautions, *warnings(call, state, token, data, max_time)],
     )
 
 

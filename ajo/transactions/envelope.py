@@ -13,18 +13,14 @@ from typing import Any, Final
 
 from django.conf import settings
 from stellar_sdk import InvokeHostFunction, NoneMemo, TransactionEnvelope, xdr
-from xdrlib3 import Error as XdrError
 
+from ajo.transactions.answers import XDR_FAULTS
 from ajo.transactions.calls import Call, read_call
+from ajo.transactions.fees import MIN_INCLUSION_FEE
+from ajo.transactions.plan import STOP_SENDING
 
 MAX_TIME_AHEAD: Final = 3_600 + 60  # seconds after a ledger's close: what build gives, and close times that run ahead
-MIN_TIME_LEFT: Final = 10  # seconds, two ledgers: nodes refuse what has less left (txTOO_LATE)
-MIN_INCLUSION_FEE: Final = 100  # stroops
 MAX_SIZE: Final = 132_096  # bytes of an envelope (tx_max_size_bytes)
-# what stellar-sdk's generated classes raise on garbage
-_FAULTS: Final = (
-    ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError, XdrError,
-)  # fmt: skip
 
 
 class Fault(StrEnum):
@@ -97,7 +93,7 @@ def read_envelope(text: str) -> TransactionEnvelope:
             raise EnvelopeRefused(Fault.V0, "An envelope of version 0 cannot call a contract: build it as version 1.")
         envelope = TransactionEnvelope.from_xdr_object(found, settings.STELLAR_NETWORK_PASSPHRASE)
         is_whole = envelope.to_xdr_object().to_xdr_bytes() == raw
-    except _FAULTS:
+    except XDR_FAULTS:
         raise EnvelopeRefused(Fault.BAD_XDR, "These bytes are no TransactionEnvelope.") from None
     if not is_whole:  # the hash is computed from what was read: it has to be all there is
         raise EnvelopeRefused(Fault.BAD_XDR, "These bytes are not the plain form of a TransactionEnvelope.")
@@ -138,7 +134,7 @@ def check_time(max_time: int, closed_at: int, newest: int) -> None:
 
     `closed_at` is when a ledger closed that certainly has, `newest` when one can have closed at the latest.
     """
-    if max_time < closed_at + MIN_TIME_LEFT:
+    if max_time < closed_at + STOP_SENDING:
         detail = f"It can apply until {max_time}; the newest ledger closed at {closed_at}. Build it again."
         raise EnvelopeRefused(Fault.TIME_OVER, detail)
     if max_time > newest + MAX_TIME_AHEAD:

@@ -26,8 +26,10 @@ from ajo.transactions.codes import Code
 from ajo.transactions.conflicts import Conflict
 from ajo.transactions.envelope import EnvelopeRefused, Submission, check_envelope, check_time, read_envelope
 from ajo.transactions.fees import expected_growth, with_margins
-from ajo.transactions.simulation import ask_chain, simulate, unsigned_envelope
-from ajo.transactions.state import State, read_state
+from ajo.transactions.simulation import allowed, ask_both, ask_chain, unsigned_envelope
+from ajo.transactions.state import State
+from ajo.transactions.warnings import token_of
+from groups.models import Token
 
 MIN_LEDGERS_LEFT: Final = 2  # of an entry: with less it has expired before a ledger carries it
 _FAULTS: Final = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError)
@@ -64,16 +66,19 @@ def prepare(xdr: str, auth: Sequence[str] = (), signatures: Sequence[Signature] 
 
 def _prepare(client: SorobanClient, submission: Submission, auth: Entries) -> Built:
     call, source = submission.call, submission.source
-    state = read_state(client, source, call)
-    if submission.sequence <= state.account.sequence:
-        raise Conflict(Code.SEQUENCE_USED, "The sequence number of this transaction has been used. Build it again.")
-    _check_times(submission, auth, state)
-    try:
-        check_entries(auth, call, state, source)
-    except RpcInvalidAnswer as error:  # they are the client's, and no node's
-        raise invalid(xdr="Its authorization entries are not those that this call needs.") from error
-    plain = unsigned_envelope(call, source, submission.sequence, submission.max_time, auth=auth)
-    simulation = simulate(client, plain, call, state)
+
+    def meanwhile(state: State) -> Token | None:
+        if submission.sequence <= state.account.sequence:
+            raise Conflict(Code.SEQUENCE_USED, "The sequence number of this transaction has been used. Build it again.")
+        _check_times(submission, auth, state)
+        try:
+            check_entries(auth, call, state, source)
+        except RpcInvalidAnswer as error:  # they are the client's, and no node's
+            raise invalid(xdr="Its authorization entries are not those that this call needs.") from error
+        return token_of(call, state)
+
+    state, token, answer = ask_both(client, call, source, meanwhile, auth=auth)
+    simulation = allowed(answer, call, state)
     growth = expected_growth(call, state)
     data = with_margins(simulation.transaction_data, simulation.min_resource_fee, growth, state.limits)
     envelope = unsigned_envelope(
@@ -85,7 +90,7 @@ def _prepare(client: SorobanClient, submission: Submission, auth: Entries) -> Bu
         auth=auth,
         data=data,
     )
-    return finished(envelope, call, state, simulation, data, auth)
+    return finished(envelope, call, state, simulation, data, auth, token)
 
 
 def _read(xdr: str) -> Submission:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from drf_spectacular.utils import extend_schema_field
@@ -11,11 +10,11 @@ from rest_framework import serializers
 from ajo.api.events import EventSerializer
 from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
 from ajo.soroban.models import ChainTransaction
+from ajo.transactions.build_serializers import MAX_XDR, ClosedSerializer
 from ajo.transactions.codes import Code
 from ajo.transactions.queries import Known
 from contributions.serializers import ContributionSerializer, PayoutSerializer, RefundSerializer
 
-MAX_XDR: Final = 2**18  # characters: more than a body may have
 Status: Final = ChainTransaction.Status
 # What a client may do without ever paying twice: wait; build again with `replaces`; build anew; nothing.
 RETRY: Final[dict[str, str | None]] = {
@@ -28,16 +27,10 @@ RETRY: Final[dict[str, str | None]] = {
 }
 
 
-class SubmissionSerializer(serializers.Serializer[Any]):
+class SubmissionSerializer(ClosedSerializer):
     """A signed transaction."""
 
     xdr = serializers.CharField(help_text="A TransactionEnvelope in base64, signed.", max_length=MAX_XDR)
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        if isinstance(data, Mapping) and (unknown := [str(name)[:100] for name in data if name not in self.fields]):
-            raise serializers.ValidationError({name: ["Unknown field."] for name in unknown})
-        found: dict[str, Any] = super().to_internal_value(data)
-        return found
 
 
 class ContractErrorSerializer(serializers.Serializer[Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Final, TypeVar
 
@@ -21,7 +22,7 @@ from ajo.soroban.rpc.transactions import HostRefusal, Simulation
 from ajo.transactions.calls import Call
 from ajo.transactions.conflicts import Conflict
 from ajo.transactions.refusals import explain
-from ajo.transactions.state import State
+from ajo.transactions.state import State, read_state
 from ajo.transactions.warnings import opens_at, say
 from groups.models import Token
 
@@ -77,17 +78,34 @@ def unsigned_envelope(
     return TransactionEnvelope(transaction, settings.STELLAR_NETWORK_PASSPHRASE)
 
 
-def simulate(
-    client: SorobanClient, envelope: TransactionEnvelope, call: Call, state: State, *, use_upgraded_auth: bool = False
-) -> Simulation:
-    """Simulate an envelope after its state was read: recorded without authorization entries, enforced with them.
+def ask_both(
+    client: SorobanClient,
+    call: Call,
+    source: str,
+    meanwhile: Callable[[State], T],
+    *,
+    auth: Sequence[SorobanAuthorizationEntry] = (),
+    use_upgraded_auth: bool = False,
+) -> tuple[State, T, Simulation | HostRefusal]:
+    """Read the state and simulate the call at the same time: recorded without entries in `auth`, enforced with them.
 
-    Raises Conflict for what a contract or the host refuses, NodeLagging for an answer of an older state, and further
-    ChainErrors.
+    A simulation looks at neither sequence number nor time bounds (docs/chain.md), so it need not wait for the account.
+    Returns what `meanwhile` makes of the state as well; it runs while the node simulates, and may raise what it likes.
+    Raises Conflict for a source that is no account, NodeLagging for an answer of an older state, further ChainErrors.
     """
-    answer = client.simulate(envelope.to_xdr(), use_upgraded_auth=use_upgraded_auth)
-    if answer.ledger < state.ledger:
-        raise NodeLagging(f"a simulation of ledger {answer.ledger}, after the account was read at {state.ledger}")
+    plain = unsigned_envelope(call, source, 1, 0, auth=auth).to_xdr()
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(client.simulate, plain, use_upgraded_auth=use_upgraded_auth)
+        state = read_state(client, source, call)
+        made = meanwhile(state)
+    answer = asked.result()
+    if answer.ledger < max(state.at_least, state.ledger - 1):  # a ledger may close in between
+        raise NodeLagging(f"a simulation of ledger {answer.ledger}, while the account was read at {state.ledger}")
+    return state, made, answer
+
+
+def allowed(answer: Simulation | HostRefusal, call: Call, state: State) -> Simulation:
+    """Return the simulation of an allowed call. Raises Conflict for a refusal, ChainError for a node's fault."""
     if isinstance(answer, HostRefusal):
         raise _refusal(answer, call, state)
     return answer

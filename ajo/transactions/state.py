@@ -12,8 +12,8 @@ from django.conf import settings
 from ajo.soroban.contract import DecodeError
 from ajo.soroban.contract.entries import Group, Instance, RefundRequest, decode_entry
 from ajo.soroban.contract.keys import GroupKey, InstanceKey, RefundRequestKey
-from ajo.soroban.models import Checkpoint
-from ajo.soroban.plausibility import read_entries
+from ajo.soroban.models import LEDGER_SLACK, Checkpoint
+from ajo.soroban.plausibility import refuse_ahead
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.transactions import limits
@@ -35,10 +35,11 @@ _settings: dict[tuple[str, ...], tuple[float, Limits]] = {}
 class State:
     """The chain at one ledger, as far as a call is concerned. `closed_at` is that ledger's close time (unix seconds).
 
-    What the call does not name, or is not on the chain, is None.
+    `at_least` is the ledger of the tables. What the call does not name, or is not on the chain, is None.
     """
 
     ledger: int
+    at_least: int
     closed_at: int
     account: AccountState
     limits: Limits
@@ -67,14 +68,19 @@ def read_state(client: SorobanClient, source: str, call: Call) -> State:
         keys["request"] = RefundRequestKey(call.group).to_xdr(settings.AJO_CONTRACT_ID)
     known = _known_limits()
     wanted = [own, *keys.values(), *(() if known else limits.KEYS.values())]
-    answer = read_entries(client, wanted, at_least=Checkpoint.objects.freshness().ledger)
+    heard = Checkpoint.objects.current()
+    at_least = heard.ledger if heard else 0
+    answer = client.get_entries(wanted, at_least=at_least)
+    if heard is None or answer.ledger > heard.chain_ledger + LEDGER_SLACK:
+        refuse_ahead(client, answer.ledger)
     found = {key: entry["xdr"] for key, entry in answer.found.items()}
     if own not in found:
         raise Conflict(Code.NO_ACCOUNT, f"{source} is no account on the chain: somebody has to fund it first.")
     instance = _value(found, keys["admin"])
     return State(
         ledger=answer.ledger,
-        closed_at=close_time(client, answer.ledger),
+        at_least=at_least,
+        closed_at=_close_time(client, heard, answer.ledger),
         account=_account(source, found[own]),
         limits=known or _remember_limits(found),
         admin=instance.admin if isinstance(instance, Instance) else None,
@@ -83,15 +89,14 @@ def read_state(client: SorobanClient, source: str, call: Call) -> State:
     )
 
 
-def close_time(client: SorobanClient, ledger: int) -> int:
+def _close_time(client: SorobanClient, heard: Checkpoint | None, ledger: int) -> int:
     """Return when this ledger closed (unix seconds), by the chain and never by this host's clock.
 
     The sync has heard of it or of one a few ledgers before. Where it has not, the node is asked: an answer about any
     transaction, of one that does not exist, too, carries the newest ledger's close time.
     """
-    row = Checkpoint.objects.order_by("id").values_list("chain_ledger", "chain_closed_at").first()
-    if row and row[1] is not None and abs(ledger - row[0]) <= settings.RPC_MAX_LAG:
-        return int(row[1].timestamp()) + CLOSE_SECONDS * max(0, ledger - row[0])
+    if heard and heard.chain_closed_at and abs(ledger - heard.chain_ledger) <= settings.RPC_MAX_LAG:
+        return int(heard.chain_closed_at.timestamp()) + CLOSE_SECONDS * max(0, ledger - heard.chain_ledger)
     return int(client.get_transaction(NO_TRANSACTION).latest_ledger_close_time)
 
 

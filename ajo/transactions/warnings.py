@@ -37,17 +37,34 @@ class Warned:
     detail: str
 
 
-def warnings(call: Call, state: State, data: SorobanTransactionData, valid_until: int) -> list[Warned]:
-    """Return all warnings about a simulated call that can be applied until `valid_until` (unix seconds)."""
-    found = [*_about_token(call, state), _about_archive(data), _about_time(call, state, valid_until)]
+def warnings(
+    call: Call, state: State, token: Token | None, data: SorobanTransactionData, valid_until: int
+) -> list[Warned]:
+    """Return all warnings about a simulated call that can be applied until `valid_until` (unix seconds).
+
+    `token` is the row of the token that the call is about, as token_of returns it.
+    """
+    found = [*_about_token(call, state, token), _about_archive(data), _about_time(call, state, valid_until)]
     return [each for each in found if each is not None]
 
 
-def _about_token(call: Call, state: State) -> list[Warned | None]:
-    address = call.args.get("token_address") or (state.group.token_address if state.group else None)
-    if call.function not in TOKEN_CALLS or address is None:
+def token_of(call: Call, state: State) -> Token | None:
+    """Return the row of the token that a call puts into a group, or of the group's; None where there is none."""
+    address = _token_address(call, state)
+    return Token.objects.filter(address=address).first() if address else None
+
+
+def _token_address(call: Call, state: State) -> str | None:
+    if call.function not in TOKEN_CALLS:
+        return None
+    address: str | None = call.args.get("token_address") or (state.group.token_address if state.group else None)
+    return address
+
+
+def _about_token(call: Call, state: State, token: Token | None) -> list[Warned | None]:
+    address = _token_address(call, state)
+    if address is None:
         return []
-    token = Token.objects.filter(address=address).first()
     unverified = None
     if token is None or not token.verified:
         said = f" It calls itself {token.symbol}." if token and token.symbol else ""

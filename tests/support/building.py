@@ -26,6 +26,7 @@ from tests.support.sending import ALICE, AMOUNT, BOB, CAROL, host_code, looked_u
 
 BUILD = "/api/v1/transactions/build/"
 PREPARE = "/api/v1/transactions/prepare/"
+CLIENT = Client()
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def forget() -> None:
 
 def post(path: str, body: Any) -> Any:
     """Post JSON; return the response."""
-    return Client().post(path, json.dumps(body), content_type="application/json")
+    return CLIENT.post(path, json.dumps(body), content_type="application/json")
 
 
 def built(function: str, source: Keypair, /, *, status: int = 200, more: Any = None, **args: Any) -> Any:

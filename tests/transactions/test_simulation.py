@@ -44,7 +44,7 @@ def test_a_node_behind_the_tables_is_not_believed(building: Sandbox, settings: S
 
 def test_an_older_state_in_the_second_request_is_not_believed(building: Sandbox, settings: Settings) -> None:
     def older(answer: dict[str, Any]) -> None:
-        answer["result"]["latestLedger"] -= 1
+        answer["result"]["latestLedger"] -= 2
 
     with lying(building, settings, "simulateTransaction", older):
         assert join()["function"] == "join_group"
