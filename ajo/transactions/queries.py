@@ -29,6 +29,11 @@ class Known:
     row: ChainTransaction
     carried: Carried
 
+    @property
+    def is_stored(self) -> bool:
+        """Return whether it was submitted here."""
+        return not self.row._state.adding
+
 
 def submitted() -> Any:
     """Return the transactions that were submitted here, newest first, without their envelopes."""

@@ -30,7 +30,7 @@ RETRY: Final[dict[str, str | None]] = {
 class SubmissionSerializer(ClosedSerializer):
     """A signed transaction."""
 
-    xdr = serializers.CharField(help_text="A TransactionEnvelope in base64, signed.", max_length=MAX_XDR)
+    xdr = serializers.CharField(help_text="A TransactionEnvelope in base64, signed.", min_length=4, max_length=MAX_XDR)
 
 
 class ContractErrorSerializer(serializers.Serializer[Any]):

@@ -52,20 +52,21 @@ class _MayWait(ReadViewSet):
     def answer(self, request: Request, known: Known, status: int = 200) -> Response:
         """Return the response, after the wait that the client prefers if the transaction is pending."""
         headers = {}
-        seconds, tx_hash = preferred_wait(request), known.row.hash
-        if seconds and not known.row.is_final:
-            if wait_until_final(lambda: is_final(tx_hash), self.began + seconds, client_address(request)):
-                headers["Preference-Applied"] = f"wait={seconds}"
-                self.fresh = Checkpoint.objects.freshness()  # read before the row: an older label is right
-                row = find_submitted(tx_hash)
-                known = with_carried([row])[0] if row else known
-        elif seconds:
+        seconds = preferred_wait(request) if known.is_stored else 0  # nobody follows those of others
+        if seconds and (known.row.is_final or self._wait(known.row.hash, seconds, request)):
             headers["Preference-Applied"] = f"wait={seconds}"
+            self.fresh = Checkpoint.objects.freshness()  # read before the row: an older label is right
+            row = find_submitted(known.row.hash)
+            known = with_carried([row])[0] if row else known
         return Response(self.get_serializer(known).data, status, headers=headers)
+
+    def _wait(self, tx_hash: str, seconds: int, request: Request) -> bool:
+        """Wait for the end, for so many seconds from the request's beginning. Return False where no place is free."""
+        return wait_until_final(lambda: is_final(tx_hash), self.began + seconds, client_address(request))
 
 
 def is_final(tx_hash: str) -> bool:
-    """Return whether the end of a transaction is known; of one that was not submitted here nothing more will be."""
+    """Return whether the end of a transaction that was submitted here is known."""
     return not ChainTransaction.objects.pending().filter(hash=tx_hash).exists()
 
 
