@@ -52,6 +52,7 @@ class People:
         self.faults: list[str] = []
         self.taken = 0
         self._server = threading.local()
+        self._opened: list[SorobanServer] = []
         self._prepare(max(PEOPLE_AT_ONCE * 3, count // 8))
 
     def _prepare(self, people: int) -> None:
@@ -72,6 +73,8 @@ class People:
         """Let people wish until `count` transactions were taken, and each wish has come to an end."""
         with ThreadPoolExecutor(PEOPLE_AT_ONCE) as pool:
             running = [pool.submit(self._live) for _ in range(PEOPLE_AT_ONCE)]
+        for server in self._opened:
+            server.close()  # the sandbox waits for its connections to end
         for each in running:
             each.result()
 
@@ -163,6 +166,7 @@ class People:
     def _rpc(self) -> SorobanServer:
         if not hasattr(self._server, "rpc"):
             self._server.rpc = SorobanServer(self.up.sandbox.url)
+            self._opened.append(self._server.rpc)
         found: SorobanServer = self._server.rpc
         return found
 

@@ -102,12 +102,12 @@ def test_no_lie_of_one_node_ends_a_transaction(
             assert send(writing.sandbox, each)["status"] == "PENDING"
         writing.order("refuse", status="TRY_AGAIN_LATER", times=1000)
         with liar.failing(lie):
-            for _ in range(6):
+            for _ in range(4):
                 forget_backoff()
                 writing.step()
             assert writing.status(hashes[3]) == Status.PENDING
             writing.over(hashes[3])
-            for _ in range(4):
+            for _ in range(3):
                 forget_backoff()
                 writing.step()
             proven = [Status.SUCCESS, Status.FAILED, Status.SUCCESS, Status.EXPIRED]
