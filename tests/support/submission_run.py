@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from django.db import connection
@@ -62,8 +63,15 @@ def run_submissions(
     closing.start()
     try:
         wait_for(lambda: _tables_at(up, newest), 60, "the tables")
-        with trouble.going_on():
-            people.run()
+        with ThreadPoolExecutor(1) as pool:
+            living = pool.submit(people.run)
+            living.add_done_callback(lambda _: trouble.ended.set())
+            try:
+                trouble.make()
+            except BaseException:
+                people.ended.set()
+                raise
+        living.result()
         wait_for(lambda: not _open(), 120, "an end for every transaction")
     finally:
         people.ended.set()

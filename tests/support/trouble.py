@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -23,38 +22,26 @@ LASTS = 2.5  # seconds of a trouble that is no single event
 
 
 class Trouble:
-    """Makes trouble in the background until it is ended. `made` counts each kind."""
+    """Makes trouble until it is ended. `made` counts each kind.
+
+    It runs in the main thread: what it starts dies with the thread that started it (devtools/stack/process.py).
+    """
 
     def __init__(self, up: Running, seed: int, pause: float) -> None:
         self.up, self.pause = up, pause
         self.rng = random.Random(seed)
         self.ended = threading.Event()
         self.made: dict[str, int] = {}
-        self.failure: BaseException | None = None
 
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._run, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self.ended.set()
-            thread.join()
-            if self.failure is not None:
-                raise self.failure
-
-    def _run(self) -> None:
+    def make(self) -> None:
+        """Make one trouble after the other until `ended` is set."""
         kinds = self._kinds()
-        try:
-            while not self.ended.is_set():
-                for name in self.rng.sample(sorted(kinds), len(kinds)):
-                    if self.ended.wait(self.pause):
-                        return
-                    kinds[name]()
-                    self.made[name] = self.made.get(name, 0) + 1
-        except BaseException as failure:  # it is raised where the trouble ends
-            self.failure = failure
+        while not self.ended.is_set():
+            for name in self.rng.sample(sorted(kinds), len(kinds)):
+                if self.ended.wait(self.pause):
+                    return
+                kinds[name]()
+                self.made[name] = self.made.get(name, 0) + 1
 
     def _kinds(self) -> dict[str, Callable[[], object]]:
         first, second = self.up.first, self.up.second
