@@ -35,12 +35,12 @@ def main() -> int:
     django.setup()
     logging.disable(logging.WARNING)
     from tests.support.running import running
-    from tests.support.submission_run import ENVIRONMENT, progress, run_submissions
+    from tests.support.submission_run import EVENTS_LIMIT, progress, run_submissions
 
     ended = threading.Event()
     with (
         tempfile.TemporaryDirectory(prefix="ajo-submissions-") as temporary,
-        running(options.home or Path(temporary), **ENVIRONMENT) as up,
+        running(options.home or Path(temporary), RPC_EVENTS_LIMIT=EVENTS_LIMIT) as up,
     ):
         up.start_all()
         report = run_submissions(up, options.count, options.seed, lambda people: progress(people, ended))

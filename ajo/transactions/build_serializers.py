@@ -20,7 +20,9 @@ from ajo.transactions.arguments import parse_args
 from ajo.transactions.authorization import KINDS
 from ajo.transactions.build import VALID_FOR, BuildRequest
 from ajo.transactions.calls import make_call
+from ajo.transactions.codes import SENTENCES, Code
 from ajo.transactions.fees import MIN_INCLUSION_FEE
+from ajo.transactions.limits import LIMIT_NAMES
 from ajo.transactions.prepare import Signature
 from ajo.transactions.warnings import WarningCode
 
@@ -216,3 +218,42 @@ class BuiltSerializer(serializers.Serializer[Any]):
     result = serializers.JSONField(read_only=True, allow_null=True, help_text="What the simulation returned, decoded.")
     auth_entries = AuthEntrySerializer(many=True, read_only=True)
     warnings = WarningSerializer(many=True, read_only=True)
+
+
+class ContractErrorSerializer(serializers.Serializer[Any]):
+    """Which contract refused, by which of its numbers. `name` is null unless it is this contract's, or a trap."""
+
+    contract = AddressField(allow_null=True)
+    code = U32Field(allow_null=True)
+    name = serializers.CharField(read_only=True, allow_null=True)
+
+
+class HostErrorSerializer(serializers.Serializer[Any]):
+    """What the network's host refused by itself."""
+
+    type = serializers.CharField(read_only=True)
+    code = serializers.CharField(read_only=True)
+
+
+class LimitSerializer(serializers.Serializer[Any]):
+    """Which limit is exceeded, and by how much."""
+
+    name = serializers.ChoiceField(choices=list(LIMIT_NAMES), read_only=True)
+    used = serializers.IntegerField(read_only=True)
+    allowed = serializers.IntegerField(read_only=True)
+
+
+class ConflictSerializer(serializers.Serializer[Any]):
+    """Why the call cannot be built as things stand. Beside `code` stands what belongs to it, and nothing else."""
+
+    type = serializers.CharField(read_only=True)
+    title = serializers.CharField(read_only=True)
+    status = serializers.IntegerField(read_only=True)
+    detail = serializers.CharField(read_only=True)
+    code = serializers.ChoiceField(
+        choices=[(code.value, SENTENCES[code]) for code in Code], read_only=True, help_text="From a closed list."
+    )
+    contract_error = ContractErrorSerializer(required=False)
+    host_error = HostErrorSerializer(required=False)
+    limit = LimitSerializer(required=False)
+    hash = serializers.CharField(required=False, help_text="The pending transaction that keeps the source busy.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -12,13 +12,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from ajo.api.problems import CONTENT_TYPE
 from ajo.api.rendering import JSONParser, JSONRenderer
 from ajo.api.throttles import ReadThrottle, throttle_chain_read
 from ajo.api.views import PREFLIGHT_MAX_AGE, check_query
 from ajo.transactions.build import build
-from ajo.transactions.build_serializers import BuildSerializer, BuiltSerializer, PrepareSerializer
+from ajo.transactions.build_serializers import BuildSerializer, BuiltSerializer, ConflictSerializer, PrepareSerializer
 from ajo.transactions.conflicts import Conflict
 from ajo.transactions.prepare import prepare
+
+RESPONSES: Final[dict[Any, Any]] = {200: BuiltSerializer, (409, CONTENT_TYPE): ConflictSerializer}
 
 
 class BuildingView(APIView):
@@ -59,7 +62,7 @@ class BuildingView(APIView):
 class BuildView(BuildingView):
     """An unsigned transaction for one function of the contract, simulated."""
 
-    @extend_schema(request=BuildSerializer, responses=BuiltSerializer, operation_id="transactions_build")
+    @extend_schema(request=BuildSerializer, responses=RESPONSES, operation_id="transactions_build")
     def post(self, request: Request) -> Response:
         body = BuildSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -70,7 +73,7 @@ class BuildView(BuildingView):
 class PrepareView(BuildingView):
     """The same transaction with signed authorization entries, simulated again with them."""
 
-    @extend_schema(request=PrepareSerializer, responses=BuiltSerializer, operation_id="transactions_prepare")
+    @extend_schema(request=PrepareSerializer, responses=RESPONSES, operation_id="transactions_prepare")
     def post(self, request: Request) -> Response:
         body = PrepareSerializer(data=request.data)
         body.is_valid(raise_exception=True)

@@ -6,7 +6,6 @@ None, and is tried again later.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from ajo.soroban.contract import DecodeError
 from ajo.soroban.models import ChainTransaction
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.errors import HistoryPruned, NodeLagging, RpcInvalidAnswer
+from ajo.soroban.rpc.errors import ChainError, HistoryPruned, NodeLagging, RpcInvalidAnswer
 from ajo.soroban.rpc.pool import nodes
 from ajo.soroban.rpc.transactions import TransactionAnswer
 from ajo.transactions.accounts import account_key, decode_account
@@ -22,9 +21,11 @@ from ajo.transactions.codes import SENTENCES, Code
 from ajo.transactions.outcomes import Outcome, read_outcome
 from ajo.transactions.plan import Seen
 
-log = logging.getLogger(__name__)
-
 Status = ChainTransaction.Status
+
+
+class Disputed(ChainError):
+    """Two nodes contradict each other: nothing is proven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,10 @@ def _check_reaches(told: TransactionAnswer, row: ChainTransaction, used: int | N
 
 
 def _missing_elsewhere(client: SorobanClient, row: ChainTransaction, used: int | None) -> Outcome | Missing | None:
-    """Return the same of another node, which has to see the account alike; None where it cannot say, or does not."""
+    """Return the same of another node, which has to see the account alike; None where it cannot say.
+
+    Raises Disputed where it sees the account otherwise.
+    """
     try:
         found = _find(client, row, used)
     except (HistoryPruned, NodeLagging):
@@ -135,13 +139,12 @@ def _missing_elsewhere(client: SorobanClient, row: ChainTransaction, used: int |
         return found
     seen = read_sources(client, [row.source], used or row.submitted_ledger)[row.source]
     if seen.has_used(row.sequence) != (used is not None):
-        log.warning("transaction %s: nodes differ about the sequence number of %s", row.hash, row.source)
-        return None
+        raise Disputed(f"nodes differ about the sequence number of {row.source}")
     return found
 
 
-def _confirmed(client: SorobanClient, row: ChainTransaction, found: Outcome) -> Outcome | None:
-    """Return the outcome if a second asking has the same; None, and a warning, if it differs."""
+def _confirmed(client: SorobanClient, row: ChainTransaction, found: Outcome) -> Outcome:
+    """Return the outcome if a second asking has the same. Raises Disputed if it differs."""
 
     def ask(second: SorobanClient) -> TransactionAnswer:
         return second.get_transaction(row.hash)
@@ -153,5 +156,4 @@ def _confirmed(client: SorobanClient, row: ChainTransaction, found: Outcome) -> 
         again = read_outcome(told, row.hash, row.function)
         if (again.status, again.ledger) == (found.status, found.ledger):
             return found
-    log.warning("transaction %s: %s in ledger %d, a second asking differs", row.hash, found.status, found.ledger)
-    return None
+    raise Disputed(f"{row.hash} is a {found.status} in ledger {found.ledger}; a second asking differs")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from django.db import connection
 
+from ajo.transactions import visibility
 from ajo.transactions.visibility import Shown
 
 # A group that this version cannot read holds nothing up: readers are told so. `created` has the id of the new group.
@@ -32,14 +33,16 @@ SET status = 'success', code = '', detail = '', contract_error = NULL, next_atte
 FROM told
 WHERE t.hash = told.hash AND told.is_read AND told.ledger <= %(ledger)s AND t.status IN ('pending', 'rejected')
 """
-# `updated_at` is when the look-up found it, or its group was read again.
+# `updated_at` is when the look-up found it, or its group was read again. A group that changed since the watermark moved
+# may still be in Redis as it was before.
 _BY_LOOK_UPS: Final = """
 UPDATE soroban_chaintransaction t
 SET status = 'success', code = '', detail = '', contract_error = NULL, next_attempt_at = NULL, updated_at = now()
 WHERE t.status IN ('pending', 'rejected') AND t.next_attempt_at IS NOT NULL
   AND t.ledger <= least(%(ledger)s, %(instance_ledger)s) AND t.updated_at < %(as_of)s
   AND NOT EXISTS (
-    SELECT FROM groups_group g WHERE g.id = t.group_id AND g.unreadable_since IS NULL AND g.synced_ledger < t.ledger
+    SELECT FROM groups_group g WHERE g.id = t.group_id AND g.unreadable_since IS NULL
+      AND (g.synced_ledger < t.ledger OR g.changed_at >= %(as_of)s)
   )
 """
 _ANY: Final = """
@@ -59,6 +62,10 @@ def settle(shown: Shown) -> int:
     if not is_any:
         return 0
     shown.wait()
+    now = visibility.shown()
+    if now is None:
+        return 0
+    shown = shown.and_still(now)
     given: dict[str, Any] = {
         "ledger": shown.ledger,
         "as_of": shown.as_of,

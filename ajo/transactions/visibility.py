@@ -42,6 +42,15 @@ class Shown:
     instance_ledger: int
     since: float
 
+    def and_still(self, now: Shown) -> Shown:
+        """Return what was shown then and is now: a cache that was empty then may hold older bodies again."""
+        return Shown(
+            min(self.ledger, now.ledger),
+            min(self.as_of, now.as_of),
+            min(self.instance_ledger, now.instance_ledger),
+            self.since,
+        )
+
     def wait(self) -> None:
         """Sleep until the readers' own caches have passed."""
         time.sleep(max(0.0, self.since + READ_DELAY - time.monotonic()))

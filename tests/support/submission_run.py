@@ -18,7 +18,7 @@ from tests.support.trouble import Trouble
 from tests.support.waiting import wait_for
 
 # A page that ends anywhere, as the other tests have it, costs more than all transactions of its ledger.
-ENVIRONMENT = {"RPC_EVENTS_LIMIT": "200"}
+EVENTS_LIMIT = "200"
 LEDGER_PAUSE = 0.5  # seconds between two ledgers, ten times as fast as a public network's
 TROUBLE_PAUSE = 2.0  # seconds between two troubles
 

@@ -6,7 +6,7 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from tests.support.running import running
-from tests.support.submission_run import ENVIRONMENT, run_submissions
+from tests.support.submission_run import EVENTS_LIMIT, run_submissions
 
 pytestmark = [
     pytest.mark.system_long,
@@ -19,7 +19,7 @@ def test_every_end_that_is_said_of_500_submissions_is_the_chains(
     tmp_path: Path, django_db_blocker: DjangoDbBlocker
 ) -> None:
     """Breaks without the proofs of docs/writing.md: one answer that were believed would end some of them wrongly."""
-    with django_db_blocker.unblock(), running(tmp_path, **ENVIRONMENT) as up:
+    with django_db_blocker.unblock(), running(tmp_path, RPC_EVENTS_LIMIT=EVENTS_LIMIT) as up:
         up.start_all()
         report = run_submissions(up, COUNT, SEED)
     assert report.wrong == []

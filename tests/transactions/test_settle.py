@@ -1,5 +1,8 @@
 """A success is said when every reader is shown it, and not before; whatever dies in between is done again."""
 
+import time
+from datetime import UTC, datetime
+
 import pytest
 from django.db import DatabaseError, transaction
 from django.test import Client
@@ -121,6 +124,39 @@ def test_a_name_is_no_success_before_lists_are_shown_anew(writing: Writing) -> N
     writing.sync()
     writing.follow()
     assert writing.status(tx) == Status.SUCCESS
+
+
+def test_a_group_that_was_read_again_and_is_not_in_redis_yet_is_no_success(writing: Writing) -> None:
+    """A pass has committed it, and was slow or died before it came to the cache: found by a run of 300 submissions."""
+    tx = writing.post(writing.naming("Umoja"))
+    writing.close()
+    writing.follow()
+    writing.sync()
+    watermark = cache.current_watermark()
+    assert watermark is not None
+    changed_at = datetime.fromtimestamp(watermark.freshness.as_of + 0.5, UTC)
+    Group.objects.filter(pk=1).update(changed_at=changed_at)
+    writing.follow()
+    assert writing.status(tx) == Status.PENDING
+    writing.sync()
+    time.sleep(max(0.0, changed_at.timestamp() - time.time()))
+    writing.sync()
+    writing.follow()
+    assert writing.status(tx) == Status.SUCCESS
+
+
+def test_a_watermark_that_comes_back_while_it_is_waited_counts(
+    writing: Writing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis was empty when the run began, and holds bodies of an older ledger when it ends."""
+    before = cache.current_watermark()
+    assert before is not None
+    tx = writing.post(writing.joining())
+    writing.close()
+    cache.client().flushall()
+    monkeypatch.setattr(visibility.Shown, "wait", lambda shown: cache.client().set(cache.WATERMARK_KEY, before.dump()))
+    writing.follow()
+    assert writing.status(tx) == Status.PENDING
 
 
 def test_a_pause_is_there_when_its_success_is_said(writing: Writing, client: Client) -> None:
