@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import requests
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_builds_at_once_are_all_answered_and_one_is_submitted(web: Served, followed: Sandbox) -> None:
-    body = {"function": "join_group", "source": BOB.public_key, "args": {"member": BOB.public_key, "group_id": "2"}}
+    args = {"member": BOB.public_key, "group_id": "2"}
+    body: Any = {"function": "join_group", "source": BOB.public_key, "args": args}
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: requests.post(url(web, BUILD), json=body, timeout=60), range(40)))
     assert {answer.status_code for answer in answers} == {200}
