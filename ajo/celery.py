@@ -1,4 +1,5 @@
-"""The Celery application and its schedule: sync follows the events, sweep verifies all groups.
+"""The Celery application and its schedule: sync follows the events, sweep verifies all groups, transactions.follow
+follows what was submitted here.
 
 Limits and acknowledgement are in ajo/settings.py (CELERY_…), the clock behind the schedule in ajo/beat.py.
 """
@@ -47,6 +48,7 @@ def every(task: str, seconds: int) -> dict[str, Any]:
 
 app.conf.beat_schedule = {
     "sync": every("contributions.tasks.sync", settings.SYNC_INTERVAL),
+    "transactions": every("transactions.follow", settings.SYNC_INTERVAL),
     "sweep": every("contributions.tasks.sweep", settings.SWEEP_INTERVAL),
     "prune_runs": every("contributions.tasks.prune_runs", 86_400),
 }

@@ -54,6 +54,11 @@ RPC_EVENTS_LIMIT = ENV.number("RPC_EVENTS_LIMIT", 1000, 1, 10_000)  # 10,000 is 
 # Ledgers that a node may be behind what we have heard before another is preferred: a minute.
 RPC_MAX_LAG = ENV.number("RPC_MAX_LAG", 12, 1, 10_000)
 
+# Stroops. The most that a transaction we build offers for its place in a ledger, and for what it uses: restoring the
+# archived contract would cost its next caller some 80 XLM.
+MAX_INCLUSION_FEE = ENV.number("MAX_INCLUSION_FEE", 1_000_000, 100, 2**31 - 1)
+MAX_RESOURCE_FEE = ENV.number("MAX_RESOURCE_FEE", 50_000_000, 1_000, 2**31 - 1)
+
 # --- Keeping up with it -----------------------------------------------------------------------------------------------
 SYNC_INTERVAL = ENV.number("SYNC_INTERVAL", 5, 1, 3600)  # seconds; a ledger closes about every 5
 SWEEP_INTERVAL = ENV.number("SWEEP_INTERVAL", 300, 10, 86_400)  # seconds; its price is the RPC's quota
@@ -187,6 +192,7 @@ INSTALLED_APPS = [
     "groups",
     "contributions",
     "ajo.indexer",
+    "ajo.transactions",
 ]
 MIDDLEWARE = [
     "ajo.ops.middleware.RequestMiddleware",

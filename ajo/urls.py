@@ -10,15 +10,19 @@ from ajo.ops.contract import ContractTokenViewSet, ContractViewSet
 from ajo.ops.entry_points import EntryPointViewSet, RootViewSet
 from ajo.ops.metrics import metrics
 from ajo.ops.status import StatusViewSet
+from ajo.transactions.sep7 import stellar_toml
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("health/", include("ajo.ops.urls")),
     path("metrics", metrics, name="metrics"),
+    path(".well-known/stellar.toml", stellar_toml, name="stellar-toml"),
     path("", RootViewSet.retrieves()),
     path("api/v1/", EntryPointViewSet.retrieves(), name="entry-point"),
+    path("api/v1/", include("ajo.transactions.build_urls")),
     path("api/v1/", include("groups.urls")),
     path("api/v1/", include("contributions.urls")),
+    path("api/v1/", include("ajo.transactions.urls")),
     path("api/v1/events/", EventViewSet.lists(), name="events"),
     path("api/v1/contract/", ContractViewSet.retrieves(), name="contract"),
     path("api/v1/contract/tokens/", ContractTokenViewSet.lists(), name="contract-tokens"),

@@ -1,4 +1,4 @@
-"""Serializers of history: contributions, payouts, refunds, transactions and the totals of a wallet."""
+"""Serializers of history: contributions, payouts, refunds and the totals of a wallet."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from ajo.api.events import EventSerializer
 from ajo.api.fields import AddressField, AmountField, ComputedField, TimeField, U32Field, U64StringField
 from ajo.soroban.contract.keys import ContribKey, PayoutKey
-from ajo.soroban.models import ChainTransaction
 from contributions.models import HistoryRow, Refund
 from groups.serializers import TokenSerializer
 
@@ -82,18 +80,6 @@ class RefundSerializer(HistorySerializer):
     @extend_schema_field(serializers.ChoiceField(choices=[(label, label) for label in Refund.Reason.labels]))
     def get_reason(self, refund: Refund) -> str:
         return str(refund.get_reason_display())
-
-
-class TransactionSerializer(serializers.Serializer[Any]):
-    """A transaction as this service knows it: its submitted state, and the history and events that it carried."""
-
-    hash = serializers.CharField(read_only=True)
-    status = serializers.ChoiceField(read_only=True, choices=ChainTransaction.Status.choices)
-    ledger = U32Field(allow_null=True)
-    contributions = ContributionSerializer(many=True, read_only=True)
-    payouts = PayoutSerializer(many=True, read_only=True)
-    refunds = RefundSerializer(many=True, read_only=True)
-    events = EventSerializer(many=True, read_only=True)
 
 
 class MovedSerializer(serializers.Serializer[Any]):

@@ -22,5 +22,4 @@ urlpatterns = [
     path("users/<str:address>/payouts/", views.UserPayoutViewSet.lists(), name="user-payouts"),
     path("users/<str:address>/refunds/", views.UserRefundViewSet.lists(), name="user-refunds"),
     path("users/<str:address>/statement/", UserStatementViewSet.retrieves(), name="user-statement"),
-    path("transactions/<str:hash>/", views.TransactionViewSet.retrieves(), name="transaction"),
 ]

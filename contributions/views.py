@@ -1,4 +1,4 @@
-"""Views of history (all of it, a group's, a wallet's), of transactions, and of a wallet's totals."""
+"""Views of history (all of it, a group's, a wallet's), and of a wallet's totals."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ajo.api.events import EVENT_COLUMNS
 from ajo.api.filters import OrderedFilterSet
-from ajo.api.params import path_address, path_hash
-from ajo.api.schema import ADDRESS, GROUP_ID, HASH
+from ajo.api.params import path_address
+from ajo.api.schema import ADDRESS, GROUP_ID
 from ajo.api.views import ReadViewSet
-from ajo.cache import Absent
-from ajo.soroban.models import ChainTransaction, ContractEvent
 from contributions.filters import HistoryFilter, InGroupFilter, newest_within
 from contributions.models import Contribution, Payout, Refund
 from contributions.serializers import (
     ContributionSerializer,
     PayoutSerializer,
     RefundSerializer,
-    TransactionSerializer,
     WalletSerializer,
 )
 from contributions.wallets import wallet_totals
@@ -170,33 +166,3 @@ class WalletViewSet(ReadViewSet):
     )
     def retrieve(self, request: Request, address: str) -> Response:
         return Response(self.get_serializer(wallet_totals(known_user(path_address(address)))).data)
-
-
-class TransactionViewSet(ReadViewSet):
-    queryset = ChainTransaction.objects.all()
-    serializer_class = TransactionSerializer
-    pagination_class = None
-    edge_cacheable = False
-
-    @extend_schema(
-        summary="What is known of a transaction",
-        description="The contributions, payouts, refunds and events that a transaction carried, and its state if it "
-        "was submitted here. 404 for a transaction that nobody knows.",
-        parameters=[HASH],
-    )
-    def retrieve(self, request: Request, hash: str) -> Response:  # the path's word
-        tx_hash = path_hash(hash)
-        submitted = ChainTransaction.objects.filter(hash=tx_hash).only("status", "ledger").first()
-        carried = {
-            "contributions": list(Contributions.queryset.filter(tx_hash=tx_hash)),
-            "payouts": list(Payouts.queryset.filter(tx_hash=tx_hash)),
-            "refunds": list(Refunds.queryset.filter(tx_hash=tx_hash)),
-            "events": list(ContractEvent.objects.filter(tx_hash=tx_hash).only(*EVENT_COLUMNS).order_by("id")),
-        }
-        ledger = next((row.ledger for rows in carried.values() for row in rows), None)
-        if submitted is None and ledger is None:
-            raise Absent("Nothing is known of this transaction.")
-        # only a transaction that succeeded announces anything
-        status = submitted.status if submitted else ChainTransaction.Status.SUCCESS
-        known = {"hash": tx_hash, "status": status, "ledger": (submitted and submitted.ledger) or ledger}
-        return Response(self.get_serializer(known | carried).data)

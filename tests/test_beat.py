@@ -66,8 +66,9 @@ def test_tasks_expire_with_their_interval_and_nothing_else_is_scheduled() -> Non
         "sync": (5, 5),
         "sweep": (300, 300),
         "prune_runs": (86_400, 86_400),
+        "transactions": (5, 5),
     }
-    assert sorted(SteadyScheduler(app).schedule) == ["prune_runs", "sweep", "sync"]
+    assert sorted(SteadyScheduler(app).schedule) == ["prune_runs", "sweep", "sync", "transactions"]
 
 
 def test_a_task_that_the_broker_took_touches_the_file(tmp_path: Path, settings: LazySettings) -> None:

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 LINES = [
     ["ajo.console"],
     ["ajo.edge", "ajo.ops", "ajo.webserver"],
+    ["ajo.transactions"],
     ["ajo.indexer"],
     ["contributions"],
     ["groups"],

@@ -20,8 +20,8 @@ SAFE_METHODS: Final = ("GET", "HEAD")
 KEPT_HEADERS: Final = ("Allow", "Retry-After")
 # Reads are public: any origin's scripts may make them, and see what the headers say.
 EXPOSED: Final = (
-    "ETag", "Latest-Ledger", "Ajo-Stale", "Ajo-Version", "Link", "Location", "RateLimit", "RateLimit-Policy",
-    "Retry-After",
+    "ETag", "Latest-Ledger", "Ajo-Stale", "Ajo-Version", "Link", "Location", "Preference-Applied", "RateLimit",
+    "RateLimit-Policy", "Retry-After",
 )  # fmt: skip
 FIXED: Final = {
     "Access-Control-Allow-Origin": "*",

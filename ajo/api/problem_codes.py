@@ -28,6 +28,13 @@ class ProblemCode(StrEnum):
     INSUFFICIENT_BALANCE = "insufficient_balance"
     SOURCE_BUSY = "source_busy"
     LIMITS_EXCEEDED = "limits_exceeded"
+    HOST_ERROR = "host_error"
+    BAD_AUTH = "bad_auth"
+    AUTH_EXPIRED = "auth_expired"
+    AUTH_USED = "auth_used"
+    STALE = "stale"
+    SEQUENCE_USED = "sequence_used"
+    NOT_REPLACEABLE = "not_replaceable"
     # 413, 415
     BODY_TOO_LARGE = "body_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"

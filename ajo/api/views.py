@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django_filters.rest_framework import DjangoFilterBackend
-from rest_framework.permissions import AllowAny
+from rest_framework.permissions import SAFE_METHODS, AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -82,7 +82,7 @@ class ReadViewSet(GenericViewSet[Any]):
         response = HttpResponse(status=204)
         del response.headers["Content-Type"]
         response.headers["Access-Control-Allow-Methods"] = methods
-        response.headers["Access-Control-Allow-Headers"] = "Content-Type, If-None-Match"
+        response.headers["Access-Control-Allow-Headers"] = "Content-Type, If-None-Match, Prefer"
         response.headers["Access-Control-Max-Age"] = PREFLIGHT_MAX_AGE
         return response
 
@@ -90,7 +90,7 @@ class ReadViewSet(GenericViewSet[Any]):
         final = super().finalize_response(request, response, *args, **kwargs)
         if self.fresh:
             freshness.label(final, self.fresh)
-        if final.status_code != 200 or not isinstance(final, HttpResponse):
+        if request.method not in SAFE_METHODS or final.status_code != 200 or not isinstance(final, HttpResponse):
             return final
         if isinstance(final, Response):
             final.render()

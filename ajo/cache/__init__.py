@@ -16,7 +16,7 @@ The words that a reader of the cache needs:
   it stands still, so does everything that was read beside it; the edge's local cache (ajo/edge) relies on that.
 """
 
-from ajo.cache.read_through import DEADLINE, Absent, Unavailable, fetch, waiter_slot
+from ajo.cache.read_through import DEADLINE, Absent, Unavailable, fetch, waiter_slot, waiter_slot_count
 from ajo.cache.redis_client import PREFIX, breaker, client, with_redis
 from ajo.cache.store import (
     Answer,
@@ -72,5 +72,6 @@ __all__ = [
     "stale_keys",
     "start_epoch",
     "waiter_slot",
+    "waiter_slot_count",
     "with_redis",
 ]

@@ -172,24 +172,29 @@ def reset_for_tests() -> None:
 
 @lru_cache(maxsize=1)
 def _slots() -> threading.BoundedSemaphore:
-    """Return the process's waiter slots: a quarter of the web threads, two at least, never all.
+    return threading.BoundedSemaphore(max(1, waiter_slot_count()))
 
-    Two, so that a client that holds the one slot that it may have leaves another.
+
+def waiter_slot_count() -> int:
+    """Return how many waiter slots a process has: a quarter of the web threads, two at least, never all.
+
+    Two, so that a client that holds the one slot that it may have leaves another. A single thread has one for a
+    request that cannot be answered otherwise; it counts as 0 here.
     """
-    return threading.BoundedSemaphore(max(1, min(max(2, settings.WEB_THREADS // 4), settings.WEB_THREADS - 1)))
+    return min(max(2, settings.WEB_THREADS // 4), settings.WEB_THREADS - 1)
 
 
 @contextmanager
-def waiter_slot(awaited: str, client: str = "") -> Iterator[None]:
+def waiter_slot(awaited: str, client: str = "", seconds: int = SLOT_TTL) -> Iterator[None]:
     """Hold one of the slots for requests that wait long for the chain or the sync.
 
     The other web threads go on serving what is known. A named client holds one slot at most in all processes together;
-    without Redis, in each process. Raise Unavailable where there is none.
+    without Redis, in each process; for `seconds` at most where the process dies. Raise Unavailable where there is none.
     """
     if not _slots().acquire(blocking=False):
         raise Unavailable(f"Too many requests wait for the {awaited}.")
     try:
-        with _lock(f"waiting:{client}", SLOT_TTL) if client else nullcontext(True) as is_only:
+        with _lock(f"waiting:{client}", seconds) if client else nullcontext(True) as is_only:
             if not is_only:
                 raise Unavailable(f"Another request of yours waits for the {awaited}.")
             yield

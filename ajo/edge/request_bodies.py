@@ -9,6 +9,7 @@ ajo/webserver/connections.py ends a body that does not arrive.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from io import BytesIO
@@ -18,13 +19,18 @@ from django.conf import settings
 from django.http.response import HttpResponseBase
 
 from ajo.api.downloads import Download
+from ajo.api.middleware import FIXED, PREFIX
+from ajo.api.problems import CONTENT_TYPE, problem
 from ajo.api.throttles import address_of_client
 from ajo.edge.responses import StartResponse
 
 Handler = Callable[[dict[str, Any], StartResponse], HttpResponseBase]
 
-BODY_PATHS: Final = ("/admin/",)  # paths that begin so; no other route reads a body
+BODY_PATHS: Final = ("/admin/", "/api/v1/transactions/")  # paths that begin so; no other route reads a body
 RETRY_AFTER: Final = "2"  # seconds
+# Seconds for which a reading counts as one that is about to end: a body that came with its header takes milliseconds.
+SOON: Final = 0.25
+MAX_QUEUED = 2.0  # seconds that a thread waits for places of readings that are about to end
 
 
 class RequestBodies:
@@ -32,14 +38,18 @@ class RequestBodies:
 
     def __init__(self, django: Handler) -> None:
         self._django = django
-        self._lock = threading.Lock()
-        self._reading: set[str] = set()  # the clients whose bodies are being read
+        self._changed = threading.Condition()
+        self._reading: dict[str, float] = {}  # the clients whose bodies are being read, since when (time.monotonic)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         refusal = self._take_body(environ)
         if refusal:
             status, text = refusal
-            headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text))), ("Connection", "close")]
+            headers = [("Content-Type", "text/plain")]
+            if environ["PATH_INFO"].startswith(PREFIX):
+                text = problem(int(status[:3]), text.decode().strip()).content
+                headers = [("Content-Type", CONTENT_TYPE), *FIXED.items()]
+            headers += [("Content-Length", str(len(text))), ("Connection", "close")]
             start_response(status, [*headers, *[("Retry-After", RETRY_AFTER)] * status.startswith("503")])
             return [text]
         response = self._django(environ, start_response)
@@ -75,17 +85,30 @@ class RequestBodies:
 
     @contextmanager
     def _slot(self, client: str) -> Iterator[bool]:
-        """Yield whether this thread may read a body: at most half of the threads do, each for another client."""
-        with self._lock:
-            is_free = client not in self._reading and len(self._reading) < max(1, settings.WEB_THREADS // 2)
-            if is_free:
-                self._reading.add(client)
+        """Yield whether this thread may read a body: at most half of the threads do, each for another client.
+
+        It waits for readings that are about to end, and for none that a slow client draws out.
+        """
+        is_mine = self._take_place(client)
         try:
-            yield is_free
+            yield is_mine
         finally:
-            if is_free:
-                with self._lock:
-                    self._reading.remove(client)
+            if is_mine:
+                with self._changed:
+                    del self._reading[client]
+                    self._changed.notify_all()
+
+    def _take_place(self, client: str) -> bool:
+        places, deadline = max(1, settings.WEB_THREADS // 2), time.monotonic() + MAX_QUEUED
+        with self._changed:
+            while client in self._reading or len(self._reading) >= places:
+                since = self._reading.get(client, max(self._reading.values()))
+                left = min(since + SOON, deadline) - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+            self._reading[client] = time.monotonic()
+            return True
 
 
 def _parts(response: Download) -> Iterator[bytes]:

@@ -51,7 +51,7 @@ def sweep() -> None:
     """Compare every group with the chain, prove the day's share of groups, and fill gaps.
 
     Either sweep ends at its deadline, and the next task goes on. Both together end before the next task begins, which
-    would take the worker's other process from the sync.
+    would take another of the worker's processes from the sync.
     """
     longest = settings.SWEEP_INTERVAL * 0.4
     try:

@@ -14,7 +14,6 @@ from ajo.adminkit.columns import column, json_column, multiline_column, raw_colu
 from ajo.adminkit.links import id_column_model
 from ajo.adminkit.lists import Search, choice_filter, column_options, event_id_search, hash_search, number_search
 from ajo.soroban.models import (
-    ChainTransaction,
     Checkpoint,
     ContractEvent,
     HistoryGap,
@@ -174,21 +173,3 @@ class UndecodedEntryAdmin(GroupLinkMixin, ReadOnlyAdmin):
     short_error = text_column("error", "Error", 120)
     whole_error = multiline_column("error", "Error")
     raw_xdr = raw_column("xdr", "XDR")
-
-
-StatusFilter = choice_filter("status", column_options("status", ChainTransaction.Status.choices))
-
-
-@admin.register(ChainTransaction)
-class ChainTransactionAdmin(ReadOnlyAdmin):
-    ordering = ("-submitted_ledger", "-hash")
-    list_display = ("hash", "status", "submitted_ledger", "ledger", "created_at", "updated_at")
-    list_filter = (StatusFilter,)
-    searches: ClassVar = (hash_search("transaction hash", "pk"),)
-    deferred_columns = ("xdr",)
-    fields = ("hash", "status", "events", "submitted_ledger", "ledger", "created_at", "updated_at", "raw_xdr")
-    raw_xdr = raw_column("xdr", "Signed envelope")
-
-    @admin.display(description="Events")
-    def events(self, row: ChainTransaction) -> SafeString:
-        return display.changelist_link(ContractEvent, "what it announced", tx_hash=row.hash)

@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 CHECK_INTERVAL = 1.0  # seconds
 FIRST_BYTE_TIMEOUT = 10.0  # seconds that a new connection may take to send its first byte
 IDLE_TIMEOUT = 90.0  # seconds between an answer and the next request; granian ends HTTP/1.1's earlier (ajo/web.py)
-REQUEST_TIMEOUT = 20.0  # seconds from a request's first byte to its answer's, and between two parts of an answer
+# Seconds from a request's first byte to its answer's, and between two parts of an answer: more than a client may wait
+# for a transaction (ajo/transactions/waiting.py).
+REQUEST_TIMEOUT = 30.0
 # Connections of one client address with one process. Beyond PER_CLIENT those are shut down that have been idle for
 # SURPLUS_IDLE_TIMEOUT seconds, beyond PER_CLIENT_MAX any: many clients may ask at once from behind one address.
 PER_CLIENT, PER_CLIENT_MAX = 100, 1_000

@@ -155,8 +155,8 @@ class Stack:
         celery = ("-m", "celery", "-q", "-A", "ajo.celery")
         node = f"worker-{secrets.token_hex(4)}@localhost"
         web = self._python(ends, "Web", "-m", "ajo.web")
-        # Two processes: a long sweep does not hold up the sync.
-        alone = ("-c", "2", "-n", node, "--without-gossip", "--without-mingle")
+        # Three processes: neither a long sweep nor transactions hold up the sync.
+        alone = ("-c", "3", "-n", node, "--without-gossip", "--without-mingle")
         worker = self._python(ends, "Worker", *celery, "worker", *alone, niceness=LOW_PRIORITY)
         beat = self._python(ends, "Beat", *celery, "beat", "--pidfile=")
         broker = self.env.get("CELERY_BROKER_URL") or self.env["REDIS_URL"]

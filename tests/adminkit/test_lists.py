@@ -59,8 +59,11 @@ COPIES = (
     ),
     (UndecodedEntry, "id, key, group_id, xdr, error, ledger", "n, md5(n::text) || 'XDR', n, '', '', 1"),
     (
-        ChainTransaction, "hash, status, xdr, submitted_ledger",
-        "md5(n::text) || md5(n::text), (ARRAY['success', 'pending'])[1 + (n % 2)], '', 1",
+        ChainTransaction,
+        "hash, status, xdr, submitted_ledger, ledger, next_attempt_at, "
+        "function, source, group_id, sequence, max_time, max_fee, code, detail, attempts, last_answer",
+        "md5(n::text) || md5(n::text), (ARRAY['success', 'pending'])[1 + (n % 2)], '', 1, 1, now(), "
+        "'contribute', 'G' || lpad(upper(translate(n::text, '0189', 'ABCD')), 55, 'A'), n, n, 0, 100, '', '', 1, ''",
     ),
 )  # fmt: skip
 
@@ -159,6 +162,8 @@ FOUND = (
     (UndecodedEntry, {"q": "59998"}, 1),
     (UndecodedEntry, {"q": digest(59_998)[:32] + "XDR"}, 1),
     (ChainTransaction, {"q": digest(59_998)}, 1),
+    (ChainTransaction, {"q": wallet(59_998)}, 1),
+    (ChainTransaction, {"q": "777"}, 1),
 )
 LISTED = (
     *((model, {}, 50) for model, _, _ in COPIES),
@@ -175,6 +180,9 @@ LISTED = (
     (ContractEvent, {"group_id": 777}, 1),
     *((SyncRun, {"runs": runs}, shown) for runs, shown in (("sync", 50), ("sweep", 50), ("failed", 9))),
     *((ChainTransaction, {"status": status}, shown) for status, shown in (("pending", 50), ("failed", 0))),
+    *((ChainTransaction, {"function": name}, shown) for name, shown in (("contribute", 50), ("pause", 0))),
+    (ChainTransaction, {"group_id": 777}, 1),
+    (ChainTransaction, {"source": wallet(777)}, 1),
 )
 
 

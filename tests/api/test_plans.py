@@ -179,6 +179,18 @@ def test_events_by_every_filter(client: Client, query: str, found: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", LIMIT), ("source=W5", 10), ("source=W9999", 0), ("group=5", LIMIT), ("group=999999", 0),
+        ("status=pending", LIMIT), ("status=failed", 0), ("function=pause", 3), ("function=contribute", LIMIT),
+        ("function=upgrade", 0), ("source=W5&status=success", 9), ("group=5&function=contribute", LIMIT),
+    ],
+)  # fmt: skip
+def test_transactions_by_every_filter(client: Client, query: str, found: int) -> None:
+    assert pages(client, f"transactions/?{query}")[0] == found
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "events/", f"events/?after={event_id(30_000)}", "users/", "groups/5/members/", "groups/5/events/",

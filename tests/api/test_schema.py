@@ -19,7 +19,18 @@ from ajo.api.problem_codes import ProblemCode
 from ajo.soroban.contract.events import Event
 from contributions.models import Contribution, Payout, Refund
 from groups.models import RefundRequest
-from tests.support.factories import API, START, account, make_checkpoint, make_event, make_group, make_row, make_user
+from tests.support.factories import (
+    API,
+    START,
+    account,
+    contract,
+    make_checkpoint,
+    make_event,
+    make_group,
+    make_row,
+    make_transaction,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +87,8 @@ def strict(schema: Any) -> Any:
         "groups/1/refunds/", "groups/1/events/", "users/", f"users/{account(1)}/", f"users/{account(1)}/groups/",
         f"users/{account(1)}/contributions/", f"users/{account(1)}/payouts/", f"users/{account(1)}/refunds/",
         f"users/{account(1)}/dues/", "contributions/", "payouts/", "refunds/", "events/", "status/",
-        f"transactions/{1:064x}/", "", "contract/", "contract/tokens/", "groups/1/entries/", "groups/1/schedule/",
+        f"transactions/{1:064x}/", f"transactions/{7:064x}/", "transactions/", "", "contract/", "contract/tokens/",
+        "groups/1/entries/", "groups/1/schedule/",
         "groups/1/statement/", f"users/{account(1)}/statement/",
     ],
 )  # fmt: skip
@@ -92,6 +104,10 @@ def test_answers_are_what_the_description_says(client: Client, path: str) -> Non
     make_event(3, kind="of-a-later-version", data={})
     for kind in (Contribution, Payout, Refund):
         make_row(kind, 1, 1, 1, 1)
+    make_transaction(
+        7, status="failed", ledger=900, code="contract_error", detail="No.", fee_charged=5, closed_at=START,
+        contract_error={"contract": contract(1), "code": 8, "name": None}, result={"any": [1]},
+    )  # fmt: skip
     schema = described()
     generic = re.sub(r"^(groups)/1/", r"\1/{group_id}/", path.replace(account(1), "{address}"))
     generic = re.sub(r"transactions/\w+", "transactions/{hash}", generic)

@@ -1,4 +1,4 @@
-"""API of contributions, payouts, refunds, transactions, and a wallet's sums."""
+"""API of contributions, payouts, refunds, and a wallet's sums."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import pytest
 from django.test import Client
 
 from ajo.soroban.contract.keys import ContribKey, PayoutKey, decode_key
-from ajo.soroban.models import ChainTransaction
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from tests.support.factories import (
     API,
     account,
     contract,
     make_checkpoint,
-    make_event,
     make_group,
     make_row,
     make_token,
@@ -206,28 +204,6 @@ def test_a_wallet_that_only_appears_has_zeros(client: Client) -> None:
     make_user(77)
     shown = client.get(f"{API}users/{account(77)}/").json()
     assert (shown["groups"], shown["contributions"], shown["tokens"]) == (0, 0, [])
-
-
-def test_a_transaction_shows_all_that_it_carried(client: Client) -> None:
-    for user in (1, 2):
-        make_row(Contribution, 1, user, 1, 10 + user, tx_hash="ab" * 32)
-    make_row(Payout, 1, 1, 1, 13, tx_hash="ab" * 32)
-    make_event(11, tx_hash="ab" * 32)
-    shown = client.get(f"{API}transactions/{'AB' * 32}/").json()
-    assert (shown["hash"], shown["status"], shown["ledger"]) == ("ab" * 32, "success", 12)
-    assert [len(shown[kind]) for kind in ("contributions", "payouts", "refunds", "events")] == [2, 1, 0, 1]
-
-
-def test_a_submitted_transaction_shows_its_state(client: Client) -> None:
-    ChainTransaction.objects.create(hash="cd" * 32, xdr="AAAA", submitted_ledger=5)
-    response = client.get(f"{API}transactions/{'cd' * 32}/")
-    assert (response.json()["status"], response.json()["ledger"]) == ("pending", None)
-    assert b"AAAA" not in response.content
-
-
-@pytest.mark.parametrize(("tx_hash", "status"), [("0" * 64, 404), ("0" * 63, 400), ("g" * 64, 400), ("٣" * 64, 400)])
-def test_an_unknown_transaction_is_404_and_a_malformed_hash_400(client: Client, tx_hash: str, status: int) -> None:
-    assert client.get(f"{API}transactions/{tx_hash}/").status_code == status
 
 
 @pytest.mark.parametrize(("plural", "kind"), KINDS)

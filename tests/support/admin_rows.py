@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Model
+from django.db.models.functions import Now
 from stellar_sdk import StrKey
 
 from ajo.ops.models import Heartbeat
@@ -164,5 +165,19 @@ def _chain(numbers: range) -> None:
         [UndecodedEntry(key="AAAA" * 40 + str(i), group_id=i, xdr="QUJD", error=HOSTILE, ledger=1000) for i in numbers]
     )
     ChainTransaction.objects.bulk_create(
-        [ChainTransaction(hash=tx(i), xdr="AAAA" * 100, submitted_ledger=1000) for i in numbers]
-    )
+        [
+            ChainTransaction(
+                hash=tx(i),
+                xdr="AAAA" * 100,
+                submitted_ledger=1000,
+                function="join_group",
+                group_id=i,
+                source=account(i),
+                sequence=i,
+                max_time=1_800_000_000,
+                max_fee=1000,
+                next_attempt_at=Now(),
+            )
+            for i in numbers
+        ]
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from stellar_sdk import Keypair, StrKey
 
 from ajo.conf.checks import SANDBOX_PASSPHRASE
-from ajo.soroban.models import Checkpoint, ContractEvent
+from ajo.soroban.models import ChainTransaction, Checkpoint, ContractEvent
 from contributions.models import HistoryRow, Refund
 from groups.models import Group, GroupMember, Token, User
 from tests.support.services import CONTRACT
@@ -112,3 +112,20 @@ def make_event(ledger: int, group: int | None = 1, kind: str = "contrib", **valu
     return ContractEvent.objects.create(
         id=event_id(ledger), type=kind, ledger=ledger, created_at=START, **(row | values)
     )
+
+
+def make_transaction(number: int, **values: Any) -> ChainTransaction:
+    """Create a transaction that was submitted here, pending unless `values` say otherwise."""
+    row: dict[str, Any] = {
+        "hash": f"{number:064x}",
+        "xdr": "AAAA",
+        "function": "join_group",
+        "group_id": 1,
+        "source": account(1),
+        "sequence": number,
+        "max_time": 1_800_000_000,
+        "max_fee": 1000,
+        "submitted_ledger": 1000,
+        "next_attempt_at": datetime(2100, 1, 1, tzinfo=UTC),
+    }
+    return ChainTransaction.objects.create(**(row | values))

@@ -43,4 +43,10 @@ INSERT INTO contributions_payout (group_id, user_id, round, amount, tx_hash, eve
 INSERT INTO contributions_refund (group_id, user_id, round, amount, tx_hash, event_id, ledger, created_at, reason)
   SELECT DISTINCT ON (group_id, user_id) group_id, user_id, round, amount, tx_hash, event_id, ledger, created_at, 1
   FROM contributions_contribution ORDER BY group_id, user_id, id;
+INSERT INTO soroban_chaintransaction (hash, xdr, function, group_id, source, sequence, max_time, max_fee, status, code,
+    detail, ledger, submitted_ledger, attempts, last_answer, next_attempt_at, next_send_ledger, created_at, updated_at)
+  SELECT lpad(to_hex(i), 64, '0'), '', CASE WHEN i % 20000 = 9 THEN 'pause' ELSE 'contribute' END, i % 1000 + 1,
+    'G' || lpad((i % 6000 + 1)::text, 55, 'A'), i, 1800000000, 100, CASE WHEN i <= 300 THEN 'pending' ELSE 'success' END,
+    '', '', i, i, 1, '', now(), 0, now(), now()
+  FROM generate_series(1, 60000) i;
 ANALYZE;

@@ -32,3 +32,9 @@ def entries() -> Iterator[tuple[str, str]]:
             yield change["key"], change["xdr"]
     for older in document("older-groups.json")["entries"]:
         yield older["key"], older["xdr"]
+
+
+def writing(name: str) -> dict[str, Any]:
+    """Return a recording of the calls that write, with the steps of its transactions."""
+    found: dict[str, Any] = json.loads((HERE / "rpc" / f"writing-{name}.json").read_text())
+    return found

@@ -116,7 +116,7 @@ class Running:
         self.web = self.start("web", "-m", "ajo.web")
 
     def start_worker(self, name: str = "worker", **env: str) -> ManagedProcess:
-        more = ("-c", "2", "-n", f"{name}@test", "--without-gossip", "--without-mingle")
+        more = ("-c", "3", "-n", f"{name}@test", "--without-gossip", "--without-mingle")
         return self.start(name, *CELERY, "worker", *more, **env)
 
     def start_beat(self, name: str = "beat", *more: str, **env: str) -> ManagedProcess:

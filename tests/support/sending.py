@@ -1,6 +1,7 @@
 """Transactions for the sandbox, simulated, signed and sent; a sandbox with two groups to send them to."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -24,8 +25,8 @@ ALICE, BOB, CAROL, OTHER = (Keypair.from_raw_ed25519_seed(bytes([n]) * 32) for n
 AMOUNT = 50_000_000
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+@contextmanager
+def with_groups() -> Iterator[Sandbox]:
     """Two groups of Alice's with room for two more each; ledgers close when told to."""
     with Sandbox(base_reserve=BASE_RESERVE) as running:
         chain = running.chain
@@ -34,6 +35,13 @@ def sandbox() -> Iterator[Sandbox]:
         for _ in range(2):
             chain.call(ALICE.public_key, "create_group", ALICE.public_key, chain.token, AMOUNT, 3600, 3, 0, 0, 0)
         chain.close_ledger()
+        yield running
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox with groups, of the test's own."""
+    with with_groups() as running:
         yield running
 
 

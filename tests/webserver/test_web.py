@@ -73,7 +73,15 @@ def test_a_request_that_does_not_arrive_is_ended(site: Served, beginning: bytes)
 
 @pytest.mark.parametrize(
     "path",
-    [b"/admin/login/", b"/health/live", b"/metrics", b"/nowhere", b"/static/admin/css/base.css", b"/api/v1/groups/"],
+    [
+        b"/admin/login/",
+        b"/health/live",
+        b"/metrics",
+        b"/nowhere",
+        b"/static/admin/css/base.css",
+        b"/api/v1/groups/",
+        b"/api/v1/transactions/",
+    ],
 )
 def test_slow_bodies_leave_threads_for_everybody_else(site: Served, path: bytes) -> None:
     """Breaks without ajo/edge/request_bodies.py: sixteen of them hold every thread."""

@@ -8,14 +8,16 @@ from ajo.soroban.models.events import EVENT_ID_LENGTH, ContractEvent, UndecodedE
 from ajo.soroban.models.gaps import HistoryGap, HistoryGapQuerySet
 from ajo.soroban.models.nodes import MAX_BACKOFF, RpcNode, RpcNodeQuerySet
 from ajo.soroban.models.runs import Lease, SyncRun, SyncRunQuerySet
-from ajo.soroban.models.transactions import ChainTransaction
+from ajo.soroban.models.transactions import MOVES, ChainTransaction, ChainTransactionQuerySet
 
 __all__ = [
     "EVENT_ID_LENGTH",
     "LEDGER_SLACK",
     "MAX_BACKOFF",
     "MIN_CLOSE_SECONDS",
+    "MOVES",
     "ChainTransaction",
+    "ChainTransactionQuerySet",
     "Checkpoint",
     "CheckpointQuerySet",
     "ContractEvent",

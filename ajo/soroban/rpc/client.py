@@ -15,6 +15,16 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from typing_extensions import TypedDict
 
 from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer, RpcLimitExceeded
+from ajo.soroban.rpc.transactions import (
+    FeeStats,
+    HostRefusal,
+    Sent,
+    Simulation,
+    SimulationAnswer,
+    TransactionAnswer,
+    check_transaction,
+    read_simulation,
+)
 from ajo.soroban.rpc.transport import MAX_U32, Answer, RpcModel, Transport, strip_nul
 
 T = TypeVar("T")
@@ -278,6 +288,33 @@ class SorobanClient:
             )
 
         return self._transport.call("getEvents", Answer[_Events], read, params | start)
+
+    def simulate(self, envelope: str, *, use_upgraded_auth: bool = False) -> Simulation | HostRefusal:
+        """Return what the host says of a transaction's one call (simulateTransaction).
+
+        It is recorded where the envelope carries no authorization entries, enforced where it does.
+        `use_upgraded_auth` records entries of the kind ADDRESS_V2, where the network has them.
+        """
+        params = {"transaction": envelope} | ({"useUpgradedAuth": True} if use_upgraded_auth else {})
+        return self._transport.call("simulateTransaction", Answer[SimulationAnswer], read_simulation, params)
+
+    def send(self, envelope: str) -> Sent:
+        """Send a signed transaction once (sendTransaction).
+
+        It is not repeated: whoever sends plans the next time. After any ChainError but the code -32602 the
+        transaction may have been taken.
+        """
+        return self._transport.once().call(
+            "sendTransaction", Answer[Sent], lambda sent: sent, {"transaction": envelope}
+        )
+
+    def get_transaction(self, tx_hash: str) -> TransactionAnswer:
+        """Return what the node's history has of a transaction, by its own or its inner hash (getTransaction)."""
+        return self._transport.call("getTransaction", Answer[TransactionAnswer], check_transaction, {"hash": tx_hash})
+
+    def get_fee_stats(self) -> FeeStats:
+        """Return the inclusion fees that transactions of the last ledgers paid (getFeeStats)."""
+        return self._transport.call("getFeeStats", Answer[FeeStats], lambda stats: stats)
 
 
 def _check_order(method: str, answer: Health | _Events) -> None:

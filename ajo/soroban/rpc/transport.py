@@ -154,6 +154,12 @@ class Transport:
         other.deadline = deadline
         return other
 
+    def once(self) -> Self:
+        """Return a copy that does not retry."""
+        other = copy(self)
+        other._retries = 0
+        return other
+
     def call(self, method: str, form: type[Answer[M]], read: Callable[[M], T], params: Any = None) -> T:
         """Return `read` of the method's result, with capped retries. Raises ChainError.
 

@@ -1,0 +1,241 @@
+"""The bodies of build and prepare: what clients ask for, checked for all that needs no state, and what they get."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.exceptions import ValidationError as DjangoValidationError
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from ajo.api.fields import U64_SCHEMA, AddressField, AmountField, TimeField, U32Field, U64StringField
+from ajo.api.params import parse_address, parse_hash
+from ajo.soroban.contract.functions import WRITES
+from ajo.soroban.fields import U32_MAX
+from ajo.transactions.arguments import parse_args
+from ajo.transactions.authorization import KINDS
+from ajo.transactions.build import VALID_FOR, BuildRequest
+from ajo.transactions.calls import make_call
+from ajo.transactions.codes import SENTENCES, Code
+from ajo.transactions.fees import MIN_INCLUSION_FEE
+from ajo.transactions.forms import MAX_XDR, ClosedSerializer, ContractErrorSerializer
+from ajo.transactions.limits import LIMIT_NAMES
+from ajo.transactions.prepare import Signature
+from ajo.transactions.warnings import WarningCode
+
+MAX_SEQUENCE: Final = 2**63 - 1
+_DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
+
+
+@extend_schema_field(U64_SCHEMA)
+class WholeField(serializers.Field):  # type: ignore[type-arg]  # generic only in the stubs
+    """A whole number in a string of digits, or in a JSON number that every client holds exactly."""
+
+    def __init__(self, *, least: int, most: Callable[[], int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._least, self._most = least, most
+
+    def to_internal_value(self, data: Any) -> int:
+        most = self._most()
+        number = data if isinstance(data, int) and not isinstance(data, bool) and abs(data) <= 2**53 else None
+        if isinstance(data, str) and _DIGITS.fullmatch(data):
+            number = int(data)
+        if number is None or not self._least <= number <= most:
+            raise serializers.ValidationError(f"A whole number from {self._least} to {most} is expected.")
+        return number
+
+    def to_representation(self, value: int) -> str:
+        return str(value)
+
+
+class AccountField(serializers.CharField):
+    """The address of an account: a contract has no sequence number, and nobody could pay its fee."""
+
+    def to_internal_value(self, data: Any) -> str:
+        address = _parsed(parse_address, super().to_internal_value(data))
+        if not address.startswith("G"):
+            raise serializers.ValidationError(
+                "A contract (C…) cannot be the source. Name an account (G…) that pays; the contract signs its entry."
+            )
+        return address
+
+
+class MemberField(serializers.CharField):
+    """The address of an account or a contract."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return _parsed(parse_address, super().to_internal_value(data))
+
+
+class HashField(serializers.CharField):
+    """A transaction's hash, in hex."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return _parsed(parse_hash, super().to_internal_value(data))
+
+
+class SignatureField(serializers.CharField):
+    """The 64 bytes of an ed25519 signature."""
+
+    def to_internal_value(self, data: Any) -> bytes:  # type: ignore[override]  # bytes are what it stands for
+        text = super().to_internal_value(data)
+        try:
+            raw = bytes.fromhex(text) if len(text) == 128 else base64.b64decode(text, validate=True)
+        except ValueError:
+            raw = b""
+        if len(raw) != 64:
+            raise serializers.ValidationError("A signature of 64 bytes is expected, in base64 or hex.")
+        return raw
+
+
+def _parsed(parse: Callable[[str], str], text: str) -> str:
+    try:
+        return parse(text)
+    except DjangoValidationError as failure:
+        raise serializers.ValidationError(str(failure.message)) from None
+
+
+class BuildSerializer(ClosedSerializer):
+    """A call of one of the contract's functions that write, and how its transaction is to be."""
+
+    function = serializers.ChoiceField(choices=list(WRITES))
+    # rest_framework's metaclass takes the field out of the class, where `source` is another thing
+    source = AccountField(  # type: ignore[assignment]
+        help_text="The account (G…) that pays the fee and whose sequence number is used."
+    )
+    args = serializers.DictField(
+        required=False, help_text="By name, as the contract has them; u64 and i128 as strings."
+    )
+    valid_for = serializers.IntegerField(
+        default=VALID_FOR, min_value=60, max_value=3600, help_text="Seconds, from the newest ledger on."
+    )
+    sequence = WholeField(
+        least=1, most=lambda: MAX_SEQUENCE, required=False, help_text="Default: the account's next one."
+    )
+    replaces = HashField(required=False, help_text="A transaction whose sequence number to use, with a higher bid.")
+    inclusion_fee = WholeField(
+        least=MIN_INCLUSION_FEE,
+        most=lambda: settings.MAX_INCLUSION_FEE,
+        required=False,
+        help_text="Stroops offered for the place in a ledger. Default: what the last ledgers took.",
+    )
+    credentials = serializers.ChoiceField(choices=list(KINDS), default="address")
+    auth_valid_for = serializers.IntegerField(
+        required=False, min_value=1, max_value=U32_MAX, help_text="Ledgers that authorization entries are valid for."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        args = parse_args(attrs["function"], attrs.pop("args", {}))
+        call = make_call(attrs.pop("function"), args)
+        return {**attrs, "call": call}
+
+    def request(self) -> BuildRequest:
+        """Return what is asked for. The body has been found valid."""
+        return BuildRequest(**self.validated_data)
+
+
+class SignatureSerializer(ClosedSerializer):
+    """An ed25519 signature over the SHA-256 of an entry's preimage."""
+
+    address = MemberField(help_text="Whose entry it signs.")
+    public_key = AccountField(help_text="The key that signed, as G….")
+    signature = SignatureField(max_length=128, help_text="64 bytes, in base64 or hex.")
+
+    def validate(self, attrs: dict[str, Any]) -> Signature:
+        return Signature(**attrs)
+
+
+class PrepareSerializer(ClosedSerializer):
+    """A built transaction, and either its signed entries or the signatures for them."""
+
+    xdr = serializers.CharField(max_length=MAX_XDR, help_text="The transaction as it was built.")
+    auth = serializers.ListField(
+        child=serializers.CharField(max_length=MAX_XDR), required=False, min_length=1, max_length=20,
+        help_text="Signed SorobanAuthorizationEntry values, base64.",
+    )  # fmt: skip
+    signatures = serializers.ListField(child=SignatureSerializer(), required=False, min_length=1, max_length=20)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("auth" in attrs) == ("signatures" in attrs):
+            raise serializers.ValidationError("Either auth or signatures is expected.")
+        return attrs
+
+
+class OfferSerializer(serializers.Serializer[Any]):
+    """The most that the transaction can cost, in stroops."""
+
+    inclusion = AmountField()
+    resource = AmountField()
+    max = AmountField()
+
+
+class AuthEntrySerializer(serializers.Serializer[Any]):
+    """An authorization entry that a wallet has to sign: the SHA-256 of `preimage`, or the entry itself."""
+
+    address = AddressField()
+    credentials = serializers.ChoiceField(choices=list(KINDS), read_only=True)
+    xdr = serializers.CharField(read_only=True)
+    preimage = serializers.CharField(read_only=True)
+    nonce = AmountField()
+    expires_ledger = U32Field()
+    invocation = serializers.DictField(read_only=True)
+
+
+class WarningSerializer(serializers.Serializer[Any]):
+    """What the client should know before the transaction is signed."""
+
+    code = serializers.ChoiceField(choices=[each.value for each in WarningCode], read_only=True)
+    detail = serializers.CharField(read_only=True)
+
+
+class BuiltSerializer(serializers.Serializer[Any]):
+    """An unsigned transaction, simulated."""
+
+    xdr = serializers.CharField(read_only=True)
+    hash = serializers.CharField(read_only=True)
+    uri = serializers.CharField(read_only=True, help_text="SEP-7.")
+    network_passphrase = serializers.CharField(read_only=True)
+    function = serializers.ChoiceField(choices=list(WRITES), read_only=True)
+    group = U64StringField(allow_null=True)
+    source = AddressField()  # type: ignore[assignment]  # as in BuildSerializer
+    sequence = U64StringField()
+    valid_until = TimeField()
+    fee = OfferSerializer(read_only=True)
+    result = serializers.JSONField(read_only=True, allow_null=True, help_text="What the simulation returned, decoded.")
+    auth_entries = AuthEntrySerializer(many=True, read_only=True)
+    warnings = WarningSerializer(many=True, read_only=True)
+
+
+class HostErrorSerializer(serializers.Serializer[Any]):
+    """What the network's host refused by itself."""
+
+    type = serializers.CharField(read_only=True)
+    code = serializers.CharField(read_only=True)
+
+
+class LimitSerializer(serializers.Serializer[Any]):
+    """Which limit is exceeded, and by how much."""
+
+    name = serializers.ChoiceField(choices=list(LIMIT_NAMES), read_only=True)
+    used = serializers.IntegerField(read_only=True)
+    allowed = serializers.IntegerField(read_only=True)
+
+
+class ConflictSerializer(serializers.Serializer[Any]):
+    """Why the call cannot be built as things stand. Beside `code` stands what belongs to it, and nothing else."""
+
+    type = serializers.CharField(read_only=True)
+    title = serializers.CharField(read_only=True)
+    status = serializers.IntegerField(read_only=True)
+    detail = serializers.CharField(read_only=True)
+    code = serializers.ChoiceField(
+        choices=[(code.value, SENTENCES[code]) for code in Code], read_only=True, help_text="From a closed list."
+    )
+    contract_error = ContractErrorSerializer(required=False)
+    host_error = HostErrorSerializer(required=False)
+    limit = LimitSerializer(required=False)
+    hash = serializers.CharField(required=False, help_text="The pending transaction that keeps the source busy.")

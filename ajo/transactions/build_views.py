@@ -1,0 +1,81 @@
+"""Building transactions over HTTP: POST transactions/build/ and transactions/prepare/."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ajo.api.problems import CONTENT_TYPE
+from ajo.api.rendering import JSONParser, JSONRenderer
+from ajo.api.throttles import ReadThrottle, throttle_chain_read
+from ajo.api.views import PREFLIGHT_MAX_AGE, check_query
+from ajo.transactions.build import build
+from ajo.transactions.build_serializers import BuildSerializer, BuiltSerializer, ConflictSerializer, PrepareSerializer
+from ajo.transactions.conflicts import Conflict
+from ajo.transactions.prepare import prepare
+
+RESPONSES: Final[dict[Any, Any]] = {200: BuiltSerializer, (409, CONTENT_TYPE): ConflictSerializer}
+
+
+class BuildingView(APIView):
+    """A POST that asks the chain and stores nothing. It takes no cookies, so no other site's page can misuse one."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = (ReadThrottle,)
+    parser_classes = (JSONParser,)
+    renderer_classes = (JSONRenderer,)
+    metadata_class = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.method == "POST":
+            check_query(request, set())
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        """Answer a browser's preflight: 204 with the methods and headers that are allowed."""
+        response = HttpResponse(status=204)
+        del response.headers["Content-Type"]
+        response.headers["Access-Control-Allow-Methods"] = ", ".join(self.allowed_methods)
+        response.headers["Access-Control-Allow-Headers"] = "Content-Type, Prefer"
+        response.headers["Access-Control-Max-Age"] = PREFLIGHT_MAX_AGE
+        return response
+
+    def handle_exception(self, exc: Exception) -> Any:
+        if isinstance(exc, Conflict):
+            return exc.to_problem()
+        return super().handle_exception(exc)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        final = super().finalize_response(request, response, *args, **kwargs)
+        final.headers["Cache-Control"] = "no-store"
+        return final
+
+
+class BuildView(BuildingView):
+    """An unsigned transaction for one function of the contract, simulated."""
+
+    @extend_schema(request=BuildSerializer, responses=RESPONSES, operation_id="transactions_build")
+    def post(self, request: Request) -> Response:
+        body = BuildSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        throttle_chain_read(request)
+        return Response(BuiltSerializer(build(body.request())).data)
+
+
+class PrepareView(BuildingView):
+    """The same transaction with signed authorization entries, simulated again with them."""
+
+    @extend_schema(request=PrepareSerializer, responses=RESPONSES, operation_id="transactions_prepare")
+    def post(self, request: Request) -> Response:
+        body = PrepareSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        throttle_chain_read(request)
+        return Response(BuiltSerializer(prepare(**body.validated_data)).data)

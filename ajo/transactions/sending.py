@@ -1,0 +1,91 @@
+"""Sends a stored transaction once, and writes down what the answer means: for the first sending and for all others.
+
+A double sending is harmless by design: the envelope is the same, so is its hash, and a ledger applies it once.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Greatest, Now
+
+from ajo.soroban.models import ChainTransaction, Checkpoint
+from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import ChainError
+from ajo.soroban.rpc.pool import nodes
+from ajo.soroban.rpc.transactions import Sent
+from ajo.transactions.answers import Effect, SendMeaning, send_meaning
+
+log = logging.getLogger(__name__)
+
+Status = ChainTransaction.Status
+# Ledgers in which a core keeps a transaction in its queue; after them it bans the hash for ten. To send it about every
+# five finds the end of the ban, whenever it aged out (docs/writing.md).
+QUEUE_AGE: Final = 4
+RESEND_LEDGERS: Final = QUEUE_AGE + 1
+LEDGER_TIME: Final = timedelta(seconds=min(5, settings.SYNC_INTERVAL))  # in which a public network closes one
+# What a node has queued applies within two ledgers as a rule, and its events settle it: nobody looks before.
+FIRST_LOOK: Final = 2 * LEDGER_TIME
+
+
+def send(
+    row: ChainTransaction,
+    *,
+    is_first_send: bool,
+    deadline: float | None = None,
+    other_node: bool = False,
+) -> SendMeaning:
+    """Send the transaction, store what the answer means, and return it. Raises nothing of the chain's.
+
+    A node that cannot be asked leads to the next one, before `deadline` (time.monotonic). `other_node`: not the first
+    in order, where there is another. The row is stored before; `row` itself is not changed.
+    """
+    sent = 0
+
+    def once(client: SorobanClient) -> Sent:
+        nonlocal sent
+        sent += 1
+        return client.send(row.xdr)
+
+    def read(client: SorobanClient) -> Sent:
+        return nodes().second_opinion(client, once) if other_node else once(client)
+
+    answer: Sent | ChainError
+    try:
+        answer = nodes().run(read, deadline)
+    except ChainError as failure:
+        answer = failure
+    # a node before the one that answered may have taken it
+    meaning = send_meaning(answer, is_first_send=is_first_send and sent <= 1, row=row)
+    if isinstance(answer, Sent) and answer.hash.lower() != row.hash:
+        log.error("a node answers transaction %s with the hash %s", row.hash, answer.hash[:64])
+    record(row.hash, meaning, sent)
+    return meaning
+
+
+def record(tx_hash: str, meaning: SendMeaning, sent: int = 1) -> bool:
+    """Store what the answer of a sending means. Return False, and write nothing, if its end is proven already."""
+    # a node that names a ledger of the far future must not keep it from being sent
+    ledger = min(meaning.ledger, Checkpoint.objects.newest_possible())
+    values: dict[str, Any] = {
+        "attempts": F("attempts") + sent,
+        "last_answer": meaning.said,
+        "next_send_ledger": Greatest("next_send_ledger", ledger + 1),
+        "next_attempt_at": Now() + LEDGER_TIME,
+        "updated_at": Now(),
+    }
+    if meaning.effect == Effect.QUEUED:
+        values["queued_ledger"] = Greatest("queued_ledger", Value(ledger))
+        values["next_send_ledger"] = ledger + RESEND_LEDGERS
+        values["next_attempt_at"] = Now() + FIRST_LOOK
+    elif meaning.effect == Effect.REJECTED:
+        values |= {"status": Status.REJECTED, "code": meaning.code or "", "detail": meaning.detail}
+    else:
+        # a queued one stays away for as long as a ban may last; any other goes again at the next ledger
+        resend = When(queued_ledger__isnull=False, then=Greatest("next_send_ledger", ledger + RESEND_LEDGERS))
+        values["next_send_ledger"] = Case(resend, default=values["next_send_ledger"])
+    return bool(ChainTransaction.objects.pending().filter(hash=tx_hash).update(**values))

@@ -1,0 +1,361 @@
+"""Transactions are followed to ends that are proven, whatever nodes answer; the numbers are WRITING.md's reports."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+from stellar_sdk import TransactionBuilder, scval
+
+from ajo.soroban.contract.keys import GroupKey
+from ajo.transactions import sending
+from ajo.transactions.codes import Code
+from groups.models import GroupMember
+from tests.support.faults import answers, result
+from tests.support.nodes import use_nodes
+from tests.support.proxy import Exchange, Proxy, Reply
+from tests.support.sending import ALICE, AMOUNT, BOB, CAROL, OTHER, send
+from tests.support.submitted import Status, Writing, writing
+
+__all__ = ["writing"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Counting:
+    """Passes requests on and counts them by method."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    def __call__(self, exchange: Exchange) -> Reply:
+        self.calls[exchange.method] += 1
+        return exchange.forward()
+
+
+def creating(writing: Writing, by: Any) -> Any:
+    terms = [scval.to_int128(AMOUNT), scval.to_uint64(3600), scval.to_uint32(3), scval.to_uint64(0)]
+    rest = [scval.to_uint32(0), scval.to_uint32(0)]
+    addresses = [scval.to_address(by.public_key), scval.to_address(writing.chain.token)]
+    return writing.call("create_group", *addresses, *terms, *rest, by=by)
+
+
+def contributing(writing: Writing, by: Any, **named: Any) -> Any:
+    return writing.call("contribute", scval.to_address(by.public_key), scval.to_uint64(1), by=by, **named)
+
+
+# -- success
+
+
+def test_a_success_is_settled_by_its_event_with_no_call_of_its_own(writing: Writing) -> None:
+    tx = writing.post(writing.joining())
+    writing.close()
+    counting = Counting()
+    with writing.proxy.failing(counting):
+        writing.follow()
+    row = writing.row(tx)
+    assert (row.status, row.ledger, row.group_id, row.attempts) == (Status.SUCCESS, writing.chain.latest, 1, 1)
+    assert counting.calls == {}
+
+
+def test_a_new_groups_id_is_the_events(writing: Writing) -> None:
+    tx = writing.post(creating(writing, BOB))
+    writing.step()
+    row = writing.row(tx)
+    assert (row.status, row.result, row.group_id) == (Status.SUCCESS, "3", 3)
+
+
+def test_report_40_one_call_reads_what_many_wait_for(writing: Writing) -> None:
+    """A row costs no call in most ledgers: its source's entry is read with 199 others."""
+    writing.order("refuse", status="TRY_AGAIN_LATER", times=3)
+    for envelope in (creating(writing, ALICE), writing.joining(BOB, group=1), writing.joining(CAROL, group=2)):
+        writing.post(envelope)
+    counting = Counting()
+    with writing.proxy.failing(counting):
+        writing.follow()  # the ledger is the same: nothing is sent again
+        assert counting.calls == {"getLedgerEntries": 1}
+        writing.step(2)
+    assert counting.calls["sendTransaction"] == 3
+    assert counting.calls["getTransaction"] == 0
+
+
+# -- answers of sendTransaction
+
+
+def test_reports_1_and_2_try_again_later_is_sent_again_until_it_is_taken(writing: Writing) -> None:
+    writing.order("refuse", status="TRY_AGAIN_LATER", times=12)
+    tx = writing.post(writing.joining())
+    writing.step(11)
+    assert writing.status(tx) == Status.PENDING
+    writing.step(3)
+    row = writing.row(tx)
+    assert (row.status, row.attempts) == (Status.SUCCESS, 13)
+
+
+def test_report_3_try_again_later_to_the_end_is_expired_not_failed(writing: Writing) -> None:
+    writing.order("refuse", status="TRY_AGAIN_LATER", times=1000)
+    tx = writing.post(writing.joining(valid_for=60))
+    writing.step(10)
+    assert writing.status(tx) == Status.PENDING
+    sent = writing.row(tx).attempts
+    writing.step(3)
+    row = writing.row(tx)
+    assert (row.status, row.code, row.ledger) == (Status.EXPIRED, Code.TIME_OVER, None)
+    assert row.attempts <= sent + 1  # none in the last ten seconds
+
+
+def test_report_4_what_was_priced_out_is_sent_past_the_ban_and_not_within_it(writing: Writing) -> None:
+    """The queue keeps it for four ledgers and bans it for ten; then there is room."""
+    writing.order("surge", fee=10_000)
+    tx = writing.post(writing.joining())
+    writing.step(6)
+    writing.order("surge", fee=100)
+    writing.step(14)
+    row = writing.row(tx)
+    assert row.status == Status.SUCCESS
+    assert row.ledger is not None
+    assert row.ledger - row.submitted_ledger <= 20
+    assert row.attempts <= 5
+
+
+def test_reports_5_and_6_an_answer_that_is_lost_is_no_failure_and_no_second_effect(writing: Writing) -> None:
+    writing.order("drop", times=1)
+    tx = writing.post(writing.joining())
+    assert writing.row(tx).last_answer == "RpcUnavailable"
+    writing.chain.close_ledger()  # it is applied, and the sync has not seen it
+    writing.follow()
+    writing.follow()
+    assert writing.status(tx) == Status.PENDING
+    writing.step()
+    assert writing.status(tx) == Status.SUCCESS
+    assert GroupMember.objects.filter(group_id=1, user__wallet_address=BOB.public_key).count() == 1
+
+
+def test_report_5_bad_sequence_on_a_resend_is_not_final(writing: Writing) -> None:
+    """It was applied, and the answer was lost; a node that had not queued it says txBAD_SEQ to the next sending."""
+    envelope = writing.joining()
+    tx = writing.store(envelope).hash
+    assert send(writing.sandbox, envelope)["status"] == "PENDING"
+    writing.chain.close_ledger()
+    writing.chain.queue.banned.clear()
+    meaning = sending.send(writing.row(tx), is_first_send=False)
+    assert meaning.said == "ERROR txBAD_SEQ"
+    assert writing.status(tx) == Status.PENDING
+    writing.step()
+    assert writing.status(tx) == Status.SUCCESS
+
+
+def test_report_12_a_first_sending_to_a_node_that_lags_is_no_refusal(writing: Writing, settings: Settings) -> None:
+    """It says txBAD_SEQ: it has not seen the account's last transaction."""
+    writing.order("second")
+    writing.post(writing.joining(group=1))
+    writing.step()
+    second = Proxy(f"{writing.sandbox.url}/second")
+    with second:
+        use_nodes(settings, second, writing.proxy)
+        tx = writing.post(writing.joining(group=2))
+        assert "txBAD_SEQ" in writing.row(tx).last_answer
+        use_nodes(settings, writing.proxy, second)
+        writing.step(3)
+    assert writing.status(tx) == Status.SUCCESS
+
+
+def test_report_15_an_answer_with_another_hash_ends_nothing(writing: Writing, caplog: pytest.LogCaptureFixture) -> None:
+    def other_hash(exchange: Exchange) -> Reply:
+        if exchange.method != "sendTransaction":
+            return exchange.forward()
+        return exchange.changed(lambda answer: answer["result"].update(hash="ab" * 32))
+
+    with writing.proxy.failing(other_hash):
+        tx = writing.post(writing.joining())
+    assert "with the hash abab" in caplog.text
+    writing.step()
+    assert writing.status(tx) == Status.SUCCESS
+
+
+@pytest.mark.parametrize("said", [answers(500), result({"status": "FILTERED"}), answers(200)], ids=str)
+def test_a_node_that_answers_nonsense_leaves_it_open(writing: Writing, said: Any) -> None:
+    with writing.proxy.failing(said):
+        tx = writing.post(writing.joining())
+    assert writing.status(tx) == Status.PENDING
+    writing.step(2)
+    assert writing.status(tx) == Status.SUCCESS
+
+
+def test_what_is_stored_and_never_was_sent_is_sent(writing: Writing) -> None:
+    """The process died between the two."""
+    row = writing.store(writing.joining())
+    writing.follow()
+    writing.step()
+    assert writing.status(row.hash) == Status.SUCCESS
+
+
+# -- refused
+
+
+def test_what_is_refused_for_good_says_why_and_is_watched_until_its_time_is_over(writing: Writing) -> None:
+    envelope = writing.joining()
+    envelope.signatures.clear()
+    tx = writing.post(envelope)
+    assert (writing.status(tx), writing.row(tx).code) == (Status.REJECTED, Code.BAD_AUTH)
+    writing.step(2)
+    assert writing.row(tx).next_attempt_at is not None
+    writing.over(tx)
+    writing.follow()
+    row = writing.row(tx)
+    assert (row.status, row.code, row.next_attempt_at) == (Status.REJECTED, Code.BAD_AUTH, None)
+
+
+@pytest.mark.parametrize("outcome", [Status.SUCCESS, Status.FAILED])
+def test_evidence_overrules_a_refusal(writing: Writing, outcome: str) -> None:
+    """Anybody may send it, complete with what was missing."""
+    envelope = writing.joining()
+    signatures = list(envelope.signatures)
+    envelope.signatures.clear()
+    tx = writing.post(envelope)
+    assert writing.status(tx) == Status.REJECTED
+    envelope.signatures.extend(signatures)
+    if outcome == Status.FAILED:
+        writing.order("archive", keys=[GroupKey(1).to_xdr(writing.sandbox.contract)])
+    assert send(writing.sandbox, envelope)["status"] == "PENDING"
+    writing.step(2)
+    row = writing.row(tx)
+    assert row.status == outcome
+    assert row.code == (Code.STALE if outcome == Status.FAILED else "")
+
+
+# -- failed
+
+
+def test_report_21_the_second_of_two_that_were_simulated_on_one_state_is_stale(writing: Writing) -> None:
+    both = [writing.post(each) for each in (creating(writing, BOB), creating(writing, CAROL))]
+    writing.step(3)
+    assert sorted(writing.status(tx) for tx in both) == [Status.FAILED, Status.SUCCESS]
+    (failed,) = (writing.row(tx) for tx in both if writing.status(tx) == Status.FAILED)
+    assert (failed.code, failed.contract_error) == (Code.STALE, None)
+    assert failed.fee_charged
+    assert failed.ledger == failed.submitted_ledger + 1
+
+
+def test_report_33_and_a_contracts_own_number(writing: Writing) -> None:
+    """Both were simulated while the seat was free: of two joins of the last seat, one is refused with Ajo's 2."""
+    writing.chain.fund(OTHER.public_key)
+    writing.post(writing.joining(BOB))
+    writing.step()
+    first, second = writing.joining(CAROL), writing.joining(OTHER)
+    both = [writing.post(first), writing.post(second)]
+    writing.step(3)
+    (failed,) = (writing.row(tx) for tx in both if writing.status(tx) == Status.FAILED)
+    assert failed.code == Code.CONTRACT_ERROR
+    assert failed.contract_error == {"contract": writing.sandbox.contract, "code": 2, "name": "MaxMembersExceeded"}
+
+
+def test_report_34_an_entry_that_was_archived_after_the_build_is_stale(writing: Writing) -> None:
+    tx = writing.post(writing.joining())
+    writing.order("archive", keys=[GroupKey(1).to_xdr(writing.sandbox.contract)])
+    writing.step(3)
+    assert (writing.status(tx), writing.row(tx).code) == (Status.FAILED, Code.STALE)
+
+
+# -- expired, unknown
+
+
+def test_report_7_of_two_with_one_sequence_number_one_applies_and_the_other_ends(writing: Writing) -> None:
+    first = writing.joining()
+    number = first.transaction.sequence
+    writing.order("surge", fee=10_000)
+    old = writing.post(first)
+    writing.step()
+    new = writing.post(writing.joining(sequence_number=number, fee=20_000))
+    writing.step(8)
+    assert writing.status(new) == Status.SUCCESS
+    row = writing.row(old)
+    assert (row.status, row.code) == (Status.EXPIRED, Code.SEQUENCE_USED)
+
+
+def test_report_37_another_transaction_takes_the_sequence_number_and_ours_ends_at_once(writing: Writing) -> None:
+    ours, other = writing.joining(), writing.joining(group=2)
+    assert send(writing.sandbox, other)["status"] == "PENDING"
+    tx = writing.post(ours)
+    writing.step(2)
+    row = writing.row(tx)
+    assert (row.status, row.code) == (Status.EXPIRED, Code.SEQUENCE_USED)
+    assert writing.chain.range().last_close < row.max_time
+
+
+def test_report_10_a_look_up_older_than_its_range_ends_nothing(writing: Writing) -> None:
+    """NOT_FOUND with a range that holds it, once: it failed in that ledger, and its sequence number is used."""
+    both = [writing.post(each) for each in (creating(writing, BOB), creating(writing, CAROL))]
+    writing.close()
+    writing.order("race", times=1)
+    writing.follow()
+    writing.order("race", times=0)
+    writing.step(2)
+    assert sorted(writing.status(tx) for tx in both) == [Status.FAILED, Status.SUCCESS]
+
+
+def test_report_9_what_no_history_holds_is_unknown_and_not_before_others_could_answer(writing: Writing) -> None:
+    both = [writing.post(each) for each in (creating(writing, BOB), creating(writing, CAROL))]
+    writing.close()
+    writing.chain.close_ledger(20)
+    writing.order("prune", ledgers=3)
+    writing.sync()
+    writing.follow()
+    writing.follow()
+    assert sorted(writing.status(tx) for tx in both) == [Status.PENDING, Status.SUCCESS]
+    (lost,) = (tx for tx in both if writing.status(tx) == Status.PENDING)
+    writing.chain.advance(writing.row(lost).max_time - writing.chain.range().last_close + 1000)
+    writing.step(2)
+    row = writing.row(lost)
+    assert (row.status, row.code, row.ledger) == (Status.UNKNOWN, Code.NO_HISTORY, None)
+
+
+def test_an_unused_sequence_number_proves_the_end_after_all_history_is_gone(writing: Writing) -> None:
+    writing.order("refuse", status="TRY_AGAIN_LATER", times=1000)
+    tx = writing.post(writing.joining(valid_for=60))
+    writing.chain.close_ledger(40)
+    writing.order("prune", ledgers=3)
+    writing.sync()
+    writing.follow()
+    assert (writing.status(tx), writing.row(tx).code) == (Status.EXPIRED, Code.TIME_OVER)
+
+
+def test_report_36_a_fee_bump_that_others_made_is_followed_by_the_inner_hash(writing: Writing) -> None:
+    envelope = writing.joining()
+    tx = writing.store(envelope).hash
+    bump = TransactionBuilder.build_fee_bump_transaction(
+        fee_source=CAROL, base_fee=2_000_000, inner_transaction_envelope=envelope,
+        network_passphrase=writing.chain.passphrase,
+    )  # fmt: skip
+    bump.sign(CAROL)
+    assert send(writing.sandbox, bump)["status"] == "PENDING"
+    writing.close()
+    for _ in range(3):
+        writing.step()
+    row = writing.row(tx)
+    assert (row.status, row.attempts) == (Status.SUCCESS, 0)
+
+
+def test_report_39_while_nobody_answers_it_is_pending_and_then_the_truth(writing: Writing) -> None:
+    tx = writing.post(writing.joining())
+    writing.chain.close_ledger()
+    with writing.proxy.failing(answers(503)):
+        writing.chain.advance(3600)
+        writing.chain.close_ledger()
+        for _ in range(3):
+            with pytest.raises(Exception, match=r"503|in time"):
+                writing.follow()
+    assert writing.status(tx) == Status.PENDING
+    writing.step()
+    assert writing.status(tx) == Status.SUCCESS
+
+
+def test_report_18_no_clock_of_this_host_counts(writing: Writing) -> None:
+    """The chain's clock is ten minutes ahead of this host's, and of the time until which it can apply."""
+    writing.order("refuse", status="TRY_AGAIN_LATER", times=1000)
+    tx = writing.post(writing.joining(valid_for=300))
+    writing.chain.advance(290)
+    writing.step()
+    assert writing.status(tx) == Status.PENDING
+    writing.chain.advance(600)
+    writing.step()
+    assert writing.status(tx) == Status.EXPIRED

@@ -1,0 +1,66 @@
+"""A simulation by nodes that lag, hang or fall behind between two requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from ajo.soroban.models import RpcNode
+from ajo.soroban.rpc.client import SorobanClient
+from devtools.sandbox.sandbox import Sandbox
+from tests.support.building import applied, building, built, forget, join, lying, signed
+from tests.support.closing import order
+from tests.support.following import catch_up
+from tests.support.nodes import use_nodes
+from tests.support.sending import BOB
+
+__all__ = ["building"]
+pytestmark = pytest.mark.django_db
+
+
+class Second:
+    """The sandbox's second node, which stays behind."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        order(sandbox, "second")
+        self.url = f"{sandbox.url}/second"
+
+
+def test_a_node_behind_the_tables_is_not_believed(building: Sandbox, settings: Settings) -> None:
+    """Breaks if it were: its sequence number is one that was used."""
+    lagging = Second(building)
+    answer = join()
+    assert applied(building, signed(answer, BOB)) == ["SUCCESS"]
+    building.chain.close_ledger(2)
+    catch_up(SorobanClient(building.url, retries=0))
+    use_nodes(settings, lagging, building)
+    forget()
+    for _ in range(2):
+        again = built("contribute", BOB, member=BOB.public_key, group_id="1")
+        assert int(again["sequence"]) == int(answer["sequence"]) + 1
+
+
+def test_an_older_state_in_the_second_request_is_not_believed(building: Sandbox, settings: Settings) -> None:
+    def older(answer: dict[str, Any]) -> None:
+        answer["result"]["latestLedger"] -= 2
+
+    with lying(building, settings, "simulateTransaction", older):
+        assert join()["function"] == "join_group"
+    assert "a simulation of ledger" in RpcNode.objects.get(failures__gt=0).last_error
+
+
+def test_an_answer_that_is_none_is_the_node_s_fault(building: Sandbox, settings: Settings) -> None:
+    def empty(answer: dict[str, Any]) -> None:
+        answer["result"] = {"latestLedger": answer["result"]["latestLedger"]}
+
+    with lying(building, settings, "simulateTransaction", empty):
+        assert join()["function"] == "join_group"
+
+
+def test_a_node_whose_chain_lacks_the_contract_is_at_fault(building: Sandbox, settings: Settings) -> None:
+    """It is no refusal: another node has the contract."""
+    settings.AJO_CONTRACT_ID = "CAS3J7GYLGXMF6TDJBBYYSE3HQ6BBSMLNUQ34T6TZMYMW2EVH34XOWMA"
+    answer = built("execute_payout", BOB, status=503, group_id="1")
+    assert "RpcUnavailable" in answer["detail"]
