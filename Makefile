@@ -7,6 +7,9 @@ MANAGE := ENV_FILE=tests/data/production.env $(BIN)/python -W "ignore:Got an err
 TESTS := --ignore=tests/browser --ignore=tests/pooler --ignore=tests/nginx --ignore=tests/deploy -m "not system_long"
 # pytest's options of this run, as in `make test PYTEST_OPTIONS=--durations=15`.
 PYTEST_OPTIONS ?=
+# Processes that run the tests of `make test`, each with a PostgreSQL and a Redis of its own, and each file in one of them.
+# 0 where servers are given, and to see the tests' output as they run. A process that dies ends the run.
+WORKERS ?= $(if $(TEST_DATABASE_URL)$(TEST_REDIS_URL),0,2)
 
 .DEFAULT_GOAL := help
 .PHONY: help run stop status logs deploy-files test test-faults coverage lint bench conformance browser pooler nginx requirements
@@ -28,7 +31,7 @@ logs: .venv/run.stamp ## Show the logs of make run as they grow; Ctrl-C ends it
 	@exec $(BIN)/python -m devtools.stack logs
 
 test: .venv/dev.stamp ## Run the tests, on a real PostgreSQL and a real Redis
-	$(BIN)/python -m pytest $(TESTS) $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest $(TESTS) -n $(WORKERS) --dist loadfile --max-worker-restart=0 $(PYTEST_OPTIONS)
 
 lint: .venv/dev.stamp ## Check style, types, spelling, settings, migrations and the OpenAPI schema
 	$(BIN)/ruff check .

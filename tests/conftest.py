@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,12 @@ from ajo.console.roles import VIEWER
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.pool import nodes
 from devtools.sandbox.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Leave the tests' database to its server, which ends with the run; drop it on one that was given."""
+    return "TEST_DATABASE_URL" not in os.environ
 
 
 @pytest.fixture(scope="session")

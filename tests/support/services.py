@@ -1,5 +1,6 @@
 """A pytest plugin: one real PostgreSQL and one real Redis for the whole run, up before Django's settings are read.
 
+With `-n` (pytest-xdist) each worker has a pair of its own, which the process that hands out the tests starts and stops.
 TEST_DATABASE_URL and TEST_REDIS_URL replace them by servers that are there already (their contents are overwritten).
 """
 
@@ -30,18 +31,32 @@ SETTINGS = {
 }
 # Variables that the tests set: a stack of its own is started without them.
 TEST_VARIABLES = {*SETTINGS, "DATABASE_URL", "REDIS_URL"}
+REMOVED = ("DEBUG", "PUBLIC_URL", "ALLOWED_HOSTS", "TRUSTED_PROXIES", "CELERY_BROKER_URL", "SOROBAN_RPC_HEADERS")
+WORKER, ADDRESSES = "PYTEST_XDIST_WORKER", "TEST_ADDRESSES_"  # with a worker's name: its servers' addresses
 running = ExitStack()
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests() -> None:
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Start the servers before pytest-django reads the settings, which it does in the same hook."""
     os.environ.update(SETTINGS)
-    for name in ("DEBUG", "PUBLIC_URL", "ALLOWED_HOSTS", "TRUSTED_PROXIES", "CELERY_BROKER_URL", "SOROBAN_RPC_HEADERS"):
+    for name in REMOVED:
         os.environ.pop(name, None)
+    if worker := os.environ.get(WORKER):
+        os.environ["DATABASE_URL"], os.environ["REDIS_URL"] = os.environ[ADDRESSES + worker].split()
+        return
+    workers = getattr(early_config.known_args_namespace, "numprocesses", None) or 0
+    given = [os.environ.get(name, "") for name in ("TEST_DATABASE_URL", "TEST_REDIS_URL")]
+    if workers and (any(given) or not isinstance(workers, int)):
+        raise pytest.UsageError("-n takes a number, and its workers share no TEST_DATABASE_URL and no TEST_REDIS_URL.")
     home = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="ajo-tests-")))
-    os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or _postgres(home)
-    os.environ["REDIS_URL"] = os.environ.get("TEST_REDIS_URL") or _redis(home)
+    for number in range(workers):
+        folder = home / f"gw{number}"
+        folder.mkdir()
+        os.environ[f"{ADDRESSES}gw{number}"] = f"{_postgres(folder)} {_redis(folder)}"
+    os.environ["DATABASE_URL"], os.environ["REDIS_URL"] = (
+        os.environ[f"{ADDRESSES}gw0"].split() if workers else (given[0] or _postgres(home), given[1] or _redis(home))
+    )
 
 
 def _postgres(home: Path) -> str:
