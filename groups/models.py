@@ -241,8 +241,7 @@ class Group(models.Model):
                 name="groups_group_contributions_received",
             ),
         ]
-        # One index for each filter of the API's list with each of its orderings. `number` closes each one, so that a
-        # keyset page is a range.
+        # One for each filter of the API's list with each ordering; `number` closes it: a keyset page is a range.
         indexes: ClassVar = [
             *(
                 models.Index(
@@ -253,8 +252,7 @@ class Group(models.Model):
                 for order in ([], ["contribution_amount"], ["member_count"])
             ),
             models.Index(fields=["contribution_amount", "id"], name="grp_contrib_x"),
-            # The amount is in it, so that an index-only scan tells which rows are within bounds. `+ 0` keeps the
-            # planner from taking the primary key, whose scan reads the rows.
+            # The amount is in it for index-only scans; `+ 0` keeps the planner from the primary key, which reads rows.
             models.Index(models.F("id") + 0, "contribution_amount", name="grp_id_amount"),
             models.Index(fields=["member_count", "id", "contribution_amount"], name="grp_member_amount"),
             *deadlines.INDEXES,

@@ -55,11 +55,21 @@ def rate_headers(uses: Sequence[RateUse]) -> Headers:
     """Return RateLimit-Policy and RateLimit; no headers where nothing was counted."""
     if not uses:
         return []
-    policies = ", ".join(_policy(use.kind, use.limit, use.window) for use in uses)
-    states = ", ".join(f'"{use.kind}";r={use.remaining};t={math.ceil(use.resets_in)}' for use in uses)
+    policies = ", ".join(policy_header(use.kind, use.limit, use.window)[1] for use in uses)
+    states = ", ".join(_state(use.kind, use.remaining, use.resets_in) for use in uses)
     return [("RateLimit-Policy", policies), ("RateLimit", states)]
 
 
+def read_rate_headers(limit: int, window: int, remaining: int, resets_in: float) -> Headers:
+    """Return the same headers for the rate of reads alone, without the detour: the edge sends them with each answer."""
+    return [policy_header("read", limit, window), ("RateLimit", _state("read", remaining, resets_in))]
+
+
 @lru_cache(maxsize=8)
-def _policy(kind: str, limit: int, window: int) -> str:
-    return f'"{kind}";q={limit};w={window}'
+def policy_header(kind: str, limit: int, window: int) -> tuple[str, str]:
+    """Return the header of one rate."""
+    return "RateLimit-Policy", f'"{kind}";q={limit};w={window}'
+
+
+def _state(kind: str, remaining: int, resets_in: float) -> str:
+    return f'"{kind}";r={remaining};t={math.ceil(resets_in)}'

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from ajo.api.rate_limits import Headers, RateUse, note_use, rate_headers
+from ajo.api.rate_limits import Headers, RateUse, note_use, read_rate_headers
 from ajo.cache import PREFIX, with_redis
 
 UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -114,8 +114,7 @@ class RateCounter:
                 if reserved == EXHAUSTED:
                     return None
                 self._reserved[key] = reserved - 1
-                used = limit - self._left.get(key, 0) - (reserved - 1)
-                return rate_headers([RateUse("read", limit, window, used, window - into)])
+                return read_rate_headers(limit, window, self._left.get(key, 0) + reserved - 1, window - into)
         # most clients send one request and no more
         wanted = 1 if reserved is None else _batch_size(limit)
         counted = self._count({key: wanted}).get(key)
@@ -128,12 +127,12 @@ class RateCounter:
             before = max(0, self._reserved.get(key, 0))  # what another thread has reserved meanwhile
             self._reserved[key] = before + granted - 1 if granted else before or EXHAUSTED
             self._left[key] = max(0, limit - counted)
-            used = limit - self._left[key] - max(0, self._reserved[key])
+            remaining = self._left[key] + max(0, self._reserved[key])
             if self._reserved[key] > 0:
                 timer = threading.Timer(FLUSH_INTERVAL, self.flush)
                 timer.daemon = True
                 timer.start()
-        return rate_headers([RateUse("read", limit, window, used, window - into)]) if granted else None
+        return read_rate_headers(limit, window, remaining, window - into) if granted else None
 
     def flush(self, more: Mapping[str, int] | None = None) -> dict[str, int]:
         """Give back what is reserved and not used, and add `more`, both by key.

@@ -15,6 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
+from ajo.soroban.contract.keys import Key
 from tests.support.factories import API, event_id
 
 # columns that no list looks at need no mention in the statements
@@ -68,6 +69,7 @@ def _many_rows(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Ite
 def _made_up_wallets(_many_rows: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses here are W1 or T1 for short: what a strkey is, other tests ask."""
     monkeypatch.setattr("ajo.api.params.parse_address", strkey)
+    monkeypatch.setattr(Key, "to_xdr", lambda self, contract: "")
 
 
 def strkey(text: str) -> str:

@@ -13,7 +13,7 @@ from tests.support.waiting import wait_for
 from tests.support.web import served
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.system]
-ROWS = 20_000
+ROWS = 5_000
 
 
 def fill() -> None:
