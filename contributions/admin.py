@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 
 from ajo.adminkit import display
 from ajo.adminkit.admins import ReadOnlyAdmin
-from ajo.adminkit.columns import column
+from ajo.adminkit.columns import column, row_column
 from ajo.adminkit.links import RelatedTable, register_links
 from ajo.adminkit.lists import Rows, address_search, choice_filter, event_id_search, hash_search, number_search
 from ajo.api.throttles import client_address
@@ -29,7 +29,7 @@ from contributions.admin_exports import csv_download, list_totals
 from contributions.models import Contribution, Payout, Refund
 from contributions.periods import NAMED, parse_period, within
 from groups.admin import GroupAdmin
-from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount
+from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount, token_cell
 from groups.models import Group, User
 
 for owner, lookup in ((Group, "group"), (User, "user")):
@@ -78,7 +78,7 @@ class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
         "its_group",
         "round",
         "wallet",
-        "paid",
+        "amount_cell",
         "transaction",
         "ledger",
         "created_at",
@@ -114,6 +114,8 @@ class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
         lambda tx: _events_link(tx, tx),
         missing="not known: recovered from the contract's state",
     )
+
+    amount_cell = row_column("Amount", lambda row: token_cell(row.amount, row.group.token))
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_csv"

@@ -22,7 +22,7 @@ from ajo.adminkit.lists import Rows, address_search, number_search, text_search
 from ajo.soroban.admin import GroupLinkMixin
 from ajo.soroban.models import ContractEvent
 from groups import schedule
-from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount, with_label
+from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount, token_cell, with_label
 from groups.admin_filters import ArchivalFilter, DueFilter, HistoryFilter, SolvencyFilter, StatusFilter
 from groups.dues import is_paid_out
 from groups.models import Group, GroupMember, RefundRequest, Token, User, WalletLabel
@@ -148,7 +148,7 @@ def _coming_column(title: str, render: Callable[[Group], SafeString | str]) -> C
 @admin.register(Group)
 class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     wallet_field = "creator"
-    list_display = ("id", "short_name", "status", "members", "round", "amount", "paid", "made_by", "created_at")
+    list_display = ("id", "short_name", "status", "members", "round", "each_pays", "paid", "made_by", "created_at")
     list_filter = (StatusFilter, DueFilter, ArchivalFilter, HistoryFilter)
     searches: ClassVar = (
         number_search("group id", "pk"),
@@ -192,6 +192,7 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     members = row_column("Members", lambda group: f"{group.member_count} of {group.max_members}")
     paid = row_column("Paid this round", lambda group: f"{group.contributions_received} of {group.member_count}")
     amount = row_column("Each pays", lambda group: token_amount(group.contribution_amount, group.token))
+    each_pays = row_column("Each pays", lambda group: token_cell(group.contribution_amount, group.token))
     collected = row_column(
         "Collected this round", lambda group: token_amount(schedule.collected_amount(group), group.token)
     )

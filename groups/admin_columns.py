@@ -43,6 +43,13 @@ def token_amount(amount: int, token: Token | None) -> SafeString:
     return display.money(amount, token.symbol, token.decimals, verified=token.verified)
 
 
+def token_cell(amount: int, token: Token | None) -> SafeString:
+    """Return an amount for a cell of a list, as `display.money_cell` writes it."""
+    if token is None:
+        return display.money_cell(amount, None, None, verified=False)
+    return display.money_cell(amount, token.symbol, token.decimals, verified=token.verified)
+
+
 class WalletColumnMixin:
     """Columns of an admin or inline whose rows belong to a wallet: its address with staff's label."""
 

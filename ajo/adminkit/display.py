@@ -18,7 +18,7 @@ from django.db.models import Model
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 MAX_DECIMALS = 38  # digits after the point; no i128 has more
 MAX_SYMBOL = 12  # characters of a Stellar asset code; a hostile token may have a longer symbol
@@ -116,6 +116,15 @@ def money(amount: int, symbol: str | None, decimals: int | None, *, verified: bo
     name = safe_text(symbol, MAX_SYMBOL) if symbol else ""
     mark = "" if verified else " (unverified)"
     return format_html('<span class="unit">{} {}{}</span> · {}', unit, name, mark, exact)
+
+
+def money_cell(amount: int, symbol: str | None, decimals: int | None, *, verified: bool) -> SafeString:
+    """Return an amount for a cell of a list: in the token's unit, the exact integer as the tooltip."""
+    whole = money(amount, symbol, decimals, verified=verified)
+    unit, separator, _ = whole.rpartition(" · ")
+    if not separator:
+        return whole
+    return format_html('<span title="{}">{}</span>', f"{amount} smallest units", mark_safe(unit))  # noqa: S308  # ours
 
 
 def format_time(value: datetime | None) -> str:
