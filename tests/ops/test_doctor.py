@@ -185,6 +185,9 @@ def test_a_server_that_cannot_serve_is_an_error(wrong: dict[str, Any], text: str
         "backend_pid": pid, "connection_limit": 100, "connections": 3, "size": 10,
     }  # fmt: skip
     assert [finding.level for finding in _server_findings(Server(**well))] == [Level.OK, Level.OK]
+    [about, connections] = _server_findings(Server(**well | {"backend_pid": pid + 1}))
+    assert ", behind a pooler; " in about.text
+    assert connections.text.startswith("connections are the pooler's: let the pooler take ")
     found = [finding for finding in _server_findings(Server(**well | wrong)) if finding.level is not Level.OK]
     assert [(finding.text, finding.level) for finding in found] == [(text, Level.ERROR)]
 
