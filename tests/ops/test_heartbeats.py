@@ -44,28 +44,27 @@ def heard(part: str, seconds: float, host: str = "a", **tasks: float) -> None:
 def problems(client: Client) -> list[str]:
     answer = client.get("/health/ready")
     assert answer.status_code == 200  # reads are answered
-    found: list[str] = answer.json()["problems"]
-    return found
+    return [about(text) for text in answer.json()["problems"]]
 
 
-def in_tens(problems: list[str]) -> list[str]:
-    """Round the seconds down to tens: a busy machine takes some."""
-    return [re.sub(r"(?<=for )\d+", lambda found: str(int(found[0]) // 10 * 10), each) for each in problems]
+def about(text: str) -> str:
+    """Blur the last digit of each number of seconds: a slow machine takes some to ask."""
+    return re.sub(r"(\d)\d (s|seconds)\b", r"\1x \2", text)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("silent", "alive"), [("worker", "beat"), ("beat", "worker")])
 def test_who_stands_still_is_named_everywhere(admin_client: Client, silent: str, alive: str) -> None:
-    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=111))
-    heard(silent, 110)
+    make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=110))
+    heard(silent, 101)
     heard(alive, 3)
-    assert in_tens(problems(admin_client)) == [f"{silent}: silent for 110 s"]
-    page = admin_client.get("/admin/").content.decode()
-    assert f"{silent}: silent for 11" in page
-    assert f"{silent}@a:1 silent for 11" in page
+    assert problems(admin_client) == [f"{silent}: silent for 10x s"]
+    page = about(admin_client.get("/admin/").content.decode())
+    assert f"{silent}: silent for 10x s" in page
+    assert f"{silent}@a:1 silent for 10x s" in page
     assert "goes on" not in page
     metrics = admin_client.get("/metrics").content.decode()
-    assert f'ajo_heartbeat_age_seconds{{name="{silent}@a:1",part="{silent}"}} 11' in metrics
+    assert f'ajo_heartbeat_age_seconds{{name="{silent}@a:1",part="{silent}"}} 10' in metrics
 
 
 @pytest.mark.django_db
@@ -74,23 +73,23 @@ def test_a_silent_worker_is_named_with_what_waits_for_it_and_what_it_did(
     client: Client, number: int, words: str
 ) -> None:
     make_configured_checkpoint(chain_advanced_at=timezone.now() - timedelta(seconds=110))
-    heard("worker", 110, sweep=12.0)
+    heard("worker", 101, sweep=12.0)
     heard("beat", 3, sync=4.0)
     for _ in range(number):
         app.send_task("contributions.tasks.sync")
-    assert in_tens(problems(client)) == [f"worker: silent for 110 s, {words}; it ran sweep"]
+    assert problems(client) == [f"worker: silent for 10x s, {words}; it ran sweep"]
     metrics = client.get("/metrics").content.decode()
-    assert 'ajo_task_seconds{name="worker@a:1",part="worker",task="sweep"} 12' in metrics
+    assert 'ajo_task_seconds{name="worker@a:1",part="worker",task="sweep"} 11' in metrics
     assert 'ajo_task_seconds{name="beat@a:1",part="beat",task="sync"} ' in metrics
 
 
 @pytest.mark.django_db
 def test_a_silent_worker_is_named_while_the_broker_is_away(client: Client, settings: LazySettings) -> None:
     make_configured_checkpoint(chain_advanced_at=timezone.now())
-    heard("worker", 110)
+    heard("worker", 101)
     heard("beat", 3)
     settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
-    assert in_tens(problems(client)) == ["broker: does not answer", "worker: silent for 110 s"]
+    assert problems(client) == ["broker: does not answer", "worker: silent for 10x s"]
 
 
 @pytest.mark.django_db
@@ -98,10 +97,10 @@ def test_a_beat_that_runs_and_sends_nothing_is_named(client: Client, settings: L
     """Its heartbeat is a thread of its own, and goes on while the scheduler hangs."""
     make_configured_checkpoint(chain_advanced_at=timezone.now())
     heard("worker", 3)
-    heard("beat", 3, sync=MISSED_SENDS * settings.SYNC_INTERVAL + SILENT_AFTER - 9)
+    heard("beat", 3, sync=MISSED_SENDS * settings.SYNC_INTERVAL + SILENT_AFTER - 25)
     assert problems(client) == []
     Heartbeat.objects.filter(part="beat").update(tasks=[{"name": "sync", "seconds": 300.0}])
-    assert in_tens(problems(client)) == ["beat: runs, and has sent no task for 300 s"]
+    assert problems(client) == ["beat: runs, and has sent no task for 30x s"]
 
 
 @pytest.mark.django_db
@@ -110,7 +109,7 @@ def test_while_both_run_the_chain_is_what_is_silent(client: Client) -> None:
     SyncRun.objects.create(kind=SyncRun.Kind.SYNC)
     heard("worker", 3)
     heard("beat", 3)
-    assert in_tens(problems(client)) == ["chain: not heard from for 500 seconds"]
+    assert problems(client) == ["chain: not heard from for 50x seconds"]
 
 
 @pytest.mark.django_db
@@ -120,14 +119,12 @@ def test_a_worker_that_runs_and_begins_nothing_is_named(client: Client) -> None:
     SyncRun.objects.create(kind=SyncRun.Kind.SYNC, started_at=timezone.now() - timedelta(seconds=491))
     heard("worker", 3)
     heard("beat", 3)
-    assert in_tens(problems(client)) == ["worker: runs, and has begun no pass for 490 s"]
+    assert problems(client) == ["worker: runs, and has begun no pass for 49x s"]
     Heartbeat.objects.filter(part="worker").update(tasks=[{"name": "sweep", "seconds": 480.0}])
     app.send_task("contributions.tasks.sync")
-    assert in_tens(problems(client)) == [
-        "worker: runs, and has begun no pass for 490 s, 1 task waits; it runs sweep for 480 s"
-    ]
+    assert problems(client) == ["worker: runs, and has begun no pass for 49x s, 1 task waits; it runs sweep for 48x s"]
     Lease.objects.create(name=SyncRun.Kind.SYNC, until=timezone.now() + timedelta(seconds=20))  # a long pass goes on
-    assert in_tens(problems(client)) == ["chain: not heard from for 500 seconds"]
+    assert problems(client) == ["chain: not heard from for 50x seconds"]
 
 
 @pytest.mark.django_db
@@ -136,7 +133,7 @@ def test_one_of_several_that_is_silent_is_told_for_an_hour(client: Client) -> No
     heard("beat", 1)
     heard("worker", 2)
     heard("worker", 90, host="b")
-    assert in_tens(problems(client)) == ["worker: 1 of 2 silent for 90 s"]
+    assert problems(client) == ["worker: 1 of 2 silent for 9x s"]
     Heartbeat.objects.filter(name="worker@b:1").update(
         seen_at=timezone.now() - timedelta(seconds=REPORT_SILENCE_FOR + 9)
     )
