@@ -22,6 +22,7 @@ COLUMNS: Final = (
     "created_at", "kind", "group", "group_name", "round", "user", "decimal_amount", "symbol", "amount", "token_address",
     "reason", "tx_hash", "ledger",
 )  # fmt: skip
+BROKEN_OFF: Final = "incomplete: something failed while this was sent; ask again"
 CHUNK_SIZE = 32_768  # bytes
 # A spreadsheet takes a cell that begins so for a formula; names and symbols are strangers' words.
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -94,7 +95,18 @@ def as_json(statement: Statement) -> Iterator[bytes]:
 
 
 def as_csv(statement: Statement) -> Iterator[bytes]:
-    """Yield lines of CSV (RFC 4180) with a header, in UTF-8."""
+    """Yield lines of CSV (RFC 4180) with a header, in UTF-8. One that breaks off says so in its last line.
+
+    The web server ends an answer that failed as it ends a whole one, and half a statement looks like a whole one.
+    """
+    try:
+        yield from _csv_lines(statement)
+    except Exception:
+        yield f"{BROKEN_OFF}\r\n".encode()
+        raise
+
+
+def _csv_lines(statement: Statement) -> Iterator[bytes]:
     buffer = StringIO()
     writer = csv.writer(buffer)
     serializer = StatementEntrySerializer()
@@ -109,15 +121,19 @@ def as_csv(statement: Statement) -> Iterator[bytes]:
 
 
 def in_chunks(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Join small parts to chunks of CHUNK_SIZE bytes and more."""
+    """Join small parts to chunks of CHUNK_SIZE bytes and more. Those that precede a failure are yielded before it."""
     chunk: list[bytes] = []
     size = 0
-    for part in parts:
-        chunk.append(part)
-        size += len(part)
-        if size >= CHUNK_SIZE:
-            yield b"".join(chunk)
-            chunk, size = [], 0
+    try:
+        for part in parts:
+            chunk.append(part)
+            size += len(part)
+            if size >= CHUNK_SIZE:
+                yield b"".join(chunk)
+                chunk, size = [], 0
+    except Exception:
+        yield b"".join(chunk)
+        raise
     if chunk:
         yield b"".join(chunk)
 
