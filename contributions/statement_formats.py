@@ -22,6 +22,7 @@ COLUMNS: Final = (
     "created_at", "kind", "group", "group_name", "round", "user", "decimal_amount", "symbol", "amount", "token_address",
     "reason", "tx_hash", "ledger",
 )  # fmt: skip
+BROKEN_OFF: Final = b"incomplete: something failed while this was sent; ask again\r\n"
 CHUNK_SIZE = 32_768  # bytes
 # A spreadsheet takes a cell that begins so for a formula; names and symbols are strangers' words.
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -108,16 +109,26 @@ def as_csv(statement: Statement) -> Iterator[bytes]:
         yield alone
 
 
-def in_chunks(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Join small parts to chunks of CHUNK_SIZE bytes and more."""
+def in_chunks(parts: Iterator[bytes], broken_off: bytes = b"") -> Iterator[bytes]:
+    """Join small parts to chunks of CHUNK_SIZE bytes and more.
+
+    Where making them fails after the first chunk, what is there is yielded, then `broken_off`, then the failure raised:
+    the web server ends an answer that failed as it ends a whole one, and half a CSV looks like a whole one.
+    """
     chunk: list[bytes] = []
-    size = 0
-    for part in parts:
-        chunk.append(part)
-        size += len(part)
-        if size >= CHUNK_SIZE:
-            yield b"".join(chunk)
-            chunk, size = [], 0
+    size, has_begun = 0, False
+    try:
+        for part in parts:
+            chunk.append(part)
+            size += len(part)
+            if size >= CHUNK_SIZE:
+                has_begun = True
+                yield b"".join(chunk)
+                chunk, size = [], 0
+    except Exception:
+        if has_begun:
+            yield b"".join([*chunk, broken_off])
+        raise
     if chunk:
         yield b"".join(chunk)
 

@@ -21,7 +21,7 @@ from ajo.api.throttles import client_address
 from ajo.api.views import ReadViewSet
 from contributions.models import Contribution
 from contributions.periods import Period
-from contributions.statement_formats import StatementSerializer, as_csv, as_json, in_chunks
+from contributions.statement_formats import BROKEN_OFF, StatementSerializer, as_csv, as_json, in_chunks
 from contributions.statements import Statement
 from groups.queries import known_user
 from groups.views import InGroupViewSet
@@ -69,7 +69,7 @@ class StatementViewSet(ReadViewSet):
         of, name = self.statement_of()
         statement = Statement(of, period(request))
         is_csv = self._format(request) == "csv"
-        parts = in_chunks(as_csv(statement) if is_csv else as_json(statement))
+        parts = in_chunks(as_csv(statement), BROKEN_OFF) if is_csv else in_chunks(as_json(statement))
         # the first rows are read before the status is said
         begun: list[bytes] = [] if request.method == "HEAD" else [next(parts)]
         response = Download(chain(begun, parts if begun else ()), _media_type(is_csv), client_address(request))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from ajo.api import downloads
 from contributions import statements
 from contributions.models import Contribution, Payout, Refund
-from contributions.statement_formats import plain_cell
+from contributions.statement_formats import BROKEN_OFF, as_csv, in_chunks, plain_cell
+from contributions.statements import Period, Statement
 from tests.support.factories import API, START, account, contract, make_checkpoint, make_group, make_row, make_token
 
 pytestmark = pytest.mark.django_db
@@ -144,6 +147,25 @@ def test_a_batch_at_a_time_is_in_memory(
     assert len(rest) >= 32
     assert len(asked.captured_queries) >= 12
     assert len(json.loads(text(client, PATH))["results"]) == 33
+
+
+def test_half_a_statement_never_looks_like_a_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if a CSV just ended where the database failed: granian ends such an answer as it ends any other."""
+    statement = Statement({"group_id": 1}, Period())
+
+    def rows() -> Iterator[Any]:
+        yield from Contribution.objects.select_related("group__token", "user").filter(group_id=1)[:1]
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(Statement, "rows", lambda self: rows())
+    with pytest.raises(OperationalError):  # nothing is sent yet: it is a 503
+        next(in_chunks(as_csv(statement), BROKEN_OFF))
+    monkeypatch.setattr("contributions.statement_formats.CHUNK_SIZE", 1)
+    parts = in_chunks(as_csv(statement), BROKEN_OFF)
+    assert next(parts).startswith(b"created_at,")
+    assert next(parts) == BROKEN_OFF
+    with pytest.raises(OperationalError):
+        next(parts)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def expressions() -> list[str]:
 
 @pytest.mark.django_db
 def test_alerts_and_dashboard_ask_for_metrics_that_are_there(client: Client) -> None:
-    make_configured_checkpoint(heard_at=timezone.now(), chain_closed_at=timezone.now())
+    make_configured_checkpoint(chain_advanced_at=timezone.now(), chain_closed_at=timezone.now())
     answer = client.get("/metrics").content.decode()
     known = {f"{family.name}{suffix}" for family in text_string_to_metric_families(answer) for suffix in SUFFIXES}
     known |= {f"{metric.name}{suffix}" for metric in REGISTRY.collect() for suffix in SUFFIXES}
