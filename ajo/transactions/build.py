@@ -23,6 +23,7 @@ from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.soroban.rpc.transactions import Simulation
 from ajo.soroban.times import timestamp_to_datetime
+from ajo.transactions.accounts import AccountState
 from ajo.transactions.authorization import AuthEntry, check_entries, expire, to_json, to_sign
 from ajo.transactions.calls import Call
 from ajo.transactions.codes import Code
@@ -30,7 +31,7 @@ from ajo.transactions.conflicts import Conflict
 from ajo.transactions.fees import default_bid, expected_growth, replacing_bid, with_margins
 from ajo.transactions.limits import check_limits, events_size
 from ajo.transactions.sep7 import transaction_uri
-from ajo.transactions.simulation import allowed, ask_both, ask_chain, recorded_entries, unsigned_envelope
+from ajo.transactions.simulation import allowed, ask_both, ask_chain, balance_after, recorded_entries, unsigned_envelope
 from ajo.transactions.state import State
 from ajo.transactions.warnings import Warned, WarningCode, token_of, warnings
 from groups.models import Token
@@ -136,11 +137,7 @@ def finished(
     )
     resource = data.resource_fee.int64
     fee = Fee(transaction.fee - resource, resource)
-    if state.account.balance < fee.max:
-        raise Conflict(
-            Code.INSUFFICIENT_BALANCE,
-            f"{source} holds {state.account.balance:,} stroops, and the fee can be {fee.max:,}.",
-        )
+    _check_balance(state.account, balance_after(simulation, state.account), fee)
     max_time = _max_time(envelope)
     return Built(
         xdr=envelope.to_xdr(),
@@ -157,6 +154,17 @@ def finished(
         auth_entries=to_sign(auth, call),
         warnings=[*cautions, *warnings(call, state, token, data, max_time)],
     )
+
+
+def _check_balance(account: AccountState, after: int, fee: Fee) -> None:
+    """Raise Conflict where the source cannot pay both the fee and the call: the network takes the fee first."""
+    if after - fee.max < account.reserve:
+        spent = f", of which the call takes {account.balance - after:,}" if after < account.balance else ""
+        raise Conflict(
+            Code.INSUFFICIENT_BALANCE,
+            f"{account.address} holds {account.balance:,} stroops{spent}. It has to keep {account.reserve:,}, and "
+            f"the fee can be {fee.max:,}.",
+        )
 
 
 def _max_time(envelope: TransactionEnvelope) -> int:

@@ -22,23 +22,13 @@ from ajo.transactions.build import VALID_FOR, BuildRequest
 from ajo.transactions.calls import make_call
 from ajo.transactions.codes import SENTENCES, Code
 from ajo.transactions.fees import MIN_INCLUSION_FEE
+from ajo.transactions.forms import MAX_XDR, ClosedSerializer, ContractErrorSerializer
 from ajo.transactions.limits import LIMIT_NAMES
 from ajo.transactions.prepare import Signature
 from ajo.transactions.warnings import WarningCode
 
 MAX_SEQUENCE: Final = 2**63 - 1
-MAX_XDR: Final = 200_000  # characters: a transaction is 132,096 bytes at most
 _DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
-
-
-class ClosedSerializer(serializers.Serializer[Any]):
-    """A body with these fields and no others: a misspelt one would be passed over in silence."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        unknown = [str(name)[:100] for name in data if name not in self.fields] if isinstance(data, dict) else []
-        if unknown:
-            raise serializers.ValidationError({name: ["Unknown field."] for name in unknown})
-        return super().to_internal_value(data)
 
 
 @extend_schema_field(U64_SCHEMA)
@@ -218,14 +208,6 @@ class BuiltSerializer(serializers.Serializer[Any]):
     result = serializers.JSONField(read_only=True, allow_null=True, help_text="What the simulation returned, decoded.")
     auth_entries = AuthEntrySerializer(many=True, read_only=True)
     warnings = WarningSerializer(many=True, read_only=True)
-
-
-class ContractErrorSerializer(serializers.Serializer[Any]):
-    """Which contract refused, by which of its numbers. `name` is null unless it is this contract's, or a trap."""
-
-    contract = AddressField(allow_null=True)
-    code = U32Field(allow_null=True)
-    name = serializers.CharField(read_only=True, allow_null=True)
 
 
 class HostErrorSerializer(serializers.Serializer[Any]):

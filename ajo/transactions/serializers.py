@@ -10,8 +10,8 @@ from rest_framework import serializers
 from ajo.api.events import EventSerializer
 from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
 from ajo.soroban.models import ChainTransaction
-from ajo.transactions.build_serializers import MAX_XDR, ClosedSerializer
 from ajo.transactions.codes import Code
+from ajo.transactions.forms import MAX_XDR, ClosedSerializer, ContractErrorSerializer
 from ajo.transactions.queries import Known
 from contributions.serializers import ContributionSerializer, PayoutSerializer, RefundSerializer
 
@@ -31,14 +31,6 @@ class SubmissionSerializer(ClosedSerializer):
     """A signed transaction."""
 
     xdr = serializers.CharField(help_text="A TransactionEnvelope in base64, signed.", min_length=4, max_length=MAX_XDR)
-
-
-class ContractErrorSerializer(serializers.Serializer[Any]):
-    """Which contract refused, and why. `code` is null for a trap, `name` unless the contract is ours."""
-
-    contract = AddressField(allow_null=True)
-    code = U32Field(allow_null=True)
-    name = serializers.CharField(read_only=True, allow_null=True)
 
 
 class FeeSerializer(serializers.Serializer[ChainTransaction]):

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from django.conf import settings
 from stellar_sdk import Preconditions, TimeBounds, Transaction, TransactionEnvelope
-from stellar_sdk.xdr import SorobanAuthorizationEntry, SorobanTransactionData
+from stellar_sdk.xdr import LedgerEntry, SorobanAuthorizationEntry, SorobanTransactionData
 
 from ajo.cache import Unavailable, waiter_slot
 from ajo.soroban.contract.contract_errors import ContractError
@@ -19,6 +19,7 @@ from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError, NodeLagging, RpcInvalidAnswer, RpcUnavailable
 from ajo.soroban.rpc.pool import nodes
 from ajo.soroban.rpc.transactions import HostRefusal, Simulation
+from ajo.transactions.accounts import AccountState, account_key
 from ajo.transactions.calls import Call
 from ajo.transactions.conflicts import Conflict
 from ajo.transactions.refusals import explain
@@ -117,6 +118,19 @@ def recorded_entries(simulation: Simulation) -> list[SorobanAuthorizationEntry]:
         return [SorobanAuthorizationEntry.from_xdr(each) for each in simulation.auth]
     except _FAULTS as error:
         raise RpcInvalidAnswer("simulateTransaction: an authorization that cannot be decoded") from error
+
+
+def balance_after(simulation: Simulation, account: AccountState) -> int:
+    """Return the stroops that an account holds after the call, its fee left aside. Raises RpcInvalidAnswer."""
+    key = account_key(account.address)
+    after = next((change["after"] for change in simulation.changes if change["key"] == key), None)
+    if after is None:
+        return account.balance
+    try:
+        entry = LedgerEntry.from_xdr(after).data.account
+    except _FAULTS as error:
+        raise RpcInvalidAnswer("simulateTransaction: a change that cannot be decoded") from error
+    return account.balance if entry is None else int(entry.balance.int64)
 
 
 def _refusal(answer: HostRefusal, call: Call, state: State) -> Exception:

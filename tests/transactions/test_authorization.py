@@ -12,7 +12,7 @@ from stellar_sdk import Address, scval, xdr
 from ajo.soroban.contract.keys import InstanceKey
 from ajo.soroban.models import RpcNode
 from devtools.sandbox.sandbox import Sandbox
-from tests.support.building import applied, building, built, join, lying, signed
+from tests.support.building import applied, building, built, join, lying, make_group, signed
 from tests.support.nodes import use_nodes
 from tests.support.sending import ALICE, AMOUNT, BOB, CAROL
 
@@ -158,3 +158,55 @@ def test_how_long_an_entry_is_valid_can_be_chosen_within_the_network_s_limit(bui
     assert build(1000, 200)["auth_entries"][0]["expires_ledger"] == building.chain.latest + 1000
     assert "from 10 to 3110399" in build(3_110_400, 400)["errors"]["auth_valid_for"][0]
     assert "from 10 to 3110399" in build(9, 400)["errors"]["auth_valid_for"][0]
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "who"),
+    [
+        ("cancel_group", {"creator": ALICE.public_key, "group_id": "1"}, ALICE.public_key),
+        ("request_refund", {"requester": ALICE.public_key, "group_id": "2"}, ALICE.public_key),
+        ("vote_refund", {"voter": ALICE.public_key, "group_id": "1", "in_favor": True}, ALICE.public_key),
+        ("execute_refund", {"executor": CAROL.public_key, "group_id": "1"}, CAROL.public_key),
+        ("emergency_refund", {"admin": "ADMIN", "group_id": "1"}, "ADMIN"),
+        ("process_insurance_claim", {"admin": CAROL.public_key, "claim_id": "1", "approved": False}, "ADMIN"),
+        ("upgrade", {"new_wasm_hash": "CODE"}, "ADMIN"),
+        ("unpause", {}, "ADMIN"),
+    ],
+)
+def test_each_function_is_authorized_by_the_one_whom_the_contract_asks(
+    building: Sandbox, function: str, args: dict[str, Any], who: str
+) -> None:
+    chain = building.chain
+    instance = chain.read(InstanceKey())
+    words = {"ADMIN": instance.admin, "CODE": instance.wasm_hash}
+    make_group(building)
+    chain.advance(3601)
+    chain.call(ALICE.public_key, "request_refund", ALICE.public_key, 1)
+    if function == "execute_refund":
+        chain.call(ALICE.public_key, "vote_refund", ALICE.public_key, 1, True)
+        chain.advance(604_801)
+        chain.close_ledger()
+    claim = ALICE.public_key, 1, 1, ALICE.public_key, 5
+    chain.call(ALICE.public_key, "file_insurance_claim", *claim)
+    chain.close_ledger()
+    given = {name: words.get(value, value) if isinstance(value, str) else value for name, value in args.items()}
+    (entry,) = built(function, BOB, **given)["auth_entries"]
+    assert entry["address"] == words.get(who, who)
+    assert entry["invocation"]["function"] == function
+    assert entry["invocation"]["args"] == given
+
+
+def test_a_claim_is_authorized_by_its_claimant_and_gets_a_number(building: Sandbox) -> None:
+    claim: dict[str, Any] = {"group_id": "1", "cycle": 1, "defaulter": ALICE.public_key, "amount": "5"}
+    answer = built("file_insurance_claim", BOB, claimant=ALICE.public_key, **claim)
+    assert [each["address"] for each in answer["auth_entries"]] == [ALICE.public_key]
+    assert answer["result"] == "1"
+
+
+def test_a_payout_is_authorized_by_nobody(building: Sandbox) -> None:
+    building.chain.call(ALICE.public_key, "contribute", ALICE.public_key, 1)
+    building.chain.advance(3600)
+    building.chain.close_ledger()
+    answer = built("execute_payout", BOB, group_id="1")
+    assert answer["auth_entries"] == []
+    assert applied(building, signed(answer, BOB)) == ["SUCCESS"]

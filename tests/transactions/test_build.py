@@ -13,6 +13,7 @@ from stellar_sdk import Keypair, MuxedAccount, TransactionEnvelope
 
 from ajo.soroban.models import ChainTransaction
 from ajo.soroban.rpc.client import SorobanClient
+from devtools.sandbox.network import BASE_RESERVE
 from devtools.sandbox.sandbox import Sandbox
 from tests.support.building import (
     BUILD,
@@ -209,7 +210,25 @@ def test_a_node_s_fault_is_no_refusal(building: Sandbox, settings: Settings) -> 
 
 def test_a_source_that_cannot_pay_the_fee_is_told(building: Sandbox) -> None:
     poor = Keypair.from_raw_ed25519_seed(b"p" * 32)
-    building.chain.fund(poor.public_key, 20_000)
+    building.chain.fund(poor.public_key, 2 * BASE_RESERVE + 20_000)
     building.chain.close_ledger()
     answer = built("join_group", poor, status=409, member=poor.public_key, group_id="1")
     assert answer["code"] == "insufficient_balance"
+
+
+@pytest.mark.parametrize(("more", "status"), [(0, 409), (2_000_000, 200)])
+def test_a_source_that_cannot_pay_both_its_contribution_and_the_fee_is_told(
+    building: Sandbox, more: int, status: int
+) -> None:
+    """The network takes the fee first: the simulation, which knows of none, allows what fails in the ledger."""
+    chain = building.chain
+    poor = Keypair.from_raw_ed25519_seed(b"q" * 32)
+    chain.fund(poor.public_key, AMOUNT + 2 * BASE_RESERVE + more)
+    chain.call(poor.public_key, "join_group", poor.public_key, 1)
+    chain.close_ledger()
+    answer = built("contribute", poor, status=status, member=poor.public_key, group_id="1")
+    if status == 409:
+        assert answer["code"] == "insufficient_balance"
+        assert f"of which the call takes {AMOUNT:,}" in answer["detail"]
+    else:
+        assert applied(building, signed(answer, poor)) == ["SUCCESS"]

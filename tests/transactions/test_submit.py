@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from django.test import Client
 from pytest_django import Settings
-from stellar_sdk import xdr
+from stellar_sdk import Keypair, Network, TransactionEnvelope, xdr
 
 from ajo.soroban.models import ChainTransaction, Checkpoint
 from ajo.soroban.rpc.pool import nodes
 from ajo.transactions import sending, submit
 from devtools.sandbox.sandbox import Sandbox
 from tests.support.closing import order
-from tests.support.sending import BOB, CAROL, OTHER, ask, joining, looked_up, sandbox
+from tests.support.sending import BOB, CAROL, OTHER, ask, code, joining, looked_up, sandbox, send
 from tests.support.submitting import PATH, follow, followed, post, refusal
 from tests.support.threads import run_concurrently
 
@@ -218,3 +218,56 @@ def test_try_again_later_leaves_it_pending(client: Client, followed: Sandbox) ->
     order(followed, "refuse", status="TRY_AGAIN_LATER")
     shown = post(client, joining(followed, BOB)).json()
     assert (shown["status"], shown["last_answer"], shown["attempts"]) == ("pending", "TRY_AGAIN_LATER", 1)
+
+
+SIGNED = [
+    # thresholds (master, low, medium, high), signers with weights, who signs
+    ((1, 0, 0, 0), {}, "M"),
+    ((1, 0, 0, 0), {}, "A"),
+    ((1, 0, 0, 0), {"A": 1}, "MA"),
+    ((1, 1, 2, 2), {"A": 1}, "M"),
+    ((1, 1, 2, 2), {"A": 1}, "AM"),
+    ((1, 1, 2, 2), {"A": 1, "B": 1}, "MAB"),
+    ((1, 2, 1, 2), {"A": 1}, "M"),
+    ((1, 2, 1, 2), {"A": 1}, "MA"),
+    ((0, 1, 1, 1), {"A": 1}, "M"),
+    ((0, 1, 1, 1), {"A": 1}, "A"),
+    ((3, 1, 3, 3), {"A": 2, "B": 1}, "AB"),
+    ((3, 1, 3, 3), {"A": 2, "B": 1}, "BM"),
+]
+VERDICTS = {"PENDING": "taken", "txBAD_AUTH": "weight_short", "txFAILED": "weight_short"}
+VERDICTS |= {"txBAD_AUTH_EXTRA": "unused_signature"}
+
+
+def test_signatures_are_judged_as_the_network_judges_them(client: Client, followed: Sandbox) -> None:
+    """Guards WRITING 31."""
+    keys = {name: Keypair.from_raw_ed25519_seed(name.encode() * 32) for name in "AB"}
+    envelopes = []
+    for number, (thresholds, signers, signing) in enumerate(SIGNED):
+        master = Keypair.from_raw_ed25519_seed(bytes([100 + number]) * 32)
+        followed.chain.fund(master.public_key)
+        followed.chain.close_ledger()
+        weights = {keys[name].public_key: weight for name, weight in signers.items()}
+        order(followed, "signers", account=master.public_key, thresholds=list(thresholds), signers=weights)
+        followed.chain.close_ledger()
+        envelopes.append(joining(followed, master, sign=[{"M": master, **keys}[name] for name in signing]))
+    follow(followed)
+    for case, envelope in zip(SIGNED, envelopes, strict=True):
+        response = post(client, envelope)
+        ours = "taken"
+        if response.status_code != 202:
+            ours = response.json()["errors"]["xdr"][0].partition(":")[0]
+        answer = send(followed, envelope)
+        theirs = code(answer) if answer["status"] == "ERROR" else "PENDING"
+        assert VERDICTS[theirs] == ours, case
+
+
+def test_the_network_that_a_wallet_was_set_to_is_named(client: Client, followed: Sandbox) -> None:
+    """Guards WRITING 30."""
+    envelope = joining(followed, BOB, sign=[])
+    there = TransactionEnvelope(envelope.transaction, Network.TESTNET_NETWORK_PASSPHRASE)
+    there.sign(BOB)
+    envelope.signatures = there.signatures
+    response = post(client, envelope)
+    assert response.status_code == 400
+    assert "'Test SDF Network ; September 2015'" in response.json()["errors"]["xdr"][0]
