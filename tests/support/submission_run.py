@@ -21,6 +21,7 @@ from tests.support.waiting import wait_for
 # A page that ends anywhere, as the other tests have it, costs more than all transactions of its ledger.
 EVENTS_LIMIT = "200"
 LEDGER_PAUSE = 0.5  # seconds between two ledgers, ten times as fast as a public network's
+LIMIT = 900.0  # seconds for 500 submissions on a busy machine: two minutes on a quiet one
 TROUBLE_PAUSE = 2.0  # seconds between two troubles
 
 
@@ -52,7 +53,7 @@ def run_submissions(
 ) -> Report:
     """Submit `count` transactions while there is trouble, wait for their ends, and compare them with the chain.
 
-    `watch` is called in a thread of its own.
+    `watch` is called in a thread of its own. After LIMIT seconds for each 500 people give up, which is wrong.
     """
     began = time.monotonic()
     people = People(up, count, seed)
@@ -66,11 +67,14 @@ def run_submissions(
         with ThreadPoolExecutor(1) as pool:
             living = pool.submit(people.run)
             living.add_done_callback(lambda _: trouble.ended.set())
+            limit = threading.Timer(LIMIT * max(1, count / 500), people.give_up)
+            limit.start()
             try:
                 trouble.make()
             except BaseException:
                 people.ended.set()
                 raise
+        limit.cancel()
         living.result()
         wait_for(lambda: not _open(), 120, "an end for every transaction")
     finally:

@@ -1,5 +1,6 @@
 """Hundreds of transactions through the API, in real processes, while everything that can go wrong does."""
 
+import faulthandler
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def test_every_end_that_is_said_of_500_submissions_is_the_chains(
     tmp_path: Path, django_db_blocker: DjangoDbBlocker
 ) -> None:
     """Breaks without the proofs of docs/writing.md: one answer that were believed would end some of them wrongly."""
+    faulthandler.cancel_dump_traceback_later()  # the run has a limit of its own
     with django_db_blocker.unblock(), running(tmp_path, RPC_EVENTS_LIMIT=EVENTS_LIMIT) as up:
         up.start_all()
         report = run_submissions(up, COUNT, SEED)
