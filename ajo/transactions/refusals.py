@@ -11,6 +11,7 @@ from ajo.soroban.contract.contract_errors import ContractError
 from ajo.soroban.contract.diagnostics import HostFailure
 from ajo.transactions.codes import SENTENCES, Code
 from ajo.transactions.conflicts import Conflict
+from groups.models import Token
 
 TRAP: Final = "Trap"
 
@@ -28,6 +29,12 @@ class Explanation:
         """Return the exception that says it."""
         told = {"contract_error": self.contract_error, "host_error": self.host_error}
         return Conflict(self.code, self.detail, **{name: error for name, error in told.items() if error})
+
+
+def counts_as_asset(failure: HostFailure) -> bool:
+    """Return whether the refusing contract counts errors as the network's assets do; unknown ones may."""
+    token = Token.objects.filter(address=failure.contract or "", read_ledger__gt=0).first()
+    return token is None or token.is_asset_contract
 
 
 def explain(failure: HostFailure, *, is_asset: bool = True) -> Explanation:

@@ -51,6 +51,7 @@ def test_a_command_that_cannot_reach_postgresql_says_why_in_a_line(what: str) ->
         ("redis://127.0.0.1:1", "nobody listens on that host and port"),
         (REDIS, ""),
     ],
+    ids=["password", "user", "no-password", "database", "host", "port", "right"],
 )
 def test_a_redis_that_cannot_be_used_is_said_why(address: str, said: str) -> None:
     found = why_not_redis(address)

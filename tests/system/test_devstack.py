@@ -234,7 +234,11 @@ def test_a_busy_port_is_one_line_that_names_the_variable(tmp_path: Path, variabl
         ("AJO_CONTRACT_ID", "CABC", "AJO_CONTRACT_ID is set and SOROBAN_RPC_URL is not"),
         ("SYNC_INTERVAL", "soon", "SYNC_INTERVAL: expected a whole number from 1 to 3600"),
     ],
-)
+    ids=[
+        "port", "no-postgresql", "pgbouncer", "postgresql-password", "redis-password", "redis-option", "no-redis",
+        "contract-alone", "no-number",
+    ],
+)  # fmt: skip
 def test_a_setting_that_cannot_work_is_one_line_that_names_it(
     tmp_path: Path, setting: str, value: str, message: str
 ) -> None:

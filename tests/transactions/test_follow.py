@@ -172,7 +172,9 @@ def test_report_15_an_answer_with_another_hash_ends_nothing(writing: Writing, ca
     assert writing.status(tx) == Status.SUCCESS
 
 
-@pytest.mark.parametrize("said", [answers(500), result({"status": "FILTERED"}), answers(200)], ids=str)
+@pytest.mark.parametrize(
+    "said", [answers(500), result({"status": "FILTERED"}), answers(200)], ids=["500", "filtered", "empty"]
+)
 def test_a_node_that_answers_nonsense_leaves_it_open(writing: Writing, said: Any) -> None:
     with writing.proxy.failing(said):
         tx = writing.post(writing.joining())

@@ -11,7 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 from stellar_sdk import Keypair, Network, TransactionEnvelope, xdr
 
-from ajo.soroban.models import ChainTransaction, Checkpoint
+from ajo.soroban.models import ChainTransaction, Checkpoint, RpcNode
 from ajo.soroban.rpc.pool import nodes
 from ajo.transactions import sending, submit
 from devtools.sandbox.sandbox import Sandbox
@@ -73,6 +73,15 @@ def test_a_lost_answer_of_the_first_sending_leaves_it_pending(client: Client, fo
     assert response.json()["last_answer"] == "RpcUnavailable"
     followed.chain.close_ledger()
     assert looked_up(followed, envelope)["status"] == "SUCCESS"
+
+
+def test_a_node_is_not_left_for_a_transaction_that_it_will_not_carry(client: Client, followed: Sandbox) -> None:
+    """Breaks if it backed off: whoever posts transactions of a filtered account would keep everybody from the node."""
+    order(followed, "refuse", status="FILTERED")
+    response = post(client, joining(followed, BOB))
+    assert (response.status_code, response.json()["status"]) == (202, "pending")
+    assert "invalid status from stellar-core" in response.json()["last_answer"]
+    assert not RpcNode.objects.backing_off().exists()
 
 
 def test_a_repost_gives_the_same_answer_and_sends_nothing(client: Client, followed: Sandbox) -> None:

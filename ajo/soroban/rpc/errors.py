@@ -33,6 +33,18 @@ class RpcLimitExceeded(RpcUnavailable):
     outcome = "too_much"
 
 
+class NodeFault(RpcUnavailable):
+    """The node answered with a fault of its own (-32603, -32000)."""
+
+
+class SendFault(NodeFault):
+    """The node cannot say what became of a transaction that it was sent.
+
+    The transaction may be the reason, as one of a filtered account, so the node is not left for it: else whoever posts
+    such transactions would keep everybody from the node.
+    """
+
+
 class RpcInvalidAnswer(RpcUnavailable):
     """The node's answer is not the method's: HTML, half of it, another id, another key."""
 

@@ -31,6 +31,7 @@ from ajo.soroban.rpc.errors import (
     RpcRateLimited,
     RpcRejected,
     RpcUnavailable,
+    SendFault,
 )
 
 log = logging.getLogger(__name__)
@@ -189,7 +190,10 @@ class Nodes:
         return sorted(self._nodes, key=lambda node: left.get(node.name) or timezone.now() - timedelta(days=1))
 
     def _back_off(self, node: Node, failure: ChainError) -> None:
+        """Leave the node for a while; not for a SendFault, of which the transaction may be the reason."""
         log.warning("RPC node %s: %s", node.name, failure, extra={"node": node.name})
+        if isinstance(failure, SendFault):
+            return
         row, _ = RpcNode.objects.get_or_create(name=node.name)
         seconds: float = FIRST_BACKOFF * 2 ** min(row.failures, 10)
         if isinstance(failure, RpcRateLimited):

@@ -26,6 +26,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from ajo.metrics import RPC_CALLS, RPC_SECONDS
 from ajo.soroban.rpc.errors import (
     ChainError,
+    NodeFault,
     RpcInvalidAnswer,
     RpcLimitExceeded,
     RpcOutOfRange,
@@ -231,7 +232,7 @@ def _rpc_failure(error: Any) -> Exception:
     if code == LIMIT_EXCEEDED:
         return RpcLimitExceeded(message)
     if code in NODE_FAULTS:
-        return RpcUnavailable(f"{message} ({code})")
+        return NodeFault(f"{message} ({code})")
     if code == -32600:
         match = OUT_OF_RANGE.search(message)
         if match and 0 < int(match[1]) <= int(match[2]) <= MAX_U32:
