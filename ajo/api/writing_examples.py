@@ -102,5 +102,5 @@ WRITING: Final[dict[str, Any]] = {
     "Limit.name": "events", "Limit.used": 16720, "Limit.allowed": 16384,
     "Conflict.type": "http://127.0.0.1:8000/api/v1/docs/errors/#contract_error", "Conflict.title": "Conflict",
     "Conflict.status": 409, "Conflict.detail": "This wallet is a member of the group already.",
-    "Conflict.code": "contract_error", "Conflict.hash": WRITE_HASH,
+    "Conflict.code": "contract_error", "Conflict.hash": WRITE_HASH, "Conflict.account": PAYER,
 }  # fmt: skip
