@@ -63,7 +63,9 @@ class ConflictSerializer(serializers.Serializer[Any]):
     contract_error = ContractErrorSerializer(required=False, help_text="With `contract_error`: who refused, and why.")
     host_error = HostErrorSerializer(required=False, help_text="What the host said, where it refused by itself.")
     limit = LimitSerializer(required=False, help_text="With `limits_exceeded`: which, and how much.")
-    account = AddressField(required=False, help_text="With `no_account` of what was posted: the account.")
+    account = serializers.CharField(
+        required=False, help_text="With `no_account` of what was posted: the account that is missing."
+    )
     hash = serializers.CharField(
         required=False, help_text="With `source_busy`: the pending transaction that keeps the source busy, hex."
     )

@@ -14,7 +14,7 @@ from stellar_sdk.xdr import LedgerEntry, SorobanAuthorizationEntry, SorobanTrans
 
 from ajo.cache import Unavailable, waiter_slot
 from ajo.soroban.contract.contract_errors import ContractError
-from ajo.soroban.contract.diagnostics import HostFailure, read_error_line
+from ajo.soroban.contract.diagnostics import read_error_line
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError, NodeLagging, RpcInvalidAnswer, RpcUnavailable
 from ajo.soroban.rpc.pool import nodes
@@ -25,7 +25,6 @@ from ajo.transactions.conflicts import Conflict
 from ajo.transactions.refusals import explain
 from ajo.transactions.state import State, read_state
 from ajo.transactions.warnings import opens_at, say
-from groups.models import Token
 
 DEADLINE: Final = 6.0  # seconds for all nodes together: a client waits, and a web thread with it
 SLOW: Final = 2.0  # seconds after which a reading counts as slow
@@ -140,15 +139,9 @@ def _refusal(answer: HostRefusal, call: Call, state: State) -> Exception:
         return RpcInvalidAnswer("simulateTransaction: an error that cannot be read")
     if (failure.kind, failure.code, failure.contract) == ("Storage", "MissingValue", None):
         return RpcUnavailable("simulateTransaction: the node's chain does not have the contract")
-    refused = explain(failure, is_asset=_is_asset(failure)).conflict()
+    refused = explain(failure).conflict()
     opens = opens_at(call, state)
     if failure.contract == settings.AJO_CONTRACT_ID and failure.number in _TOO_EARLY and opens is not None:
         left = max(1, opens - state.closed_at)
         return Conflict(refused.code, f"{refused} It is possible from {say(opens)} on, in {left} s.", **refused.extra)
     return refused
-
-
-def _is_asset(failure: HostFailure) -> bool:
-    """Return whether the refusing contract counts errors as the network's assets do; unknown ones may."""
-    token = Token.objects.filter(address=failure.contract or "", read_ledger__gt=0).first()
-    return token is None or token.is_asset_contract
