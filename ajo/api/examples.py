@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-CONTRACT: Final = "CCPXTLHPHMLYKSOZ5XXDC5YRYQDYMWBJ6WFJ3GDPAKKGS7ASHLLB3FNU"
+from ajo.api.writing_examples import CONTRACT, WRITING
+
 NATIVE: Final = "CDUZ4QWPOJBQRNZBBOEE5SY43QECZ4YRPOBZR2GHLMRJ24KJD37DIBRJ"
 WALLET: Final = "GDDVW6QISWUI26SJO4RATHTAGUTI5JRIBEZT4FOEFMBLWA2TT2L6EUHD"
 HASH: Final = "849de5e499f905f28034bd77009b831c322e4e77ab950e20626ad004ff1a1114"
@@ -80,30 +81,27 @@ EXAMPLES: Final[dict[str, Any]] = {
     "why": "no node that was asked has these ledgers' events", "counts": {"events": 12, "groups": 3},
     "Wallet.groups": 3, "created_groups": 1, "Wallet.contributions": 7, "Wallet.payouts": 1, "Wallet.refunds": 0,
     "groups": 1, "next": NEXT, "previous": None,
-    "OtherEvent.type": "of_a_later_version", "Transaction.status": "success",
+    "OtherEvent.type": "of_a_later_version",
+    **WRITING,
     # problems
     "Problem.type": "http://127.0.0.1:8000/api/v1/docs/errors/#invalid_parameters", "title": "Bad Request",
     "Problem.status": 400, "detail": "search: From 3 to 50 characters are expected.",
     "errors": {"search": ["From 3 to 50 characters are expected."]},
 }  # fmt: skip
 
+PROBLEM_TEXTS: Final = {
+    "type": "The address of the paragraph of the guide that explains the problem.",
+    "title": "The HTTP status's phrase.",
+    "status": "The HTTP status.",
+    "detail": "One sentence for a person: what is wrong, and what to change.",
+}
 TEXTS: Final[dict[str, str]] = {
     "results": "The rows of this page.",
     "next": "The address of the next page, with every parameter; null on the last one.",
     "previous": "The address of the page before; null on the first one.",
-    "Problem.type": "The address of the paragraph of the guide that explains the problem.",
-    "Problem.title": "The HTTP status's phrase.",
-    "Problem.status": "The HTTP status.",
-    "Problem.detail": "One sentence for a person: what is wrong, and what to change.",
+    **{f"{form}.{member}": text for form in ("Problem", "Conflict") for member, text in PROBLEM_TEXTS.items()},
     "Problem.code": "The stable word to branch on.",
     "Problem.errors": "With `invalid_parameters`: messages by parameter or field.",
-    "Transaction.hash": "The transaction's hash, hex.",
-    "Transaction.status": "What became of it.",
-    "Transaction.ledger": "The ledger that carried it; null if none has, or it is not known.",
-    "Transaction.contributions": "The contributions that it carried.",
-    "Transaction.payouts": "The payouts that it carried.",
-    "Transaction.refunds": "The refunds that it carried.",
-    "Transaction.events": "The events that it carried.",
 }
 
 
@@ -125,7 +123,7 @@ def _describe(name: str, schema: dict[str, Any]) -> None:
         if text:
             described["description"] = text
         for key in (f"{name}.{field}", field):
-            if key in EXAMPLES and "example" not in described and not _refers(described):
+            if key in EXAMPLES and "example" not in described and (key != field or not _refers(described)):
                 described["example"] = EXAMPLES[key]
                 break
         if described.get("type") == "array":

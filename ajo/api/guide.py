@@ -24,6 +24,7 @@ FOLDER: Final = settings.BASE_DIR / "docs" / "api"
 PAGES: Final = {  # in the order of the menu
     "guide": "Guide",
     "quick-start": "Quick start",
+    "writing": "Writing with a wallet",
     "own-write": "Your own write",
     "polling": "Polling",
     "amounts": "Amounts",

@@ -24,6 +24,7 @@ from ajo.api.problem_codes import ProblemCode
 from ajo.api.problems import CONTENT_TYPE, title, type_uri
 from ajo.api.rendering import dump
 from ajo.api.throttles import ReadThrottle
+from ajo.api.writing_examples import CONTRACT, WRITE_HASH
 
 GROUP_ID: Final = OpenApiParameter("group_id", ID_SCHEMA, OpenApiParameter.PATH, description="The contract's number.")
 ADDRESS: Final = OpenApiParameter("address", ADDRESS_SCHEMA, OpenApiParameter.PATH, description="G… or C….")
@@ -52,6 +53,20 @@ HEADERS: Final[dict[str, Any]] = {
     },
     "RateLimit": {
         "schema": {"type": "string"}, "description": "What is left of them.", "example": '"read";r=597;t=41',
+    },
+}  # fmt: skip
+# A build rests on what a node says now, and not on the tables: it has no freshness.
+BUILD_HEADERS: Final = {name: HEADERS[name] for name in ("Ajo-Version", "RateLimit-Policy", "RateLimit")}
+SUBMIT_HEADERS: Final[dict[str, Any]] = {
+    **BUILD_HEADERS,
+    **{name: HEADERS[name] for name in ("Latest-Ledger", "Ajo-Stale")},
+    "Location": {
+        "schema": {"type": "string", "format": "uri"}, "description": "Where the transaction is followed.",
+        "example": f"http://127.0.0.1:8000/api/v1/transactions/{WRITE_HASH}/",
+    },
+    "Preference-Applied": {
+        "schema": {"type": "string"}, "description": "The wait that was kept to; absent where there was none.",
+        "example": "wait=25",
     },
 }  # fmt: skip
 RETRY_AFTER: Final[dict[str, Any]] = {
@@ -85,10 +100,18 @@ PROBLEMS: Final = {
     "404": (ProblemCode.NOT_ON_CHAIN, "What the path names is not on the chain."),
     "409": (ProblemCode.CONTRACT_ERROR, "The chain's state does not allow it: `code` says why."),
     "413": (ProblemCode.BODY_TOO_LARGE, "The body is too large."),
+    "415": (ProblemCode.UNSUPPORTED_MEDIA_TYPE, "The body is of another media type than this path takes."),
     "429": (ProblemCode.TOO_MANY_REQUESTS, "The client's rate is used up."),
     "503": (ProblemCode.UNAVAILABLE, "It cannot be answered now."),
 }
-OF_READS, OF_WRITES = ("400", "404", "429", "503"), ("400", "404", "409", "413", "429", "503")
+# what an example has beside the members of every problem
+PROBLEM_MEMBERS: Final[dict[str, dict[str, Any]]] = {
+    "409": {
+        "detail": "This wallet is a member of the group already.",
+        "contract_error": {"contract": CONTRACT, "code": 3, "name": "AlreadyMember"},
+    }
+}
+OF_READS, OF_WRITES = ("400", "404", "429", "503"), ("400", "404", "409", "413", "415", "429", "503")
 
 
 def add_common_parts(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
@@ -111,10 +134,18 @@ def add_common_parts(result: dict[str, Any], generator: Any, request: Any, publi
     return result
 
 
+def _headers(responses: dict[str, Any], statuses: Sequence[str]) -> dict[str, Any]:
+    """Return the headers of an operation's good answers: of a read, of what takes a transaction, of what builds one."""
+    if statuses is OF_READS:
+        return HEADERS
+    return SUBMIT_HEADERS if "202" in responses else BUILD_HEADERS
+
+
 def _add_statuses(responses: dict[str, Any], statuses: Sequence[str]) -> None:
+    headers_of_answer = _headers(responses, statuses)
     for status in ("200", "202"):
         if found := responses.get(status):
-            found["headers"] = HEADERS
+            found["headers"] = headers_of_answer
             found["description"] = found.get("description") or "The answer."
             if "text/csv" in found.get("content", {}):
                 found["content"]["text/csv"] = {"schema": {"type": "string"}}
@@ -124,7 +155,11 @@ def _add_statuses(responses: dict[str, Any], statuses: Sequence[str]) -> None:
     for status in statuses:
         code, text = PROBLEMS[status]
         headers: dict[str, Any] = RETRY_AFTER if status in ("429", "503") else {}
-        responses.setdefault(status, _problem_response(text, headers, int(status), code))
+        described = _problem_response(text, headers, int(status), code)
+        if given := responses.get(status):  # a view that has its own form: of more members
+            described["content"][CONTENT_TYPE]["schema"] = given["content"][CONTENT_TYPE]["schema"]
+            described["content"][CONTENT_TYPE]["example"] |= PROBLEM_MEMBERS.get(status, {})
+        responses[status] = described
     responses["default"] = _problem_response("Any other problem.", {}, 500, ProblemCode.INTERNAL_ERROR)
 
 

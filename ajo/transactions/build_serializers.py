@@ -20,14 +20,14 @@ from ajo.transactions.arguments import parse_args
 from ajo.transactions.authorization import KINDS
 from ajo.transactions.build import VALID_FOR, BuildRequest
 from ajo.transactions.calls import make_call
-from ajo.transactions.codes import SENTENCES, Code
 from ajo.transactions.fees import MIN_INCLUSION_FEE
-from ajo.transactions.forms import MAX_XDR, ClosedSerializer, ContractErrorSerializer
-from ajo.transactions.limits import LIMIT_NAMES
+from ajo.transactions.forms import MAX_XDR, ClosedSerializer
 from ajo.transactions.prepare import Signature
 from ajo.transactions.warnings import WarningCode
 
 MAX_SEQUENCE: Final = 2**63 - 1
+SOURCE: Final = "The account (G…) that pays the fee and whose sequence number is used."
+CREDENTIALS: Final = "How an entry names its signer: `address_v2` (CAP-71) binds the address into what is signed."
 _DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
@@ -102,19 +102,23 @@ def _parsed(parse: Callable[[str], str], text: str) -> str:
 class BuildSerializer(ClosedSerializer):
     """A call of one of the contract's functions that write, and how its transaction is to be."""
 
-    function = serializers.ChoiceField(choices=list(WRITES))
+    function = serializers.ChoiceField(choices=list(WRITES), help_text="The contract's function.")
     # rest_framework's metaclass takes the field out of the class, where `source` is another thing
-    source = AccountField(  # type: ignore[assignment]
-        help_text="The account (G…) that pays the fee and whose sequence number is used."
-    )
+    source = AccountField(help_text=SOURCE)  # type: ignore[assignment]
     args = serializers.DictField(
-        required=False, help_text="By name, as the contract has them; u64 and i128 as strings."
+        required=False, help_text="Its arguments by name, as the contract has them; u64 and i128 as strings."
     )
     valid_for = serializers.IntegerField(
-        default=VALID_FOR, min_value=60, max_value=3600, help_text="Seconds, from the newest ledger on."
+        default=VALID_FOR,
+        min_value=60,
+        max_value=3600,
+        help_text="Seconds that it can apply for, from the newest ledger on.",
     )
     sequence = WholeField(
-        least=1, most=lambda: MAX_SEQUENCE, required=False, help_text="Default: the account's next one."
+        least=1,
+        most=lambda: MAX_SEQUENCE,
+        required=False,
+        help_text="The sequence number to use. Default: the account's next one.",
     )
     replaces = HashField(required=False, help_text="A transaction whose sequence number to use, with a higher bid.")
     inclusion_fee = WholeField(
@@ -123,7 +127,7 @@ class BuildSerializer(ClosedSerializer):
         required=False,
         help_text="Stroops offered for the place in a ledger. Default: what the last ledgers took.",
     )
-    credentials = serializers.ChoiceField(choices=list(KINDS), default="address")
+    credentials = serializers.ChoiceField(choices=list(KINDS), default="address", help_text=CREDENTIALS)
     auth_valid_for = serializers.IntegerField(
         required=False, min_value=1, max_value=U32_MAX, help_text="Ledgers that authorization entries are valid for."
     )
@@ -157,7 +161,10 @@ class PrepareSerializer(ClosedSerializer):
         child=serializers.CharField(max_length=MAX_XDR), required=False, min_length=1, max_length=20,
         help_text="Signed SorobanAuthorizationEntry values, base64.",
     )  # fmt: skip
-    signatures = serializers.ListField(child=SignatureSerializer(), required=False, min_length=1, max_length=20)
+    signatures = serializers.ListField(
+        child=SignatureSerializer(), required=False, min_length=1, max_length=20,
+        help_text="Instead of `auth`: the signatures over the preimages of the transaction's own entries.",
+    )  # fmt: skip
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("auth" in attrs) == ("signatures" in attrs):
@@ -168,74 +175,55 @@ class PrepareSerializer(ClosedSerializer):
 class OfferSerializer(serializers.Serializer[Any]):
     """The most that the transaction can cost, in stroops."""
 
-    inclusion = AmountField()
-    resource = AmountField()
-    max = AmountField()
+    inclusion = AmountField(help_text="Stroops offered for the place in a ledger. All pay its lowest price.")
+    resource = AmountField(help_text="Stroops for what the call uses, with a margin; what is not used comes back.")
+    max = AmountField(help_text="Both together: the most that it can cost.")
 
 
 class AuthEntrySerializer(serializers.Serializer[Any]):
     """An authorization entry that a wallet has to sign: the SHA-256 of `preimage`, or the entry itself."""
 
-    address = AddressField()
-    credentials = serializers.ChoiceField(choices=list(KINDS), read_only=True)
-    xdr = serializers.CharField(read_only=True)
-    preimage = serializers.CharField(read_only=True)
-    nonce = AmountField()
-    expires_ledger = U32Field()
-    invocation = serializers.DictField(read_only=True)
+    address = AddressField(help_text="Who has to sign it.")
+    credentials = serializers.ChoiceField(choices=list(KINDS), read_only=True, help_text=CREDENTIALS)
+    xdr = serializers.CharField(read_only=True, help_text="The SorobanAuthorizationEntry, unsigned, base64.")
+    preimage = serializers.CharField(
+        read_only=True, help_text="The HashIDPreimage, base64: a wallet signs its SHA-256 (SEP-43's signAuthEntry)."
+    )
+    nonce = AmountField(help_text="What makes the entry count once; an i64.")
+    expires_ledger = U32Field(help_text="The last ledger in which the signature counts.")
+    invocation = serializers.DictField(
+        read_only=True, help_text="What is authorized, decoded: contract, function, arguments, and calls below it."
+    )
 
 
 class WarningSerializer(serializers.Serializer[Any]):
     """What the client should know before the transaction is signed."""
 
-    code = serializers.ChoiceField(choices=[each.value for each in WarningCode], read_only=True)
-    detail = serializers.CharField(read_only=True)
+    code = serializers.ChoiceField(
+        choices=[each.value for each in WarningCode], read_only=True, help_text="The stable word to branch on."
+    )
+    detail = serializers.CharField(read_only=True, help_text="One sentence for a person.")
 
 
 class BuiltSerializer(serializers.Serializer[Any]):
     """An unsigned transaction, simulated."""
 
-    xdr = serializers.CharField(read_only=True)
-    hash = serializers.CharField(read_only=True)
-    uri = serializers.CharField(read_only=True, help_text="SEP-7.")
-    network_passphrase = serializers.CharField(read_only=True)
-    function = serializers.ChoiceField(choices=list(WRITES), read_only=True)
-    group = U64StringField(allow_null=True)
-    source = AddressField()  # type: ignore[assignment]  # as in BuildSerializer
-    sequence = U64StringField()
-    valid_until = TimeField()
-    fee = OfferSerializer(read_only=True)
-    result = serializers.JSONField(read_only=True, allow_null=True, help_text="What the simulation returned, decoded.")
-    auth_entries = AuthEntrySerializer(many=True, read_only=True)
-    warnings = WarningSerializer(many=True, read_only=True)
-
-
-class HostErrorSerializer(serializers.Serializer[Any]):
-    """What the network's host refused by itself."""
-
-    type = serializers.CharField(read_only=True)
-    code = serializers.CharField(read_only=True)
-
-
-class LimitSerializer(serializers.Serializer[Any]):
-    """Which limit is exceeded, and by how much."""
-
-    name = serializers.ChoiceField(choices=list(LIMIT_NAMES), read_only=True)
-    used = serializers.IntegerField(read_only=True)
-    allowed = serializers.IntegerField(read_only=True)
-
-
-class ConflictSerializer(serializers.Serializer[Any]):
-    """Why the call cannot be built as things stand. Beside `code` stands what belongs to it, and nothing else."""
-
-    type = serializers.CharField(read_only=True)
-    title = serializers.CharField(read_only=True)
-    status = serializers.IntegerField(read_only=True)
-    detail = serializers.CharField(read_only=True)
-    code = serializers.ChoiceField(
-        choices=[(code.value, SENTENCES[code]) for code in Code], read_only=True, help_text="From a closed list."
+    xdr = serializers.CharField(read_only=True, help_text="The TransactionEnvelope without a signature, base64.")
+    hash = serializers.CharField(
+        read_only=True, help_text="The transaction's hash, hex: its identity, which signatures do not change."
     )
-    contract_error = ContractErrorSerializer(required=False)
-    host_error = HostErrorSerializer(required=False)
-    limit = LimitSerializer(required=False)
-    hash = serializers.CharField(required=False, help_text="The pending transaction that keeps the source busy.")
+    uri = serializers.CharField(
+        read_only=True, help_text="A SEP-7 link: a wallet opens it, signs, and posts the result to `transactions/`."
+    )
+    network_passphrase = serializers.CharField(read_only=True, help_text="The network that it is signed for.")
+    function = serializers.ChoiceField(choices=list(WRITES), read_only=True, help_text="The contract's function.")
+    group = U64StringField(allow_null=True, help_text="The group that it is about; null for one that is about none.")
+    source = AddressField(help_text=SOURCE)  # type: ignore[assignment]  # as in BuildSerializer
+    sequence = U64StringField(help_text="Its sequence number.")
+    valid_until = TimeField(help_text="It can apply in ledgers that close until then.")
+    fee = OfferSerializer(read_only=True, help_text="The most that it can cost.")
+    result = serializers.JSONField(read_only=True, allow_null=True, help_text="What the simulation returned, decoded.")
+    auth_entries = AuthEntrySerializer(
+        many=True, read_only=True, help_text="What others than the source have to sign; empty if nobody has to."
+    )
+    warnings = WarningSerializer(many=True, read_only=True, help_text="What its user should know before signing.")

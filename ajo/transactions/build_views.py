@@ -17,8 +17,9 @@ from ajo.api.rendering import JSONParser, JSONRenderer
 from ajo.api.throttles import ReadThrottle, throttle_chain_read
 from ajo.api.views import PREFLIGHT_MAX_AGE, check_query
 from ajo.transactions.build import build
-from ajo.transactions.build_serializers import BuildSerializer, BuiltSerializer, ConflictSerializer, PrepareSerializer
+from ajo.transactions.build_serializers import BuildSerializer, BuiltSerializer, PrepareSerializer
 from ajo.transactions.conflicts import Conflict
+from ajo.transactions.forms import ConflictSerializer
 from ajo.transactions.prepare import prepare
 
 RESPONSES: Final[dict[Any, Any]] = {200: BuiltSerializer, (409, CONTENT_TYPE): ConflictSerializer}
@@ -62,7 +63,15 @@ class BuildingView(APIView):
 class BuildView(BuildingView):
     """An unsigned transaction for one function of the contract, simulated."""
 
-    @extend_schema(request=BuildSerializer, responses=RESPONSES, operation_id="transactions_build")
+    @extend_schema(
+        operation_id="transactions_build",
+        summary="Build an unsigned transaction",
+        description="One call of the contract, simulated on the newest ledger, with the fee, the limits and the "
+        "authorizations that it needs. Nothing is stored and no key is asked for: the wallet signs `xdr`, or opens "
+        "`uri`. Where `auth_entries` is not empty, others have to sign them first: see `prepare/`.",
+        request=BuildSerializer,
+        responses=RESPONSES,
+    )
     def post(self, request: Request) -> Response:
         body = BuildSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -73,7 +82,15 @@ class BuildView(BuildingView):
 class PrepareView(BuildingView):
     """The same transaction with signed authorization entries, simulated again with them."""
 
-    @extend_schema(request=PrepareSerializer, responses=RESPONSES, operation_id="transactions_prepare")
+    @extend_schema(
+        operation_id="transactions_prepare",
+        summary="Put signed authorizations into a built transaction",
+        description="Takes what `build/` gave, and either its `auth_entries` as wallets signed them or signatures of "
+        "their preimages. Simulates the call again with them, as it will run, so the fee and the hash are new: the "
+        "source's wallet signs this answer's `xdr`.",
+        request=PrepareSerializer,
+        responses=RESPONSES,
+    )
     def post(self, request: Request) -> Response:
         body = PrepareSerializer(data=request.data)
         body.is_valid(raise_exception=True)

@@ -1,12 +1,15 @@
 """The closed list of `code` words: why a transaction cannot be built, or why one ended as it did.
 
-They stand in 409 problems and in a Transaction's `code`. Clients act on the word; the sentence is for people.
+All of them may stand in a Transaction's `code`, CONFLICTS in 409 problems. Clients act on the word; the sentence is for
+people. docs/api/writing.md lists them; tests/transactions/test_codes.py holds them together.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Final
+
+from ajo.api.problem_codes import ProblemCode
 
 
 class Code(StrEnum):
@@ -62,3 +65,6 @@ SENTENCES: Final[dict[Code, str]] = {
     Code.FAILED: "It failed in its ledger; no node says why.",
     Code.NO_HISTORY: "No node's history reaches back to it any more.",
 }
+# The words that a 409 can have, which is a problem: ProblemCode lists them too, and docs/api/errors.md explains them.
+_OF_PROBLEMS: Final = {code.value for code in ProblemCode}
+CONFLICTS: Final = tuple(code for code in Code if code.value in _OF_PROBLEMS)

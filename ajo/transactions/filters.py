@@ -15,6 +15,6 @@ FUNCTIONS: Final = [(name, name) for name in WRITES]
 
 class TransactionFilter(django_filters.FilterSet):
     source = AddressFilter(help_text="The account whose sequence number it uses.")
-    group = GroupIdFilter(field_name="group_id")
-    status = django_filters.ChoiceFilter(choices=ChainTransaction.Status.choices)
-    function = django_filters.ChoiceFilter(choices=FUNCTIONS)
+    group = GroupIdFilter(field_name="group_id", help_text="The group that they are about.")
+    status = django_filters.ChoiceFilter(choices=ChainTransaction.Status.choices, help_text="What became of them.")
+    function = django_filters.ChoiceFilter(choices=FUNCTIONS, help_text="The contract's function that they call.")

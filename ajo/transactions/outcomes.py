@@ -77,7 +77,7 @@ def explain(code: str, events: Sequence[str]) -> tuple[Code, str, dict[str, Any]
     `code` is the result's, the host's or the transaction's own; `events` are base64 DiagnosticEvents.
     """
     failure = read_failed_transaction(events)
-    told = refusals.explain(failure, is_asset=refusals.counts_as_asset(failure)) if failure else None
+    told = refusals.explain(failure) if failure else None
     if told and told.contract_error:
         return told.code, told.detail, told.contract_error
     words = error_words(events)

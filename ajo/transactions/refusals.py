@@ -31,35 +31,34 @@ class Explanation:
         return Conflict(self.code, self.detail, **{name: error for name, error in told.items() if error})
 
 
-def counts_as_asset(failure: HostFailure) -> bool:
-    """Return whether the refusing contract counts errors as the network's assets do; unknown ones may."""
-    token = Token.objects.filter(address=failure.contract or "", read_ledger__gt=0).first()
-    return token is None or token.is_asset_contract
-
-
-def explain(failure: HostFailure, *, is_asset: bool = True) -> Explanation:
-    """Explain why the host ended a call.
-
-    `is_asset` says whether a contract that is not ours counts its errors as the network's assets do: other tokens
-    have numbers of their own.
-    """
+def explain(failure: HostFailure) -> Explanation:
+    """Explain why the host ended a call, in a simulation or in a ledger."""
     if failure.number is not None:
-        return _by_number(failure.contract, failure.number, is_asset=is_asset)
+        return _by_number(failure.contract, failure.number)
     if failure.is_trap:
         error = {"contract": failure.contract, "code": None, "name": TRAP}
         return Explanation(Code.CONTRACT_ERROR, f"{_whose(failure.contract)} trapped, as on an overflow.", error)
     return _by_host(failure)
 
 
-def _by_number(contract: str | None, number: int, *, is_asset: bool) -> Explanation:
+def _by_number(contract: str | None, number: int) -> Explanation:
     if contract == settings.AJO_CONTRACT_ID:
         known = number in ContractError.__members__.values()
         name = ContractError(number).name if known else None
         detail = AJO_SENTENCES[ContractError(number)] if known else f"The contract refused with its error {number}."
         return Explanation(Code.CONTRACT_ERROR, detail, {"contract": contract, "code": number, "name": name})
-    code, detail = ASSET_ERRORS.get(number, (Code.CONTRACT_ERROR, "")) if is_asset and contract else _UNNAMED
+    code, detail = ASSET_ERRORS.get(number, _UNNAMED) if contract and _is_asset(contract) else _UNNAMED
     detail = detail or f"{_whose(contract)} refused with its error {number}."
     return Explanation(code, detail, {"contract": contract, "code": number, "name": None})
+
+
+def _is_asset(contract: str) -> bool:
+    """Return whether a contract counts errors as the network's assets do: other tokens have numbers of their own.
+
+    One that is not known may be an asset's.
+    """
+    token = Token.objects.filter(address=contract, read_ledger__gt=0).first()
+    return token is None or token.is_asset_contract
 
 
 def _by_host(failure: HostFailure) -> Explanation:

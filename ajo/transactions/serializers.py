@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from ajo.api.events import EventSerializer
-from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
+from ajo.api.fields import AddressField, AmountField, ComputedField, TimeField, U32Field, U64StringField
 from ajo.soroban.models import ChainTransaction
-from ajo.transactions.codes import Code
+from ajo.transactions.codes import SENTENCES, Code
 from ajo.transactions.forms import MAX_XDR, ClosedSerializer, ContractErrorSerializer
 from ajo.transactions.queries import Known
 from contributions.serializers import ContributionSerializer, PayoutSerializer, RefundSerializer
@@ -37,68 +38,80 @@ class FeeSerializer(serializers.Serializer[ChainTransaction]):
     """In stroops."""
 
     max = AmountField(source="max_fee", allow_null=True, help_text="The most that it can cost.")
-    charged = AmountField(source="fee_charged", allow_null=True)
+    charged = AmountField(
+        source="fee_charged",
+        allow_null=True,
+        help_text="What it cost; null before its ledger, and where no node was asked for it.",
+    )
+
+
+def _said(name: str) -> Callable[[Known], str | None]:
+    """Return a reader of a row's text that is "" where there is none."""
+    return lambda known: getattr(known.row, name) or None
+
+
+def _valid_until(known: Known) -> datetime | None:
+    row: Any = known.row  # a column that nothing is known of is None (queries.foreign)
+    return None if row.max_time is None else row.valid_until
 
 
 class TransactionSerializer(serializers.Serializer[Known]):
     """A transaction as this service knows it. One that was not submitted here has null for what only that knows."""
 
-    hash = serializers.CharField(read_only=True, source="row.hash")
-    status = serializers.ChoiceField(read_only=True, choices=Status.choices, source="row.status")
-    retry = serializers.SerializerMethodField(
-        help_text="What a client may do without ever paying twice: wait; build again with `replaces` this hash; build "
-        "anew; null: nothing."
+    hash = serializers.CharField(read_only=True, source="row.hash", help_text="The transaction's hash, hex.")
+    status = serializers.ChoiceField(
+        read_only=True, choices=Status.choices, source="row.status", help_text="What became of it."
     )
-    code = serializers.SerializerMethodField(help_text="Why it is so, in one word.")
-    detail = serializers.SerializerMethodField(help_text="Why it is so, in a sentence.")
-    contract_error = ContractErrorSerializer(read_only=True, allow_null=True, source="row.contract_error")
-    function = serializers.SerializerMethodField()
-    group = U64StringField(source="row.group_id", allow_null=True)
-    source = serializers.SerializerMethodField(  # type: ignore[assignment]  # collected as a field
-        help_text="The account whose sequence number it uses."
+    retry = ComputedField(
+        lambda known: RETRY[known.row.status],
+        serializers.ChoiceField(choices=sorted({word for word in RETRY.values() if word}), allow_null=True),
+        help_text="What a client may do without ever paying twice: wait; build again with `replaces` this hash "
+        "(replace); build anew (rebuild); null: nothing.",
     )
-    sequence = U64StringField(source="row.sequence", allow_null=True)
-    valid_until = serializers.SerializerMethodField(help_text="It can apply in ledgers that close until then.")
-    fee = FeeSerializer(read_only=True, source="row")
-    ledger = U32Field(source="row.ledger", allow_null=True)
+    code = ComputedField(
+        _said("code"),
+        serializers.ChoiceField(choices=[(code.value, SENTENCES[code]) for code in Code], allow_null=True),
+        help_text="Why it is so, in one word.",
+    )
+    detail = ComputedField(
+        _said("detail"), serializers.CharField(allow_null=True), help_text="Why it is so, in a sentence for a person."
+    )
+    contract_error = ContractErrorSerializer(
+        read_only=True, allow_null=True, source="row.contract_error", help_text="Which contract refused, and why."
+    )
+    function = ComputedField(
+        _said("function"), serializers.CharField(allow_null=True), help_text="The contract's function that it calls."
+    )
+    group = U64StringField(source="row.group_id", allow_null=True, help_text="The group that it is about.")
+    source = ComputedField(  # type: ignore[assignment]  # collected as a field
+        _said("source"), AddressField(allow_null=True), help_text="The account whose sequence number it uses."
+    )
+    sequence = U64StringField(source="row.sequence", allow_null=True, help_text="Its sequence number.")
+    valid_until = ComputedField(
+        _valid_until, TimeField(allow_null=True), help_text="It can apply in ledgers that close until then."
+    )
+    fee = FeeSerializer(read_only=True, source="row", help_text="What it offers and what it cost, in stroops.")
+    ledger = U32Field(
+        source="row.ledger", allow_null=True, help_text="The ledger that carried it; null if none has, or not known."
+    )
     created_at = TimeField(source="row.closed_at", allow_null=True, help_text="When its ledger closed.")
     result = serializers.JSONField(
         source="row.result", read_only=True, allow_null=True, help_text="What the function returned, decoded."
     )
     attempts = U32Field(source="row.attempts", allow_null=True, help_text="How often it was sent.")
-    last_answer = serializers.SerializerMethodField(help_text="What a node said of it last.")
-    submitted_at = TimeField(source="row.created_at", allow_null=True)
-    contributions = ContributionSerializer(many=True, read_only=True, source="carried.contributions")
-    payouts = PayoutSerializer(many=True, read_only=True, source="carried.payouts")
-    refunds = RefundSerializer(many=True, read_only=True, source="carried.refunds")
-    events = EventSerializer(many=True, read_only=True, source="carried.events")
-
-    @extend_schema_field(serializers.ChoiceField(choices=["wait", "replace", "rebuild"], allow_null=True))
-    def get_retry(self, known: Known) -> str | None:
-        return RETRY[known.row.status]
-
-    @extend_schema_field(serializers.ChoiceField(choices=[each.value for each in Code], allow_null=True))
-    def get_code(self, known: Known) -> str | None:
-        return known.row.code or None
-
-    @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_detail(self, known: Known) -> str | None:
-        return known.row.detail or None
-
-    @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_function(self, known: Known) -> str | None:
-        return known.row.function or None
-
-    @extend_schema_field(AddressField(allow_null=True))
-    def get_source(self, known: Known) -> str | None:
-        return known.row.source or None
-
-    @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_last_answer(self, known: Known) -> str | None:
-        return known.row.last_answer or None
-
-    @extend_schema_field(TimeField(allow_null=True))
-    def get_valid_until(self, known: Known) -> str | None:
-        row: Any = known.row  # a column that nothing is known of is None (queries.foreign)
-        until = None if row.max_time is None else row.valid_until
-        return TimeField().to_representation(until) if until else None
+    last_answer = ComputedField(
+        _said("last_answer"), serializers.CharField(allow_null=True), help_text="What a node said of it last."
+    )
+    submitted_at = TimeField(source="row.created_at", allow_null=True, help_text="When it was first posted here.")
+    contributions = ContributionSerializer(
+        many=True, read_only=True, source="carried.contributions", help_text="The contributions that it carried."
+    )
+    payouts = PayoutSerializer(
+        many=True, read_only=True, source="carried.payouts", help_text="The payouts that it carried."
+    )
+    refunds = RefundSerializer(
+        many=True, read_only=True, source="carried.refunds", help_text="The refunds that it carried."
+    )
+    events = EventSerializer(
+        many=True, read_only=True, source="carried.events", help_text="The events that it carried."
+    )

@@ -22,7 +22,7 @@ from ajo.soroban.rpc.transactions import HostRefusal, Simulation
 from ajo.transactions.accounts import AccountState, account_key
 from ajo.transactions.calls import Call
 from ajo.transactions.conflicts import Conflict
-from ajo.transactions.refusals import counts_as_asset, explain
+from ajo.transactions.refusals import explain
 from ajo.transactions.state import State, read_state
 from ajo.transactions.warnings import opens_at, say
 
@@ -139,7 +139,7 @@ def _refusal(answer: HostRefusal, call: Call, state: State) -> Exception:
         return RpcInvalidAnswer("simulateTransaction: an error that cannot be read")
     if (failure.kind, failure.code, failure.contract) == ("Storage", "MissingValue", None):
         return RpcUnavailable("simulateTransaction: the node's chain does not have the contract")
-    refused = explain(failure, is_asset=counts_as_asset(failure)).conflict()
+    refused = explain(failure).conflict()
     opens = opens_at(call, state)
     if failure.contract == settings.AJO_CONTRACT_ID and failure.number in _TOO_EARLY and opens is not None:
         left = max(1, opens - state.closed_at)

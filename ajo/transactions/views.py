@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ajo.api.params import path_hash
-from ajo.api.problems import invalid
+from ajo.api.problems import CONTENT_TYPE, invalid
 from ajo.api.rendering import JSONParser
 from ajo.api.schema import HASH
 from ajo.api.throttles import client_address, throttle_chain_read
@@ -26,6 +26,7 @@ from ajo.transactions.conflicts import Conflict
 from ajo.transactions.envelope import EnvelopeRefused
 from ajo.transactions.filters import TransactionFilter
 from ajo.transactions.foreign import find_foreign
+from ajo.transactions.forms import ConflictSerializer
 from ajo.transactions.queries import Known, find_submitted, submitted, with_carried
 from ajo.transactions.serializers import SubmissionSerializer, TransactionSerializer
 from ajo.transactions.submit import submit
@@ -70,7 +71,13 @@ def is_final(tx_hash: str) -> bool:
     return not ChainTransaction.objects.pending().filter(hash=tx_hash).exists()
 
 
-@extend_schema_view(list=extend_schema(summary="Transactions that were submitted here, newest first"))
+@extend_schema_view(
+    list=extend_schema(
+        summary="Transactions that were submitted here, newest first",
+        description="What this service took and follows, with what each of them carried. Transactions that others sent "
+        "are not in this list: each is known by its hash.",
+    )
+)
 class TransactionsViewSet(_MayWait):
     queryset = submitted()
     filterset_class = TransactionFilter
@@ -81,8 +88,8 @@ class TransactionsViewSet(_MayWait):
 
     @extend_schema(
         summary="Submit a signed transaction",
-        description="Stores it, then sends it, and again until its end is proven. Posted again: the same answer (200), "
-        "one effect. 409 has a `code`, and of another pending transaction its `hash`.",
+        description="Stores it, then sends it, and again until its end is proven. Posted again, however often: the "
+        "same answer (200), one effect. SEP-7's callback posts the same field as a form.",
         request={
             "application/json": SubmissionSerializer,
             "application/x-www-form-urlencoded": SubmissionSerializer,
@@ -90,6 +97,7 @@ class TransactionsViewSet(_MayWait):
         responses={
             202: OpenApiResponse(TransactionSerializer, "Taken."),
             200: OpenApiResponse(TransactionSerializer, "Known already."),
+            (409, CONTENT_TYPE): ConflictSerializer,
         },
         parameters=[PREFER],
     )
@@ -119,7 +127,12 @@ class TransactionViewSet(_MayWait):
     queryset = submitted()
     pagination_class = None
 
-    @extend_schema(summary="What is known of a transaction", parameters=[HASH, PREFER])
+    @extend_schema(
+        summary="What is known of a transaction",
+        description="Its state, what to do next (`retry`), and the contributions, payouts, refunds and events that it "
+        "carried. Knows those that were submitted here and those of others; one that nobody knows is 404.",
+        parameters=[HASH, PREFER],
+    )
     def retrieve(self, request: Request, hash: str) -> Response:  # the path's word
         tx_hash = path_hash(hash)
         row = find_submitted(tx_hash)

@@ -115,9 +115,12 @@ JSON = st.recursive(
 TYPES = ["application/json", "application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""]
 
 
-def assert_refused_in_json(client: Client, body: bytes, content_type: str) -> None:
+WRITES = ["transactions/", "transactions/build/", "transactions/prepare/"]
+
+
+def assert_refused_in_json(client: Client, body: bytes, content_type: str, path: str = WRITES[0]) -> None:
     """Nothing here can be taken: the tables follow no chain that could be asked."""
-    response = client.post(f"{API}transactions/", body, content_type=content_type)
+    response = client.post(API + path, body, content_type=content_type)
     assert response.status_code in (400, 413, 415, 503), (body, response.status_code)
     assert json.loads(response.content)["status"] == response.status_code
     assert response["Content-Type"] == "application/problem+json"
@@ -134,6 +137,32 @@ def test_any_envelope_is_answered_in_json(client: Client, changes: list[tuple[in
 
 
 @FUZZ
-@given(body=st.binary(max_size=100) | JSON.map(lambda each: json.dumps(each).encode()), kind=st.sampled_from(TYPES))
-def test_any_body_is_answered_in_json(client: Client, body: bytes, kind: str) -> None:
-    assert_refused_in_json(client, body, kind)
+@given(
+    body=st.binary(max_size=100) | JSON.map(lambda each: json.dumps(each).encode()),
+    kind=st.sampled_from(TYPES),
+    path=st.sampled_from(WRITES),
+)
+def test_any_body_is_answered_in_json(client: Client, body: bytes, kind: str, path: str) -> None:
+    assert_refused_in_json(client, body, kind, path)
+
+
+FIELDS = [
+    "function",
+    "source",
+    "args",
+    "valid_for",
+    "sequence",
+    "replaces",
+    "inclusion_fee",
+    "xdr",
+    "auth",
+    "signatures",
+]
+
+
+@FUZZ
+@given(fields=st.dictionaries(st.sampled_from(FIELDS), JSON), path=st.sampled_from(WRITES[1:]))
+def test_any_field_of_a_build_is_answered_in_json(client: Client, fields: dict[str, Any], path: str) -> None:
+    usual = {"function": "join_group", "source": account(1), "args": {"member": account(1), "group_id": "1"}}
+    body = fields if path == WRITES[2] else usual | fields
+    assert_refused_in_json(client, json.dumps(body).encode(), "application/json", path)

@@ -19,6 +19,10 @@ MAX_LINES = 40
 CHECKERS = ["check_group.py", "check_group.mjs"]
 
 
+def test_the_module_that_writes_stands_in_the_guide_as_it_is() -> None:
+    assert f"\n{(FOLDER / 'write.mjs').read_text()}```\n" in (FOLDER / "writing.md").read_text()
+
+
 @pytest.mark.parametrize("name", CHECKERS)
 def test_a_checker_is_short_and_stands_in_the_guide_as_it_is(name: str) -> None:
     code = (FOLDER / name).read_text()

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from ajo.api.guide import FOLDER, PAGES, PUBLIC_ADDRESS
 from ajo.soroban.rpc.client import SorobanClient
 from devtools.sandbox.sandbox import Sandbox
 from tests.support.following import make_full_groups
+from tests.support.worker import working
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BLOCK = re.compile(r"^```(bash|python|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -46,11 +48,16 @@ def test_every_example_of_a_page_runs(
     assert shutil.which("curl")
     make_full_groups(sandbox, client_of_chain)
     settings.PUBLIC_URL = live_server.url
+    with working(sandbox) if page == "writing" else nullcontext():
+        run_blocks(page, live_server.url, sandbox.url, tmp_path)
+
+
+def run_blocks(page: str, service: str, chain: str, folder: Path) -> None:
     for language, code in blocks(page, "bash", "python"):
-        code = code.replace(PUBLIC_ADDRESS, live_server.url).replace(SANDBOX_ADDRESS, sandbox.url)
+        code = code.replace(PUBLIC_ADDRESS, service).replace(SANDBOX_ADDRESS, chain)
         shell = (BARE if page == "errors" else STRICT) + code
         command = ["bash", "-c", shell] if language == "bash" else [sys.executable, "-W", "error", "-c", code]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder)
         assert done.returncode == 0, (code, done.stdout, done.stderr)
         assert done.stdout or language == "python", code
 

@@ -12,8 +12,10 @@ from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.soroban.rpc.transactions import TransactionAnswer
 from ajo.transactions.codes import Code
 from ajo.transactions.outcomes import Outcome, read_outcome
+from groups.models import Token
 from tests.support.recordings import writing
 
+pytestmark = pytest.mark.django_db
 Status = ChainTransaction.Status
 BUDGET = "build it again"
 # the cases of the failed ones: code, and the contract's number or a part of the detail
@@ -134,6 +136,16 @@ def test_report_33_a_tokens_number_has_no_name_of_ours(settings: Settings) -> No
     assert error is not None
     assert (error["code"], error["name"]) == (10, None)
     assert error["contract"] not in (None, exchange["contract"])
+
+
+def test_another_tokens_number_is_not_read_as_an_assets(settings: Settings) -> None:
+    """Breaks where only simulations ask whose numbers a token has: 10 is an asset's balance, and here its own."""
+    exchange = case("FAILED: contribute by an account that may not spend its reserve (the token's 10)")
+    told = outcome(settings, exchange, "contribute")
+    assert told.contract_error is not None
+    assert "balance" in told.detail
+    Token.objects.create(address=told.contract_error["contract"], symbol="X", decimals=7, read_ledger=5)
+    assert outcome(settings, exchange, "contribute").detail.endswith("refused with its error 10.")
 
 
 def test_report_36_a_fee_bump_made_by_others_is_found_by_the_inner_hash(settings: Settings) -> None:

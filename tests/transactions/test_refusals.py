@@ -13,7 +13,10 @@ from ajo.soroban.contract.contract_errors import ContractError
 from ajo.soroban.contract.diagnostics import HostFailure, read_error_line
 from ajo.transactions.codes import Code
 from ajo.transactions.refusals import AJO_SENTENCES, Explanation, explain
+from tests.support.factories import contract, make_token
 from tests.support.recordings import writing
+
+pytestmark = pytest.mark.django_db
 
 # the case's beginning, in the recordings -> code: what is neither a contract's number nor a trap
 HOST = {
@@ -97,9 +100,15 @@ def test_every_error_of_the_contract_has_a_sentence() -> None:
 
 
 def test_another_token_s_numbers_mean_nothing_to_us() -> None:
-    failure = HostFailure("Contract", "", 13, "C" + "A" * 55)
-    assert explain(failure, is_asset=False).code == Code.CONTRACT_ERROR
-    assert explain(failure, is_asset=True).code == Code.NO_TRUSTLINE
+    for number, read_ledger, is_asset, code in (
+        (1, 5, False, Code.CONTRACT_ERROR),
+        (2, 5, True, Code.NO_TRUSTLINE),
+        (3, 0, False, Code.NO_TRUSTLINE),  # not read yet: it may be an asset's
+        (4, None, False, Code.NO_TRUSTLINE),
+    ):
+        if read_ledger is not None:
+            make_token(number, read_ledger=read_ledger, is_asset_contract=is_asset)
+        assert explain(HostFailure("Contract", "", 13, contract(number))).code == code
 
 
 def test_a_refusal_of_nobody_known_has_no_name() -> None:
