@@ -126,7 +126,8 @@ class Run:
             log.warning("transactions: %s", failure)
 
     def _send(self, row: ChainTransaction) -> None:
-        send(row, is_first_send=False, deadline=self._call_deadline(), other_node=row.attempts % 2 == 1)
+        is_other = row.attempts % 2 == 1
+        send(row, is_first_send=False, deadline=self._call_deadline(), other_node=is_other, heard=self._clock.ledger)
 
     def _prove_over(self, rows: Sequence[ChainTransaction]) -> None:
         over = nodes().run(lambda client: prove_over(client, rows), self._call_deadline())
