@@ -98,7 +98,8 @@ class Run:
 
     def _read_sources(self, rows: Sequence[ChainTransaction], client: SorobanClient) -> dict[str, Seen]:
         sources = list(dict.fromkeys(row.source for row in rows))
-        return read_sources(client.with_heartbeat(self._handle.renew), sources, self._clock.tables)
+        client = client.with_heartbeat(self._handle.renew)
+        return read_sources(client, sources, self._clock.tables, self._clock.ledger)
 
     def _step(self, rows: Sequence[ChainTransaction], seen: dict[str, Seen]) -> None:
         replaced = _replaced(rows)
