@@ -73,7 +73,7 @@ conformance: .venv/dev.stamp ## Ask the Stellar RPC at LIVE_RPC_URL for all that
 	@test -n "$$LIVE_RPC_URL" || { echo "Set LIVE_RPC_URL to the address of a Stellar RPC (make test asks the sandbox)." >&2; exit 1; }
 	$(BIN)/python -m pytest tests/conformance $(PYTEST_OPTIONS)
 
-# What it prints is kept in devtools/benchmarks/results.json.
+# What it prints is kept in devtools/benchmarks/results.json. With names, `python -m devtools.benchmarks writing following` measures those.
 bench: .venv/dev.stamp ## Measure speed beside yardsticks (needs Debian's wrk); SCALE=10 fills ten times the database
 	$(BIN)/python -m devtools.benchmarks
 

@@ -22,10 +22,14 @@ from ajo.soroban.rpc.pool import nodes
 JUMP_LEDGERS, JUMP_TIME = 60, timedelta(minutes=5)  # a pass that moves on by more is confirmed
 
 
-def read_entries(client: SorobanClient, keys: Sequence[str], *, at_least: int = 0) -> Entries:
-    """Return `SorobanClient.get_entries` of a ledger that the network can have reached. Raises NodeAhead."""
+def read_entries(client: SorobanClient, keys: Sequence[str], *, at_least: int = 0, heard: int | None = None) -> Entries:
+    """Return `SorobanClient.get_entries` of a ledger that the network can have reached. Raises NodeAhead.
+
+    `heard`: the network's newest ledger, where the caller has just read it. About that one nothing is read again.
+    """
     answer = client.get_entries(keys, at_least=at_least)
-    check_possible_ledger(client, answer.ledger)
+    if heard is None or answer.ledger > heard + LEDGER_SLACK:
+        check_possible_ledger(client, answer.ledger)
     return answer
 
 

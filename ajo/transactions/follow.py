@@ -98,7 +98,8 @@ class Run:
 
     def _read_sources(self, rows: Sequence[ChainTransaction], client: SorobanClient) -> dict[str, Seen]:
         sources = list(dict.fromkeys(row.source for row in rows))
-        return read_sources(client.with_heartbeat(self._handle.renew), sources, self._clock.tables)
+        client = client.with_heartbeat(self._handle.renew)
+        return read_sources(client, sources, self._clock.tables, self._clock.ledger)
 
     def _step(self, rows: Sequence[ChainTransaction], seen: dict[str, Seen]) -> None:
         replaced = _replaced(rows)
@@ -126,7 +127,8 @@ class Run:
             log.warning("transactions: %s", failure)
 
     def _send(self, row: ChainTransaction) -> None:
-        send(row, is_first_send=False, deadline=self._call_deadline(), other_node=row.attempts % 2 == 1)
+        is_other = row.attempts % 2 == 1
+        send(row, is_first_send=False, deadline=self._call_deadline(), other_node=is_other, heard=self._clock.ledger)
 
     def _prove_over(self, rows: Sequence[ChainTransaction]) -> None:
         over = nodes().run(lambda client: prove_over(client, rows), self._call_deadline())

@@ -38,10 +38,15 @@ class Missing:
     is_over: bool
 
 
-def read_sources(client: SorobanClient, sources: Sequence[str], at_least: int) -> dict[str, Seen]:
-    """Read at most 200 accounts, all at one ledger, by address. Raises ChainError."""
+def read_sources(
+    client: SorobanClient, sources: Sequence[str], at_least: int, heard: int | None = None
+) -> dict[str, Seen]:
+    """Read at most 200 accounts, all at one ledger, by address. Raises ChainError.
+
+    `heard`: the network's newest ledger, where the caller has read it.
+    """
     keys = {account_key(source): source for source in sources}
-    entries = read_entries(client, list(keys), at_least=at_least)
+    entries = read_entries(client, list(keys), at_least=at_least, heard=heard)
     seen = dict.fromkeys(sources, Seen(entries.ledger, None))
     for key, entry in entries.found.items():
         source = keys[key]

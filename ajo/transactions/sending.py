@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Greatest, Now
 
-from ajo.soroban.models import ChainTransaction, Checkpoint
+from ajo.soroban.models import LEDGER_SLACK, ChainTransaction, Checkpoint
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
@@ -38,11 +38,13 @@ def send(
     is_first_send: bool,
     deadline: float | None = None,
     other_node: bool = False,
+    heard: int = 0,
 ) -> SendMeaning:
     """Send the transaction, store what the answer means, and return it. Raises nothing of the chain's.
 
     A node that cannot be asked leads to the next one, before `deadline` (time.monotonic). `other_node`: not the first
-    in order, where there is another. The row is stored before; `row` itself is not changed.
+    in order, where there is another. `heard`: the network's newest ledger, as the caller has read it. The row is stored
+    before; `row` itself is not changed.
     """
     sent = 0
 
@@ -63,14 +65,16 @@ def send(
     meaning = send_meaning(answer, is_first_send=is_first_send and sent <= 1, row=row)
     if isinstance(answer, Sent) and answer.hash.lower() != row.hash:
         log.error("a node answers transaction %s with the hash %s", row.hash, answer.hash[:64])
-    record(row.hash, meaning, sent)
+    record(row.hash, meaning, sent, heard)
     return meaning
 
 
-def record(tx_hash: str, meaning: SendMeaning, sent: int = 1) -> bool:
+def record(tx_hash: str, meaning: SendMeaning, sent: int = 1, heard: int = 0) -> bool:
     """Store what the answer of a sending means. Return False, and write nothing, if its end is proven already."""
     # a node that names a ledger of the far future must not keep it from being sent
-    ledger = min(meaning.ledger, Checkpoint.objects.newest_possible())
+    ledger = meaning.ledger
+    if ledger > heard + LEDGER_SLACK:
+        ledger = min(ledger, Checkpoint.objects.newest_possible())
     values: dict[str, Any] = {
         "attempts": F("attempts") + sent,
         "last_answer": meaning.said,

@@ -12,8 +12,8 @@ from django.conf import settings
 from ajo.soroban.contract import DecodeError
 from ajo.soroban.contract.entries import Group, Instance, RefundRequest, decode_entry
 from ajo.soroban.contract.keys import GroupKey, InstanceKey, RefundRequestKey
-from ajo.soroban.models import LEDGER_SLACK, Checkpoint
-from ajo.soroban.plausibility import check_possible_ledger
+from ajo.soroban.models import Checkpoint
+from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.transactions import limits
@@ -70,9 +70,7 @@ def read_state(client: SorobanClient, source: str, call: Call) -> State:
     wanted = [own, *keys.values(), *(() if known else limits.KEYS.values())]
     heard = Checkpoint.objects.current()
     at_least = heard.ledger if heard else 0
-    answer = client.get_entries(wanted, at_least=at_least)
-    if heard is None or answer.ledger > heard.chain_ledger + LEDGER_SLACK:
-        check_possible_ledger(client, answer.ledger)
+    answer = read_entries(client, wanted, at_least=at_least, heard=heard.chain_ledger if heard else None)
     found = {key: entry["xdr"] for key, entry in answer.found.items()}
     if own not in found:
         raise Conflict(Code.NO_ACCOUNT, f"{source} is no account on the chain: somebody has to fund it first.")

@@ -70,7 +70,7 @@ def submit(text: str, admit: Callable[[], object]) -> Submitted:
     admit()
     try:
         _check_time(submission, checkpoint)
-        accounts = _read_accounts(submission, checkpoint.ledger)
+        accounts = _read_accounts(submission, checkpoint)
         _check_accounts(submission, accounts, checkpoint)
     except EnvelopeRefused as refusal:
         # what is too late to be sent may be in a ledger already, sent by anybody
@@ -79,7 +79,7 @@ def submit(text: str, admit: Callable[[], object]) -> Submitted:
         raise
     row, is_new = _store(submission, accounts)
     if is_new:
-        send(row, is_first_send=True, deadline=time.monotonic() + SEND_WAIT)
+        send(row, is_first_send=True, deadline=time.monotonic() + SEND_WAIT, heard=checkpoint.chain_ledger)
         return Submitted(Known(find_submitted(tx_hash) or row, Carried()), is_new)
     return Submitted(with_carried([row])[0], is_new)
 
@@ -107,12 +107,12 @@ def _check_time(submission: Submission, checkpoint: Checkpoint) -> None:
         check_time(submission.max_time, closed_at, closed_at)
 
 
-def _read_accounts(submission: Submission, at_least: int) -> _Accounts:
+def _read_accounts(submission: Submission, checkpoint: Checkpoint) -> _Accounts:
     """Read source and caller, at one ledger. Raise Unavailable."""
     keys = {account_key(address): address for address in (submission.source, submission.caller)}
     try:
         # a node that does not have what the tables have is behind
-        read = partial(read_entries, keys=list(keys), at_least=at_least)
+        read = partial(read_entries, keys=list(keys), at_least=checkpoint.ledger, heard=checkpoint.chain_ledger)
         entries = nodes().run(read, time.monotonic() + READ_WAIT)
         found = {keys[key]: decode_account(keys[key], entry["xdr"]) for key, entry in entries.found.items()}
     except DecodeError as failure:

@@ -6,6 +6,8 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -15,7 +17,10 @@ from rich.table import Table
 from devtools.benchmarks.place import Place, place
 from devtools.benchmarks.rows import MEMBERS
 from devtools.benchmarks.web import Measure, all_measures
+from devtools.benchmarks.writing import following, writing
 
+# Measures with databases of their own: `python -m devtools.benchmarks writing following` runs these alone.
+ALONE: dict[str, Callable[[Place], Iterator[Measure]]] = {"writing": writing, "following": following}
 RESULTS = Path(__file__).parent / "results.json"
 SMALL = 1_000  # groups, and rows of a changelist, in the small database
 
@@ -25,10 +30,12 @@ def main() -> None:
     scale = float(os.environ.get("SCALE") or 1)
     console = Console()
     with place() as found:
-        _databases(found, scale, console)
+        wanted = set(sys.argv[1:])
+        if not wanted or wanted - ALONE.keys():
+            _databases(found, scale, console)
         measures: list[Measure] = []
-        for name, measure in all_measures(found, scale):
-            if not sys.argv[1:] or name in sys.argv[1:]:
+        for name, measure in _measures(found, scale):
+            if not wanted or name in wanted:
                 began = time.monotonic()
                 for each in measure():
                     measures.append(each)
@@ -37,6 +44,12 @@ def main() -> None:
     console.print(_table(measures))
     if not sys.argv[1:]:
         RESULTS.write_text(json.dumps(_document(measures, scale), indent=1, ensure_ascii=False) + "\n")
+
+
+def _measures(found: Place, scale: float) -> Iterator[tuple[str, Callable[[], Iterator[Measure]]]]:
+    yield from all_measures(found, scale)
+    for name, measure in ALONE.items():
+        yield name, partial(measure, found)
 
 
 def _databases(found: Place, scale: float, console: Console) -> None:

@@ -91,10 +91,15 @@ def announced(group: int, members: Sequence[str]) -> list[events.Event]:
     ]
 
 
-def history(first: int, count: int) -> tuple[CannedTransport, dict[int, GroupSnapshot]]:
-    """Return `count` events of new groups from the id `first` on, and the groups' snapshots afterwards."""
+def history(
+    first: int, count: int, a_ledger: int = EVENTS_A_LEDGER
+) -> tuple[CannedTransport, dict[int, GroupSnapshot]]:
+    """Return `count` events of new groups from the id `first` on, and the groups' snapshots afterwards.
+
+    Each event is of a transaction of its own, and a ledger has `a_ledger` of them.
+    """
     canned, snapshots, log = CannedTransport(), {}, []
-    newest = canned.ledger = LEDGER + count // EVENTS_A_LEDGER + 2
+    newest = canned.ledger = LEDGER + count // a_ledger + 2
     for group in range(first, first + count // EVENTS_A_GROUP):
         members = tuple(wallet(group * MEMBERS + position) for position in range(MEMBERS))
         began = int(START.timestamp()) + 10
@@ -109,7 +114,7 @@ def history(first: int, count: int) -> tuple[CannedTransport, dict[int, GroupSna
         log += announced(group, members)
     for number, event in enumerate(log):
         topics, value = event.encode()
-        ledger = LEDGER + 1 + number // EVENTS_A_LEDGER
+        ledger = LEDGER + 1 + number // a_ledger
         closed = f"{closing(ledger):%Y-%m-%dT%H:%M:%SZ}"
         canned.events.append(
             json.dumps({

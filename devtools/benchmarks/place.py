@@ -57,7 +57,11 @@ class Place:
     @property
     def other_redis(self) -> str:
         """Return the address of another database of the same Redis, for other tables than the large ones."""
-        return self.env["REDIS_URL"].removesuffix("/0") + "/5"
+        return self.redis(5)
+
+    def redis(self, number: int) -> str:
+        """Return the address of one of the Redis's databases by its number, up to 15; the large tables have 0."""
+        return self.env["REDIS_URL"].removesuffix("/0") + f"/{number}"
 
     def make_database(self, name: str, groups: int = 0, contributions: int = 0) -> str:
         """Create a migrated database with a staff account, fill it with `groups`, and return its address."""
@@ -148,6 +152,25 @@ def place() -> Iterator[Place]:
         found.run("manage.py", "migrate", "-v0", env=first)
         found.run("manage.py", "createsuperuser", "--noinput", "--username=bench", "--email=", env=first)
         yield found
+
+
+@contextmanager
+def beside(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that says READY and waits for a line; the block begins with that line, and ends with the process.
+
+    Raises SystemExit if it fails.
+    """
+    with subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        if not any("READY" in line for line in process.stdout):
+            raise SystemExit(f"{argv[2]} ended before it began")
+        process.stdin.write("\n")
+        process.stdin.flush()
+        yield process
+        process.stdout.read()
+    if process.returncode:
+        raise SystemExit(f"{argv[2]} beside the reads failed")
 
 
 def median_seconds(ask: Callable[[], object], times: int) -> float:

@@ -4,7 +4,6 @@ import http.client
 import json
 import random
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from itertools import accumulate
 from statistics import median
 from typing import NamedTuple
 
-from devtools.benchmarks.place import SECRET, Place, Rate, Web, median_seconds
+from devtools.benchmarks.place import SECRET, Place, Rate, Web, beside, median_seconds
 from devtools.benchmarks.rows import wallet
 
 API = "/api/v1/"
@@ -170,18 +169,9 @@ def p99(place: Place, groups: int, events: int, rate: float) -> Iterator[Measure
         web.wrk(paths, seconds, pause=10)
         alone = median(web.wrk(paths, seconds, pause=10).p99 for _ in range(ROUNDS))
         argv = [sys.executable, "-m", "devtools.benchmarks.chain", "events", str(events), "--wait"]
-        with subprocess.Popen(argv, env=place.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as sync:
-            assert sync.stdin
-            assert sync.stdout
-            if not any("READY" in line for line in sync.stdout):
-                raise SystemExit("the sync ended before it began")
-            sync.stdin.write("\n")
-            sync.stdin.flush()
-            beside = web.wrk(paths, seconds, pause=10)
-            sync.stdout.read()
-        if sync.returncode:
-            raise SystemExit("the sync beside the reads failed")
-    yield Measure(f"p99 while {events:,} events are synced", beside.p99, alone, "ms", 3)
+        with beside(argv, place.env):
+            during = web.wrk(paths, seconds, pause=10)
+    yield Measure(f"p99 while {events:,} events are synced", during.p99, alone, "ms", 3)
 
 
 def fetch(web: Web, path: str, **headers: str) -> tuple[bytes, http.client.HTTPMessage]:

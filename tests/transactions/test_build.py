@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 from stellar_sdk import Keypair, MuxedAccount, TransactionEnvelope
 
@@ -81,8 +84,13 @@ def test_two_requests_to_the_node_make_a_build(building: Sandbox) -> None:
     catch_up(SorobanClient(building.url, retries=0))
     join()
     requests_seen(building)
-    join()
+    with CaptureQueriesContext(connection) as statements:
+        join()
     assert requests_seen(building) == {"getLedgerEntries": 1, "simulateTransaction": 1}
+    tables = [re.search(r'FROM "(\w+)"', each["sql"]) for each in statements]
+    assert [found and found[1] for found in tables] == [
+        "soroban_checkpoint", "soroban_chaintransaction", "groups_token",
+    ], "all of them while the node simulates"  # fmt: skip
 
 
 @pytest.mark.parametrize("seconds", [60, 300, 3600])

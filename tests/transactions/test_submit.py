@@ -7,7 +7,9 @@ import time
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 from stellar_sdk import Keypair, Network, TransactionEnvelope, xdr
 
@@ -15,6 +17,7 @@ from ajo.soroban.models import ChainTransaction, Checkpoint, RpcNode
 from ajo.soroban.rpc.pool import nodes
 from ajo.transactions import sending, submit
 from devtools.sandbox.sandbox import Sandbox
+from tests.support.building import requests_seen
 from tests.support.closing import order
 from tests.support.sending import BOB, CAROL, OTHER, ask, code, joining, looked_up, sandbox, send
 from tests.support.submitting import PATH, follow, followed, post, refusal
@@ -62,6 +65,22 @@ def test_the_row_is_committed_before_anything_is_sent(
     envelope = joining(followed, BOB)
     assert post(client, envelope).json()["last_answer"] == "PENDING"
     assert seen == [envelope.hash_hex()]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_submission_costs_ten_statements_and_two_requests(client: Client, followed: Sandbox) -> None:
+    """Breaks if what was read once is read again: the checkpoint, or the nodes' health for each request to one."""
+    first, second = joining(followed, BOB), joining(followed, CAROL, group=2)
+    assert post(client, first).status_code == 202
+    requests_seen(followed)
+    with CaptureQueriesContext(connection) as statements:
+        assert post(client, second).status_code == 202
+    assert requests_seen(followed) == {"getLedgerEntries": 1, "sendTransaction": 1}
+    assert [each["sql"].split(" ", 1)[0] for each in statements] == [
+        "SELECT", "SELECT", "SELECT",  # freshness, the row, the checkpoint
+        "BEGIN", "SELECT", "SELECT", "INSERT", "COMMIT",  # under a lock of the source
+        "UPDATE", "SELECT",  # what the node said
+    ]  # fmt: skip
 
 
 def test_a_lost_answer_of_the_first_sending_leaves_it_pending(client: Client, followed: Sandbox) -> None:

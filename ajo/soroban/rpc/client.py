@@ -99,6 +99,13 @@ class _Events(RpcModel):
     oldest_ledger_close_time: int
 
 
+# pydantic makes a generic's model anew, in milliseconds, unless somebody holds it.
+_FORMS: Final = (
+    Answer[Health], Answer[Network], Answer[_Entries], Answer[_Events], Answer[SimulationAnswer], Answer[Sent],
+    Answer[TransactionAnswer], Answer[FeeStats],
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Entries:
     """A snapshot of the requested keys at one ledger; keys that are not on the chain are not in `found`."""

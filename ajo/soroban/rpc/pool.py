@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -40,6 +40,9 @@ FIRST_BACKOFF = 2  # seconds after the first failure in a row; doubled with each
 # A node that has not answered for so long, or so often from the beginning, does not count in a consensus.
 SILENT_FOR, SILENT_TIMES = timedelta(minutes=10), 20
 NETWORK_CHECK_INTERVAL = 3600.0  # seconds
+# Seconds for which a process does not write again that a node answers, nor reads again that none is in backoff. Both
+# statements would else be a good part of what a short request costs, and all processes would update the same row.
+ANSWER_INTERVAL, ORDER_TTL = 5.0, 1.0
 MIN_SHARE = 1.0  # seconds of a deadline for one node: most answers of a public node come sooner
 KNOWN_PROTOCOL = 28  # the newest protocol whose XDR the pinned stellar-sdk has
 T = TypeVar("T")
@@ -65,6 +68,7 @@ class Node:
             url, headers=settings.SOROBAN_RPC_HEADERS, timeout=settings.RPC_TIMEOUT, retries=settings.RPC_RETRIES
         )
         self._checked_at = -NETWORK_CHECK_INTERVAL
+        self.recorded_at = -ANSWER_INTERVAL  # when this process last wrote that it answers, by time.monotonic
 
     def check_network(self, client: SorobanClient) -> None:
         """Check the node's passphrase, and record its protocol, once an hour in each process.
@@ -103,6 +107,7 @@ class Nodes:
 
     def __init__(self, urls: list[str]) -> None:
         self._nodes = [Node(place, url) for place, url in enumerate(urls, 1)]
+        self._none_left_until = 0.0  # by time.monotonic: no node was in backoff a moment ago
 
     def run(self, read: Callable[[SorobanClient], T], deadline: float | None = None) -> T:
         """Return the result of `read` with the first node that answers it. Raises the last failure if none does.
@@ -113,7 +118,8 @@ class Nodes:
         NeedsConsensus is raised only where every node raises it: one node may have been reset, or keep less history.
         """
         failures: dict[str, ChainError] = {}
-        order = self._in_order()
+        left = self._backing_off()
+        order = self._in_order(left)
         for place, node in enumerate(order):
             client = node.client.until(_share(deadline, len(order) - place))
             try:
@@ -123,7 +129,7 @@ class Nodes:
                 failures[node.name] = failure
                 self._back_off(node, failure)
             else:
-                self._mark_healthy(node)
+                self._mark_healthy(node, was_left=node.name in left)
                 return result
         raise self._consensus(failures)
 
@@ -147,7 +153,7 @@ class Nodes:
         `other_only`: where several addresses are configured, another node has to answer. Raises NodeLagging if none
         does.
         """
-        left = set(RpcNode.objects.backing_off().values_list("name", flat=True))
+        left = self._backing_off()
         for node in self._nodes:
             if node.client.url == client.url or node.name in left:
                 continue
@@ -165,7 +171,7 @@ class Nodes:
     def longest_retention(self) -> Retention | None:
         """Return the node that has the oldest events; None if none answers."""
         found = []
-        for node in self._in_order():
+        for node in self._in_order(self._backing_off()):
             try:
                 node.check_network(node.client)
                 found.append(Retention(node.client, node.client.get_health().oldest_ledger))
@@ -184,9 +190,21 @@ class Nodes:
             return list(others.values())[-1]
         return min(agreeing, key=lambda failure: getattr(failure, "oldest", 0))
 
-    def _in_order(self) -> list[Node]:
-        """Return the nodes by preference, those in backoff last: they are still better than none."""
+    def _backing_off(self) -> dict[str, datetime]:
+        """Return until when which nodes are left, as all processes know it.
+
+        One node alone is asked whatever is known of it. That none is left is believed for ORDER_TTL seconds; as soon
+        as one is, each request reads it anew.
+        """
+        if len(self._nodes) == 1 or time.monotonic() < self._none_left_until:
+            return {}
         left = dict(RpcNode.objects.backing_off().values_list("name", "left_until"))
+        if not left:
+            self._none_left_until = time.monotonic() + ORDER_TTL
+        return {name: until for name, until in left.items() if until is not None}
+
+    def _in_order(self, left: dict[str, datetime]) -> list[Node]:
+        """Return the nodes by preference, those in backoff last: they are still better than none."""
         return sorted(self._nodes, key=lambda node: left.get(node.name) or timezone.now() - timedelta(days=1))
 
     def _back_off(self, node: Node, failure: ChainError) -> None:
@@ -194,6 +212,7 @@ class Nodes:
         log.warning("RPC node %s: %s", node.name, failure, extra={"node": node.name})
         if isinstance(failure, SendFault):
             return
+        self._none_left_until, node.recorded_at = 0.0, -ANSWER_INTERVAL
         row, _ = RpcNode.objects.get_or_create(name=node.name)
         seconds: float = FIRST_BACKOFF * 2 ** min(row.failures, 10)
         if isinstance(failure, RpcRateLimited):
@@ -205,7 +224,11 @@ class Nodes:
             failed_at=Now(),
         )
 
-    def _mark_healthy(self, node: Node) -> None:
+    def _mark_healthy(self, node: Node, *, was_left: bool) -> None:
+        """Write that a node answers: at once after a failure, else every ANSWER_INTERVAL seconds."""
+        if not was_left and time.monotonic() - node.recorded_at < ANSWER_INTERVAL:
+            return
+        node.recorded_at = time.monotonic()
         if not RpcNode.objects.filter(name=node.name).update(failures=0, left_until=None, answered_at=Now()):
             RpcNode.objects.bulk_create([RpcNode(name=node.name, answered_at=Now())], ignore_conflicts=True)
 

@@ -1,11 +1,14 @@
 """The client's requests, and answers that are not to them."""
 
+import gc
 import json
+import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.client import Health, Network, SorobanClient
 from ajo.soroban.rpc.errors import (
     ChainError,
     RpcInvalidAnswer,
@@ -15,6 +18,8 @@ from ajo.soroban.rpc.errors import (
     RpcRejected,
     RpcUnavailable,
 )
+from ajo.soroban.rpc.transactions import FeeStats, Sent, SimulationAnswer, TransactionAnswer
+from ajo.soroban.rpc.transport import Answer
 from devtools.sandbox.sandbox import Sandbox
 
 
@@ -90,3 +95,12 @@ def test_a_json_rpc_error_is_understood_whatever_status_a_gateway_sends_it_with(
     with pytest.raises(ChainError, match=message) as failure:
         client.get_events(sandbox.contract, start_ledger=2, limit=1)
     assert type(failure.value) is kind
+
+
+@pytest.mark.parametrize("form", [SimulationAnswer, Sent, TransactionAnswer, FeeStats, Network, Health])
+def test_the_model_of_an_answer_is_made_once(form: Any) -> None:
+    """Breaks if nobody held it: pydantic would make it anew after each request, in milliseconds."""
+    generic: Any = Answer
+    model = weakref.ref(generic[form])
+    gc.collect()
+    assert model() is not None

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -194,3 +196,80 @@ def test_a_read_that_one_address_refuses_is_begun_anew_with_the_next(sandbox: Sa
             latest = Nodes(settings.SOROBAN_RPC_URL).run(lambda reader: reader.get_health().latest_ledger)
         assert latest == sandbox.chain.latest
         assert RpcNode.objects.get(name=node_names()[0]).failures == 1
+
+
+def asked(pool: Nodes) -> list[str]:
+    """Ask a node, and return the first words of the statements that it cost."""
+    with CaptureQueriesContext(connection) as statements:
+        pool.run(lambda reader: reader.get_health())
+    return [statement["sql"].split(" ", 1)[0] for statement in statements]
+
+
+def test_a_node_that_goes_on_answering_costs_no_statements(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks if each request wrote the node's row: all processes would queue for it."""
+    use_nodes(settings, sandbox)
+    assert asked(nodes())[-1] == "UPDATE"  # that it answers; before it, the network's protocol
+    assert asked(nodes()) == []
+    monkeypatch.setattr("ajo.soroban.rpc.pool.ANSWER_INTERVAL", 0.0)
+    before = RpcNode.objects.get().answered_at
+    assert asked(nodes()) == ["UPDATE"]
+    after = RpcNode.objects.get().answered_at
+    assert before is not None
+    assert after is not None
+    assert after > before
+
+
+def test_a_node_that_answers_after_a_failure_is_written_at_once(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if the memory of an earlier answer outlived a failure: the node would stay in backoff."""
+    with Proxy(sandbox.url) as proxy:
+        use_nodes(settings, proxy)
+        asked(nodes())
+        with proxy.failing(answers(500)), pytest.raises(RpcUnavailable):
+            asked(nodes())
+        assert RpcNode.objects.get().failures == 1
+        asked(nodes())
+    node = RpcNode.objects.get()
+    assert (node.failures, node.left_until) == (0, None)
+
+
+def test_of_several_nodes_the_backoff_is_read_once_a_second_while_there_is_none(
+    sandbox: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks if each request read the nodes' health, or if a process never read what another one has written."""
+    with Proxy(sandbox.url) as first:
+        use_nodes(settings, first, sandbox)
+        asked(nodes())
+        assert asked(nodes()) == []
+        monkeypatch.setattr("ajo.soroban.rpc.pool.ORDER_TTL", -1.0)  # a second later
+        nodes()._none_left_until = 0.0
+        left_until = timezone.now() + timedelta(minutes=4)
+        RpcNode.objects.filter(name=node_names()[0]).update(failures=3, left_until=left_until)
+        with first.failing(answers(500)):
+            asked(nodes())
+        assert RpcNode.objects.get(name=node_names()[0]).failures == 3, "another process's failure counts here"
+
+
+def test_a_nodes_own_failure_is_seen_by_the_next_request(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if "none is in backoff" outlived a failure: each request would try the dead node first."""
+    with Proxy(sandbox.url) as first:
+        use_nodes(settings, first, sandbox)
+        asked(nodes())
+        with first.refusing():
+            asked(nodes())
+            asked(nodes())
+    assert RpcNode.objects.get(name=node_names()[0]).failures == 1
+
+
+def test_a_node_in_backoff_that_answers_all_the_same_is_written_at_once(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if the memory of its last answer kept a node in the backoff that another process has set."""
+    with Proxy(sandbox.url) as first, Proxy(sandbox.url) as second:
+        use_nodes(settings, first, second)
+        asked(nodes())
+        with second.refusing():
+            RpcNode.objects.update(failures=2, left_until=timezone.now() + timedelta(minutes=4))
+            nodes()._none_left_until = 0.0  # a second later
+            asked(nodes())
+    node = RpcNode.objects.get(name=node_names()[0])
+    assert (node.failures, node.left_until) == (0, None)
