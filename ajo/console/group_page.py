@@ -104,7 +104,7 @@ def _member_line(member: GroupMember, people: People, now: datetime) -> MemberLi
     group = member.group
     is_active = group.status == Group.Status.ACTIVE
     if not is_active:
-        state, tone = "-", "well"
+        state, tone = "", ""
     elif member.has_contributed:
         state, tone = "paid", "well"
     elif dues.is_overdue(member, now):
@@ -123,7 +123,7 @@ def _payout_words(member: GroupMember, now: datetime, is_active: bool) -> str:
     if member.position == group.payout_index:
         return "next"
     expected = dues.payout_at(member, now)
-    return "round " + str(dues.payout_round(member)) + (f", from {expected:%Y-%m-%d}" if expected else "")
+    return "round " + str(dues.payout_round(member)) + (f", from {expected:%Y-%m-%d %H:%M} UTC" if expected else "")
 
 
 def _votes(group: Group, now: datetime) -> str:

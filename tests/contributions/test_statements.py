@@ -17,8 +17,9 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from ajo.api import downloads
 from contributions import statements
 from contributions.models import Contribution, Payout, Refund
+from contributions.periods import Period
 from contributions.statement_formats import BROKEN_OFF, as_csv, in_chunks, plain_cell
-from contributions.statements import Period, Statement
+from contributions.statements import Statement
 from tests.support.factories import API, START, account, contract, make_checkpoint, make_group, make_row, make_token
 
 pytestmark = pytest.mark.django_db
