@@ -8,10 +8,10 @@ from typing import Any
 
 from django.db.models import Sum
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from ajo.adminkit.words import at, duration, percent
+from ajo.api.clock import chain_now
 from ajo.console.group_actions import buttons
 from ajo.console.people import People
 from ajo.console.steps import MAX_STEPS, step_of, token_text
@@ -34,7 +34,7 @@ class MemberLine:
 
 def group_summary(request: HttpRequest, group: Group) -> dict[str, Any]:
     """Return the context of a group's summary, in a number of queries that does not grow with its rows."""
-    now = timezone.now()
+    now = chain_now()
     members = list(GroupMember.objects.filter(group=group).select_related("user").order_by("position"))
     for member in members:
         member.group = group

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from ajo.adminkit import display
 from ajo.adminkit.words import at
+from ajo.api.clock import chain_now
 from ajo.console.people import People
 from ajo.console.steps import MAX_STEPS, step_of, token_text
 from ajo.soroban.models import ContractEvent
@@ -41,7 +41,7 @@ class MembershipLine:
 
 def wallet_summary(request: HttpRequest, user: User) -> dict[str, Any]:
     """Return the context of a wallet's statement, in a number of queries that does not grow with its rows."""
-    now = timezone.now()
+    now = chain_now()
     members = list(
         GroupMember.objects.filter(user=user).select_related("group__token").order_by("-group_id")[:MAX_GROUPS]
     )

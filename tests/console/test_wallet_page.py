@@ -43,7 +43,7 @@ def test_a_wallet_that_has_paid_owes_nothing(staff: Client) -> None:
 def test_the_statement_of_a_month_is_a_link_to_a_csv(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(1)
     now = datetime(2026, 1, 17, 12, tzinfo=UTC)
-    monkeypatch.setattr("ajo.console.wallet_page.timezone.now", lambda: now)
+    monkeypatch.setattr("ajo.api.clock.timezone.now", lambda: now)
     html = staff.get(admin_pages.row(User.objects.get())).content.decode()
     begin = f'href="/api/v1/users/{account(1)}/statement/?'
     for query, title in (
