@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from django.db.models import F
-from django.utils import timezone
 
 from ajo.adminkit.lists import choice_filter
+from ajo.api.clock import chain_now
 from ajo.soroban.archival import archived, expiring_soon
 from ajo.soroban.models import Checkpoint
 from groups import deadlines
@@ -33,14 +33,14 @@ StatusFilter = choice_filter(
 DueFilter = choice_filter(
     "waiting for people",
     {
-        "overdue": ("payments overdue", lambda rows: deadlines.overdue(rows, timezone.now(), wanted=True)),
-        "payout": ("payout due", lambda rows: deadlines.payout_due(rows, timezone.now(), wanted=True)),
+        "overdue": ("payments overdue", lambda rows: deadlines.overdue(rows, chain_now(), wanted=True)),
+        "payout": ("payout due", lambda rows: deadlines.payout_due(rows, chain_now(), wanted=True)),
         "vote": (
             "refund vote open",
             lambda rows: rows.filter(
                 status=Group.Status.ACTIVE,
                 refund_request__executed=False,
-                refund_request__voting_deadline__gte=timezone.now(),
+                refund_request__voting_deadline__gte=chain_now(),
             ),
         ),
     },

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils import timezone
-
+from ajo.api.clock import chain_now
 from ajo.console.tiles import health_tiles, verdict
 from ajo.console.work import cards, chart
 
@@ -13,5 +12,5 @@ from ajo.console.work import cards, chart
 def front_page() -> dict[str, Any]:
     """Return what the template of the front page takes."""
     tiles = health_tiles()
-    now = timezone.now()
+    now = chain_now()
     return {"verdict": verdict(tiles), "cards": cards(now), "chart": chart(now), "tiles": tiles}

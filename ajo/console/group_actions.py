@@ -57,6 +57,11 @@ class Action:
     explanation: str
     run: Callable[[Group], str] | None = None
 
+    @property
+    def asks_first(self) -> bool:
+        """Whether its page asks before it runs. Templates cannot ask for `run`: they would call it."""
+        return self.run is not None
+
 
 def _reread(group: Group) -> str:
     try:

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.db.models import Sum
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from ajo.adminkit.words import at, duration, percent
+from ajo.api.clock import chain_now
 from ajo.console.group_actions import buttons
 from ajo.console.people import People
 from ajo.console.steps import MAX_STEPS, step_of, token_text
@@ -34,7 +34,7 @@ class MemberLine:
 
 def group_summary(request: HttpRequest, group: Group) -> dict[str, Any]:
     """Return the context of a group's summary, in a number of queries that does not grow with its rows."""
-    now = timezone.now()
+    now = chain_now()
     members = list(GroupMember.objects.filter(group=group).select_related("user").order_by("position"))
     for member in members:
         member.group = group
@@ -104,7 +104,7 @@ def _member_line(member: GroupMember, people: People, now: datetime) -> MemberLi
     group = member.group
     is_active = group.status == Group.Status.ACTIVE
     if not is_active:
-        state, tone = "-", "well"
+        state, tone = "", ""
     elif member.has_contributed:
         state, tone = "paid", "well"
     elif dues.is_overdue(member, now):
@@ -123,7 +123,7 @@ def _payout_words(member: GroupMember, now: datetime, is_active: bool) -> str:
     if member.position == group.payout_index:
         return "next"
     expected = dues.payout_at(member, now)
-    return "round " + str(dues.payout_round(member)) + (f", from {expected:%Y-%m-%d}" if expected else "")
+    return "round " + str(dues.payout_round(member)) + (f", from {expected:%Y-%m-%d %H:%M} UTC" if expected else "")
 
 
 def _votes(group: Group, now: datetime) -> str:

@@ -31,7 +31,7 @@ register_summary(User, "admin/wallet_summary.html", wallet_summary)
 class StaffSite(AdminSite):
     site_header = "Ajo · staff"
     site_title = "Ajo"
-    index_title = "Tables"
+    index_title = "Overview"
     site_url = None
     login_form = LoginForm
     login_template = "admin/login_with_code.html"

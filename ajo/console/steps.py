@@ -25,11 +25,16 @@ EXPLORERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened. `explorer`: the transaction on a public explorer; empty elsewhere."""
+    """One thing that happened.
+
+    `transaction`: its hash, with a link to all that it announced. `explorer`: the same on a public explorer; empty on
+    other networks.
+    """
 
     time: str
     words: SafeString | str
     who: SafeString | str
+    transaction: SafeString
     explorer: str
 
 
@@ -54,6 +59,7 @@ def step_of(event: ContractEvent, people: People, token: Token | None) -> Step:
         time=display.format_time(event.created_at),
         words=safe_text(words, 120),
         who=people.link_of(actor) if actor else "",
+        transaction=display.changelist_link(ContractEvent, display.shortened(event.tx_hash), tx_hash=event.tx_hash),
         explorer=explorer + event.tx_hash if explorer else "",
     )
 

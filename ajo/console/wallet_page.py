@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from django.http import HttpRequest
-from django.utils import timezone
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from ajo.adminkit import display
 from ajo.adminkit.words import at
+from ajo.api.clock import chain_now
 from ajo.console.people import People
 from ajo.console.steps import MAX_STEPS, step_of, token_text
 from ajo.soroban.models import ContractEvent
 from contributions.models import Contribution, Payout, Refund
+from contributions.periods import NAMED
 from contributions.wallets import wallet_totals
 from groups import dues, schedule
 from groups.models import Group, GroupMember, Token, User
@@ -38,7 +41,7 @@ class MembershipLine:
 
 def wallet_summary(request: HttpRequest, user: User) -> dict[str, Any]:
     """Return the context of a wallet's statement, in a number of queries that does not grow with its rows."""
-    now = timezone.now()
+    now = chain_now()
     members = list(
         GroupMember.objects.filter(user=user).select_related("group__token").order_by("-group_id")[:MAX_GROUPS]
     )
@@ -50,10 +53,23 @@ def wallet_summary(request: HttpRequest, user: User) -> dict[str, Any]:
         "totals": [_total_line(line) for line in totals["tokens"]],
         "counts": {name: totals[name] for name in ("groups", "contributions", "payouts", "refunds")},
         "owes": _owes(members, now),
+        "statements": _statements(user.wallet_address, now),
         "memberships": [_membership_line(member, now) for member in members],
         "all_groups": len(members) < MAX_GROUPS,
         **_timeline(user, people),
     }
+
+
+def _statements(address: str, now: datetime) -> list[tuple[str, str]]:
+    """Return title and address of the wallet's statement as CSV: of this month, of the last one, and of all time."""
+    begin = reverse("user-statement", args=[address])
+    found = []
+    for name in ("month", "last-month"):
+        title, period = NAMED[name]
+        bounds = {"from": period(now).since, "to": period(now).until}
+        dates = {bound: f"{moment:%Y-%m-%d}" for bound, moment in bounds.items() if moment}
+        found.append((title, f"{begin}?{urlencode({**dates, 'format': 'csv'})}"))
+    return [*found, ("everything", f"{begin}?format=csv")]
 
 
 def _total_line(line: dict[str, Any]) -> dict[str, str]:
@@ -85,7 +101,7 @@ def _membership_line(member: GroupMember, now: datetime) -> MembershipLine:
     if member.position < group.payout_index:
         payout = "received"
     else:
-        payout = f"from {expected:%Y-%m-%d} UTC" if expected else "-"
+        payout = f"from {expected:%Y-%m-%d %H:%M} UTC" if expected else "-"
     return MembershipLine(
         group=display.change_link(Group, group.pk, name),
         status=group.get_status_display(),
@@ -113,5 +129,5 @@ def _timeline(user: User, people: People) -> dict[str, Any]:
         group = groups.get(int(event.group_id)) if event.group_id is not None else None
         step = step_of(event, people, group.token if group else None)
         link = display.change_link(Group, event.group_id, f"group {event.group_id}") if group else ""
-        steps.append({"time": step.time, "who": link, "words": step.words, "explorer": step.explorer})
+        steps.append(replace(step, who=link))
     return {"steps": steps, "is_whole": len(steps) < MAX_STEPS}

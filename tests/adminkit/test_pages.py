@@ -108,7 +108,9 @@ def test_a_table_is_narrowed_only_by_columns_that_an_index_begins_with(staff: Cl
         assert answer.redirect_chain == [(admin_pages.table(Contribution, source="event"), 302)]
         (name,) = query
         [told] = [str(message) for message in answer.context["messages"]]
-        assert told.startswith(f"This table takes no {name}. It is narrowed by group, source, tx_hash, user, beside")
+        assert told.startswith(
+            f"This table takes no {name}. It is narrowed by group, period, source, tx_hash, user, beside"
+        )
         assert answer.context["cl"].queryset.query.order_by == ("-order_key", "-id")
 
 

@@ -68,6 +68,7 @@ def _many_rows(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Ite
 @pytest.fixture(autouse=True)
 def _made_up_wallets(_many_rows: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses here are W1 or T1 for short: what a strkey is, other tests ask."""
+    monkeypatch.setattr("ajo.api.filters.AddressFilter.field_class.parse", staticmethod(strkey))
     monkeypatch.setattr("ajo.api.params.parse_address", strkey)
     monkeypatch.setattr(Key, "to_xdr", lambda self, contract: "")
 

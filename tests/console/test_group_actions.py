@@ -78,6 +78,15 @@ def test_healing_is_confirmed_and_told_in_the_audit(operator: Client, group: Gro
     assert "Proven: everything is as the chain has it." in admin_pages.text_of(again)
 
 
+@pytest.mark.parametrize(("name", "asks"), [("compare", 0), ("reread", 1), ("heal", 1)])
+def test_the_page_of_an_action_has_the_button_that_runs_it(
+    operator: Client, group: Group, name: str, asks: int
+) -> None:
+    html = operator.get(address(group, name)).content.decode()
+    assert html.count('<form method="post" id="action-form">') == asks
+    assert html.count(f'<input type="submit" value="{ACTIONS[name].title}">') == asks
+
+
 def test_reading_again_is_told_with_its_ledger(operator: Client, group: Group) -> None:
     Group.objects.filter(pk=group.pk).update(entry_xdr="", name="WRONG")
     done = operator.post(address(group, "reread"), follow=True)

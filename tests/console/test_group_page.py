@@ -10,6 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from ajo.console.steps import EXPLORERS
+from ajo.soroban.models import ContractEvent
 from groups.models import Group, GroupMember, Token, User, WalletLabel
 from tests.support import admin_pages
 from tests.support.admin_pages import executed_queries, shown_text
@@ -94,6 +95,8 @@ def test_what_happened_is_told_with_explorer_links_on_public_networks_alone(staf
     assert "Ada & <b>1</b> · " in shown_text(staff, page)
     assert f"paid (round 1, {2**127 // 10**7:,}.{2**127 % 10**7:07d} XLM)" in shown_text(staff, page)
     assert "stellar.expert" not in staff.get(page).content.decode()
+    tx_hash = ContractEvent.objects.filter(group_id=group.pk).latest("id").tx_hash
+    assert f'href="/admin/soroban/contractevent/?tx_hash={tx_hash}"' in staff.get(page).content.decode()
     for passphrase, address in EXPLORERS.items():
         settings.STELLAR_NETWORK_PASSPHRASE = passphrase
         assert f'href="{address}' in staff.get(page).content.decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -38,6 +38,20 @@ def test_totals_dues_and_groups_come_first(staff: Client) -> None:
 def test_a_wallet_that_has_paid_owes_nothing(staff: Client) -> None:
     fill(1)
     assert "Owes nothing now." in shown_text(staff, admin_pages.row(User.objects.get()))
+
+
+def test_the_statement_of_a_month_is_a_link_to_a_csv(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(1)
+    now = datetime(2026, 1, 17, 12, tzinfo=UTC)
+    monkeypatch.setattr("ajo.api.clock.timezone.now", lambda: now)
+    html = staff.get(admin_pages.row(User.objects.get())).content.decode()
+    begin = f'href="/api/v1/users/{account(1)}/statement/?'
+    for query, title in (
+        ("from=2026-01-01&amp;format=csv", "this month"),
+        ("from=2025-12-01&amp;to=2026-01-01&amp;format=csv", "last month"),
+        ("format=csv", "everything"),
+    ):
+        assert f'{begin}{query}">{title}</a>' in html
 
 
 def test_queries_do_not_grow_with_groups(staff: Client) -> None:

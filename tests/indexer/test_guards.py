@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -151,6 +151,7 @@ def test_a_node_that_stands_still_keeps_no_gap_from_being_recorded(sandbox: Sand
 
 def test_a_ledger_of_the_future_is_not_believed(sandbox: Sandbox, settings: Settings) -> None:
     """Breaks if whatever a node says twice were: every correct node would lag behind it for ever."""
+    settings.AJO_SANDBOX = False
     make_groups(sandbox, 1)
     run_pass()
     ledger = 2 * 10**9
@@ -159,6 +160,21 @@ def test_a_ledger_of_the_future_is_not_believed(sandbox: Sandbox, settings: Sett
     with pytest.raises(NodeLagging, match="closes in the future"):
         run_pass()
     assert Checkpoint.objects.get().chain_ledger < 100
+
+
+def test_a_sandbox_whose_clock_was_moved_is_followed(sandbox: Sandbox, settings: Settings) -> None:
+    """Breaks if its close times counted as the future's: the sync would stand still until the day had caught up."""
+    settings.AJO_SANDBOX = False
+    make_groups(sandbox, 1)
+    run_pass()
+    sandbox.chain.advance(10 * 365 * 86_400)  # the chain of a test begins in the past
+    make_groups(sandbox, 1)
+    with pytest.raises(NodeLagging, match="closes in the future"):
+        run_pass()
+    settings.AJO_SANDBOX = True
+    run_pass()
+    assert Checkpoint.objects.get().chain_closed_at == datetime.fromtimestamp(sandbox.chain.range().last_close, UTC)
+    assert_equal(sandbox)
 
 
 @pytest.mark.parametrize("is_loaded", [None, False])

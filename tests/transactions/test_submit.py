@@ -99,7 +99,7 @@ def test_a_node_is_not_left_for_a_transaction_that_it_will_not_carry(client: Cli
     order(followed, "refuse", status="FILTERED")
     response = post(client, joining(followed, BOB))
     assert (response.status_code, response.json()["status"]) == (202, "pending")
-    assert "invalid status from stellar-core" in response.json()["last_answer"]
+    assert response.json()["last_answer"] == "SendFault"
     assert not RpcNode.objects.backing_off().exists()
 
 

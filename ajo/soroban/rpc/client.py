@@ -14,7 +14,7 @@ from typing import Annotated, Final, NotRequired, TypeVar
 from pydantic import AfterValidator, AwareDatetime, Field
 from typing_extensions import TypedDict
 
-from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer, RpcLimitExceeded
+from ajo.soroban.rpc.errors import NodeFault, NodeLagging, RpcInvalidAnswer, RpcLimitExceeded, SendFault
 from ajo.soroban.rpc.transactions import (
     FeeStats,
     HostRefusal,
@@ -311,9 +311,11 @@ class SorobanClient:
         It is not repeated: whoever sends plans the next time. After any ChainError but the code -32602 the
         transaction may have been taken.
         """
-        return self._transport.once().call(
-            "sendTransaction", Answer[Sent], lambda sent: sent, {"transaction": envelope}
-        )
+        params = {"transaction": envelope}
+        try:
+            return self._transport.once().call("sendTransaction", Answer[Sent], lambda sent: sent, params)
+        except NodeFault as failure:
+            raise SendFault(str(failure)) from failure
 
     def get_transaction(self, tx_hash: str) -> TransactionAnswer:
         """Return what the node's history has of a transaction, by its own or its inner hash (getTransaction)."""
