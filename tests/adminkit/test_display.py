@@ -31,8 +31,10 @@ def test_amounts_are_exact_to_the_last_digit(staff: Client) -> None:
         "10.0000000 XLM · 100000000",
     ]
     for number, expected in enumerate(shown, start=1):
-        assert expected in shown_text(staff, admin_pages.table(Group))
         assert expected in shown_text(staff, admin_pages.row(Group.objects.get(pk=number)))
+        unit, _, exact = expected.partition(" · ")
+        assert unit in shown_text(staff, admin_pages.table(Group))
+        assert f'title="{exact} smallest units"' in staff.get(admin_pages.table(Group)).content.decode()
 
 
 @pytest.mark.parametrize(
