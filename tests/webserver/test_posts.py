@@ -49,10 +49,15 @@ def test_a_hundred_posts_of_one_transaction_at_once_have_one_row_one_effect_and_
     web: Served, followed: Sandbox
 ) -> None:
     envelope = joining(followed, CAROL)
+
+    def answered(_: int) -> requests.Response:
+        """Post until it is taken: a busy machine may have no place for a body within the server's patience."""
+        while (answer := requests.post(url(web), json={"xdr": envelope.to_xdr()}, timeout=60)).status_code == 503:
+            assert answer.headers["Retry-After"] == "1"
+        return answer
+
     with ThreadPoolExecutor(100) as pool:
-        answers = list(
-            pool.map(lambda _: requests.post(url(web), json={"xdr": envelope.to_xdr()}, timeout=60), range(100))
-        )
+        answers = list(pool.map(answered, range(100)))
     codes = sorted(answer.status_code for answer in answers)
     assert codes == [200] * 99 + [202]
     assert {answer.json()["hash"] for answer in answers} == {envelope.hash_hex()}

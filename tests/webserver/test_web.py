@@ -139,7 +139,7 @@ def test_http2_is_spoken_where_it_is_asked_for(tmp_path: Path) -> None:
 
 def test_a_header_that_is_too_large_is_431(site: Served) -> None:
     head = b"GET /api/v1/groups/ HTTP/1.1\r\nHost: 127.0.0.1\r\nIf-None-Match: "
-    assert site.ask(head + b'"a", ' * 20_000 + b"\r\n\r\n").startswith(b"HTTP/1.1 431")
+    assert site.ask(head + b'"a", ' * 4_000 + b"\r\n\r\n").startswith(b"HTTP/1.1 431")
     assert site.ask(head + b'"a", ' * 1_000 + b"\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
