@@ -53,7 +53,7 @@ def test_a_hundred_posts_of_one_transaction_at_once_have_one_row_one_effect_and_
     def answered(_: int) -> requests.Response:
         """Post until it is taken: a busy machine may have no place for a body within the server's patience."""
         while (answer := requests.post(url(web), json={"xdr": envelope.to_xdr()}, timeout=60)).status_code == 503:
-            assert answer.headers["Retry-After"] == "1"
+            assert "Retry-After" in answer.headers
         return answer
 
     with ThreadPoolExecutor(100) as pool:
