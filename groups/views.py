@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache as once
 from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
+from django.utils.functional import cached_property
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 
@@ -163,10 +165,15 @@ class UserDueViewSet(ReadViewSet):
     pagination_class = DuePagination
     edge_cacheable = False
 
+    @cached_property
+    def now(self) -> datetime:
+        """The time by which dues and totals are computed, read once."""
+        return chain_now()
+
     def filter_by_path(self, queryset: QuerySet[GroupMember]) -> QuerySet[GroupMember]:
         user = known_user(path_address(self.kwargs["address"]))
         if isinstance(self.paginator, DuePagination):
-            self.paginator.totals = due_totals(user, chain_now())
+            self.paginator.totals = due_totals(user, self.now)
         return queryset.filter(user=user)
 
     def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
@@ -175,4 +182,4 @@ class UserDueViewSet(ReadViewSet):
         return rows
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "now": chain_now()}
+        return {**super().get_serializer_context(), "now": self.now}
