@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 from redis import Redis
@@ -20,6 +21,16 @@ from devtools.sandbox.sandbox import Sandbox
 def django_db_keepdb() -> bool:
     """Leave the tests' database to its server, which ends with the run; drop it on one that was given."""
     return "TEST_DATABASE_URL" not in os.environ
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Close the pool that collecting tests may have opened (the OpenAPI description asks models).
+
+    It leads to the database from before the tests' one was made. Migrations and tests would use that one through it,
+    and web processes the tests' one, which is empty.
+    """
+    connection.close_pool()  # type: ignore[attr-defined]  # the stubs know of no pools
 
 
 @pytest.fixture(scope="session")
