@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
-from io import StringIO
 from typing import Any, Final
 
 from django.db.models import QuerySet, Sum
@@ -13,12 +10,12 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 from ajo.adminkit.display import amount_text
-from ajo.api.downloads import Download
+from ajo.api.csv_files import BROKEN_OFF, MEDIA_TYPE, csv_lines, plain_cell
+from ajo.api.downloads import Download, in_chunks
 from ajo.api.fields import decimal_amount
 from ajo.cache import Unavailable
-from ajo.database.keyset import read_page
+from ajo.database.keyset import all_rows
 from contributions.models import HistoryRow, Refund
-from contributions.statement_formats import in_chunks, plain_cell
 from groups.models import Token
 
 BATCH: Final = 500  # rows in memory at a time
@@ -34,29 +31,14 @@ def csv_download(rows: QuerySet[Any], name: str, client: str) -> HttpResponseBas
 
     503 where another download of this client is being sent.
     """
+    lines = csv_lines(COLUMNS, map(_cells, all_rows(rows, BATCH)))
     try:
-        response = Download(in_chunks(_lines(rows)), "text/csv; charset=utf-8; header=present", client)
+        response = Download(in_chunks(lines, BROKEN_OFF), MEDIA_TYPE, client)
     except Unavailable as failure:
         text = f"{failure.detail} Try again in a moment.\n"
         return HttpResponse(text, status=503, content_type="text/plain", headers={"Retry-After": "5"})
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response
-
-
-def _lines(rows: QuerySet[Any]) -> Iterator[bytes]:
-    buffer = StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(COLUMNS)
-    page = read_page(rows, BATCH, None)
-    while True:
-        for row in page.rows:
-            writer.writerow(_cells(row))
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
-        if page.next is None:
-            return
-        page = read_page(rows, BATCH, page.next)
 
 
 def _cells(row: Any) -> list[Any]:
@@ -66,12 +48,12 @@ def _cells(row: Any) -> list[Any]:
     return [
         f"{row.created_at:%Y-%m-%d %H:%M:%S}" if row.created_at else "",
         row.group_id,
-        plain_cell(row.group.name, is_text=True),
+        plain_cell(row.group.name),
         row.round,
         row.user.wallet_address,
-        plain_cell(row.wallet_label or "", is_text=True),
+        plain_cell(row.wallet_label or ""),
         "" if decimals is None else decimal_amount(row.amount, decimals),
-        plain_cell(token.symbol or "", is_text=True) if token else "",
+        plain_cell(token.symbol or "") if token else "",
         row.amount,
         row.group.token_id or "",
         row.get_reason_display() if isinstance(row, Refund) else "",

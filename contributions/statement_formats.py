@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-from io import StringIO
 from typing import Any, Final
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from ajo.api.csv_files import csv_lines, plain_cell
 from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField, decimal_amount
 from ajo.api.rendering import dump
 from contributions.models import HistoryRow, Refund
@@ -22,10 +21,6 @@ COLUMNS: Final = (
     "created_at", "kind", "group", "group_name", "round", "user", "decimal_amount", "symbol", "amount", "token_address",
     "reason", "tx_hash", "ledger",
 )  # fmt: skip
-BROKEN_OFF: Final = b"incomplete: something failed while this was sent; ask again\r\n"
-CHUNK_SIZE = 32_768  # bytes
-# A spreadsheet takes a cell that begins so for a formula; names and symbols are strangers' words.
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class StatementEntrySerializer(serializers.Serializer[HistoryRow]):
@@ -95,53 +90,12 @@ def as_json(statement: Statement) -> Iterator[bytes]:
 
 
 def as_csv(statement: Statement) -> Iterator[bytes]:
-    """Yield lines of CSV (RFC 4180) with a header, in UTF-8."""
-    buffer = StringIO()
-    writer = csv.writer(buffer)
+    """Yield the lines of a CSV file with the statement's rows."""
     serializer = StatementEntrySerializer()
-    writer.writerow(COLUMNS)
-    for row in statement.rows():
+
+    def cells(row: HistoryRow) -> list[Any]:
         shown = serializer.to_representation(row)
         shown["symbol"] = (shown["token"] or {}).get("symbol")
-        writer.writerow([plain_cell(shown[name], is_text=name in ("group_name", "symbol")) for name in COLUMNS])
-        yield _taken(buffer)
-    if alone := _taken(buffer):  # the header, where there is no row
-        yield alone
+        return [plain_cell(shown[name]) if name in ("group_name", "symbol") else shown[name] for name in COLUMNS]
 
-
-def in_chunks(parts: Iterator[bytes], broken_off: bytes = b"") -> Iterator[bytes]:
-    """Join small parts to chunks of CHUNK_SIZE bytes and more.
-
-    Where making them fails after the first chunk, what is there is yielded, then `broken_off`, then the failure raised:
-    the web server ends an answer that failed as it ends a whole one, and half a CSV looks like a whole one.
-    """
-    chunk: list[bytes] = []
-    size, has_begun = 0, False
-    try:
-        for part in parts:
-            chunk.append(part)
-            size += len(part)
-            if size >= CHUNK_SIZE:
-                has_begun = True
-                yield b"".join(chunk)
-                chunk, size = [], 0
-    except Exception:
-        if has_begun:
-            yield b"".join([*chunk, broken_off])
-        raise
-    if chunk:
-        yield b"".join(chunk)
-
-
-def plain_cell(value: Any, *, is_text: bool) -> Any:
-    """Return a cell that no spreadsheet takes for a formula: strangers' words are quoted where they begin like one."""
-    if is_text and isinstance(value, str) and value.lstrip(" ").startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value
-
-
-def _taken(buffer: StringIO) -> bytes:
-    text = buffer.getvalue()
-    buffer.seek(0)
-    buffer.truncate()
-    return text.encode()
+    return csv_lines(COLUMNS, map(cells, statement.rows()))

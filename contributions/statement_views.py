@@ -12,7 +12,8 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from ajo.api.downloads import Download
+from ajo.api.csv_files import BROKEN_OFF, MEDIA_TYPE
+from ajo.api.downloads import Download, in_chunks
 from ajo.api.params import checked, parse_moment, path_address, path_group_id
 from ajo.api.problems import invalid
 from ajo.api.rendering import JSONRenderer
@@ -21,7 +22,7 @@ from ajo.api.throttles import client_address
 from ajo.api.views import ReadViewSet
 from contributions.models import Contribution
 from contributions.periods import Period
-from contributions.statement_formats import BROKEN_OFF, StatementSerializer, as_csv, as_json, in_chunks
+from contributions.statement_formats import StatementSerializer, as_csv, as_json
 from contributions.statements import Statement
 from groups.queries import known_user
 from groups.views import InGroupViewSet
@@ -128,4 +129,4 @@ def period(request: Request) -> Period:
 
 
 def _media_type(is_csv: bool) -> str:
-    return "text/csv; charset=utf-8; header=present" if is_csv else "application/json"
+    return MEDIA_TYPE if is_csv else "application/json"

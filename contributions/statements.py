@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from django.db.models import Prefetch, QuerySet
 
-from ajo.database.keyset import read_page
+from ajo.database.keyset import all_rows
 from contributions.models import Contribution, HistoryRow, Payout, Refund
 from contributions.periods import Period, within
 from groups.models import Group, Token
@@ -62,9 +62,4 @@ class Statement:
         groups = Prefetch("group", Group.objects.only("id", "name", "token").prefetch_related("token"))
         queryset: QuerySet[Any] = model._default_manager.filter(**self.of).prefetch_related("user", groups)
         queryset = within(queryset, self.period, "order_within").order_by("order_within", "id")
-        page = read_page(queryset, BATCH, None)
-        while page.rows:
-            yield from page.rows
-            if page.next is None:
-                return
-            page = read_page(queryset, BATCH, page.next)
+        return all_rows(queryset, BATCH)

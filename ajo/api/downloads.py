@@ -14,6 +14,7 @@ from django.http import StreamingHttpResponse
 from ajo.cache import Unavailable
 
 RETRY_AFTER = 5  # seconds
+CHUNK_SIZE = 32_768  # bytes
 _lock = threading.Lock()
 _served: set[str] = set()  # the addresses of the clients that are being sent one
 
@@ -38,3 +39,27 @@ class Download(StreamingHttpResponse):
                 _served.discard(self._client)
             self._client = None
         super().close()
+
+
+def in_chunks(parts: Iterator[bytes], broken_off: bytes = b"") -> Iterator[bytes]:
+    """Join small parts to chunks of CHUNK_SIZE bytes and more.
+
+    Where making them fails after the first chunk, what is there is yielded, then `broken_off`, then the failure raised:
+    the web server ends an answer that failed as it ends a whole one, and half a CSV looks like a whole one.
+    """
+    chunk: list[bytes] = []
+    size, has_begun = 0, False
+    try:
+        for part in parts:
+            chunk.append(part)
+            size += len(part)
+            if size >= CHUNK_SIZE:
+                has_begun = True
+                yield b"".join(chunk)
+                chunk, size = [], 0
+    except Exception:
+        if has_begun:
+            yield b"".join([*chunk, broken_off])
+        raise
+    if chunk:
+        yield b"".join(chunk)

@@ -96,6 +96,19 @@ def read_page(queryset: QuerySet[Any], limit: int, cursor: Cursor | None) -> Pag
     return Page(rows, after if more else None, before if cursor else None)
 
 
+def all_rows(queryset: QuerySet[Any], batch: int) -> Iterator[Any]:
+    """Yield every row of such a queryset, `batch` of them in memory at a time, by a query for each page.
+
+    Without server-side cursors, which a pooler in transaction mode would lose, `iterator()` would read all at once.
+    """
+    page = read_page(queryset, batch, None)
+    while page.rows:
+        yield from page.rows
+        if page.next is None:
+            return
+        page = read_page(queryset, batch, page.next)
+
+
 def _beyond(queryset: QuerySet[Any], keys: list[Any], step: str) -> Iterator[QuerySet[Any]]:
     """Yield querysets of the rows beyond these keys, in parts that follow each other."""
     for last in reversed(range(len(keys))):

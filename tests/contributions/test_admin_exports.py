@@ -12,6 +12,7 @@ from django.contrib.auth.models import User as Account
 from django.test import Client
 from django.utils import timezone
 
+from ajo.api.csv_files import BROKEN_OFF
 from contributions import admin_exports
 from contributions.models import Contribution, Refund
 from contributions.periods import Period, parse_period
@@ -67,6 +68,21 @@ def test_no_cell_is_a_formula(staff: Client) -> None:
     Token.objects.update(symbol="+1")
     (row,) = rows_of(staff, "/admin/contributions/refund/csv/")
     assert (row["group_name"][0], row["label"][0], row["symbol"][0]) == ("'", "'", "'")
+
+
+def test_a_file_that_breaks_off_says_so_in_its_last_line(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if half a file looked like a whole one: the web server ends both alike."""
+    monkeypatch.setattr("ajo.api.downloads.CHUNK_SIZE", 1)
+    monkeypatch.setattr(admin_exports, "decimal_amount", lambda amount, decimals: 1 // (amount - 5))
+    fill(3)
+    one_token()
+    Contribution.objects.filter(group=1).update(amount=5)  # the oldest comes last
+    answer: Any = staff.get("/admin/contributions/contribution/csv/")
+    parts = iter(answer.streaming_content)
+    sent = [next(parts), next(parts), next(parts)]
+    with pytest.raises(ZeroDivisionError):
+        list(parts)
+    assert sent[-1] == BROKEN_OFF
 
 
 def test_totals_stand_under_a_narrowed_list_alone(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,12 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from ajo.api import downloads
+from ajo.api.csv_files import BROKEN_OFF, plain_cell
+from ajo.api.downloads import in_chunks
 from contributions import statements
 from contributions.models import Contribution, Payout, Refund
 from contributions.periods import Period
-from contributions.statement_formats import BROKEN_OFF, as_csv, in_chunks, plain_cell
+from contributions.statement_formats import as_csv
 from contributions.statements import Statement
 from tests.support.factories import API, START, account, contract, make_checkpoint, make_group, make_row, make_token
 
@@ -122,8 +124,8 @@ def test_as_csv_it_has_the_same_rows_and_no_formula(client: Client) -> None:
 
 @pytest.mark.parametrize("word", ["=1", "+1", "-1", "@a", "\t=1", "\r=1", " =1"])
 def test_a_strangers_word_is_never_a_formula(word: str) -> None:
-    assert plain_cell(word, is_text=True) == f"'{word}"
-    assert plain_cell("Amina = Ade", is_text=True) == "Amina = Ade"
+    assert plain_cell(word) == f"'{word}"
+    assert plain_cell("Amina = Ade") == "Amina = Ade"
 
 
 def test_without_a_row_it_is_a_header_or_an_empty_list(client: Client) -> None:
@@ -136,7 +138,7 @@ def test_a_batch_at_a_time_is_in_memory(
 ) -> None:
     """Breaks if all rows were read first: then no batch would be asked for after the first part was sent."""
     monkeypatch.setattr(statements, "BATCH", 2)
-    monkeypatch.setattr("contributions.statement_formats.CHUNK_SIZE", 1)
+    monkeypatch.setattr("ajo.api.downloads.CHUNK_SIZE", 1)
     for number in range(2, 30):
         make_row(Contribution, 1, 1, number, 100 + number)
     response: Any = client.get(PATH)
@@ -161,7 +163,7 @@ def test_half_a_statement_never_looks_like_a_whole_one(monkeypatch: pytest.Monke
     monkeypatch.setattr(Statement, "rows", lambda self: rows())
     with pytest.raises(OperationalError):  # nothing is sent yet: it is a 503
         next(in_chunks(as_csv(statement), BROKEN_OFF))
-    monkeypatch.setattr("contributions.statement_formats.CHUNK_SIZE", 1)
+    monkeypatch.setattr("ajo.api.downloads.CHUNK_SIZE", 1)
     parts = in_chunks(as_csv(statement), BROKEN_OFF)
     assert next(parts).startswith(b"created_at,")
     assert next(parts) == BROKEN_OFF

@@ -316,7 +316,7 @@ def test_without_redis_pages_are_djangos(front: Edge, django: Django, settings: 
 
 def test_a_download_is_sent_in_the_parts_that_it_is_made_of_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks if it were joined like other answers: then all of it would be in memory before the first part is sent."""
-    monkeypatch.setattr("contributions.statement_formats.CHUNK_SIZE", 1)
+    monkeypatch.setattr("ajo.api.downloads.CHUNK_SIZE", 1)
     for number in range(2, 6):
         make_row(Contribution, 7, 1, number, 910 + number)
     made: list[int] = []
