@@ -19,7 +19,7 @@ from ajo.soroban.contract import events as announced
 from ajo.soroban.contract.codec import U64, DecodeError
 from ajo.soroban.contract.events import Event, decode_event
 from ajo.soroban.models import ContractEvent
-from ajo.soroban.rpc.client import RawEvent, cursor_ledger
+from ajo.soroban.rpc.answers import RawEvent, cursor_ledger
 from contributions.models import HISTORY, Contribution, HistoryRow, Payout, Refund
 from groups.models import Group, User
 from groups.snapshots import Undecoded

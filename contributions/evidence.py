@@ -18,7 +18,7 @@ from ajo.soroban.contract import entries as on_chain
 from ajo.soroban.contract.codec import DecodeError
 from ajo.soroban.contract.entries import decode_entry
 from ajo.soroban.contract.keys import ContribKey, Key, PayoutKey, RefundKey, RefundRequestKey
-from ajo.soroban.rpc.client import LedgerEntry, earliest_live_until
+from ajo.soroban.rpc.answers import LedgerEntry, earliest_live_until
 from ajo.soroban.times import timestamp_to_datetime
 from contributions.event_rows import Identity, identity_of
 from contributions.models import HISTORY, Contribution, HistoryRow, Payout, Refund

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import django
 
+from tests.support.services import SETTINGS
+
 
 def main() -> int:
     """Run once and print the report; return 1 where anything was wrong."""
@@ -26,14 +28,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="draws wishes and troubles")
     parser.add_argument("--home", type=Path, help="folder of the servers' data and logs (default: a temporary one)")
     options = parser.parse_args()
-    from tests.support.services import SETTINGS
-
     os.environ |= SETTINGS | {
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
         "REDIS_URL": "redis://127.0.0.1:1/0",
     }
     django.setup()
     logging.disable(logging.WARNING)
+    # they need Django's settings, which are made from the variables above
     from tests.support.running import running
     from tests.support.submission_run import EVENTS_LIMIT, progress, run_submissions
 

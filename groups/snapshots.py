@@ -18,7 +18,8 @@ from ajo.soroban.contract.entries import decode_entry
 from ajo.soroban.contract.keys import ContribKey, GroupKey, InstanceKey, Key, MetadataKey, RefundRequestKey
 from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.plausibility import read_entries
-from ajo.soroban.rpc.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, earliest_live_until, in_halves
+from ajo.soroban.rpc.answers import Entries, LedgerEntry, earliest_live_until
+from ajo.soroban.rpc.client import MAX_KEYS, SorobanClient, in_halves
 from ajo.soroban.rpc.errors import NodeLagging
 
 T = TypeVar("T")

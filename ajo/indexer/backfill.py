@@ -13,7 +13,8 @@ from ajo.soroban.contract.keys import Key
 from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, HistoryGap
 from ajo.soroban.plausibility import read_entries
-from ajo.soroban.rpc.client import MAX_KEYS, Entries, SorobanClient, in_halves
+from ajo.soroban.rpc.answers import Entries
+from ajo.soroban.rpc.client import MAX_KEYS, SorobanClient, in_halves
 from contributions.evidence import Evidence, backfill_rows, keys_to_read
 from groups.models import Group, GroupMember
 from groups.snapshots import MAX_CONTRIBUTIONS

@@ -8,7 +8,8 @@ from ajo.indexer.lease import LeaseHandle
 from ajo.indexer.runs import Counts
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint, SyncRun
-from ajo.soroban.rpc.client import EventPage, SorobanClient
+from ajo.soroban.rpc.answers import EventPage
+from ajo.soroban.rpc.client import SorobanClient
 from contributions.event_rows import LoggedEvent
 from groups.snapshots import Snapshots
 

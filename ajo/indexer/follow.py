@@ -31,7 +31,8 @@ from ajo.indexer.runs import heartbeat, record_failure, record_run
 from ajo.soroban.deadline import Deadline
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.plausibility import JUMP_LEDGERS, check_ledger_continuity, confirm_large_jump
-from ajo.soroban.rpc.client import SorobanClient, cursor_ledger
+from ajo.soroban.rpc.answers import cursor_ledger
+from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import (
     ChainError,
     HistoryPruned,

@@ -13,7 +13,8 @@ from ajo.indexer.backfill import PASS_BUDGET
 from ajo.indexer.pages import read_page
 from ajo.indexer.runs import Counts
 from ajo.soroban.models import Checkpoint, ContractEvent, HistoryGap
-from ajo.soroban.rpc.client import EventPage, SorobanClient
+from ajo.soroban.rpc.answers import EventPage
+from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import RpcOutOfRange
 from contributions.event_rows import decode_events, undecoded_events, write_history
 from contributions.models import HISTORY

@@ -22,7 +22,8 @@ from ajo.indexer.context import PassContext
 from ajo.indexer.missing import check_no_missing_groups, settle_missing_groups
 from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.plausibility import check_ledger_continuity, confirm_large_jump, fits, newest_page
-from ajo.soroban.rpc.client import EventPage, SorobanClient, cursor_ledger
+from ajo.soroban.rpc.answers import EventPage, cursor_ledger
+from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import NodeLagging, NodeStalled, WrongChain
 from ajo.soroban.rpc.pool import SILENT_FOR, nodes
 from contributions.event_rows import MAX_BIGINT, remove_groups

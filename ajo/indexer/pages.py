@@ -15,7 +15,8 @@ from django.conf import settings
 
 from ajo.indexer.runs import Counts
 from ajo.soroban.models import Checkpoint, ContractEvent
-from ajo.soroban.rpc.client import EventPage, SorobanClient, cursor_ledger, last_cursor
+from ajo.soroban.rpc.answers import EventPage, cursor_ledger, last_cursor
+from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import NodeLagging, RpcInvalidAnswer, RpcLimitExceeded, RpcOutOfRange
 from contributions.event_rows import LoggedEvent
 from groups.models import Group

@@ -15,7 +15,8 @@ from ajo.soroban.contract.entries import Balance, Instance, decode_entry
 from ajo.soroban.contract.keys import BalanceKey, InstanceKey
 from ajo.soroban.models import Checkpoint, ContractEvent
 from ajo.soroban.plausibility import read_entries
-from ajo.soroban.rpc.client import MAX_KEYS, Entries, LedgerEntry, SorobanClient, in_halves
+from ajo.soroban.rpc.answers import Entries, LedgerEntry
+from ajo.soroban.rpc.client import MAX_KEYS, SorobanClient, in_halves
 from groups.models import Group, Token
 
 MAX_TABLES_WAIT = 15.0  # seconds; shorter than a lease's lifetime

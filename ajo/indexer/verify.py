@@ -23,7 +23,8 @@ from ajo.soroban.contract.keys import GroupKey, MetadataKey, numbered_keys
 from ajo.soroban.deadline import NEVER, Deadline
 from ajo.soroban.models import Checkpoint, SyncRun
 from ajo.soroban.plausibility import check_possible_ledger
-from ajo.soroban.rpc.client import MAX_KEYS, LedgerEntry, Run, SorobanClient, earliest_live_until
+from ajo.soroban.rpc.answers import LedgerEntry, earliest_live_until
+from ajo.soroban.rpc.client import MAX_KEYS, Run, SorobanClient
 from ajo.soroban.rpc.errors import RpcLimitExceeded
 from groups.bodies import SYNCED
 from groups.cached import refresh_groups

@@ -17,7 +17,8 @@ from django.db import transaction
 from ajo.indexer.pages import read_page
 from ajo.indexer.runs import Counts
 from ajo.soroban.models import Checkpoint, ContractEvent, UndecodedEntry
-from ajo.soroban.rpc.client import RawEvent, SorobanClient, cursor_ledger
+from ajo.soroban.rpc.answers import RawEvent, cursor_ledger
+from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import NodeLagging, RpcOutOfRange
 from ajo.soroban.rpc.pool import nodes
 from contributions.event_rows import decode_events, raw_event, replay, undecoded_events, write_history

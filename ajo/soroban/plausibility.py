@@ -16,7 +16,8 @@ from django.db import connection
 from ajo.conf.checks import SANDBOX_PASSPHRASE
 from ajo.soroban.fields import U32_MAX
 from ajo.soroban.models import LEDGER_SLACK, MIN_CLOSE_SECONDS, Checkpoint
-from ajo.soroban.rpc.client import Entries, EventPage, SorobanClient
+from ajo.soroban.rpc.answers import Entries, EventPage
+from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import NodeAhead, NodeLagging, RpcOutOfRange, WrongChain
 from ajo.soroban.rpc.pool import nodes
 

@@ -17,7 +17,8 @@ from stellar_sdk import Asset, StrKey
 
 from ajo.soroban.contract.keys import InstanceKey, decode_key
 from ajo.soroban.contract.tokens import token_metadata
-from ajo.soroban.rpc.client import MAX_KEYS, SorobanClient, cursor_ledger
+from ajo.soroban.rpc.answers import cursor_ledger
+from ajo.soroban.rpc.client import MAX_KEYS, SorobanClient
 from ajo.soroban.rpc.errors import RpcOutOfRange, RpcRejected
 from devtools.sandbox.sandbox import Sandbox
 from tests.support.histories import History

@@ -6,14 +6,21 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Annotated, Final, NotRequired, TypeVar
+from typing import Final, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, Field
-from typing_extensions import TypedDict
-
+from ajo.soroban.rpc.answers import (
+    Entries,
+    EntriesAnswer,
+    EventPage,
+    EventsAnswer,
+    Health,
+    Network,
+    check_order,
+    cursor_ledger,
+    raw_event,
+)
 from ajo.soroban.rpc.errors import NodeFault, NodeLagging, RpcInvalidAnswer, RpcLimitExceeded, SendFault
 from ajo.soroban.rpc.transactions import (
     FeeStats,
@@ -25,7 +32,7 @@ from ajo.soroban.rpc.transactions import (
     check_transaction,
     read_simulation,
 )
-from ajo.soroban.rpc.transport import MAX_U32, Answer, RpcModel, Transport, strip_nul
+from ajo.soroban.rpc.transport import Answer, Transport
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,131 +41,12 @@ MAX_KEYS = 200  # getLedgerEntries refuses more
 MAX_XDR = 2**19  # characters in base64; the network keeps no contract of more than 128 KiB, nor data of more than 64
 XDR: Final = re.compile("[A-Za-z0-9+/]+={0,2}", re.ASCII)  # in base64
 
-U32 = Annotated[int, Field(ge=0, le=MAX_U32)]
-Ledger = Annotated[int, Field(gt=0, le=MAX_U32)]
-Base64 = Annotated[str, Field(pattern="^[A-Za-z0-9+/]+={0,2}$")]
-EventId = Annotated[str, Field(pattern="^[0-9]{19}-[0-9]{10}$")]
-Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class Health(RpcModel):
-    latest_ledger: Ledger
-    oldest_ledger: Ledger
-    retention: int = Field(alias="ledgerRetentionWindow")  # ledgers
-
-
-class Network(RpcModel):
-    passphrase: Annotated[str, AfterValidator(strip_nul)]
-    protocol_version: int
-
-
-class LedgerEntry(TypedDict):
-    """An entry as the RPC gives it. Sweeps read so many that building a model of each would dominate their time.
-
-    `liveUntilLedgerSeq` 0 or missing means archived or unknown, never "deleted".
-    """
-
-    key: str
-    xdr: str
-    lastModifiedLedgerSeq: U32
-    liveUntilLedgerSeq: NotRequired[U32 | None]
-
-
 _MODIFIED_LEDGER: Final = itemgetter("lastModifiedLedgerSeq")
-
-
-def earliest_live_until(one: int | None, other: int | None) -> int | None:
-    """Return the earlier of two ledgers at which entries are archived; None stands for an unknown one."""
-    return other if one is None or (other is not None and other < one) else one
-
-
-class _Entries(RpcModel):
-    latest_ledger: Ledger
-    entries: list[LedgerEntry] | None = None
-
-
-class _Event(RpcModel):
-    id: EventId
-    type: str
-    ledger: U32
-    ledger_closed_at: AwareDatetime
-    contract_id: str
-    tx_hash: Hash
-    topic: tuple[Base64, ...]
-    value: Base64
-    # Nodes before v30 also give the events of failed calls, and mark them: none of those took effect.
-    in_successful_contract_call: bool | None = None
-
-
-class _Events(RpcModel):
-    events: list[_Event]
-    cursor: EventId
-    latest_ledger: Ledger
-    oldest_ledger: Ledger
-    latest_ledger_close_time: int
-    oldest_ledger_close_time: int
-
-
 # pydantic makes a generic's model anew, in milliseconds, unless somebody holds it.
 _FORMS: Final = (
-    Answer[Health], Answer[Network], Answer[_Entries], Answer[_Events], Answer[SimulationAnswer], Answer[Sent],
-    Answer[TransactionAnswer], Answer[FeeStats],
+    Answer[Health], Answer[Network], Answer[EntriesAnswer], Answer[EventsAnswer], Answer[SimulationAnswer],
+    Answer[Sent], Answer[TransactionAnswer], Answer[FeeStats],
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """A snapshot of the requested keys at one ledger; keys that are not on the chain are not in `found`."""
-
-    ledger: int
-    found: dict[str, LedgerEntry]
-
-
-@dataclass(frozen=True, slots=True)
-class RawEvent:
-    """An event of getEvents: base64 SCVals, and the ledger and transaction that carried it."""
-
-    id: str
-    is_system: bool
-    ledger: int
-    closed_at: datetime
-    tx_hash: str
-    topics: tuple[str, ...]
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """A page of getEvents. `cursor` is where the next page starts; a `full` page has as many events as requested."""
-
-    events: list[RawEvent]
-    cursor: str
-    latest_ledger: int
-    oldest_ledger: int
-    latest_closed_at: datetime
-    oldest_closed_at: datetime
-    full: bool
-
-    @property
-    def complete_to(self) -> int:
-        """Return the newest ledger of which no event is missing so far."""
-        ledger = cursor_ledger(self.cursor)
-        return min(ledger - 1 if self.full else ledger, self.latest_ledger)
-
-    @property
-    def caught_up(self) -> bool:
-        """Return whether the page reaches the node's newest ledger."""
-        return not self.full and cursor_ledger(self.cursor) >= self.latest_ledger
-
-
-def cursor_ledger(cursor: str) -> int:
-    """Return the ledger inside a cursor or event id: the upper 32 bits of its TOID (SEP-35)."""
-    return int(cursor.split("-", 1)[0]) >> 32
-
-
-def last_cursor(ledger: int) -> str:
-    """Return the cursor after everything in this ledger, as an RPC gives it with a page that is not full."""
-    return f"{(ledger + 1 << 32) - 1:019d}-{MAX_U32:010d}"
 
 
 class Confirmed:
@@ -223,7 +111,7 @@ class SorobanClient:
         """Return the ledgers that the node holds (getHealth)."""
 
         def read(answer: Health) -> Health:
-            _check_order("getHealth", answer)
+            check_order("getHealth", answer)
             return answer
 
         return self._transport.call("getHealth", Answer[Health], read)
@@ -242,7 +130,7 @@ class SorobanClient:
         if len(wanted) != len(keys) or len(keys) > MAX_KEYS:
             raise ValueError(f"getLedgerEntries takes at most {MAX_KEYS} keys, none of them twice")
 
-        def read(answer: _Entries) -> Entries:
+        def read(answer: EntriesAnswer) -> Entries:
             found = {entry["key"]: entry for entry in answer.entries or ()}
             if len(found) != len(answer.entries or ()) or not wanted.issuperset(found):
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that was not asked for, or one twice")
@@ -254,7 +142,7 @@ class SorobanClient:
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that is not base64")
             return Entries(answer.latest_ledger, found)
 
-        entries = self._transport.call("getLedgerEntries", Answer[_Entries], read, {"keys": list(keys)})
+        entries = self._transport.call("getLedgerEntries", Answer[EntriesAnswer], read, {"keys": list(keys)})
         if entries.ledger < at_least:
             raise NodeLagging(f"the node is at ledger {entries.ledger}, {at_least} is known to exist")
         return entries
@@ -270,8 +158,8 @@ class SorobanClient:
         params = {"filters": [{"contractIds": [contract]}], "pagination": {"limit": limit}}
         start = {"pagination": {"limit": limit, "cursor": cursor}} if cursor else {"startLedger": start_ledger}
 
-        def read(answer: _Events) -> EventPage:
-            _check_order("getEvents", answer)
+        def read(answer: EventsAnswer) -> EventPage:
+            check_order("getEvents", answer)
             if cursor_ledger(answer.cursor) > answer.latest_ledger:
                 raise RpcInvalidAnswer("getEvents: a cursor ahead of the newest ledger")
             # an event that is delivered twice fills no page: the next one would be asked for for ever
@@ -281,7 +169,7 @@ class SorobanClient:
                 raise RpcInvalidAnswer("getEvents: a cursor that leads back, or nowhere")
             return EventPage(
                 events=[
-                    _raw_event(event, contract, answer.latest_ledger)
+                    raw_event(event, contract, answer.latest_ledger)
                     for event in answer.events
                     # what came before the cursor was read before, and is not read another way now
                     if event.in_successful_contract_call is not False and event.id > (cursor or "")
@@ -294,7 +182,7 @@ class SorobanClient:
                 full=is_full,
             )
 
-        return self._transport.call("getEvents", Answer[_Events], read, params | start)
+        return self._transport.call("getEvents", Answer[EventsAnswer], read, params | start)
 
     def simulate(self, envelope: str, *, use_upgraded_auth: bool = False) -> Simulation | HostRefusal:
         """Return what the host says of a transaction's one call (simulateTransaction).
@@ -324,27 +212,6 @@ class SorobanClient:
     def get_fee_stats(self) -> FeeStats:
         """Return the inclusion fees that transactions of the last ledgers paid (getFeeStats)."""
         return self._transport.call("getFeeStats", Answer[FeeStats], lambda stats: stats)
-
-
-def _check_order(method: str, answer: Health | _Events) -> None:
-    if answer.oldest_ledger > answer.latest_ledger:
-        raise RpcInvalidAnswer(f"{method}: ledgers out of order")
-
-
-def _raw_event(event: _Event, contract: str, latest_ledger: int) -> RawEvent:
-    if cursor_ledger(event.id) != event.ledger or event.ledger > latest_ledger:
-        raise RpcInvalidAnswer("getEvents: an event whose id and ledger disagree")
-    if event.contract_id != contract or event.type not in ("contract", "system"):
-        raise RpcInvalidAnswer("getEvents: an event that was not asked for")
-    return RawEvent(
-        id=event.id,
-        is_system=event.type == "system",
-        ledger=event.ledger,
-        closed_at=event.ledger_closed_at.astimezone(UTC),
-        tx_hash=event.tx_hash,
-        topics=event.topic,
-        value=event.value,
-    )
 
 
 Run = Callable[[Callable[[SorobanClient], None]], None]  # runs a read, with failover, on a node that answers it

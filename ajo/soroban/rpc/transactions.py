@@ -9,11 +9,10 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from ajo.soroban.rpc.answers import U32, Base64
 from ajo.soroban.rpc.errors import RpcInvalidAnswer, RpcUnavailable
-from ajo.soroban.rpc.transport import MAX_U32, RpcModel, strip_nul
+from ajo.soroban.rpc.transport import RpcModel, strip_nul
 
-U32 = Annotated[int, Field(ge=0, le=MAX_U32)]
-Base64 = Annotated[str, Field(pattern="^[A-Za-z0-9+/]+={0,2}$")]
 Number = Annotated[str, Field(pattern="^[0-9]{1,19}$")]  # an integer that the RPC writes as a string
 
 HOST_ERROR: Final = "HostError: "  # only a text that begins so is the host's word; all others are the node's faults

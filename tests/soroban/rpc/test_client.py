@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ajo.soroban.rpc.client import Health, Network, SorobanClient
+from ajo.soroban.rpc.answers import Health, Network
+from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import (
     ChainError,
     RpcInvalidAnswer,

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ajo.soroban.rpc.client import EventPage, SorobanClient
+from ajo.soroban.rpc.answers import EventPage
+from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError, RpcOutOfRange, RpcRejected
 from tests.support.recordings import READING
 
