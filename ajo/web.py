@@ -48,7 +48,7 @@ def serve(target: str = "ajo.wsgi.application") -> None:
         # One process for each core, for Python's threads share one; threads for what waits for database or chain.
         # Fewer answer more from the cache, but a request that waits for the chain needs one to itself.
         workers=settings.WEB_WORKERS,
-        blocking_threads=settings.WEB_THREADS,
+        blocking_threads=_threads(),
         http=HTTPModes.auto if settings.WEB_HTTP2 else HTTPModes.http1,
         # Connections stay open between requests: a new one costs more than an answer.
         http1_settings=HTTP1Settings(
@@ -66,6 +66,15 @@ def serve(target: str = "ajo.wsgi.application") -> None:
     server.serve(spawn_target=spawn, target_loader=partial(load, target, beats), wrap_loader=False)
 
 
+def _threads() -> int:
+    """Return the threads of a web process: as the settings say, and one more for each body that is being read.
+
+    Its reader waits for another thread of the same pool, which is told that the body has come: with all of them
+    waiting, for the chain or for bodies, no body would ever arrive.
+    """
+    return int(settings.WEB_THREADS + max(1, settings.WEB_THREADS // 2))
+
+
 def _max_connections() -> int:
     """Return MAX_CONNECTIONS, or what the limit of open files allows beside our own files, after raising it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -78,7 +87,7 @@ def _max_connections() -> int:
 def load(target: str, beats: Connection) -> Callable[..., Iterable[bytes]]:
     """Return the application that a web process serves, and start its heartbeat and its limits on connections."""
     application: Callable[..., Any] = import_string(target)
-    requests = Requests(application, settings.WEB_THREADS)
+    requests = Requests(application, _threads())
     beat_always(beats, requests)
     limits: Any = import_module("ajo.webserver.connections")  # it cannot be imported before Django has its settings
     limits.ConnectionLimits(settings.PORT).start()

@@ -14,7 +14,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from ajo.adminkit import display
@@ -22,6 +21,7 @@ from ajo.adminkit.admins import ReadOnlyAdmin
 from ajo.adminkit.columns import column, row_column
 from ajo.adminkit.links import RelatedTable, register_links
 from ajo.adminkit.lists import Rows, address_search, choice_filter, event_id_search, hash_search, number_search
+from ajo.api.clock import chain_now
 from ajo.api.throttles import client_address
 from ajo.soroban.admin import GroupLinkMixin
 from ajo.soroban.models import ContractEvent
@@ -65,7 +65,7 @@ class PeriodFilter(SimpleListFilter):
         if not (text := self.value()):
             return queryset
         try:
-            return within(queryset, parse_period(text, timezone.now()), "order_key")
+            return within(queryset, parse_period(text, chain_now()), "order_key")
         except ValueError as failure:
             raise IncorrectLookupParameters from failure
 

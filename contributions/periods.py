@@ -51,7 +51,7 @@ NAMED: Final[dict[str, tuple[str, Callable[[datetime], Period]]]] = {
 def parse_period(text: str, now: datetime) -> Period:
     """Return the period of a name, or of two dates `2026-10-01..2026-10-31`, both within; either may be left out.
 
-    Raises ValueError for any other text, and where the first date is after the second.
+    Raises ValueError for any other text, where the first date is after the second, and for the last day of all.
     """
     if text in NAMED:
         return NAMED[text][1](now)
@@ -61,7 +61,9 @@ def parse_period(text: str, now: datetime) -> Period:
     first, last = (date.fromisoformat(each) if each else None for each in match.groups())
     if first and last and first > last:
         raise ValueError("the first date is after the second")
-    return Period(_start(first) if first else None, _start(last) + timedelta(days=1) if last else None)
+    if last == date.max:
+        raise ValueError("no day follows")
+    return Period(_start(first) if first else None, _start(last + timedelta(days=1)) if last else None)
 
 
 def _start(day: date) -> datetime:

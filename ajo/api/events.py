@@ -6,7 +6,6 @@ import re
 from typing import Any, Final
 
 import django_filters
-from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Func, QuerySet, TextField
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -15,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from ajo.api.fields import TimeField, U32Field, U64StringField
-from ajo.api.filters import AddressFilter, GroupIdFilter
+from ajo.api.filters import AddressFilter, GroupIdFilter, parsed_filter
 from ajo.api.pagination import KeysetPagination, link, parse_limit
 from ajo.api.problems import invalid
 from ajo.api.views import ReadViewSet
@@ -92,25 +91,20 @@ class EventWallet(Func):
     )
 
 
-class _TypeField(forms.CharField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{name: kwargs[name] for name in ("required", "label", "help_text") if name in kwargs})
-
-    def clean(self, value: Any) -> str:
-        text = str(value or "")
-        if text and not EVENT_TYPE.fullmatch(text):
-            raise ValidationError("An event type is expected, like contrib.")
-        return text
+def parse_event_type(text: str) -> str:
+    """Return the text if it has the form of an event type. Raise ValidationError if not."""
+    if not EVENT_TYPE.fullmatch(text):
+        raise ValidationError("An event type is expected, like contrib.")
+    return text
 
 
-class _TypeFilter(django_filters.Filter):
-    field_class = _TypeField
+TypeFilter = parsed_filter(parse_event_type, {"type": "string", "pattern": f"^{EVENT_TYPE.pattern}$"})
 
 
 class EventFilter(django_filters.FilterSet):
     """The log's filters; each begins an index that the id closes."""
 
-    type = _TypeFilter(help_text="The first topic, like `contrib` or `payout`.")
+    type = TypeFilter(help_text="The first topic, like `contrib` or `payout`.")
     group = GroupIdFilter(field_name="group_id", help_text="Events of this group.")
     user = AddressFilter(method="by_user", help_text="Events that name this wallet: as payer, recipient, voter, …")
 

@@ -43,14 +43,14 @@ def parse_group_id(text: str) -> int:
 
 
 def parse_group_ids(text: str) -> list[int]:
-    """Parse group numbers that commas separate, at most MAX_IDS. Those larger than any are left out.
+    """Parse group numbers that commas separate, at most MAX_IDS. One larger than any becomes NO_GROUP.
 
     Raise ValidationError.
     """
     parts = text.split(",")
     if len(parts) > MAX_IDS:
         raise ValidationError(f"At most {MAX_IDS} group ids are taken.")
-    return [number for number in map(parse_group_id, parts) if number != NO_GROUP]
+    return [parse_group_id(part) for part in parts]  # never empty: an empty list would be taken for no filter
 
 
 def parse_moment(text: str) -> datetime:

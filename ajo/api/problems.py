@@ -98,13 +98,9 @@ def exception_handler(failure: Exception, context: Mapping[str, Any]) -> HttpRes
         case PermissionDenied():
             return problem(403, "Not allowed.")
         case OperationalError() | InterfaceError():
-            return problem(
-                503, "The database does not answer.", ProblemCode.DATABASE_UNAVAILABLE, retry_after=DATABASE_RETRY_AFTER
-            )
+            return _database_problem("The database does not answer.")
         case InternalError():  # as after a failover: it takes no changes for a while
-            return problem(
-                503, "The database is not ready.", ProblemCode.DATABASE_UNAVAILABLE, retry_after=DATABASE_RETRY_AFTER
-            )
+            return _database_problem("The database is not ready.")
     return None
 
 

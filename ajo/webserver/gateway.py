@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 from granian._granian import CallbackScheduler, RSGIProtocolClosed, RSGIWorker
@@ -47,22 +48,40 @@ class Gateway:
     def __call__(self, watcher: Any) -> None:
         """Answer one request. Raise nothing: granian calls this without looking; it logs what `err` is given."""
         try:
-            status, headers, body = self._answer(watcher.scope, watcher.proto)
-            watcher.proto.response_bytes(status, headers, body)
+            self._answer(watcher.scope, watcher.proto)
         except BaseException as failure:
             watcher.err(failure)
 
-    def _answer(self, scope: Any, protocol: Any) -> tuple[int, Headers, bytes]:
+    def _answer(self, scope: Any, protocol: Any) -> None:
         started: list[Any] = []
         environ = environ_of(scope) | {"wsgi.input": RequestBody(protocol, self._loop)}
         body = self._application(environ, lambda *given: started.extend(given))
         try:
-            joined = b"".join(body)
+            if isinstance(body, list):
+                protocol.response_bytes(int(started[0][:3]), started[1], b"".join(body))
+            else:
+                self._stream(protocol, started, iter(body))
         finally:
             close = getattr(body, "close", None)
             if close:
                 close()
-        return int(started[0][:3]), started[1], joined
+
+    def _stream(self, protocol: Any, started: list[Any], parts: Iterator[bytes]) -> None:
+        """Send an answer part by part: the next one is made when granian has taken the last. Stop if the client goes.
+
+        A failure before the first part is a 500; a later one ends the answer as if it were whole.
+        """
+        first = next(parts, b"")
+        transport = protocol.response_stream(int(started[0][:3]), started[1])
+        try:
+            for part in chain([first], parts):
+                asyncio.run_coroutine_threadsafe(_send(transport, part), self._loop).result()
+        except RSGIProtocolClosed:
+            return
+
+
+async def _send(transport: Any, part: bytes) -> None:
+    await transport.send_bytes(part)
 
 
 class RequestBody:

@@ -221,6 +221,7 @@ def _five_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
         ("overdue=true&status=cancelled", []),
         ("ids=3,1,99,3", ["3", "1"]),
         (f"ids={2**70},2", ["2"]),
+        (f"ids={2**70}", []),
         ("ids=2,4&payout_due=true", ["4"]),
     ],
 )

@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ajo.web import serve
 
+going_on = threading.Event()
+
 
 def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Any:
-    """Answer with the environment and the body as JSON, in two parts; fail for the path /failure."""
-    if environ["PATH_INFO"] == "/failure":
+    """Answer with the environment and the body as JSON, as a list of two parts. Four paths are answered otherwise.
+
+    /failure: fail. /parts: a part, and another one after /go was asked for. /broken: a part, and a failure.
+    """
+    path = environ["PATH_INFO"]
+    if path == "/failure":
         raise ValueError("asked to fail")
+    if path in ("/parts", "/broken"):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return parts() if path == "/parts" else broken()
+    if path == "/go":
+        going_on.set()
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
     known = {name: value for name, value in environ.items() if isinstance(value, str)}
     start_response("200 OK", [("Content-Type", "application/json"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
-    return iter([json.dumps(known | {"body": body}).encode(), b"\n"])
+    return [json.dumps(known | {"body": body}).encode(), b"\n"]
+
+
+def parts() -> Iterator[bytes]:
+    yield b"first"
+    going_on.wait(30)
+    yield b"second"
+
+
+def broken() -> Iterator[bytes]:
+    yield b"first"
+    raise ValueError("asked to break off")
 
 
 if __name__ == "__main__":

@@ -89,6 +89,32 @@ def test_answers_keep_every_header_and_join_their_parts(echo: Served) -> None:
     assert body.endswith(b"}\n")
 
 
+def test_an_answer_of_any_length_is_sent_as_it_is_made(tmp_path: Path) -> None:
+    """Breaks if parts were joined first: a statement of millions of rows would be held whole."""
+    with served(tmp_path, module="tests.support.echo", WEB_THREADS="4") as running, running.connect() as client:
+        client.sendall(b"GET /parts HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = b""
+        while b"first" not in answer:
+            answer += client.recv(2**16)
+        assert b"content-length" not in answer.lower()
+        assert b"second" not in answer
+        assert running.ask(b"GET /go HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 200")
+        while b"second" not in answer:
+            answer += client.recv(2**16)
+
+
+def test_what_breaks_off_ends_and_is_logged(echo: Served) -> None:
+    with echo.connect() as client:
+        client.sendall(b"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"0\r\n\r\n"):
+            answer += client.recv(2**16)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"\r\n\r\n5\r\nfirst\r\n0\r\n\r\n")
+    wait_for(lambda: "ValueError: asked to break off" in echo.part.log.read_text(), what="the log")
+    assert environ_of(echo, GET + b"\r\n")["REQUEST_METHOD"] == "GET"
+
+
 def test_a_failure_is_500_and_logged(echo: Served) -> None:
     assert echo.ask(b"GET /failure HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 500")
     wait_for(lambda: "ValueError: asked to fail" in echo.part.log.read_text(), what="the log")
