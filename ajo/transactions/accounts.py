@@ -17,7 +17,7 @@ from stellar_sdk.xdr import (
     SignerKeyType,
 )
 
-from ajo.soroban.contract import DecodeError
+from ajo.soroban.contract import XDR_FAULTS, DecodeError
 
 # Stroops for each entry. It stands in ledger headers, which no RPC method gives alone; the public networks have had
 # this one since protocol 10 let them vote on it.
@@ -30,7 +30,6 @@ class Thresholds:
 
     low: int
     medium: int
-    high: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def decode_account(address: str, xdr: str) -> AccountState:
     """Decode the base64 LedgerEntryData of this G… address. Raises DecodeError for anything else."""
     try:
         entry = LedgerEntryData.from_xdr(xdr).account
-    except (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError) as error:
+    except XDR_FAULTS as error:
         raise DecodeError("not an account's entry") from error
     if entry is None:
         raise DecodeError("not an account's entry")
@@ -67,7 +66,7 @@ def decode_account(address: str, xdr: str) -> AccountState:
 
 
 def _state(address: str, entry: AccountEntry) -> AccountState:
-    master, low, medium, high = entry.thresholds.thresholds
+    master, low, medium, _high = entry.thresholds.thresholds
     signers = {address: master} if master else {}
     other = []
     for signer in entry.signers:
@@ -79,7 +78,7 @@ def _state(address: str, entry: AccountEntry) -> AccountState:
         address=address,
         sequence=entry.seq_num.sequence_number.int64,
         balance=entry.balance.int64,
-        thresholds=Thresholds(low, medium, high),
+        thresholds=Thresholds(low, medium),
         signers=signers,
         other_signers=tuple(other),
         reserve=_reserve(entry),

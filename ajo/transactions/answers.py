@@ -13,14 +13,13 @@ from typing import Final
 
 from stellar_sdk.xdr import DiagnosticEvent, OperationResultCode, TransactionResult, TransactionResultCode
 
+from ajo.soroban.contract import XDR_FAULTS
 from ajo.soroban.models import ChainTransaction
 from ajo.soroban.rpc.errors import ChainError, RpcRejected
 from ajo.soroban.rpc.transactions import MAX_ERROR, SendStatus, Sent
 from ajo.transactions.codes import SENTENCES, Code
 
 INVALID_PARAMS: Final = -32602  # the one JSON-RPC error that proves that nothing was submitted
-# what stellar-sdk's generated classes raise on garbage
-XDR_FAULTS: Final = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError)
 
 
 class Effect(StrEnum):

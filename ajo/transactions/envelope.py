@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.conf import settings
 from stellar_sdk import InvokeHostFunction, NoneMemo, TransactionEnvelope, xdr
 
-from ajo.transactions.answers import XDR_FAULTS
+from ajo.soroban.contract import XDR_FAULTS
 from ajo.transactions.calls import Call, read_call
 from ajo.transactions.fees import MIN_INCLUSION_FEE
 from ajo.transactions.plan import STOP_SENDING

@@ -13,7 +13,9 @@ from typing import Final
 from django.conf import settings
 from stellar_sdk.xdr import Int64, SorobanTransactionData, Uint32
 
+from ajo.soroban.contract import XDR_FAULTS
 from ajo.soroban.rpc.client import SorobanClient
+from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.transactions.calls import Call
 from ajo.transactions.limits import Limits, refuse_beyond
 from ajo.transactions.state import State
@@ -21,7 +23,6 @@ from ajo.transactions.state import State
 MIN_INCLUSION_FEE: Final = 100  # stroops: core refuses less
 STATS_TTL: Final = 15.0  # seconds, three ledgers of the fifty that the node counts
 REPLACING: Final = 10  # times the old bid: what core wants of one that takes another's place in its queue
-MAX_FEE: Final = 2**32 - 1  # the envelope's field is a u32
 
 JOINS: Final = 8  # others that may join the group before this one is applied
 MEMBER_BYTES: Final = 44  # that an account adds to the group's entry; a contract adds 40
@@ -72,10 +73,14 @@ def expected_growth(call: Call, state: State) -> Growth:
 def with_margins(data: str, min_resource_fee: int, growth: Growth, limits: Limits) -> SorobanTransactionData:
     """Return a simulation's transaction data (base64) with the margins.
 
-    Raises Conflict where even the least fee is beyond MAX_RESOURCE_FEE, as for restoring an archived contract.
+    Raises Conflict where even the least fee is beyond MAX_RESOURCE_FEE, as for restoring an archived contract, and
+    RpcInvalidAnswer for data that is none.
     """
     refuse_beyond("resource_fee", min_resource_fee, settings.MAX_RESOURCE_FEE)
-    padded = SorobanTransactionData.from_xdr(data)
+    try:
+        padded = SorobanTransactionData.from_xdr(data)
+    except XDR_FAULTS as error:
+        raise RpcInvalidAnswer("simulateTransaction: transaction data that cannot be decoded") from error
     resources = padded.resources
     before = resources.instructions.uint32, resources.write_bytes.uint32
     instructions = max(before[0], min(before[0] + growth.instructions, limits.instructions))

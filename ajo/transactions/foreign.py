@@ -4,58 +4,109 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 from django.conf import settings
 from stellar_sdk import FeeBumpTransactionEnvelope, TransactionEnvelope
 
 from ajo.cache import Unavailable
+from ajo.soroban.contract import XDR_FAULTS
 from ajo.soroban.models import ChainTransaction
+from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
 from ajo.soroban.rpc.transactions import TransactionAnswer
 from ajo.transactions import visibility
-from ajo.transactions.answers import XDR_FAULTS
+from ajo.transactions.asking import chain_slot
 from ajo.transactions.calls import read_call
 from ajo.transactions.outcomes import Outcome, read_outcome
+from ajo.transactions.proofs import find
 from ajo.transactions.queries import Known, find_announced, foreign, with_carried
 from groups.cached import read_group
 from groups.models import Group
 
 LOOK_UP_WAIT: Final = 4.0  # seconds
+FIRST_LEDGERS: Final = 2  # the first ones of a network: a history that begins with one of them lacks nothing
 Status = ChainTransaction.Status
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """What two look-ups did not find. Their ledgers closed from `since` to `until` (unix seconds).
+
+    `since` is 0 where the history is whole.
+    """
+
+    since: int
+    until: int
 
 
 def look_up(tx_hash: str) -> TransactionAnswer:
     """Return what a node's history has of the transaction. Raise Unavailable where none answers."""
+    return _ask(lambda client: client.get_transaction(tx_hash))
+
+
+def find_foreign(tx_hash: str, admit: Callable[[], object]) -> Known | None:
+    """Return a transaction of anybody's that is in a ledger, by its own hash or inside a fee bump; None if it is not.
+
+    `admit` is called before the chain is asked. Raise Unavailable where no node answers.
+    """
+    if announced := _announced(tx_hash):
+        return announced
+    admit()
+    with chain_slot():
+        answer = look_up(tx_hash)
+    return _from_chain(tx_hash, answer) if answer.is_found else None
+
+
+def find_ended(tx_hash: str, reached: int) -> Known | NotFound:
+    """Return a transaction of anybody's that is in a ledger, or that none up to ledger `reached` or later has it.
+
+    That it is in none is believed if two look-ups say so, of two nodes where there are. Raise Unavailable.
+    """
+    if announced := _announced(tx_hash):
+        return announced
+
+    def read(client: SorobanClient) -> list[TransactionAnswer]:
+        first = find(client, tx_hash, reached)
+        if first.is_found:
+            return [first]
+        return [first, nodes().second_opinion(client, lambda other: find(other, tx_hash, reached))]
+
+    answers = _ask(read)
+    if answers[-1].is_found:
+        return _from_chain(tx_hash, answers[-1])
+    return NotFound(max(map(_history_begins, answers)), min(int(each.latest_ledger_close_time) for each in answers))
+
+
+def _history_begins(answer: TransactionAnswer) -> int:
+    return 0 if answer.oldest_ledger <= FIRST_LEDGERS else int(answer.oldest_ledger_close_time)
+
+
+def _ask(read: Callable[[SorobanClient], T]) -> T:
     try:
-        return nodes().run(lambda client: client.get_transaction(tx_hash), time.monotonic() + LOOK_UP_WAIT)
+        return nodes().run(read, time.monotonic() + LOOK_UP_WAIT)
     except ChainError as failure:
         raise Unavailable("The chain cannot be asked now.") from failure
 
 
-def find_foreign(tx_hash: str, admit: Callable[[], object]) -> Known | None:
-    """Return a transaction of anybody's that is in a ledger; None if it is not.
-
-    `admit` is called before the chain is asked. Raise Unavailable where no node answers.
-    """
-    if announced := find_announced(tx_hash):
-        seen = visibility.shown()
-        if seen is None or (announced.row.ledger or 0) > seen.ledger:
-            announced.row.status = Status.PENDING  # readers may still be shown what was before
-        return announced
-    admit()
-    return find_on_chain(tx_hash)
-
-
-def find_on_chain(tx_hash: str) -> Known | None:
-    """Return a transaction that is in a ledger: by its own hash, or by the one inside a fee bump. None if it is not.
-
-    Raise Unavailable where no node answers.
-    """
-    answer = look_up(tx_hash)
-    if not answer.is_found:
+def _announced(tx_hash: str) -> Known | None:
+    """Return a transaction that the tables have something of. It is pending until reads show all that it changed."""
+    known = find_announced(tx_hash)
+    if known is None:
         return None
+    seen, ledger = visibility.shown(), known.row.ledger or 0
+    groups = {each.group_id for each in known.carried.events if each.group_id is not None}
+    is_behind = Group.objects.filter(pk__in=groups, unreadable_since=None, synced_ledger__lt=ledger).exists()
+    if seen is None or ledger > seen.ledger or is_behind:
+        known.row.status = Status.PENDING
+    return known
+
+
+def _from_chain(tx_hash: str, answer: TransactionAnswer) -> Known:
+    """Return a transaction that a node has found. Raise Unavailable for an answer that cannot be read."""
     told = _from_envelope(answer.envelope_xdr or "")
     try:
         outcome = read_outcome(answer, tx_hash, told.get("function", ""))

@@ -23,12 +23,11 @@ from stellar_sdk.xdr import (
     SorobanTransactionData,
 )
 
+from ajo.soroban.contract import XDR_FAULTS
 from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.soroban.rpc.transactions import Simulation
 from ajo.transactions.codes import Code
 from ajo.transactions.conflicts import Conflict
-
-_FAULTS: Final = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def decode_limits(entries: Mapping[str, str]) -> Limits:
                     raise RpcInvalidAnswer("getLedgerEntries: not one of the network's settings")
                 found[setting] = entry
         values = {name: _value(found[place[0]], place) for name, place in _PLACES.items() if place[0] in found}
-    except _FAULTS as error:
+    except XDR_FAULTS as error:
         raise RpcInvalidAnswer("getLedgerEntries: a setting of the network that cannot be decoded") from error
     return Limits(**values)
 
@@ -116,7 +115,7 @@ def events_size(simulation: Simulation) -> int:
     """
     try:
         diagnostic = [DiagnosticEvent.from_xdr(each) for each in simulation.events]
-    except _FAULTS as error:
+    except XDR_FAULTS as error:
         raise RpcInvalidAnswer("simulateTransaction: an event that cannot be decoded") from error
     told = [each.event for each in diagnostic if each.in_successful_contract_call]
     kept = sum(len(each.to_xdr_bytes()) for each in told if each.type != ContractEventType.DIAGNOSTIC)

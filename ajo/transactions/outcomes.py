@@ -21,7 +21,7 @@ from stellar_sdk.xdr import (
     TransactionResultCode,
 )
 
-from ajo.soroban.contract import DecodeError
+from ajo.soroban.contract import XDR_FAULTS, DecodeError
 from ajo.soroban.contract.codec import I128, U64
 from ajo.soroban.contract.diagnostics import read_failed_transaction
 from ajo.soroban.contract.functions import WRITES, decode_result
@@ -30,7 +30,7 @@ from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.soroban.rpc.transactions import TransactionAnswer
 from ajo.soroban.times import timestamp_to_datetime
 from ajo.transactions import refusals
-from ajo.transactions.answers import XDR_FAULTS, error_words
+from ajo.transactions.answers import error_words
 from ajo.transactions.codes import SENTENCES, Code
 
 Status = ChainTransaction.Status

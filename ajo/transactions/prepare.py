@@ -18,6 +18,7 @@ from stellar_sdk.exceptions import BadSignatureError
 from stellar_sdk.xdr import SCVal, SorobanAuthorizationEntry
 
 from ajo.api.problems import invalid
+from ajo.soroban.contract import XDR_FAULTS
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.transactions.authorization import check_entries, credentials_of, is_signed
@@ -32,7 +33,6 @@ from ajo.transactions.warnings import token_of
 from groups.models import Token
 
 MIN_LEDGERS_LEFT: Final = 2  # of an entry: with less it has expired before a ledger carries it
-_FAULTS: Final = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError)
 
 Entries = list[SorobanAuthorizationEntry]
 
@@ -148,7 +148,7 @@ def _decoded(text: str) -> SorobanAuthorizationEntry:
         entry = SorobanAuthorizationEntry.from_xdr_bytes(raw)
         credentials_of(entry)
         is_same = entry.to_xdr_bytes() == raw
-    except _FAULTS as error:
+    except XDR_FAULTS as error:
         raise invalid(auth="A SorobanAuthorizationEntry of an address is expected, in base64.") from error
     if not is_same:
         raise invalid(auth="An entry is not written as XDR writes it: it could not be kept as it was signed.")

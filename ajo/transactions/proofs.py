@@ -13,7 +13,7 @@ from ajo.soroban.contract import DecodeError
 from ajo.soroban.models import ChainTransaction
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.errors import ChainError, HistoryPruned, NodeLagging, RpcInvalidAnswer
+from ajo.soroban.rpc.errors import ChainError, HistoryPruned, NodeLagging, RpcInvalidAnswer, TransactionPruned
 from ajo.soroban.rpc.pool import nodes
 from ajo.soroban.rpc.transactions import TransactionAnswer
 from ajo.transactions.accounts import account_key, decode_account
@@ -107,28 +107,34 @@ def ended(status: ChainTransaction.Status, code: Code) -> Outcome:
 
 
 def _find(client: SorobanClient, row: ChainTransaction, used: int | None) -> Outcome | Missing:
-    """Look it up, twice if need be. Raises NodeLagging or HistoryPruned where NOT_FOUND proves nothing.
-
-    A node looks the hash up first and reads its range after, so that NOT_FOUND may come with a range that holds the
-    transaction. The second look-up begins after the range of the first has reached what it has to.
-    """
-    told = client.get_transaction(row.hash)
-    if not told.is_found:
-        _check_reaches(told, row, used)
-        told = client.get_transaction(row.hash)
+    """Look it up. Raises NodeLagging or TransactionPruned where NOT_FOUND proves nothing."""
+    told = find(client, row.hash, row.submitted_ledger if used is None else used)
     if told.is_found:
         return read_outcome(told, row.hash, row.function)
-    _check_reaches(told, row, used)
     # when it was taken, at `submitted_ledger`, its sequence number was not used
     if told.oldest_ledger > row.submitted_ledger + 1:
-        raise HistoryPruned(f"the node's history begins with ledger {told.oldest_ledger}", told.oldest_ledger)
+        raise TransactionPruned(f"the node's history begins with ledger {told.oldest_ledger}", told.oldest_ledger)
     return Missing(int(told.latest_ledger_close_time) > row.max_time)
 
 
-def _check_reaches(told: TransactionAnswer, row: ChainTransaction, used: int | None) -> None:
-    needed = row.submitted_ledger if used is None else used
-    if told.latest_ledger < needed:
-        raise NodeLagging(f"the node is at ledger {told.latest_ledger}, {needed} is known to exist")
+def find(client: SorobanClient, tx_hash: str, reached: int) -> TransactionAnswer:
+    """Look a transaction up, twice if need be. Raises NodeLagging for a node that has not come to ledger `reached`.
+
+    A node looks the hash up first and reads its range after, so that NOT_FOUND may come with a range that holds the
+    transaction. The second look-up begins after the range of the first has come so far.
+    """
+    told = client.get_transaction(tx_hash)
+    if not told.is_found:
+        _check_reaches(told, reached)
+        told = client.get_transaction(tx_hash)
+    if not told.is_found:
+        _check_reaches(told, reached)
+    return told
+
+
+def _check_reaches(told: TransactionAnswer, reached: int) -> None:
+    if told.latest_ledger < reached:
+        raise NodeLagging(f"the node is at ledger {told.latest_ledger}, {reached} is known to exist")
 
 
 def _missing_elsewhere(client: SorobanClient, row: ChainTransaction, used: int | None) -> Outcome | Missing | None:

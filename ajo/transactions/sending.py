@@ -15,10 +15,10 @@ from django.db.models.functions import Greatest, Now
 
 from ajo.soroban.models import LEDGER_SLACK, ChainTransaction, Checkpoint
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.errors import ChainError
+from ajo.soroban.rpc.errors import ChainError, SendRejected
 from ajo.soroban.rpc.pool import nodes
 from ajo.soroban.rpc.transactions import Sent
-from ajo.transactions.answers import Effect, SendMeaning, send_meaning
+from ajo.transactions.answers import INVALID_PARAMS, Effect, SendMeaning, send_meaning
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +46,15 @@ def send(
     in order, where there is another. `heard`: the network's newest ledger, as the caller has read it. The row is stored
     before; `row` itself is not changed.
     """
-    sent = 0
+    taken: list[bool] = []  # of each sending whether its node may have taken it
 
     def once(client: SorobanClient) -> Sent:
-        nonlocal sent
-        sent += 1
-        return client.send(row.xdr)
+        taken.append(True)
+        try:
+            return client.send(row.xdr)
+        except SendRejected as failure:
+            taken[-1] = failure.code != INVALID_PARAMS
+            raise
 
     def read(client: SorobanClient) -> Sent:
         return nodes().second_opinion(client, once) if other_node else once(client)
@@ -61,18 +64,18 @@ def send(
         answer = nodes().run(read, deadline)
     except ChainError as failure:
         answer = failure
-    # a node before the one that answered may have taken it
-    meaning = send_meaning(answer, is_first_send=is_first_send and sent <= 1, row=row)
+    meaning = send_meaning(answer, is_first_send=is_first_send and not any(taken[:-1]), row=row)
     if isinstance(answer, Sent) and answer.hash.lower() != row.hash:
         log.error("a node answers transaction %s with the hash %s", row.hash, answer.hash[:64])
-    record(row.hash, meaning, sent, heard)
+    _record(row.hash, meaning, len(taken), heard)
     return meaning
 
 
-def record(tx_hash: str, meaning: SendMeaning, sent: int = 1, heard: int = 0) -> bool:
-    """Store what the answer of a sending means. Return False, and write nothing, if its end is proven already."""
-    # a node that names a ledger of the far future must not keep it from being sent
-    ledger = meaning.ledger
+def _record(tx_hash: str, meaning: SendMeaning, sent: int = 1, heard: int = 0) -> None:
+    """Store what the answer of a sending means; nothing if its end is proven already."""
+    # Without an answer the next sending waits for the next ledger, too. A node that names a ledger of the far future
+    # must not keep it from being sent.
+    ledger = meaning.ledger or heard
     if ledger > heard + LEDGER_SLACK:
         ledger = min(ledger, Checkpoint.objects.newest_possible())
     values: dict[str, Any] = {
@@ -92,4 +95,4 @@ def record(tx_hash: str, meaning: SendMeaning, sent: int = 1, heard: int = 0) ->
         # a queued one stays away for as long as a ban may last; any other goes again at the next ledger
         resend = When(queued_ledger__isnull=False, then=Greatest("next_send_ledger", ledger + RESEND_LEDGERS))
         values["next_send_ledger"] = Case(resend, default=values["next_send_ledger"])
-    return bool(ChainTransaction.objects.pending().filter(hash=tx_hash).update(**values))
+    ChainTransaction.objects.pending().filter(hash=tx_hash).update(**values)

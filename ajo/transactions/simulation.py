@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Final, TypeVar
 
 from django.conf import settings
 from stellar_sdk import Preconditions, TimeBounds, Transaction, TransactionEnvelope
 from stellar_sdk.xdr import LedgerEntry, SorobanAuthorizationEntry, SorobanTransactionData
 
-from ajo.cache import Unavailable, waiter_slot
+from ajo.cache import Unavailable
+from ajo.soroban.contract import XDR_FAULTS
 from ajo.soroban.contract.contract_errors import ContractError
 from ajo.soroban.contract.diagnostics import read_error_line
 from ajo.soroban.rpc.client import SorobanClient
@@ -20,6 +20,7 @@ from ajo.soroban.rpc.errors import ChainError, NodeLagging, RpcInvalidAnswer, Rp
 from ajo.soroban.rpc.pool import nodes
 from ajo.soroban.rpc.transactions import HostRefusal, Simulation
 from ajo.transactions.accounts import AccountState, account_key
+from ajo.transactions.asking import chain_slot
 from ajo.transactions.calls import Call
 from ajo.transactions.conflicts import Conflict
 from ajo.transactions.refusals import explain
@@ -27,33 +28,21 @@ from ajo.transactions.state import State, read_state
 from ajo.transactions.warnings import opens_at, say
 
 DEADLINE: Final = 6.0  # seconds for all nodes together: a client waits, and a web thread with it
-SLOW: Final = 2.0  # seconds after which a reading counts as slow
-SLOW_FOR: Final = 10.0  # seconds for which this process then expects the next one to be slow, too
 _TOO_EARLY: Final = (
     ContractError.OutsideCycleWindow,
     ContractError.CycleNotExpired,
     ContractError.VotingPeriodActive,
 )
-_FAULTS: Final = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError)
 T = TypeVar("T")
-_slow: dict[str, float] = {"until": 0.0}  # by time.monotonic
 
 
 def ask_chain(read: Callable[[SorobanClient], T]) -> T:
-    """Return `read` of the first node that answers it in time. Raises Unavailable where none does, and what it raises.
-
-    A simulation costs a node milliseconds. After one that took long, a build needs one of the few waiter slots, so that
-    the other web threads go on serving reads.
-    """
-    began = time.monotonic()
-    with waiter_slot("chain") if began < _slow["until"] else nullcontext():
+    """Return `read` of the first node that answers it in time. Raises Unavailable where none does; what `read` does."""
+    with chain_slot():
         try:
-            return nodes().run(read, began + DEADLINE)
+            return nodes().run(read, time.monotonic() + DEADLINE)
         except ChainError as failure:
             raise Unavailable(f"No node can simulate this now: {type(failure).__name__}.") from failure
-        finally:
-            if time.monotonic() - began > SLOW:
-                _slow["until"] = time.monotonic() + SLOW_FOR
 
 
 def unsigned_envelope(
@@ -115,7 +104,7 @@ def recorded_entries(simulation: Simulation) -> list[SorobanAuthorizationEntry]:
     """Return the entries that a simulation recorded. Raises RpcInvalidAnswer for what is none."""
     try:
         return [SorobanAuthorizationEntry.from_xdr(each) for each in simulation.auth]
-    except _FAULTS as error:
+    except XDR_FAULTS as error:
         raise RpcInvalidAnswer("simulateTransaction: an authorization that cannot be decoded") from error
 
 
@@ -127,7 +116,7 @@ def balance_after(simulation: Simulation, account: AccountState) -> int:
         return account.balance
     try:
         entry = LedgerEntry.from_xdr(after).data.account
-    except _FAULTS as error:
+    except XDR_FAULTS as error:
         raise RpcInvalidAnswer("simulateTransaction: a change that cannot be decoded") from error
     return account.balance if entry is None else int(entry.balance.int64)
 

@@ -24,13 +24,23 @@ from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
 from ajo.transactions.accounts import AccountState, account_key, decode_account
+from ajo.transactions.asking import chain_slot
 from ajo.transactions.codes import Code
 from ajo.transactions.conflicts import Conflict
-from ajo.transactions.envelope import EnvelopeRefused, Fault, Submission, check_envelope, check_time, read_envelope
-from ajo.transactions.foreign import find_foreign, look_up
+from ajo.transactions.envelope import (
+    MAX_TIME_AHEAD,
+    EnvelopeRefused,
+    Fault,
+    Submission,
+    check_envelope,
+    check_time,
+    read_envelope,
+)
+from ajo.transactions.foreign import NotFound, find_ended, look_up
 from ajo.transactions.queries import Carried, Known, find_submitted, with_carried
 from ajo.transactions.sending import send
 from ajo.transactions.signatures import check_signatures
+from ajo.transactions.warnings import say
 
 Status = ChainTransaction.Status
 READ_WAIT: Final = 4.0  # seconds for the accounts
@@ -68,20 +78,46 @@ def submit(text: str, admit: Callable[[], object]) -> Submitted:
     submission = check_envelope(envelope)
     checkpoint = _checkpoint()
     admit()
+    with chain_slot():
+        return _submit(submission, checkpoint)
+
+
+def _submit(submission: Submission, checkpoint: Checkpoint) -> Submitted:
+    reached = checkpoint.chain_ledger
     try:
         _check_time(submission, checkpoint)
         accounts = _read_accounts(submission, checkpoint)
+        reached = max(reached, accounts.ledger)
         _check_accounts(submission, accounts, checkpoint)
     except EnvelopeRefused as refusal:
+        if refusal.fault not in (Fault.TIME_OVER, Fault.SEQUENCE_USED):
+            raise
         # what is too late to be sent may be in a ledger already, sent by anybody
-        if refusal.fault in (Fault.TIME_OVER, Fault.SEQUENCE_USED) and (found := find_foreign(tx_hash, admit)):
-            return Submitted(found, is_new=False)
-        raise
+        found = find_ended(submission.hash, reached)
+        if isinstance(found, NotFound):
+            raise _too_late(submission, refusal.fault, found) from refusal
+        return Submitted(found, is_new=False)
     row, is_new = _store(submission, accounts)
     if is_new:
         send(row, is_first_send=True, deadline=time.monotonic() + SEND_WAIT, heard=checkpoint.chain_ledger)
-        return Submitted(Known(find_submitted(tx_hash) or row, Carried()), is_new)
+        return Submitted(Known(find_submitted(submission.hash) or row, Carried()), is_new)
     return Submitted(with_carried([row])[0], is_new)
+
+
+def _too_late(submission: Submission, fault: Fault, found: NotFound) -> EnvelopeRefused:
+    """Return the refusal of what is in no ledger that the nodes have. It says to build anew only where that is safe."""
+    if fault == Fault.SEQUENCE_USED:
+        why = f"The account {submission.source} has used the sequence number {submission.sequence}."
+    else:
+        why = f"It can apply until {say(submission.max_time)}; the newest ledger closed at {say(found.until)}."
+        if found.until <= submission.max_time:
+            return EnvelopeRefused(
+                fault, f"{why} If others have sent it, it may still apply: post it again after that time."
+            )
+    if found.since > submission.max_time - MAX_TIME_AHEAD:
+        what = f"The nodes' history begins at {say(found.since)}: they cannot say whether this transaction was applied."
+        return EnvelopeRefused(fault, f"{why} {what} Look at what it should have changed before you build another.")
+    return EnvelopeRefused(fault, f"{why} It is in no ledger and never will be: build another.")
 
 
 def _checkpoint() -> Checkpoint:
@@ -133,10 +169,7 @@ def _check_accounts(submission: Submission, accounts: _Accounts, checkpoint: Che
             if address not in accounts.found:
                 raise Conflict(Code.NO_ACCOUNT, f"The account {address} is not on the chain.", account=address)
         if submission.sequence <= accounts.found[submission.source].sequence:
-            detail = (
-                f"The account {submission.source} has used the sequence number {submission.sequence}: build it anew."
-            )
-            raise EnvelopeRefused(Fault.SEQUENCE_USED, detail)
+            raise EnvelopeRefused(Fault.SEQUENCE_USED, "The sequence number has been used.")
         check_signatures(submission, accounts.found)
     except (EnvelopeRefused, Conflict):
         if accounts.ledger < checkpoint.chain_ledger:

@@ -16,7 +16,8 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from ajo.cache import Unavailable, current_watermark
-from ajo.soroban.models import ChainTransaction, Checkpoint
+from ajo.soroban.contract.keys import InstanceKey
+from ajo.soroban.models import ChainTransaction, Checkpoint, UndecodedEntry
 from groups.cached import read_group
 from groups.models import Group
 
@@ -34,7 +35,7 @@ class Shown:
     """What every reader is shown READ_DELAY seconds after `since` (time.monotonic): the tables as at `ledger` or later.
 
     `as_of`: whatever was committed before then, by the database's clock, is shown as well. `instance_ledger`: the
-    ledger at which the contract's own entry was read.
+    ledger at which the contract's own entry was read, decodable or not.
     """
 
     ledger: int
@@ -63,12 +64,20 @@ def shown() -> Shown | None:
         return None
     watermark = current_watermark()
     if watermark is None:  # nothing in Redis counts: every reader is shown the tables
-        return Shown(checkpoint.ledger, FOREVER, checkpoint.instance_ledger, time.monotonic())
+        return Shown(checkpoint.ledger, FOREVER, _instance_ledger(checkpoint), time.monotonic())
     if watermark.freshness.dataset_id != checkpoint.dataset_id.hex:
         return None
     ledger = min(checkpoint.ledger, watermark.freshness.ledger)
     as_of = datetime.fromtimestamp(watermark.freshness.as_of, UTC)
-    return Shown(ledger, as_of, checkpoint.instance_ledger, time.monotonic())
+    return Shown(ledger, as_of, _instance_ledger(checkpoint), time.monotonic())
+
+
+def _instance_ledger(checkpoint: Checkpoint) -> int:
+    """Return the ledger of the contract's own entry. One that this version cannot read holds nothing up for ever."""
+    if checkpoint.instance_ledger >= checkpoint.ledger:
+        return int(checkpoint.instance_ledger)
+    is_unreadable = UndecodedEntry.objects.filter(key=InstanceKey().to_xdr(checkpoint.contract)).exists()
+    return int(checkpoint.ledger if is_unreadable else checkpoint.instance_ledger)
 
 
 def reread_groups(deadline: float) -> None:

@@ -39,7 +39,7 @@ def envelope(settings: Settings, *keys: Keypair) -> TransactionEnvelope:
 
 def account(key: Keypair = BOB, low: int = 0, medium: int = 0, **more: Any) -> AccountState:
     signers = more.pop("signers", {key.public_key: 1})
-    return AccountState(key.public_key, 1, 10**9, Thresholds(low, medium, 0), signers, **more)
+    return AccountState(key.public_key, 1, 10**9, Thresholds(low, medium), signers, **more)
 
 
 def verdict(signed: TransactionEnvelope, source: AccountState, caller: AccountState | None = None) -> str:

@@ -21,7 +21,16 @@ T = TypeVar("T")
 X = TypeVar("X", SCVal, LedgerKey, ContractExecutable)
 
 # Codecs and the generated XDR classes raise these on garbage: short input, unknown arms, absurd lengths, deep nesting
-_FAULTS = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError, MemoryError)
+XDR_FAULTS: Final = (
+    ValueError,
+    EOFError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
 _SYMBOL_TEXT: Final = re.compile(rb"[A-Za-z0-9_]{0,32}")
 # The heads of the two kinds of ScAddress that can be members
 _ACCOUNT: Final = bytes(8)
@@ -36,7 +45,7 @@ class DecodeError(ValueError):
 class Codec(Generic[T]):
     """The XDR form of one type.
 
-    `read` returns the value at an offset in the bytes, and the offset after it. It may raise any of _FAULTS on
+    `read` returns the value at an offset in the bytes, and the offset after it. It may raise any of XDR_FAULTS on
     garbage, and need not detect all that is wrong: `from_xdr` does. `encode` raises ValueError or OverflowError for a
     value out of range.
     """
@@ -57,7 +66,7 @@ class Codec(Generic[T]):
         try:
             value, _ = self.read(binascii.a2b_base64(text), 0)
             is_same = self.to_xdr(value) == text
-        except _FAULTS as error:
+        except XDR_FAULTS as error:
             raise DecodeError(f"not a {self.name}: {str(error) or type(error).__name__}") from error
         if not is_same:
             raise DecodeError(f"a {self.name} that is not written as the contract writes it")

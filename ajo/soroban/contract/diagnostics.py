@@ -13,9 +13,9 @@ from typing import Any, Final
 from stellar_sdk import StrKey
 from stellar_sdk.xdr import DiagnosticEvent, SCErrorType, SCVal, SCValType
 
+from ajo.soroban.contract.codec import XDR_FAULTS
+
 _LINE: Final = re.compile(r"HostError: Error\((?P<kind>\w+), (?:#(?P<number>[0-9]+)|(?P<code>\w+))\)")
-# what stellar-sdk's generated classes raise on garbage
-_FAULTS: Final = (ValueError, EOFError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,6 @@ class HostFailure:
     code: str
     number: int | None
     contract: str | None
-
-    @property
-    def is_contract_error(self) -> bool:
-        """Return whether a contract refused by a number of its own."""
-        return self.number is not None
 
     @property
     def is_trap(self) -> bool:
@@ -84,7 +79,7 @@ def _errors(events: Sequence[str]) -> list[tuple[str, str | None, _Error | None]
             event = DiagnosticEvent.from_xdr(text).event
             topics = event.body.v0.topics if event.body.v0 else []
             name = topics[0].sym.sc_symbol.decode() if topics and topics[0].sym else ""
-        except _FAULTS:
+        except XDR_FAULTS:
             continue
         if name in ("error", "host_fn_failed"):
             contract = event.contract_id

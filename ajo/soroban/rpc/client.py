@@ -21,7 +21,15 @@ from ajo.soroban.rpc.answers import (
     cursor_ledger,
     raw_event,
 )
-from ajo.soroban.rpc.errors import NodeFault, NodeLagging, RpcInvalidAnswer, RpcLimitExceeded, SendFault
+from ajo.soroban.rpc.errors import (
+    NodeFault,
+    NodeLagging,
+    RpcInvalidAnswer,
+    RpcLimitExceeded,
+    RpcRejected,
+    SendFault,
+    SendRejected,
+)
 from ajo.soroban.rpc.transactions import (
     FeeStats,
     HostRefusal,
@@ -204,6 +212,8 @@ class SorobanClient:
             return self._transport.once().call("sendTransaction", Answer[Sent], lambda sent: sent, params)
         except NodeFault as failure:
             raise SendFault(str(failure)) from failure
+        except RpcRejected as failure:
+            raise SendRejected(failure.code, failure.message) from failure
 
     def get_transaction(self, tx_hash: str) -> TransactionAnswer:
         """Return what the node's history has of a transaction, by its own or its inner hash (getTransaction)."""

@@ -9,6 +9,9 @@ class ChainError(Exception):
     """The chain could not be read. Nothing may be written, emptied or deleted because of it."""
 
     outcome: ClassVar = "failed"  # what metrics call it
+    # Whether the pool leaves the node for a while. Not where a client's transaction may be the reason: else whoever
+    # posts such transactions would keep everybody from the nodes.
+    backs_off: ClassVar = True
 
 
 class RpcUnavailable(ChainError):
@@ -38,11 +41,15 @@ class NodeFault(RpcUnavailable):
 
 
 class SendFault(NodeFault):
-    """The node cannot say what became of a transaction that it was sent.
+    """The node cannot say what became of a transaction that it was sent, as of one of a filtered account."""
 
-    The transaction may be the reason, as one of a filtered account, so the node is not left for it: else whoever posts
-    such transactions would keep everybody from the node.
-    """
+    backs_off = False
+
+
+class SimulationFault(RpcUnavailable):
+    """The node cannot read a transaction that it was to simulate."""
+
+    backs_off = False
 
 
 class RpcInvalidAnswer(RpcUnavailable):
@@ -59,6 +66,13 @@ class RpcRejected(ChainError):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{message} ({code})")
         self.code = code
+        self.message = message
+
+
+class SendRejected(RpcRejected):
+    """The node refused the request to send a transaction. With the code -32602 it has submitted nothing."""
+
+    backs_off = False
 
 
 class RpcOutOfRange(RpcRejected):
@@ -98,3 +112,9 @@ class HistoryPruned(NeedsConsensus):
     def __init__(self, message: str, oldest: int) -> None:
         super().__init__(message)
         self.oldest = oldest
+
+
+class TransactionPruned(HistoryPruned):
+    """The node's history does not reach back to a transaction. It answers everything else as well as before."""
+
+    backs_off = False

@@ -31,7 +31,6 @@ from ajo.soroban.rpc.errors import (
     RpcRateLimited,
     RpcRejected,
     RpcUnavailable,
-    SendFault,
 )
 
 log = logging.getLogger(__name__)
@@ -208,9 +207,9 @@ class Nodes:
         return sorted(self._nodes, key=lambda node: left.get(node.name) or timezone.now() - timedelta(days=1))
 
     def _back_off(self, node: Node, failure: ChainError) -> None:
-        """Leave the node for a while; not for a SendFault, of which the transaction may be the reason."""
+        """Leave the node for a while, if the failure is of the kind that `backs_off`."""
         log.warning("RPC node %s: %s", node.name, failure, extra={"node": node.name})
-        if isinstance(failure, SendFault):
+        if not failure.backs_off:
             return
         self._none_left_until, node.recorded_at = 0.0, -ANSWER_INTERVAL
         row, _ = RpcNode.objects.get_or_create(name=node.name)

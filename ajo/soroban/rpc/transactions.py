@@ -10,12 +10,13 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from ajo.soroban.rpc.answers import U32, Base64
-from ajo.soroban.rpc.errors import RpcInvalidAnswer, RpcUnavailable
+from ajo.soroban.rpc.errors import RpcInvalidAnswer, RpcUnavailable, SimulationFault
 from ajo.soroban.rpc.transport import RpcModel, strip_nul
 
 Number = Annotated[str, Field(pattern="^[0-9]{1,19}$")]  # an integer that the RPC writes as a string
 
 HOST_ERROR: Final = "HostError: "  # only a text that begins so is the host's word; all others are the node's faults
+UNREADABLE: Final = "Could not unmarshal transaction"  # what a node says of XDR that its release does not read
 MAX_ERROR = 500  # characters of a node's words that are kept
 
 
@@ -75,7 +76,8 @@ def read_simulation(answer: SimulationAnswer) -> Simulation | HostRefusal:
     if answer.error is not None:
         line = strip_nul(answer.error.split("\n", 1)[0])[:MAX_ERROR]  # a stack backtrace may follow
         if not line.startswith(HOST_ERROR):
-            raise RpcUnavailable(f"simulateTransaction: {line}")
+            kind = SimulationFault if line.startswith(UNREADABLE) else RpcUnavailable
+            raise kind(f"simulateTransaction: {line}")
         return HostRefusal(answer.latest_ledger, line, answer.events or ())
     if not answer.transaction_data or answer.min_resource_fee is None or not answer.results:
         raise RpcInvalidAnswer("simulateTransaction: neither a result nor an error")
@@ -128,6 +130,7 @@ class TransactionAnswer(RpcModel):
     latest_ledger: U32
     latest_ledger_close_time: Number
     oldest_ledger: U32
+    oldest_ledger_close_time: Number
     ledger: U32 = 0
     created_at: Number = "0"
     fee_bump: bool = False
