@@ -77,14 +77,7 @@ class ReadViewSet(GenericViewSet[Any]):
         return rows
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
-        """Answer a browser's preflight: 204 with the methods and headers that are allowed."""
-        methods = ", ".join(self.allowed_methods)
-        response = HttpResponse(status=204)
-        del response.headers["Content-Type"]
-        response.headers["Access-Control-Allow-Methods"] = methods
-        response.headers["Access-Control-Allow-Headers"] = "Content-Type, If-None-Match, Prefer"
-        response.headers["Access-Control-Max-Age"] = PREFLIGHT_MAX_AGE
-        return response
+        return preflight(self.allowed_methods)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         final = super().finalize_response(request, response, *args, **kwargs)
@@ -103,6 +96,16 @@ class ReadViewSet(GenericViewSet[Any]):
             filterset = self.filterset_class
             known.update(filterset.base_filters if filterset else ())
         return known
+
+
+def preflight(methods: Sequence[str]) -> HttpResponse:
+    """Answer a browser's preflight: 204 with the methods and headers that are allowed."""
+    response = HttpResponse(status=204)
+    del response.headers["Content-Type"]
+    response.headers["Access-Control-Allow-Methods"] = ", ".join(methods)
+    response.headers["Access-Control-Allow-Headers"] = "Content-Type, If-None-Match, Prefer"
+    response.headers["Access-Control-Max-Age"] = PREFLIGHT_MAX_AGE
+    return response
 
 
 def check_query(request: Request, known: set[str]) -> None:

@@ -17,7 +17,8 @@ from stellar_sdk.xdr import (
     SignerKeyType,
 )
 
-from ajo.soroban.contract import XDR_FAULTS, DecodeError
+from ajo.soroban.contract import XDR_FAULTS
+from ajo.soroban.rpc.errors import RpcInvalidAnswer
 
 # Stroops for each entry. It stands in ledger headers, which no RPC method gives alone; the public networks have had
 # this one since protocol 10 let them vote on it.
@@ -55,13 +56,13 @@ def account_key(address: str) -> str:
 
 
 def decode_account(address: str, xdr: str) -> AccountState:
-    """Decode the base64 LedgerEntryData of this G… address. Raises DecodeError for anything else."""
+    """Decode the base64 LedgerEntryData of this G… address. Raises RpcInvalidAnswer for anything else."""
     try:
         entry = LedgerEntryData.from_xdr(xdr).account
     except XDR_FAULTS as error:
-        raise DecodeError("not an account's entry") from error
+        raise RpcInvalidAnswer("getLedgerEntries: an account's entry that cannot be decoded") from error
     if entry is None:
-        raise DecodeError("not an account's entry")
+        raise RpcInvalidAnswer("getLedgerEntries: another entry than an account's")
     return _state(address, entry)
 
 

@@ -17,19 +17,19 @@ from stellar_sdk.xdr import SorobanAuthorizationEntry, SorobanTransactionData
 from ajo.api.problems import invalid
 from ajo.cache import Absent
 from ajo.soroban.contract import DecodeError
-from ajo.soroban.contract.functions import WRITES, decode_result
 from ajo.soroban.models import ChainTransaction
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.soroban.rpc.transactions import Simulation
 from ajo.soroban.times import timestamp_to_datetime
 from ajo.transactions.accounts import AccountState
-from ajo.transactions.authorization import AuthEntry, check_entries, expire, to_json, to_sign
+from ajo.transactions.authorization import AuthEntry, check_entries, expire, to_sign
 from ajo.transactions.calls import Call
 from ajo.transactions.codes import Code
 from ajo.transactions.conflicts import Conflict
 from ajo.transactions.fees import default_bid, expected_growth, replacing_bid, with_margins
 from ajo.transactions.limits import check_limits, events_size
+from ajo.transactions.outcomes import json_result
 from ajo.transactions.sep7 import transaction_uri
 from ajo.transactions.simulation import allowed, ask_both, ask_chain, balance_after, recorded_entries, unsigned_envelope
 from ajo.transactions.state import State
@@ -174,7 +174,7 @@ def _max_time(envelope: TransactionEnvelope) -> int:
 
 def _result(call: Call, simulation: Simulation) -> Any:
     try:
-        return to_json(WRITES[call.function].result, decode_result(call.function, simulation.result))
+        return json_result(call.function, simulation.result)
     except DecodeError as error:
         raise RpcInvalidAnswer(f"simulateTransaction: {error}") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
@@ -15,7 +14,7 @@ from rest_framework.views import APIView
 from ajo.api.problems import CONTENT_TYPE
 from ajo.api.rendering import JSONParser, JSONRenderer
 from ajo.api.throttles import ReadThrottle, throttle_chain_read
-from ajo.api.views import PREFLIGHT_MAX_AGE, check_query
+from ajo.api.views import check_query, preflight
 from ajo.transactions.build import build
 from ajo.transactions.build_serializers import BuildSerializer, BuiltSerializer, PrepareSerializer
 from ajo.transactions.conflicts import Conflict
@@ -41,13 +40,7 @@ class BuildingView(APIView):
             check_query(request, set())
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
-        """Answer a browser's preflight: 204 with the methods and headers that are allowed."""
-        response = HttpResponse(status=204)
-        del response.headers["Content-Type"]
-        response.headers["Access-Control-Allow-Methods"] = ", ".join(self.allowed_methods)
-        response.headers["Access-Control-Allow-Headers"] = "Content-Type, Prefer"
-        response.headers["Access-Control-Max-Age"] = PREFLIGHT_MAX_AGE
-        return response
+        return preflight(self.allowed_methods)
 
     def handle_exception(self, exc: Exception) -> Any:
         if isinstance(exc, Conflict):

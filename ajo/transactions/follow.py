@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 
 from ajo.indexer.lease import LeaseHandle, lease
@@ -24,7 +24,7 @@ from ajo.soroban.rpc.pool import nodes
 from ajo.transactions import visibility
 from ajo.transactions.codes import Code
 from ajo.transactions.outcomes import Outcome
-from ajo.transactions.plan import Clock, Seen, Step, next_step, used_ledger
+from ajo.transactions.plan import STOP_SENDING, Clock, Seen, Step, next_step, used_ledger
 from ajo.transactions.proofs import ended, look_up, prove_over, read_sources
 from ajo.transactions.sending import LEDGER_TIME, send
 from ajo.transactions.settle import settle
@@ -102,7 +102,7 @@ class Run:
         return read_sources(client, sources, self._clock.tables, self._clock.ledger)
 
     def _step(self, rows: Sequence[ChainTransaction], seen: dict[str, Seen]) -> None:
-        replaced = _replaced(rows)
+        replaced = _replaced(rows, self._clock)
         steps: dict[Step, list[ChainTransaction]] = {step: [] for step in Step}
         for row in rows:
             step = next_step(row, seen[row.source], self._clock, is_replaced=row.hash in replaced)
@@ -200,10 +200,18 @@ def _note_used(rows: Iterable[ChainTransaction], seen: dict[str, Seen]) -> None:
         )
 
 
-def _replaced(rows: Iterable[ChainTransaction]) -> set[str]:
-    """Return the hashes of those whose sequence number a later pending one with a higher bid has."""
-    newer = ChainTransaction.objects.pending().filter(
-        source=OuterRef("source"), sequence=OuterRef("sequence"), created_at__gt=OuterRef("created_at")
+def _replaced(rows: Iterable[ChainTransaction], clock: Clock) -> set[str]:
+    """Return the hashes of those whose sequence number one that bids more has, and that can still be sent.
+
+    Of equal ones the later counts.
+    """
+    bids_more = Q(max_fee__gt=OuterRef("max_fee"))
+    is_later = Q(max_fee=OuterRef("max_fee"), created_at__gt=OuterRef("created_at"))
+    others = ChainTransaction.objects.pending().filter(
+        bids_more | is_later,
+        source=OuterRef("source"),
+        sequence=OuterRef("sequence"),
+        max_time__gt=clock.closed_at + STOP_SENDING,
     )
     hashes = [row.hash for row in rows]
-    return set(ChainTransaction.objects.filter(Exists(newer), hash__in=hashes).values_list("hash", flat=True))
+    return set(ChainTransaction.objects.filter(Exists(others), hash__in=hashes).values_list("hash", flat=True))

@@ -21,7 +21,7 @@ from ajo.transactions import visibility
 from ajo.transactions.asking import chain_slot
 from ajo.transactions.calls import read_call
 from ajo.transactions.outcomes import Outcome, read_outcome
-from ajo.transactions.proofs import find
+from ajo.transactions.proofs import LookUp, find
 from ajo.transactions.queries import Known, find_announced, foreign, with_carried
 from groups.cached import read_group
 from groups.models import Group
@@ -69,16 +69,16 @@ def find_ended(tx_hash: str, reached: int) -> Known | NotFound:
     if announced := _announced(tx_hash):
         return announced
 
-    def read(client: SorobanClient) -> list[TransactionAnswer]:
+    def read(client: SorobanClient) -> list[LookUp]:
         first = find(client, tx_hash, reached)
-        if first.is_found:
+        if first.answer.is_found:
             return [first]
         return [first, nodes().second_opinion(client, lambda other: find(other, tx_hash, reached))]
 
-    answers = _ask(read)
-    if answers[-1].is_found:
-        return _from_chain(tx_hash, answers[-1])
-    return NotFound(max(map(_history_begins, answers)), min(int(each.latest_ledger_close_time) for each in answers))
+    looked = _ask(read)
+    if looked[-1].answer.is_found:
+        return _from_chain(tx_hash, looked[-1].answer)
+    return NotFound(max(_history_begins(each.answer) for each in looked), min(each.began_after for each in looked))
 
 
 def _history_begins(answer: TransactionAnswer) -> int:

@@ -63,9 +63,10 @@ def next_step(row: ChainTransaction, seen: Seen, clock: Clock, *, is_replaced: b
         return Step.LOOK_UP if clock.tables >= used_ledger(row, seen) else Step.WAIT
     if clock.closed_at > row.max_time:
         return Step.PROVE_OVER
-    is_sendable = row.status == ChainTransaction.Status.PENDING and clock.closed_at < row.max_time - STOP_SENDING
+    is_next = seen.sequence == row.sequence - 1  # else it waits for a predecessor, and a core would refuse it
+    is_open = row.status == ChainTransaction.Status.PENDING and clock.closed_at < row.max_time - STOP_SENDING
     is_due = max(clock.ledger, seen.ledger) >= row.next_send_ledger
-    return Step.SEND if is_sendable and is_due and not is_replaced else Step.WAIT
+    return Step.SEND if is_next and is_open and is_due and not is_replaced else Step.WAIT
 
 
 def used_ledger(row: ChainTransaction, seen: Seen) -> int:

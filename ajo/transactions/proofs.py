@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ajo.soroban.contract import DecodeError
 from ajo.soroban.models import ChainTransaction
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.errors import ChainError, HistoryPruned, NodeLagging, RpcInvalidAnswer, TransactionPruned
+from ajo.soroban.rpc.errors import ChainError, HistoryPruned, NodeLagging, TransactionPruned
 from ajo.soroban.rpc.pool import nodes
 from ajo.soroban.rpc.transactions import TransactionAnswer
 from ajo.transactions.accounts import account_key, decode_account
@@ -32,7 +31,7 @@ class Disputed(ChainError):
 class Missing:
     """A transaction that a node's history does not have, though it covers all ledgers in which it could be.
 
-    `is_over`: the node's ledgers have passed the transaction's time.
+    `is_over`: the node's ledgers had passed the transaction's time before it looked.
     """
 
     is_over: bool
@@ -50,10 +49,7 @@ def read_sources(
     seen = dict.fromkeys(sources, Seen(entries.ledger, None))
     for key, entry in entries.found.items():
         source = keys[key]
-        try:
-            seen[source] = Seen(entries.ledger, decode_account(source, entry["xdr"]).sequence)
-        except DecodeError as error:
-            raise RpcInvalidAnswer(f"getLedgerEntries: {error}") from error
+        seen[source] = Seen(entries.ledger, decode_account(source, entry["xdr"]).sequence)
     return seen
 
 
@@ -108,28 +104,42 @@ def ended(status: ChainTransaction.Status, code: Code) -> Outcome:
 
 def _find(client: SorobanClient, row: ChainTransaction, used: int | None) -> Outcome | Missing:
     """Look it up. Raises NodeLagging or TransactionPruned where NOT_FOUND proves nothing."""
-    told = find(client, row.hash, row.submitted_ledger if used is None else used)
+    looked = find(client, row.hash, row.submitted_ledger if used is None else used)
+    told = looked.answer
     if told.is_found:
         return read_outcome(told, row.hash, row.function)
     # when it was taken, at `submitted_ledger`, its sequence number was not used
     if told.oldest_ledger > row.submitted_ledger + 1:
         raise TransactionPruned(f"the node's history begins with ledger {told.oldest_ledger}", told.oldest_ledger)
-    return Missing(int(told.latest_ledger_close_time) > row.max_time)
+    return Missing(looked.began_after > row.max_time)
 
 
-def find(client: SorobanClient, tx_hash: str, reached: int) -> TransactionAnswer:
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """The answer of getTransaction that counts.
+
+    `began_after`: when the newest ledger closed that the node had before it looked (unix seconds). What closed until
+    then is no longer on its way.
+    """
+
+    answer: TransactionAnswer
+    began_after: int
+
+
+def find(client: SorobanClient, tx_hash: str, reached: int) -> LookUp:
     """Look a transaction up, twice if need be. Raises NodeLagging for a node that has not come to ledger `reached`.
 
     A node looks the hash up first and reads its range after, so that NOT_FOUND may come with a range that holds the
     transaction. The second look-up begins after the range of the first has come so far.
     """
-    told = client.get_transaction(tx_hash)
-    if not told.is_found:
-        _check_reaches(told, reached)
-        told = client.get_transaction(tx_hash)
-    if not told.is_found:
-        _check_reaches(told, reached)
-    return told
+    first = client.get_transaction(tx_hash)
+    if first.is_found:
+        return LookUp(first, 0)
+    _check_reaches(first, reached)
+    second = client.get_transaction(tx_hash)
+    if not second.is_found:
+        _check_reaches(second, reached)
+    return LookUp(second, int(first.latest_ledger_close_time))
 
 
 def _check_reaches(told: TransactionAnswer, reached: int) -> None:

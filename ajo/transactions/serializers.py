@@ -31,7 +31,10 @@ RETRY: Final[dict[str, str | None]] = {
 class SubmissionSerializer(ClosedSerializer):
     """A signed transaction."""
 
-    xdr = serializers.CharField(help_text="A TransactionEnvelope in base64, signed.", min_length=4, max_length=MAX_XDR)
+    # not trimmed: in a form a space at the end may be a plus
+    xdr = serializers.CharField(
+        help_text="A TransactionEnvelope in base64, signed.", min_length=4, max_length=MAX_XDR, trim_whitespace=False
+    )
 
 
 class FeeSerializer(serializers.Serializer[ChainTransaction]):

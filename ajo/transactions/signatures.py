@@ -67,8 +67,6 @@ class _Checker:
 def check_signatures(submission: Submission, accounts: Mapping[str, AccountState]) -> None:
     """Raise EnvelopeRefused where the network would refuse the signatures. `accounts` has source and caller."""
     envelope = submission.envelope
-    if not envelope.signatures:
-        raise EnvelopeRefused(Fault.NOT_SIGNED, "It is not signed.")
     checker = _Checker(envelope.hash(), envelope.signatures)
     source, caller = accounts[submission.source], accounts[submission.caller]
     for account, needed, what in (
@@ -76,6 +74,8 @@ def check_signatures(submission: Submission, accounts: Mapping[str, AccountState
         (caller, caller.thresholds.medium, "its calls"),
     ):
         is_enough, weight = checker.weigh(account, needed)
+        if not (is_enough or envelope.signatures):
+            raise EnvelopeRefused(Fault.NOT_SIGNED, "It is not signed.")
         if not is_enough:
             _refuse_other_network(envelope, accounts.values())
             detail = (

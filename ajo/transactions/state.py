@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from django.conf import settings
+from django.db.models.functions import Now
 
 from ajo.soroban.contract import DecodeError
 from ajo.soroban.contract.entries import Group, Instance, RefundRequest, decode_entry
@@ -15,7 +17,6 @@ from ajo.soroban.contract.keys import GroupKey, InstanceKey, RefundRequestKey
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.plausibility import read_entries
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.transactions import limits
 from ajo.transactions.accounts import AccountState, account_key, decode_account
 from ajo.transactions.calls import Call
@@ -24,6 +25,8 @@ from ajo.transactions.conflicts import Conflict
 from ajo.transactions.limits import Limits
 
 CLOSE_SECONDS: Final = 5  # between two ledgers, about
+# since the sync last heard of a new ledger: after it nobody knows when the next ones closed
+MAX_SILENCE: Final = timedelta(seconds=30)
 SETTINGS_TTL: Final = 60.0  # seconds that a process believes the network's settings: they change by vote
 NO_TRANSACTION: Final = "0" * 64  # a hash that none has
 
@@ -79,7 +82,7 @@ def read_state(client: SorobanClient, source: str, call: Call) -> State:
         ledger=answer.ledger,
         at_least=at_least,
         closed_at=_close_time(client, heard, answer.ledger),
-        account=_account(source, found[own]),
+        account=decode_account(source, found[own]),
         limits=known or _remember_limits(found),
         admin=instance.admin if isinstance(instance, Instance) else None,
         group=_value(found, keys.get("group")),
@@ -90,19 +93,15 @@ def read_state(client: SorobanClient, source: str, call: Call) -> State:
 def _close_time(client: SorobanClient, heard: Checkpoint | None, ledger: int) -> int:
     """Return when this ledger closed (unix seconds), by the chain and never by this host's clock.
 
-    The sync has heard of it or of one a few ledgers before. Where it has not, the node is asked: an answer about any
-    transaction, of one that does not exist, too, carries the newest ledger's close time.
+    The sync has heard of it or of one a few ledgers before. Where it has not, or the network stood still since, the
+    node is asked: an answer about any transaction, of one that does not exist, too, carries the newest ledger's close
+    time.
     """
     if heard and heard.chain_closed_at and abs(ledger - heard.chain_ledger) <= settings.RPC_MAX_LAG:
-        return int(heard.chain_closed_at.timestamp()) + CLOSE_SECONDS * max(0, ledger - heard.chain_ledger)
+        ahead = max(0, ledger - heard.chain_ledger)
+        if not ahead or Checkpoint.objects.filter(chain_advanced_at__gt=Now() - MAX_SILENCE).exists():
+            return int(heard.chain_closed_at.timestamp()) + CLOSE_SECONDS * ahead
     return int(client.get_transaction(NO_TRANSACTION).latest_ledger_close_time)
-
-
-def _account(source: str, xdr: str) -> AccountState:
-    try:
-        return decode_account(source, xdr)
-    except DecodeError as error:
-        raise RpcInvalidAnswer(f"getLedgerEntries: {error}") from error
 
 
 def _value(found: Mapping[str, str], key: str | None) -> Any:

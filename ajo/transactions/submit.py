@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 from django.db import connection, transaction
@@ -18,9 +17,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from ajo.cache import Unavailable
-from ajo.soroban.contract import DecodeError
 from ajo.soroban.models import ChainTransaction, Checkpoint
 from ajo.soroban.plausibility import read_entries
+from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
 from ajo.transactions.accounts import AccountState, account_key, decode_account
@@ -146,16 +145,17 @@ def _check_time(submission: Submission, checkpoint: Checkpoint) -> None:
 def _read_accounts(submission: Submission, checkpoint: Checkpoint) -> _Accounts:
     """Read source and caller, at one ledger. Raise Unavailable."""
     keys = {account_key(address): address for address in (submission.source, submission.caller)}
-    try:
+
+    def read(client: SorobanClient) -> _Accounts:
         # a node that does not have what the tables have is behind
-        read = partial(read_entries, keys=list(keys), at_least=checkpoint.ledger, heard=checkpoint.chain_ledger)
-        entries = nodes().run(read, time.monotonic() + READ_WAIT)
+        entries = read_entries(client, list(keys), at_least=checkpoint.ledger, heard=checkpoint.chain_ledger)
         found = {keys[key]: decode_account(keys[key], entry["xdr"]) for key, entry in entries.found.items()}
-    except DecodeError as failure:
-        raise Unavailable("The account's entry cannot be read.") from failure
+        return _Accounts(entries.ledger, found)
+
+    try:
+        return nodes().run(read, time.monotonic() + READ_WAIT)
     except ChainError as failure:
         raise Unavailable("The chain cannot be asked now. Nothing was stored or sent.") from failure
-    return _Accounts(entries.ledger, found)
 
 
 def _check_accounts(submission: Submission, accounts: _Accounts, checkpoint: Checkpoint) -> None:

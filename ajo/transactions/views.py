@@ -107,7 +107,7 @@ class TransactionsViewSet(_MayWait):
         text: str = body.validated_data["xdr"]
         if request.content_type.startswith("application/x-www-form-urlencoded"):
             text = text.replace(" ", "+")  # a plus that was sent unescaped, as wallets do
-        done = submit(text, partial(throttle_chain_read, request))
+        done = submit(text.strip(), partial(throttle_chain_read, request))
         response = self.answer(request, done.known, 202 if done.is_new else 200)
         path = reverse("transaction", args=[done.known.row.hash])
         response.headers["Location"] = f"{settings.PUBLIC_URL}{path}"

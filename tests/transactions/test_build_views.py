@@ -73,7 +73,7 @@ def test_a_browser_of_any_site_may_post(path: str) -> None:
     assert answer.status_code == 204
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert answer.headers["Access-Control-Allow-Methods"] == "POST, OPTIONS"
-    assert answer.headers["Access-Control-Allow-Headers"] == "Content-Type, Prefer"
+    assert answer.headers["Access-Control-Allow-Headers"] == "Content-Type, If-None-Match, Prefer"
 
 
 def test_no_cookie_is_needed_and_none_is_asked_for(building: Sandbox) -> None:

@@ -1,6 +1,7 @@
 """Transactions are followed to ends that are proven, whatever nodes answer; the numbers are WRITING.md's reports."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from pytest_django import Settings
 from stellar_sdk import TransactionBuilder, scval
 
 from ajo.soroban.contract.keys import GroupKey
+from ajo.soroban.models import RpcNode
 from ajo.transactions import sending
 from ajo.transactions.codes import Code
 from groups.models import GroupMember
@@ -274,6 +276,17 @@ def test_report_7_of_two_with_one_sequence_number_one_applies_and_the_other_ends
     assert (row.status, row.code) == (Status.EXPIRED, Code.SEQUENCE_USED)
 
 
+def test_of_two_with_one_sequence_number_the_one_that_bids_more_is_sent(writing: Writing) -> None:
+    """Breaks if the later one counted whatever it bids: a core's queue would keep the other, and nobody send it."""
+    first = writing.joining(fee=20_000)
+    number = first.transaction.sequence
+    low = writing.store(writing.joining(sequence_number=number, fee=100), created_at=datetime(2030, 1, 1, tzinfo=UTC))
+    high = writing.store(first)
+    writing.step(3)
+    assert (writing.status(high.hash), writing.status(low.hash)) == (Status.SUCCESS, Status.EXPIRED)
+    assert (writing.row(high.hash).attempts, writing.row(low.hash).attempts) == (1, 0)
+
+
 def test_report_37_another_transaction_takes_the_sequence_number_and_ours_ends_at_once(writing: Writing) -> None:
     ours, other = writing.joining(), writing.joining(group=2)
     assert send(writing.sandbox, other)["status"] == "PENDING"
@@ -307,6 +320,7 @@ def test_report_9_what_no_history_holds_is_unknown_and_not_before_others_could_a
     writing.follow()
     writing.follow()
     assert sorted(writing.status(tx) for tx in both) == [Status.PENDING, Status.SUCCESS]
+    assert not RpcNode.objects.backing_off().exists(), "it answers everything else"
     (lost,) = (tx for tx in both if writing.status(tx) == Status.PENDING)
     writing.chain.advance(writing.row(lost).max_time - writing.chain.range().last_close + 1000)
     writing.step(2)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from django.test import Client
 from pytest_django import Settings
 from stellar_sdk import (
@@ -13,6 +15,7 @@ from stellar_sdk import (
     FeeBumpTransactionEnvelope,
     SorobanServer,
     TransactionBuilder,
+    TransactionEnvelope,
     scval,
 )
 
@@ -20,9 +23,13 @@ from ajo.soroban.models import ChainTransaction
 from ajo.soroban.rpc.pool import nodes
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group
+from tests.support.closing import order
 from tests.support.factories import API
+from tests.support.faults import when
+from tests.support.nodes import use_nodes
+from tests.support.proxy import Exchange, Proxy, Reply
 from tests.support.sending import ALICE, BOB, CAROL, ask, joining, sandbox, sequence
-from tests.support.submitting import PATH, follow, followed
+from tests.support.submitting import PATH, follow, followed, post
 
 __all__ = ["followed", "sandbox"]
 
@@ -121,3 +128,97 @@ def test_a_name_that_no_event_announces_is_shown_with_its_success(client: Client
 @pytest.mark.parametrize("tx_hash", ["0" * 64, "F" * 64])
 def test_waiting_for_one_that_nobody_knows_is_404_at_once(client: Client, followed: Sandbox, tx_hash: str) -> None:
     assert client.get(f"{PATH}{tx_hash}/", headers={"Prefer": "wait=25"}).status_code == 404
+
+
+def test_a_success_of_others_waits_until_its_group_was_read(client: Client, followed: Sandbox) -> None:
+    envelope = joining(followed, BOB)
+    ask(followed, "sendTransaction", transaction=envelope.to_xdr())
+    followed.chain.close_ledger()
+    follow(followed)
+    assert known(client, envelope.hash_hex())["status"] == "success"
+    Group.objects.filter(pk=1).update(synced_ledger=followed.chain.latest - 1)
+    assert known(client, envelope.hash_hex())["status"] == "pending"
+    Group.objects.filter(pk=1).update(unreadable_since=Now())
+    assert known(client, envelope.hash_hex())["status"] == "success", "readers are told of such a group"
+
+
+def applied_elsewhere(followed: Sandbox) -> TransactionEnvelope:
+    """A transaction that somebody else sent, and that the tables have not heard of."""
+    envelope = joining(followed, BOB)
+    ask(followed, "sendTransaction", transaction=envelope.to_xdr())
+    followed.chain.close_ledger()
+    return envelope
+
+
+def test_a_look_up_older_than_its_range_refuses_nothing(client: Client, followed: Sandbox) -> None:
+    """Guards WRITING 10: whoever is told to build another pays twice."""
+    envelope = applied_elsewhere(followed)
+    order(followed, "race", times=1)
+    found = post(client, envelope)
+    assert (found.status_code, found.json()["status"]) == (200, "pending")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_no_node_alone_has_a_transaction_built_anew(
+    client: Client, followed: Sandbox, settings: Settings, first: bool
+) -> None:
+    envelope = applied_elsewhere(followed)
+
+    def nothing(answer: dict[str, Any]) -> None:
+        answer["result"] |= {"status": "NOT_FOUND", "ledger": 0, "createdAt": "0"}
+
+    fault = when("getTransaction", lambda exchange: exchange.changed(nothing))
+    with Proxy(followed.url) as liar, liar.failing(fault):
+        use_nodes(settings, *((liar, followed) if first else (followed, liar)))
+        found = post(client, envelope)
+    assert (found.status_code, found.json()["status"]) == (200, "pending")
+
+
+def test_a_node_that_lags_refuses_nothing(client: Client, followed: Sandbox, settings: Settings) -> None:
+    """Its history does not have the ledger that used the sequence number: it says NOT_FOUND, and tells nothing."""
+    order(followed, "second")
+    envelope = applied_elsewhere(followed)
+    look_ups: list[str] = []
+
+    def behind(exchange: Exchange) -> Reply:
+        look_ups.append(exchange.method)
+        answer = ask(followed, exchange.method, "/second", **exchange.call["params"])
+        return Reply(json.dumps(answer | {"id": exchange.call["id"]}).encode())
+
+    with Proxy(followed.url) as lagging, lagging.failing(when("getTransaction", behind)):
+        use_nodes(settings, lagging)
+        assert post(client, envelope).status_code == 503
+        assert look_ups
+        use_nodes(settings, lagging, followed)
+        assert post(client, envelope).json()["status"] == "pending"
+
+
+def said(client: Client, envelope: TransactionEnvelope) -> str:
+    response = post(client, envelope)
+    assert response.status_code == 400, response.content
+    (message,) = response.json()["errors"]["xdr"]
+    return str(message)
+
+
+def test_what_is_too_late_is_told_to_be_built_anew_only_where_that_is_safe(client: Client, followed: Sandbox) -> None:
+    close = followed.chain.range().last_close
+    envelope = joining(followed, BOB, until=close + 9)
+    assert "it may still apply" in said(client, envelope), "others may have sent it, and its time is not over"
+    order(followed, "advance", seconds=9)
+    followed.chain.close_ledger()
+    assert "never will be: build another" in said(client, envelope)
+    followed.chain.close_ledger(30)
+    order(followed, "prune", ledgers=3)
+    answer = said(client, envelope)
+    assert "they cannot say whether this transaction was applied" in answer
+    assert "build another" not in answer.partition("before you")[0]
+
+
+def test_a_number_that_another_transaction_used_is_told_to_be_built_anew(client: Client, followed: Sandbox) -> None:
+    lost = joining(followed, BOB, fee=200)
+    applied_elsewhere(followed)
+    assert said(client, lost).startswith("sequence_used: ")
+    assert said(client, lost).endswith("never will be: build another.")
+    followed.chain.close_ledger(10)
+    order(followed, "prune", ledgers=3)
+    assert "they cannot say whether this transaction was applied" in said(client, lost)

@@ -25,7 +25,8 @@ def clock(closed_at: int = EARLY, *, ledger: int = 100, tables: int = 100) -> Cl
     ("values", "seen", "at", "step"),
     [
         ({}, Seen(100, 7), clock(), Step.SEND),
-        ({}, Seen(100, 5), clock(), Step.SEND),  # a predecessor may be on its way
+        ({}, Seen(100, 6), clock(), Step.WAIT),  # for a predecessor
+        ({}, Seen(100, 6), clock(MAX_TIME + 1), Step.PROVE_OVER),
         ({"next_send_ledger": 101}, Seen(100, 7), clock(), Step.WAIT),
         ({"next_send_ledger": 101}, Seen(101, 7), clock(), Step.SEND),  # the account's reading is newer than the sync
         ({"status": "rejected"}, Seen(100, 7), clock(), Step.WAIT),

@@ -12,7 +12,8 @@ from ajo import cache
 from ajo.api.freshness import CACHE_CONTROL
 from ajo.edge.application import LOCAL_TTL
 from ajo.indexer.lease import Superseded, lease
-from ajo.soroban.models import MOVES, ChainTransaction, Checkpoint, ContractEvent
+from ajo.soroban.contract.keys import InstanceKey
+from ajo.soroban.models import MOVES, ChainTransaction, Checkpoint, ContractEvent, UndecodedEntry
 from ajo.transactions import follow, visibility
 from ajo.transactions.settle import settle
 from ajo.transactions.tasks import follow_transactions
@@ -169,6 +170,17 @@ def test_a_pause_is_there_when_its_success_is_said(writing: Writing, client: Cli
     for _ in range(4):
         writing.step()
         assert (writing.status(tx) == Status.SUCCESS) <= client.get("/api/v1/status/").json()["paused"]
+    assert writing.status(tx) == Status.SUCCESS
+
+
+def test_a_contract_entry_that_cannot_be_decoded_holds_nothing_up_for_ever(writing: Writing) -> None:
+    tx = writing.post(writing.naming("Umoja"))
+    writing.step()
+    writing.sync()
+    before = Checkpoint.objects.get()
+    Checkpoint.objects.update(instance_ledger=before.ledger - 1)
+    UndecodedEntry.objects.create(key=InstanceKey().to_xdr(before.contract), xdr="", error="", ledger=before.ledger)
+    writing.follow()
     assert writing.status(tx) == Status.SUCCESS
 
 

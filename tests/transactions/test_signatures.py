@@ -133,6 +133,7 @@ def test_a_hash_a_payload_and_a_preauthorized_transaction_sign(settings: Setting
     allowed = envelope(settings, BOB)
     beforehand = signer(SignerKey.pre_auth_tx(allowed.hash()))
     assert verdict(allowed, account(medium=2, other_signers=(beforehand,))) == "taken"
+    assert verdict(envelope(settings), account(medium=1, signers=nobody, other_signers=(beforehand,))) == "taken"
     assert verdict(allowed, account(medium=1, other_signers=(beforehand,))) == "unused_signature"
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pytest_django import Settings
 
-from ajo.soroban.models import RpcNode
+from ajo.soroban.models import Checkpoint, RpcNode
 from ajo.soroban.rpc.client import SorobanClient
 from devtools.sandbox.sandbox import Sandbox
-from tests.support.building import applied, building, built, forget, join, lying, signed
+from tests.support.building import applied, building, built, forget, join, lying, opened, signed
 from tests.support.closing import order
 from tests.support.following import catch_up
 from tests.support.nodes import use_nodes
@@ -64,3 +65,35 @@ def test_a_node_whose_chain_lacks_the_contract_is_at_fault(building: Sandbox, se
     settings.AJO_CONTRACT_ID = "CAS3J7GYLGXMF6TDJBBYYSE3HQ6BBSMLNUQ34T6TZMYMW2EVH34XOWMA"
     answer = built("execute_payout", BOB, status=503, group_id="1")
     assert "RpcUnavailable" in answer["detail"]
+
+
+def test_transaction_data_that_cannot_be_decoded_is_the_node_s_fault(building: Sandbox, settings: Settings) -> None:
+    def spoil(answer: dict[str, Any]) -> None:
+        answer["result"]["transactionData"] = "AAAA"
+
+    with lying(building, settings, "simulateTransaction", spoil):
+        assert join()["function"] == "join_group"
+    assert "transaction data" in RpcNode.objects.get(failures__gt=0).last_error
+
+
+def test_a_node_is_not_left_for_a_transaction_that_it_cannot_read(building: Sandbox, settings: Settings) -> None:
+    """Breaks if it were: whoever sends such authorizations would keep everybody from the nodes."""
+
+    def unreadable(answer: dict[str, Any]) -> None:
+        answer["result"] = {"error": "Could not unmarshal transaction", "latestLedger": 0}
+
+    with lying(building, settings, "simulateTransaction", unreadable):
+        assert join()["function"] == "join_group"
+    assert not RpcNode.objects.backing_off().exists()
+
+
+def test_after_a_standstill_the_node_is_asked_when_its_ledger_closed(building: Sandbox) -> None:
+    """Breaks if it were reckoned from what was heard last: the transaction's time would be over when it is built."""
+    catch_up(SorobanClient(building.url, retries=0))
+    order(building, "advance", seconds=3_600)
+    building.chain.close_ledger()
+    Checkpoint.objects.update(chain_advanced_at=datetime.now(UTC) - timedelta(hours=1))
+    until = opened(join()).transaction.preconditions
+    assert until is not None
+    assert until.time_bounds is not None
+    assert until.time_bounds.max_time == building.chain.range().last_close + 300

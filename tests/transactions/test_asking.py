@@ -1,0 +1,115 @@
+"""While a node is slow, what asks the chain leaves web threads to everybody else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from ajo.cache import Unavailable, read_through, waiter_slot_count
+from ajo.transactions import asking
+from ajo.transactions.asking import chain_slot
+from devtools.sandbox.sandbox import Sandbox
+from tests.support.factories import API
+from tests.support.faults import hangs, when
+from tests.support.nodes import use_nodes
+from tests.support.proxy import Proxy
+from tests.support.sending import BOB, joining, sandbox
+from tests.support.submitting import PATH, followed, post
+from tests.support.threads import run_concurrently
+
+__all__ = ["followed", "sandbox"]
+
+
+@pytest.fixture(autouse=True)
+def quick_nodes(settings: Settings) -> Iterator[None]:
+    """Begin and end with nodes that were not slow, and with the slots of eight threads."""
+    settings.WEB_THREADS = 8
+    read_through.reset_for_tests()
+    asking.reset_for_tests()
+    yield
+    read_through.reset_for_tests()
+    asking.reset_for_tests()
+
+
+def held_at_once(count: int) -> int:
+    """Ask with so many threads at once; return how many of them may."""
+    may: list[bool] = []
+    done = threading.Barrier(count)
+
+    def ask() -> None:
+        try:
+            with chain_slot():
+                may.append(True)
+                done.wait()
+        except Unavailable:
+            may.append(False)
+            done.wait()
+
+    assert run_concurrently([ask] * count) == []
+    return sum(may)
+
+
+def test_quick_nodes_hold_nothing_back() -> None:
+    assert held_at_once(30) == 30
+
+
+def test_after_a_slow_request_only_waiter_slots_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "SLOW", 0.0)
+    with chain_slot():
+        pass
+    assert held_at_once(8) == waiter_slot_count() == 2
+
+
+def test_a_request_that_is_slow_already_holds_back_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if only what has ended counted: requests would take all threads while the first one hangs."""
+    monkeypatch.setattr(asking, "SLOW", 0.0)
+    with chain_slot():
+        assert held_at_once(8) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_node_that_hangs_leaves_web_threads_to_reads(
+    client: Client, followed: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Posts and look-ups as many as there are threads: few wait for the node, all others are told to come again."""
+    envelope = joining(followed, BOB)
+    monkeypatch.setattr(asking, "SLOW", 0.0)
+    with chain_slot():
+        pass  # the node was slow a moment ago
+    codes: list[int] = []
+
+    def submit() -> None:
+        codes.append(post(Client(), envelope).status_code)
+
+    def look_up() -> None:
+        codes.append(Client().get(f"{PATH}{'0' * 64}/").status_code)
+
+    with Proxy(followed.url) as proxy, proxy.failing(hangs):
+        use_nodes(settings, proxy)
+        threads = [threading.Thread(target=run_concurrently, args=([each],)) for each in [submit, look_up] * 4]
+        for thread in threads:
+            thread.start()
+        while len(codes) < 6:  # those that got no place, while two hang
+            time.sleep(0.01)
+        assert proxy.met <= waiter_slot_count()
+        assert client.get(f"{API}groups/1/").status_code == 200
+        assert len(codes) == 6
+        for thread in threads:
+            thread.join()
+    assert codes == [503] * 8
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_first_sending_that_hangs_is_given_up_and_the_row_stays(
+    client: Client, followed: Sandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ajo.transactions.submit.SEND_WAIT", 0.2)
+    with Proxy(followed.url) as proxy, proxy.failing(when("sendTransaction", hangs)):
+        use_nodes(settings, proxy)
+        response = post(client, joining(followed, BOB))
+    assert (response.status_code, response.json()["status"]) == (202, "pending")
