@@ -39,6 +39,9 @@ StatusFilter = choice_filter("status", column_options("status", Status.choices))
 FunctionFilter = choice_filter("function", column_options("function", list(CALLS.items())))
 
 
+SUBMITTED_FIELDS = ("created_at", "submitted_ledger", "account_ledger", "sequence", "valid_until", "max_fee")
+
+
 @admin.register(ChainTransaction)
 class ChainTransactionAdmin(GroupLinkMixin, ReadOnlyAdmin):
     ordering = ("-submitted_ledger", "-hash")
@@ -65,8 +68,11 @@ class ChainTransactionAdmin(GroupLinkMixin, ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("hash", "what", "whole_wallet", "its_group", "in_words")}),
         ("Why", {"fields": ("code", "whole_reason", "refusal")}),
-        ("On the chain", {"fields": ("ledger", "closed_at", "fee_charged", "returned", "events")}),
-        ("Submitted", {"fields": ("created_at", "submitted_ledger", "sequence", "valid_until", "max_fee")}),
+        ("On the chain", {"fields": ("ledger", "closed_at", "fee_charged", "bump_hash", "returned", "events")}),
+        (
+            "Submitted",
+            {"fields": SUBMITTED_FIELDS},
+        ),
         ("Followed", {"fields": ("attempts", "whole_answer", "queued_ledger", "next_attempt_at", "updated_at")}),
         ("Of this wallet", {"fields": ("others",)}),
         ("Signed envelope", {"fields": ("raw_xdr",), "classes": ("collapse",)}),
@@ -107,7 +113,7 @@ class ChainTransactionAdmin(GroupLinkMixin, ReadOnlyAdmin):
 
     @admin.display(description="Events")
     def events(self, row: ChainTransaction) -> SafeString:
-        return display.changelist_link(ContractEvent, "what it announced", tx_hash=row.hash)
+        return display.changelist_link(ContractEvent, "what it announced", tx_hash=row.bump_hash or row.hash)
 
     @admin.display(description="Transactions")
     def others(self, row: ChainTransaction) -> SafeString:

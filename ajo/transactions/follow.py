@@ -166,7 +166,7 @@ def end(row: ChainTransaction, outcome: Outcome) -> None:
     """
     values: dict[str, Any] = {"updated_at": Now(), "result": outcome.result, "fee_charged": outcome.fee_charged}
     if outcome.status in (Status.SUCCESS, Status.FAILED):
-        values |= {"ledger": outcome.ledger, "closed_at": outcome.closed_at}
+        values |= {"ledger": outcome.ledger, "closed_at": outcome.closed_at, "bump_hash": outcome.bump_hash}
     rows = ChainTransaction.objects.followed().filter(hash=row.hash)
     if outcome.status == Status.SUCCESS:
         if row.function == "create_group" and outcome.result is not None:

@@ -128,6 +128,7 @@ def _ended(outcome: Outcome) -> dict[str, Any]:
         "closed_at": outcome.closed_at,
         "result": outcome.result,
         "fee_charged": outcome.fee_charged,
+        "bump_hash": outcome.bump_hash,
     }
 
 

@@ -42,7 +42,8 @@ NETWORK_LIMIT: Final = "network config"  # core's words where a limit is the net
 class Outcome:
     """What became of a transaction in its ledger. `fee_charged` is in stroops; None where it cannot be read.
 
-    `contract_error` is the API's object; `result` what the function returned, u64 and i128 as text.
+    `contract_error` is the API's object; `result` what the function returned, u64 and i128 as text. `bump_hash` is the
+    hash of the fee bump that carried it, if one did.
     """
 
     status: ChainTransaction.Status
@@ -53,6 +54,7 @@ class Outcome:
     contract_error: dict[str, Any] | None = None
     result: Any = None
     fee_charged: int | None = None
+    bump_hash: str = ""
 
 
 def read_outcome(answer: TransactionAnswer, tx_hash: str, function: str) -> Outcome:
@@ -60,15 +62,19 @@ def read_outcome(answer: TransactionAnswer, tx_hash: str, function: str) -> Outc
 
     `function` is the contract's, or "" where it is not known. Raises RpcInvalidAnswer for another transaction's answer.
     """
-    if tx_hash not in _hashes(answer.envelope_xdr or ""):
+    carried_by, own_hash = _hashes(answer.envelope_xdr or "")
+    if tx_hash not in (carried_by, own_hash):
         raise RpcInvalidAnswer("getTransaction: the envelope of another transaction")
+    bump_hash = "" if tx_hash == carried_by else carried_by
     closed_at = timestamp_to_datetime(int(answer.created_at))
     fee, code = _result(answer.result_xdr or "")
     if answer.status == "SUCCESS":
         result = _return_value(answer, function)
-        return Outcome(Status.SUCCESS, answer.ledger, closed_at, result=result, fee_charged=fee)
+        return Outcome(Status.SUCCESS, answer.ledger, closed_at, result=result, fee_charged=fee, bump_hash=bump_hash)
     why, detail, contract_error = explain(code, answer.diagnostic_events_xdr or ())
-    return Outcome(Status.FAILED, answer.ledger, closed_at, why, detail, contract_error, fee_charged=fee)
+    return Outcome(
+        Status.FAILED, answer.ledger, closed_at, why, detail, contract_error, fee_charged=fee, bump_hash=bump_hash
+    )
 
 
 def explain(code: str, events: Sequence[str]) -> tuple[Code, str, dict[str, Any] | None]:
@@ -111,16 +117,20 @@ _APPLIED: Final[dict[str, Code]] = {
 }
 
 
-def _hashes(envelope_xdr: str) -> set[str]:
-    """Return the hash of an envelope, and of the transaction inside a fee bump; nothing for what cannot be read."""
+def _hashes(envelope_xdr: str) -> tuple[str, str]:
+    """Return the hash of an envelope, and that of the transaction inside, its own if it is no fee bump.
+
+    Both are empty for what cannot be read.
+    """
     passphrase = settings.STELLAR_NETWORK_PASSPHRASE
     try:
         if FeeBumpTransactionEnvelope.is_fee_bump_transaction_envelope(envelope_xdr):
             outer = FeeBumpTransactionEnvelope.from_xdr(envelope_xdr, passphrase)
-            return {outer.hash_hex(), outer.transaction.inner_transaction_envelope.hash_hex()}
-        return {TransactionEnvelope.from_xdr(envelope_xdr, passphrase).hash_hex()}
+            return outer.hash_hex(), outer.transaction.inner_transaction_envelope.hash_hex()
+        tx_hash = TransactionEnvelope.from_xdr(envelope_xdr, passphrase).hash_hex()
     except XDR_FAULTS:
-        return set()
+        return "", ""
+    return tx_hash, tx_hash
 
 
 def _result(xdr: str) -> tuple[int | None, str]:

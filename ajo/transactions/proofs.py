@@ -108,8 +108,7 @@ def _find(client: SorobanClient, row: ChainTransaction, used: int | None) -> Out
     told = looked.answer
     if told.is_found:
         return read_outcome(told, row.hash, row.function)
-    # when it was taken, at `submitted_ledger`, its sequence number was not used
-    if told.oldest_ledger > row.submitted_ledger + 1:
+    if told.oldest_ledger > row.unused_ledger + 1:
         raise TransactionPruned(f"the node's history begins with ledger {told.oldest_ledger}", told.oldest_ledger)
     return Missing(looked.began_after > row.max_time)
 

@@ -47,10 +47,10 @@ def find_submitted(tx_hash: str) -> ChainTransaction | None:
 
 
 def with_carried(rows: Iterable[ChainTransaction]) -> list[Known]:
-    """Return the transactions with what each of them carried."""
+    """Return the transactions with what each of them carried, itself or inside a fee bump."""
     rows = list(rows)
-    carried = carried_by([row.hash for row in rows])
-    return [Known(row, carried[row.hash]) for row in rows]
+    carried = carried_by([row.bump_hash or row.hash for row in rows])
+    return [Known(row, carried[row.bump_hash or row.hash]) for row in rows]
 
 
 def carried_by(hashes: list[str]) -> dict[str, Carried]:
@@ -85,4 +85,4 @@ def find_announced(tx_hash: str) -> Known | None:
 def foreign(tx_hash: str, **known: Any) -> ChainTransaction:
     """Return a row, not to be stored, of a transaction that was not submitted here: the rest is unknown."""
     unknown: dict[str, Any] = dict.fromkeys(("sequence", "max_time", "max_fee", "attempts", "created_at"))
-    return ChainTransaction(**{"hash": tx_hash} | unknown | known)
+    return ChainTransaction(**{"hash": tx_hash, "bump_hash": ""} | unknown | known)

@@ -23,6 +23,7 @@ from ajo.transactions.calls import Call
 from ajo.transactions.codes import Code
 from ajo.transactions.conflicts import Conflict
 from ajo.transactions.limits import Limits
+from ajo.transactions.remembered import remember
 
 CLOSE_SECONDS: Final = 5  # between two ledgers, about
 # since the sync last heard of a new ledger: after it nobody knows when the next ones closed
@@ -77,12 +78,15 @@ def read_state(client: SorobanClient, source: str, call: Call) -> State:
     found = {key: entry["xdr"] for key, entry in answer.found.items()}
     if own not in found:
         raise Conflict(Code.NO_ACCOUNT, f"{source} is no account on the chain: somebody has to fund it first.")
+    account = decode_account(source, found[own])
+    if heard:
+        remember(heard, source, answer.ledger, found[own])
     instance = _value(found, keys["admin"])
     return State(
         ledger=answer.ledger,
         at_least=at_least,
         closed_at=_close_time(client, heard, answer.ledger),
-        account=decode_account(source, found[own]),
+        account=account,
         limits=known or _remember_limits(found),
         admin=instance.admin if isinstance(instance, Instance) else None,
         group=_value(found, keys.get("group")),

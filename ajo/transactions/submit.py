@@ -37,6 +37,7 @@ from ajo.transactions.envelope import (
 )
 from ajo.transactions.foreign import NotFound, find_ended, look_up
 from ajo.transactions.queries import Carried, Known, find_submitted, with_carried
+from ajo.transactions.remembered import recall
 from ajo.transactions.sending import send
 from ajo.transactions.signatures import check_signatures
 from ajo.transactions.warnings import say
@@ -82,6 +83,9 @@ def submit(text: str, admit: Callable[[], object]) -> Submitted:
 
 
 def _submit(submission: Submission, checkpoint: Checkpoint) -> Submitted:
+    taken = _take_as_built(submission, checkpoint)
+    if taken is not None:
+        return _send(*taken, checkpoint)
     reached = checkpoint.chain_ledger
     try:
         _check_time(submission, checkpoint)
@@ -96,11 +100,32 @@ def _submit(submission: Submission, checkpoint: Checkpoint) -> Submitted:
         if isinstance(found, NotFound):
             raise _too_late(submission, refusal.fault, found) from refusal
         return Submitted(found, is_new=False)
-    row, is_new = _store(submission, accounts)
-    if is_new:
-        send(row, is_first_send=True, deadline=time.monotonic() + SEND_WAIT, heard=checkpoint.chain_ledger)
-        return Submitted(Known(find_submitted(submission.hash) or row, Carried()), is_new)
-    return Submitted(with_carried([row])[0], is_new)
+    return _send(*_store(submission, accounts, checkpoint.chain_ledger), checkpoint)
+
+
+def _take_as_built(submission: Submission, checkpoint: Checkpoint) -> tuple[ChainTransaction, bool] | None:
+    """Store the transaction by its account as a build read it, which costs no request. None where the chain decides.
+
+    That is where nothing is remembered, and where it would be refused.
+    """
+    recalled = recall(checkpoint, submission.source) if submission.caller == submission.source else None
+    if recalled is None or ChainTransaction.objects.proving_used(submission.source, submission.sequence).exists():
+        return None
+    ledger, account = recalled
+    accounts = _Accounts(ledger, {submission.source: account})
+    try:
+        _check_time(submission, checkpoint)
+        _check_accounts(submission, accounts, checkpoint)
+        return _store(submission, accounts, checkpoint.chain_ledger)
+    except (EnvelopeRefused, Conflict, Unavailable):
+        return None
+
+
+def _send(row: ChainTransaction, is_new: bool, checkpoint: Checkpoint) -> Submitted:
+    if not is_new:
+        return Submitted(with_carried([row])[0], is_new)
+    send(row, is_first_send=True, deadline=time.monotonic() + SEND_WAIT, heard=checkpoint.chain_ledger)
+    return Submitted(Known(find_submitted(row.hash) or row, Carried()), is_new)
 
 
 def _too_late(submission: Submission, fault: Fault, found: NotFound) -> EnvelopeRefused:
@@ -177,8 +202,10 @@ def _check_accounts(submission: Submission, accounts: _Accounts, checkpoint: Che
         raise
 
 
-def _store(submission: Submission, accounts: _Accounts) -> tuple[ChainTransaction, bool]:
+def _store(submission: Submission, accounts: _Accounts, newest: int) -> tuple[ChainTransaction, bool]:
     """Store the transaction unless it is stored. Return it, and whether this call has stored it.
+
+    `newest` is the newest ledger that was heard of.
 
     Raise Conflict where another transaction of its source is pending with another sequence number: the network queues
     one of a source at a time. A lock of the source orders posts that are made at once.
@@ -195,10 +222,10 @@ def _store(submission: Submission, accounts: _Accounts) -> tuple[ChainTransactio
             other = found[0].hash
             detail = f"Another transaction of {submission.source} is pending: {other}."
             raise Conflict(Code.SOURCE_BUSY, detail, hash=other)
-        return _row(submission, accounts.ledger), True
+        return _row(submission, accounts.ledger, newest), True
 
 
-def _row(submission: Submission, ledger: int) -> ChainTransaction:
+def _row(submission: Submission, ledger: int, newest: int) -> ChainTransaction:
     return ChainTransaction.objects.create(
         hash=submission.hash,
         xdr=submission.envelope.to_xdr(),
@@ -208,6 +235,7 @@ def _row(submission: Submission, ledger: int) -> ChainTransaction:
         sequence=submission.sequence,
         max_time=submission.max_time,
         max_fee=submission.max_fee,
-        submitted_ledger=ledger,
+        submitted_ledger=max(ledger, newest),
+        account_ledger=ledger,
         next_attempt_at=Now() + FOLLOWED_AFTER,
     )

@@ -12,6 +12,7 @@ from ajo.soroban.contract.keys import GroupKey
 from ajo.soroban.models import RpcNode
 from ajo.transactions import sending
 from ajo.transactions.codes import Code
+from ajo.transactions.queries import with_carried
 from groups.models import GroupMember
 from tests.support.faults import answers, result
 from tests.support.nodes import use_nodes
@@ -351,7 +352,9 @@ def test_report_36_a_fee_bump_that_others_made_is_followed_by_the_inner_hash(wri
     for _ in range(3):
         writing.step()
     row = writing.row(tx)
-    assert (row.status, row.attempts) == (Status.SUCCESS, 0)
+    assert (row.status, row.attempts, row.bump_hash) == (Status.SUCCESS, 0, bump.hash_hex())
+    (known,) = with_carried([row])
+    assert [event.type for event in known.carried.events] == ["joined"], "they stand under the bump's hash"
 
 
 def test_report_39_while_nobody_answers_it_is_pending_and_then_the_truth(writing: Writing) -> None:

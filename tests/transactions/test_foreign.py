@@ -102,6 +102,10 @@ def test_a_fee_bump_is_found_by_the_inner_hash(client: Client, followed: Sandbox
         assert (found["hash"], found["status"], found["function"]) == (tx_hash, "pending", "join_group")
         assert found["source"] == BOB.public_key
         assert found["fee"]["max"] == str(2 * inner.transaction.fee)
+    follow(followed)
+    for tx_hash in (inner.hash_hex(), bump.hash_hex()):
+        found = known(client, tx_hash)
+        assert (found["status"], [event["type"] for event in found["events"]]) == ("success", ["joined"])
 
 
 def test_a_name_that_no_event_announces_is_shown_with_its_success(client: Client, followed: Sandbox) -> None:

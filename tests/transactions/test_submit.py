@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from typing import Any
@@ -13,17 +14,28 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 from stellar_sdk import Keypair, Network, TransactionEnvelope, xdr
 
+from ajo import cache
 from ajo.soroban.models import ChainTransaction, Checkpoint, RpcNode
 from ajo.soroban.rpc.pool import nodes
 from ajo.transactions import sending, submit
+from ajo.transactions.remembered import remember
+from devtools.sandbox.ledger.keys import account_key
 from devtools.sandbox.sandbox import Sandbox
-from tests.support.building import requests_seen
+from tests.support.building import forget, join, requests_seen, signed
 from tests.support.closing import order
+from tests.support.factories import make_transaction
 from tests.support.sending import BOB, CAROL, OTHER, ask, code, joining, looked_up, sandbox, send
 from tests.support.submitting import PATH, follow, followed, post, refusal
 from tests.support.threads import run_concurrently
 
 __all__ = ["followed", "sandbox"]
+
+
+def account_entry(sandbox: Sandbox, key: Keypair) -> str:
+    """The account's LedgerEntryData in base64, as the newest closed ledger has it."""
+    held = sandbox.chain.closed(account_key(key.public_key))
+    assert held is not None
+    return base64.b64encode(held.data).decode()
 
 
 def stored() -> list[str]:
@@ -81,6 +93,81 @@ def test_a_submission_costs_ten_statements_and_two_requests(client: Client, foll
         "BEGIN", "SELECT", "SELECT", "INSERT", "COMMIT",  # under a lock of the source
         "UPDATE", "SELECT",  # what the node said
     ]  # fmt: skip
+
+
+@pytest.fixture
+def built_by_bob(client: Client, followed: Sandbox) -> TransactionEnvelope:
+    """A join of group 1 that was built here and signed, so that its account is remembered."""
+    forget()
+    envelope = signed(join(), BOB)
+    requests_seen(followed)
+    return envelope
+
+
+def test_what_was_built_here_costs_one_request(
+    client: Client, followed: Sandbox, built_by_bob: TransactionEnvelope
+) -> None:
+    assert post(client, built_by_bob).status_code == 202
+    assert requests_seen(followed) == {"sendTransaction": 1}
+    row = ChainTransaction.objects.get()
+    assert (row.account_ledger, row.submitted_ledger) == (followed.chain.latest, followed.chain.latest)
+
+
+def test_an_account_of_an_older_ledger_is_no_proof_for_later_ones(
+    client: Client, followed: Sandbox, built_by_bob: TransactionEnvelope
+) -> None:
+    """Breaks if the ledger of the post counted: what was applied before it, and is in no history, would be expired."""
+    built_at = followed.chain.latest
+    followed.chain.close_ledger(5)
+    follow(followed)
+    assert post(client, built_by_bob).status_code == 202
+    row = ChainTransaction.objects.get()
+    assert (row.unused_ledger, row.submitted_ledger) == (built_at, built_at + 5)
+
+
+def test_nothing_is_refused_by_a_remembered_account(
+    client: Client, followed: Sandbox, built_by_bob: TransactionEnvelope
+) -> None:
+    """A signer that was added since is not in it."""
+    order(followed, "signers", account=BOB.public_key, thresholds=[1, 0, 0, 0], signers={CAROL.public_key: 1})
+    followed.chain.close_ledger()
+    follow(followed)
+    by_carol = joining(followed, BOB, sign=[CAROL])
+    requests_seen(followed)
+    assert post(client, by_carol).status_code == 202
+    assert requests_seen(followed) == {"getLedgerEntries": 1, "sendTransaction": 1}
+
+
+def test_a_number_that_was_used_through_this_service_is_refused_before_it_is_sent(
+    client: Client, followed: Sandbox, built_by_bob: TransactionEnvelope
+) -> None:
+    """Two tabs build with one sequence number; the tables know that one of them was applied."""
+    other = joining(followed, BOB, group=2)
+    make_transaction(1, source=BOB.public_key, sequence=other.transaction.sequence, status="success", ledger=3)
+    send(followed, other)
+    followed.chain.close_ledger()
+    assert refusal(client, built_by_bob) == "sequence_used"
+
+
+def test_another_transaction_that_has_ended_since_does_not_keep_the_source_busy(
+    client: Client, followed: Sandbox
+) -> None:
+    """The remembered account is from before it was applied: the chain decides."""
+    first = joining(followed, BOB)
+    assert post(client, first).status_code == 202
+    join(CAROL)
+    forget()
+    remember(Checkpoint.objects.get(), BOB.public_key, followed.chain.latest, account_entry(followed, BOB))
+    followed.chain.close_ledger()
+    assert post(client, joining(followed, BOB, group=2)).status_code == 202
+
+
+def test_without_redis_the_account_is_read(
+    client: Client, followed: Sandbox, built_by_bob: TransactionEnvelope
+) -> None:
+    cache.client().flushall()
+    assert post(client, built_by_bob).status_code == 202
+    assert requests_seen(followed) == {"getLedgerEntries": 1, "sendTransaction": 1}
 
 
 def test_a_lost_answer_of_the_first_sending_leaves_it_pending(client: Client, followed: Sandbox) -> None:

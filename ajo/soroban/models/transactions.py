@@ -27,6 +27,10 @@ class ChainTransactionQuerySet(models.QuerySet["ChainTransaction"]):
         """Return those that a look-up has found to have succeeded, and that not every reader is shown yet."""
         return self.followed().filter(ledger__isnull=False)
 
+    def proving_used(self, source: str, sequence: int) -> ChainTransactionQuerySet:
+        """Return those that prove that an account has used a sequence number: a ledger has carried them."""
+        return self.filter(source=source, sequence__gte=sequence, ledger__isnull=False)
+
 
 class ChainTransaction(models.Model):
     """A transaction that was submitted through this service, identified by its hash.
@@ -61,8 +65,14 @@ class ChainTransaction(models.Model):
     closed_at = models.DateTimeField(null=True, help_text="When that ledger closed.")
     result = models.JSONField(null=True, help_text="What the function returned, decoded.")
     fee_charged = models.BigIntegerField(null=True, help_text="What it cost.")
+    bump_hash = models.CharField(
+        max_length=64, blank=True, db_default="", db_collation="C", help_text="The fee bump of others that carried it."
+    )
     # how it is followed
     submitted_ledger = models.BigIntegerField(help_text="The network's newest ledger when it was taken.")
+    account_ledger = models.BigIntegerField(
+        null=True, help_text="Its source's account was read at this ledger: its sequence number was not used yet."
+    )
     attempts = models.IntegerField(default=0, help_text="How often it was sent.")
     last_answer = models.CharField(max_length=500, blank=True, default="", help_text="What a node said of it last.")
     queued_ledger = models.BigIntegerField(null=True, help_text="The newest ledger at which a node had it queued.")
@@ -105,6 +115,11 @@ class ChainTransaction(models.Model):
     def valid_until(self) -> datetime | None:
         """Return until when a ledger has to close to carry it."""
         return timestamp_to_datetime(self.max_time)
+
+    @property
+    def unused_ledger(self) -> int:
+        """Return a ledger at which its sequence number was not used: no ledger until then carried it."""
+        return int(self.submitted_ledger if self.account_ledger is None else self.account_ledger)
 
     @property
     def is_final(self) -> bool:
