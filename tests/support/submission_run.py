@@ -27,13 +27,17 @@ TROUBLE_PAUSE = 2.0  # seconds between two troubles
 
 @dataclass(frozen=True)
 class Report:
-    """What a run found: `ends` by status, `wrong` in words, `troubles` by kind, `seconds` in all."""
+    """What a run found: `ends` by status, `wrong` in words, `troubles` by kind, `seconds` in all.
+
+    `built`: transactions that the API built. stellar-sdk built the others.
+    """
 
     ends: dict[str, int]
     wrong: list[str]
     troubles: dict[str, int]
     wishes: int
     sent: int
+    built: int
     seconds: float
 
     def __str__(self) -> str:
@@ -41,7 +45,7 @@ class Report:
         troubles = ", ".join(f"{count} × {name}" for name, count in sorted(self.troubles.items()))
         lines = [
             f"{sum(self.ends.values())} submissions of {self.wishes} wishes in {self.seconds:.0f} s: {ends}",
-            f"sent {self.sent} times; troubles: {troubles}",
+            f"{self.built} built by the API; sent {self.sent} times; troubles: {troubles}",
             f"{len(self.wrong)} wrong",
             *self.wrong[:20],
         ]
@@ -83,7 +87,8 @@ def run_submissions(
         closing.join()
     rows = {each.hash: (each.status, each.ledger) for each in ChainTransaction.objects.all()}
     sent = sum(ChainTransaction.objects.values_list("attempts", flat=True))
-    return Report(tally(rows), people.verdict(rows), trouble.made, len(people.wishes), sent, time.monotonic() - began)
+    seconds, wishes = time.monotonic() - began, len(people.wishes)
+    return Report(tally(rows), people.verdict(rows), trouble.made, wishes, sent, people.built_here, seconds)
 
 
 def _tables_at(up: Running, ledger: int) -> bool:

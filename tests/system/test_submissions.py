@@ -28,4 +28,5 @@ def test_every_end_that_is_said_of_500_submissions_is_the_chains(
     assert sum(report.ends.values()) >= COUNT
     assert report.ends.get("success", 0) > COUNT / 4
     assert report.ends.get("failed", 0) > 0
+    assert report.built > COUNT / 10
     assert len(report.troubles) == 19
