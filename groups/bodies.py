@@ -115,8 +115,8 @@ def prepared_body(session: psycopg.Connection, group_id: int) -> Found | None:
 def _found(rows: list[tuple[Any, ...]]) -> Found | None:
     if not rows:
         return None
-    body, revision, synced_ledger, dataset_id, ledger, heard_at, asked_at = rows[0]
-    fresh = Freshness(dataset_id or "", ledger or 0, heard_at or 0.0, asked_at)  # as before the first sync
+    body, revision, synced_ledger, dataset_id, ledger, advanced_at, asked_at = rows[0]
+    fresh = Freshness(dataset_id or "", ledger or 0, advanced_at or 0.0, asked_at)  # as before the first sync
     return Found(_document(body, revision, synced_ledger), fresh, "postgresql")
 
 

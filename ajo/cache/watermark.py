@@ -35,13 +35,13 @@ return 1
 class Freshness:
     """How fresh the tables are: they hold everything announced up to `ledger`.
 
-    `dataset_id` is 32 hexadecimal digits, or empty before the first sync. `heard_at` is when the chain last advanced,
+    `dataset_id` is 32 hexadecimal digits, or empty before the first sync. `chain_advanced_at` is when it last grew,
     `as_of` when the tables were asked: both in Unix seconds by the database's clock.
     """
 
     dataset_id: str
     ledger: int
-    heard_at: float
+    chain_advanced_at: float
     as_of: float = 0.0
 
     @property
@@ -50,7 +50,7 @@ class Freshness:
 
         A time that far ahead is stale too: it is from before the clock stepped back.
         """
-        return abs(time.time() - self.heard_at) > settings.STALE_AFTER
+        return abs(time.time() - self.chain_advanced_at) > settings.STALE_AFTER
 
     def follows(self, earlier: Freshness) -> bool:
         """Return whether the tables are those of `earlier`, and neither their ledger nor their clock has stepped back.
@@ -75,15 +75,15 @@ class Watermark:
         The scripts parse its first two words, and replace its last.
         """
         f = self.freshness
-        words = f"{self.epoch} {f.ledger} {f.heard_at:.3f} {f.dataset_id} {f.as_of:.6f} {self.begun:.6f}"
+        words = f"{self.epoch} {f.ledger} {f.chain_advanced_at:.3f} {f.dataset_id} {f.as_of:.6f} {self.begun:.6f}"
         return f"{words} {random_word()}".encode()
 
     @classmethod
     def load(cls, raw: bytes | None) -> Watermark | None:
         """Parse what `dump` made. Return None for anything else: without a watermark nothing in Redis counts."""
         try:
-            epoch, ledger, heard_at, dataset_id, as_of, begun, _ = (raw or b"").decode().split(" ")
-            return cls(epoch, Freshness(dataset_id, int(ledger), float(heard_at), float(as_of)), float(begun))
+            epoch, ledger, chain_advanced_at, dataset_id, as_of, begun, _ = (raw or b"").decode().split(" ")
+            return cls(epoch, Freshness(dataset_id, int(ledger), float(chain_advanced_at), float(as_of)), float(begun))
         except ValueError:
             return None
 

@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 def first_entries(chain: "Chain") -> Writes:
     """The contracts' instances and their code, without bytes; the settings; the account that asks for views."""
     ledger = chain.open_ledger().sequence
-    lives = ledger + ENTRY_LIFETIME
+    live_until = ledger + ENTRY_LIFETIME
     writes: Writes = {}
     for address, purpose in ((chain.contract, "wasm"), (chain.contracts.router, "router wasm")):
         wasm_hash = network.derived(chain.passphrase, purpose).hex()
         key, entry = encode(address, InstanceKey(), Instance(wasm_hash=wasm_hash))
         code = code_key(wasm_hash)
-        writes |= {key: (entry, lives), code: (code_entry(code), lives)}
+        writes |= {key: (entry, live_until), code: (code_entry(code), live_until)}
     key, entry = encode(chain.token, InstanceKey(), token.instance())
     writes[account_key(MISS)] = (encode_account(new_account(MISS, network.BASE_RESERVE * 2, 0)), None)
     writes |= {each: (data, None) for each, data in default_entries().items()}
-    return {**writes, key: (entry, lives)}
+    return {**writes, key: (entry, live_until)}
 
 
 def install(chain: "Chain", ledger: "OpenLedger", wasm_hash: bytes) -> None:
@@ -57,8 +57,8 @@ def grant(chain: "Chain", ledger: int, holder: str, amount: int) -> Writes:
     key = BalanceKey(holder).encode(chain.token)
     found = chain.current(key)
     before: Balance = token.held(0) if found is None else decode(found.data)
-    lives = ledger + ENTRY_LIFETIME if found is None else found.live_until
-    return {key: (encode(chain.token, BalanceKey(holder), token.held(before.amount + amount))[1], lives)}
+    live_until = ledger + ENTRY_LIFETIME if found is None else found.live_until
+    return {key: (encode(chain.token, BalanceKey(holder), token.held(before.amount + amount))[1], live_until)}
 
 
 def balance(chain: "Chain", holder: str) -> int:

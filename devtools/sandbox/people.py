@@ -82,13 +82,13 @@ def deploy_wallet(chain: "Chain", public_key: str, amount: int = FRIENDBOT_GRANT
     digest = hashlib.sha256(f"{chain.passphrase}/wallet/{public_key}".encode()).digest()
     address = StrKey.encode_contract(digest)
     ledger = chain.open_ledger()
-    lives = ledger.sequence + ENTRY_LIFETIME
+    live_until = ledger.sequence + ENTRY_LIFETIME
     code = code_key(network.wallet_hash(chain.passphrase))
     stored = BYTES.to_xdr(StrKey.decode_ed25519_public_key(public_key))
     instance = replace(Instance(network.wallet_hash(chain.passphrase)), extra=((WALLET_KEY, stored),))
     key, entry = encode(address, InstanceKey(), instance)
     is_new = chain.current(key) is None
-    ledger.writes |= {key: (entry, lives), code: (code_entry(code), lives)}
+    ledger.writes |= {key: (entry, live_until), code: (code_entry(code), live_until)}
     if is_new:
         chain.fund(address, amount)
     return address

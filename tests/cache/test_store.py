@@ -101,7 +101,7 @@ def test_a_redis_that_cannot_be_asked_which_bodies_are_old_is_no_redis_without_a
 
 
 def test_silence_makes_answers_stale(settings: Settings) -> None:
-    cache.start_epoch(fresh(10, heard_at=time.time() - settings.STALE_AFTER - 1))
+    cache.start_epoch(fresh(10, chain_advanced_at=time.time() - settings.STALE_AFTER - 1))
     source = Source(document(1))
     source.read()
     assert source.read().stale
@@ -112,4 +112,4 @@ def test_silence_makes_answers_stale(settings: Settings) -> None:
 @pytest.mark.parametrize(("step", "stale"), [(0.0, False), (-3600.0, True), (3600.0, True)])
 def test_what_was_heard_far_from_now_is_stale_on_either_side(step: float, stale: bool) -> None:
     """A clock that stepped back leaves times an hour ahead: they would count as fresh for an hour."""
-    assert fresh(1, heard_at=time.time() + step).stale is stale
+    assert fresh(1, chain_advanced_at=time.time() + step).stale is stale

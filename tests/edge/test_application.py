@@ -108,7 +108,7 @@ def test_the_edge_leaves_everything_else_to_django(
 
 @pytest.mark.parametrize("known", ["", "TAG"])
 def test_silence_of_the_chain_is_told_by_both(front: Edge, django: Django, settings: Settings, known: str) -> None:
-    fresh(1000, heard_at=time.time() - settings.STALE_AFTER - 1)
+    fresh(1000, chain_advanced_at=time.time() - settings.STALE_AFTER - 1)
     asked = filled({"HTTP_IF_NONE_MATCH": known})
     answer = ask(front, **asked)
     assert ("Ajo-Stale", "true") in answer[1]

@@ -95,7 +95,7 @@ def advance_watermark(ledger: int = 1001) -> None:
     assert now
     Checkpoint.objects.update(ledger=ledger)
     cache.advance(
-        now, cache.Freshness(now.freshness.dataset_id, ledger, now.freshness.heard_at, now.freshness.as_of + 1)
+        now, cache.Freshness(now.freshness.dataset_id, ledger, now.freshness.chain_advanced_at, now.freshness.as_of + 1)
     )
 
 
@@ -195,7 +195,7 @@ def new_epoch() -> None:
 
 
 def new_dataset() -> None:
-    cache.start_epoch(cache.Freshness("b" * 32, 1000, Checkpoint.objects.freshness().heard_at))
+    cache.start_epoch(cache.Freshness("b" * 32, 1000, Checkpoint.objects.freshness().chain_advanced_at))
 
 
 @pytest.mark.parametrize("change", [advance_watermark, new_epoch, new_dataset, cache.invalidate_all])

@@ -249,7 +249,7 @@ def test_one_statement_gives_a_body_and_how_fresh_it_is() -> None:
     assert checkpoint.chain_advanced_at is not None
     document, fresh, _ = found
     assert (fresh.dataset_id, fresh.ledger) == (checkpoint.dataset_id.hex, 1000)
-    assert fresh.heard_at == pytest.approx(checkpoint.chain_advanced_at.timestamp(), abs=1e-3)
+    assert fresh.chain_advanced_at == pytest.approx(checkpoint.chain_advanced_at.timestamp(), abs=1e-3)
     assert document == group_bodies([1])[1]
     prepared = prepared_body(connection.connection, 1)
     assert prepared is not None

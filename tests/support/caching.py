@@ -8,9 +8,9 @@ from ajo.cache import Document, Found, Freshness
 DATASET_ID = "a" * 32
 
 
-def fresh(ledger: int, heard_at: float | None = None) -> Freshness:
+def fresh(ledger: int, chain_advanced_at: float | None = None) -> Freshness:
     """Return the freshness of tables at this ledger, heard now unless told otherwise (Unix seconds)."""
-    return Freshness(DATASET_ID, ledger, time.time() if heard_at is None else heard_at)
+    return Freshness(DATASET_ID, ledger, time.time() if chain_advanced_at is None else chain_advanced_at)
 
 
 def document(revision: int, synced_ledger: int = 10) -> Document:

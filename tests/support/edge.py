@@ -67,7 +67,11 @@ def front(django: Django) -> Iterator[Edge]:
     fixed_headers.cache_clear()
 
 
-def fresh(ledger: int, heard_at: float | None = None) -> None:
+def fresh(ledger: int, chain_advanced_at: float | None = None) -> None:
     dataset_id = Checkpoint.objects.freshness().dataset_id
-    cache.start_epoch(cache.Freshness(dataset_id, ledger, time.time() if heard_at is None else heard_at, time.time()))
+    cache.start_epoch(
+        cache.Freshness(
+            dataset_id, ledger, time.time() if chain_advanced_at is None else chain_advanced_at, time.time()
+        )
+    )
     refresh_groups([7])

@@ -59,14 +59,14 @@ def _rent(storage: Storage, key: bytes) -> Rent | None:
     if after is None or not has_lifetime(key):
         return None
     before = None if key in storage.restored else storage.before(key)
-    lives = storage.live_until(key) or 0
+    live_until = storage.live_until(key) or 0
     if before is None:
-        return Rent(key, 0, rent_size(key, after), 0, lives)
+        return Rent(key, 0, rent_size(key, after), 0, live_until)
     size_before, size = rent_size(key, before.data), rent_size(key, after)
     lived = before.live_until or 0
-    if lives <= lived and size <= size_before:
+    if live_until <= lived and size <= size_before:
         return None
-    return Rent(key, size_before, size, lived, max(lives, lived))
+    return Rent(key, size_before, size, lived, max(live_until, lived))
 
 
 def transaction_data(
