@@ -35,8 +35,8 @@ return 1
 class Freshness:
     """How fresh the tables are: they hold everything announced up to `ledger`.
 
-    `dataset_id` is 32 hexadecimal digits, or empty before the first sync. `chain_advanced_at` is when it last grew,
-    `as_of` when the tables were asked: both in Unix seconds by the database's clock.
+    `dataset_id` is 32 hexadecimal digits, or empty before the first sync. `chain_advanced_at` is when the chain last
+    grew, `as_of` when the tables were asked: both in Unix seconds by the database's clock.
     """
 
     dataset_id: str
