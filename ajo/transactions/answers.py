@@ -64,6 +64,9 @@ _BY_STATE: Final[dict[str, Code]] = {
     "opBAD_AUTH": Code.BAD_AUTH,
     "opNO_ACCOUNT": Code.NO_ACCOUNT,
 }
+# Refusals that core makes before it looks at the sequence number: the transaction may have used it since its account
+# was read, and been applied.
+_BEFORE_SEQUENCE: Final = ("txNO_ACCOUNT", "txFROZEN_KEY_ACCESSED")
 # All others leave it open. txBAD_SEQ: the node lags behind the account, or the sequence number was used, by this
 # transaction perhaps; the account's entry tells. txINSUFFICIENT_FEE: the queue is full now. txTOO_LATE: that node's
 # clock says so; the chain's will. txTOO_EARLY, txINTERNAL_ERROR and what is not known: another time.
@@ -105,7 +108,8 @@ def _error(answer: Sent, is_first_send: bool, row: ChainTransaction) -> SendMean
     said = f"ERROR {name}{': ' if words else ''}{words}"[:MAX_ERROR]
     code = _BY_FORM.get(name)
     if code is None and answer.latest_ledger >= row.submitted_ledger:
-        code = _BY_STATE.get(name)
+        is_known_unused = row.unused_ledger >= row.submitted_ledger or name not in _BEFORE_SEQUENCE
+        code = _BY_STATE.get(name) if is_known_unused else None
     if code is None or not is_first_send:
         return SendMeaning(Effect.OPEN, said, answer.latest_ledger)
     detail = f"{SENTENCES[code]} The network says {name}{': ' if words else '.'}{words}"[:MAX_ERROR]

@@ -51,9 +51,12 @@ _clock = _Clock()
 
 
 @contextmanager
-def chain_slot() -> Iterator[None]:
-    """Hold a waiter slot while the block asks the chain, if nodes are slow. Raise Unavailable where none is free."""
-    with waiter_slot("chain") if _clock.is_slow() else nullcontext():
+def chain_slot(client: str = "") -> Iterator[None]:
+    """Hold a waiter slot while the block asks the chain, if nodes are slow. Raise Unavailable where none is free.
+
+    `client` is the client's address: a named one has one slot at most.
+    """
+    with waiter_slot("chain", client) if _clock.is_slow() else nullcontext():
         request = _clock.begin()
         try:
             yield

@@ -27,7 +27,7 @@ from ajo.transactions.authorization import AuthEntry, check_entries, expire, to_
 from ajo.transactions.calls import Call
 from ajo.transactions.codes import Code
 from ajo.transactions.conflicts import Conflict
-from ajo.transactions.fees import default_bid, expected_growth, replacing_bid, with_margins
+from ajo.transactions.fees import default_bid, expected_growth, replacing_bid, stored_bid, with_margins
 from ajo.transactions.limits import check_limits, events_size
 from ajo.transactions.outcomes import json_result
 from ajo.transactions.sep7 import transaction_uri
@@ -89,13 +89,13 @@ class Built:
     warnings: list[Warned]
 
 
-def build(request: BuildRequest) -> Built:
-    """Build a transaction.
+def build(request: BuildRequest, address: str = "") -> Built:
+    """Build a transaction for the client of this address.
 
     Raises a 400 by field, Absent for an unknown `replaces`, Conflict, and Unavailable where no node can be asked.
     """
     replaced = None if request.replaces is None else _replaced(request)
-    return ask_chain(lambda client: _build(client, request, replaced))
+    return ask_chain(lambda client: _build(client, request, replaced), address)
 
 
 def _build(client: SorobanClient, request: BuildRequest, replaced: ChainTransaction | None) -> Built:
@@ -201,7 +201,8 @@ def _sequence(request: BuildRequest, replaced: ChainTransaction | None, state: S
     following = state.account.sequence + 1
     if replaced is not None:
         if replaced.sequence < following:
-            raise Conflict(Code.SEQUENCE_USED, "That transaction's sequence number has been used. Build a new one.")
+            said = "That transaction, or another with its sequence number, is in a ledger already. Wait for its end."
+            raise Conflict(Code.SEQUENCE_USED, said, hash=replaced.hash)
         return replaced.sequence, []
     wanted = following if request.sequence is None else request.sequence
     if wanted < following:
@@ -227,7 +228,7 @@ def _bid(client: SorobanClient, request: BuildRequest, replaced: ChainTransactio
     """Return what is offered for a place in a ledger. Raises Conflict or a 400 for what outbids nothing."""
     if replaced is None:
         return default_bid(client) if request.inclusion_fee is None else request.inclusion_fee
-    old = _offered(replaced)
+    old = stored_bid(replaced)
     if request.inclusion_fee is not None:
         if request.inclusion_fee <= old:
             raise invalid(inclusion_fee=f"That transaction offers {old} stroops: more is needed to replace it.")
@@ -236,12 +237,6 @@ def _bid(client: SorobanClient, request: BuildRequest, replaced: ChainTransactio
     if bid <= old:
         raise Conflict(Code.NOT_REPLACEABLE, f"That transaction offers {old} stroops already, the most that may be.")
     return bid
-
-
-def _offered(row: ChainTransaction) -> int:
-    """Return what a stored transaction offers for its place in a ledger."""
-    data = TransactionEnvelope.from_xdr(row.xdr, settings.STELLAR_NETWORK_PASSPHRASE).transaction.soroban_data
-    return row.max_fee - (data.resource_fee.int64 if data else 0)
 
 
 def _auth_ledgers(request: BuildRequest, state: State) -> int:

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from ajo.api.problems import CONTENT_TYPE
 from ajo.api.rendering import JSONParser, JSONRenderer
-from ajo.api.throttles import ReadThrottle, throttle_chain_read
+from ajo.api.throttles import ReadThrottle, client_address, throttle_chain_read
 from ajo.api.views import check_query, preflight
 from ajo.transactions.build import build
 from ajo.transactions.build_serializers import BuildSerializer, BuiltSerializer, PrepareSerializer
@@ -69,7 +69,7 @@ class BuildView(BuildingView):
         body = BuildSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         throttle_chain_read(request)
-        return Response(BuiltSerializer(build(body.request())).data)
+        return Response(BuiltSerializer(build(body.request(), client_address(request))).data)
 
 
 class PrepareView(BuildingView):
@@ -88,4 +88,4 @@ class PrepareView(BuildingView):
         body = PrepareSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         throttle_chain_read(request)
-        return Response(BuiltSerializer(prepare(**body.validated_data)).data)
+        return Response(BuiltSerializer(prepare(**body.validated_data, client=client_address(request))).data)

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.conf import settings
+from stellar_sdk import TransactionEnvelope
 from stellar_sdk.xdr import Int64, SorobanTransactionData, Uint32
 
 from ajo.soroban.contract import XDR_FAULTS
+from ajo.soroban.models import ChainTransaction
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import RpcInvalidAnswer
 from ajo.transactions.calls import Call
@@ -46,6 +48,17 @@ def default_bid(client: SorobanClient) -> int:
         bid = int(client.get_fee_stats().soroban_inclusion_fee.p90)
         _bids[place] = (time.monotonic() + STATS_TTL, bid)
     return min(max(bid, MIN_INCLUSION_FEE), settings.MAX_INCLUSION_FEE)
+
+
+def bid_of(envelope: TransactionEnvelope) -> int:
+    """Return the stroops that a transaction offers for its place in a ledger: its fee less that of its resources."""
+    data = envelope.transaction.soroban_data
+    return int(envelope.transaction.fee - (data.resource_fee.int64 if data else 0))
+
+
+def stored_bid(row: ChainTransaction) -> int:
+    """Return what a stored transaction offers for its place in a ledger, in stroops."""
+    return bid_of(TransactionEnvelope.from_xdr(row.xdr, settings.STELLAR_NETWORK_PASSPHRASE))
 
 
 def replacing_bid(old: int, bid: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from ajo.soroban.rpc.errors import ChainError, HistoryPruned
 from ajo.soroban.rpc.pool import nodes
 from ajo.transactions import visibility
 from ajo.transactions.codes import Code
+from ajo.transactions.fees import stored_bid
 from ajo.transactions.outcomes import Outcome
 from ajo.transactions.plan import STOP_SENDING, Clock, Seen, Step, next_step, used_ledger
 from ajo.transactions.proofs import ended, look_up, prove_over, read_sources
@@ -203,15 +204,23 @@ def _note_used(rows: Iterable[ChainTransaction], seen: dict[str, Seen]) -> None:
 def _replaced(rows: Iterable[ChainTransaction], clock: Clock) -> set[str]:
     """Return the hashes of those whose sequence number one that bids more has, and that can still be sent.
 
-    Of equal ones the later counts.
+    Of equal ones the later counts. Bids are compared, not fees: what is paid for resources wins no place.
     """
-    bids_more = Q(max_fee__gt=OuterRef("max_fee"))
-    is_later = Q(max_fee=OuterRef("max_fee"), created_at__gt=OuterRef("created_at"))
     others = ChainTransaction.objects.pending().filter(
-        bids_more | is_later,
-        source=OuterRef("source"),
-        sequence=OuterRef("sequence"),
-        max_time__gt=clock.closed_at + STOP_SENDING,
+        ~Q(hash=OuterRef("hash")), source=OuterRef("source"), sequence=OuterRef("sequence")
     )
     hashes = [row.hash for row in rows]
-    return set(ChainTransaction.objects.filter(Exists(others), hash__in=hashes).values_list("hash", flat=True))
+    shared = list(ChainTransaction.objects.pending().filter(Exists(others), hash__in=hashes))
+    if not shared:
+        return set()
+    same = {(row.source, row.sequence) for row in shared}
+    rivals = ChainTransaction.objects.pending().filter(
+        source__in={row.source for row in shared}, max_time__gt=clock.closed_at + STOP_SENDING
+    )
+    best: dict[tuple[str, int], tuple[int, datetime, str]] = {}
+    for rival in rivals:
+        place = (rival.source, rival.sequence)
+        if place in same:
+            rank = (stored_bid(rival), rival.created_at, rival.hash)
+            best[place] = max(best.get(place, rank), rank)
+    return {row.hash for row in shared if best.get((row.source, row.sequence), ("", "", row.hash))[2] != row.hash}

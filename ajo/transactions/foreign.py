@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final
 
 from django.conf import settings
 from stellar_sdk import FeeBumpTransactionEnvelope, TransactionEnvelope
@@ -16,83 +16,37 @@ from ajo.soroban.models import ChainTransaction
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
-from ajo.soroban.rpc.transactions import TransactionAnswer
 from ajo.transactions import visibility
 from ajo.transactions.asking import chain_slot
 from ajo.transactions.calls import read_call
 from ajo.transactions.outcomes import Outcome, read_outcome
-from ajo.transactions.proofs import LookUp, find
+from ajo.transactions.proofs import confirm
 from ajo.transactions.queries import Known, find_announced, foreign, with_carried
 from groups.cached import read_group
 from groups.models import Group
 
 LOOK_UP_WAIT: Final = 4.0  # seconds
-FIRST_LEDGERS: Final = 2  # the first ones of a network: a history that begins with one of them lacks nothing
 Status = ChainTransaction.Status
-T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class NotFound:
-    """What two look-ups did not find. Their ledgers closed from `since` to `until` (unix seconds).
-
-    `since` is 0 where the history is whole.
-    """
-
-    since: int
-    until: int
-
-
-def look_up(tx_hash: str) -> TransactionAnswer:
-    """Return what a node's history has of the transaction. Raise Unavailable where none answers."""
-    return _ask(lambda client: client.get_transaction(tx_hash))
-
-
-def find_foreign(tx_hash: str, admit: Callable[[], object]) -> Known | None:
+def find_foreign(tx_hash: str, admit: Callable[[], object], client: str = "") -> Known | None:
     """Return a transaction of anybody's that is in a ledger, by its own hash or inside a fee bump; None if it is not.
 
-    `admit` is called before the chain is asked. Raise Unavailable where no node answers.
+    `admit` is called before the chain is asked, `client` is the client's address. How it ended is asked twice, of two
+    nodes where there are. Raise Unavailable where that cannot be proven now.
     """
-    if announced := _announced(tx_hash):
-        return announced
+    if known := announced(tx_hash):
+        return known
     admit()
-    with chain_slot():
-        answer = look_up(tx_hash)
-    return _from_chain(tx_hash, answer) if answer.is_found else None
+    with chain_slot(client):
+        try:
+            found = nodes().run(partial(_look_up, tx_hash), time.monotonic() + LOOK_UP_WAIT)
+        except ChainError as failure:
+            raise Unavailable("The chain cannot be asked now.") from failure
+    return known_by(tx_hash, *found) if found else None
 
 
-def find_ended(tx_hash: str, reached: int) -> Known | NotFound:
-    """Return a transaction of anybody's that is in a ledger, or that none up to ledger `reached` or later has it.
-
-    That it is in none is believed if two look-ups say so, of two nodes where there are. Raise Unavailable.
-    """
-    if announced := _announced(tx_hash):
-        return announced
-
-    def read(client: SorobanClient) -> list[LookUp]:
-        first = find(client, tx_hash, reached)
-        if first.answer.is_found:
-            return [first]
-        return [first, nodes().second_opinion(client, lambda other: find(other, tx_hash, reached))]
-
-    looked = _ask(read)
-    if looked[-1].answer.is_found:
-        return _from_chain(tx_hash, looked[-1].answer)
-    return NotFound(max(_history_begins(each.answer) for each in looked), min(each.began_after for each in looked))
-
-
-def _history_begins(answer: TransactionAnswer) -> int:
-    return 0 if answer.oldest_ledger <= FIRST_LEDGERS else int(answer.oldest_ledger_close_time)
-
-
-def _ask(read: Callable[[SorobanClient], T]) -> T:
-    try:
-        return nodes().run(read, time.monotonic() + LOOK_UP_WAIT)
-    except ChainError as failure:
-        raise Unavailable("The chain cannot be asked now.") from failure
-
-
-def _announced(tx_hash: str) -> Known | None:
+def announced(tx_hash: str) -> Known | None:
     """Return a transaction that the tables have something of. It is pending until reads show all that it changed."""
     known = find_announced(tx_hash)
     if known is None:
@@ -105,17 +59,21 @@ def _announced(tx_hash: str) -> Known | None:
     return known
 
 
-def _from_chain(tx_hash: str, answer: TransactionAnswer) -> Known:
-    """Return a transaction that a node has found. Raise Unavailable for an answer that cannot be read."""
-    told = _from_envelope(answer.envelope_xdr or "")
-    try:
-        outcome = read_outcome(answer, tx_hash, told.get("function", ""))
-    except ChainError as failure:
-        raise Unavailable("The node's answer cannot be read.") from failure
+def known_by(tx_hash: str, told: dict[str, Any], outcome: Outcome) -> Known:
+    """Return what is known of a transaction that ended in a ledger. `told` are the columns that its envelope tells."""
     row = foreign(tx_hash, **told | _ended(outcome))
     if row.status == Status.SUCCESS and not _is_read(row):
         row = foreign(tx_hash, **told, status=Status.PENDING)
     return with_carried([row])[0]
+
+
+def _look_up(tx_hash: str, client: SorobanClient) -> tuple[dict[str, Any], Outcome] | None:
+    answer = client.get_transaction(tx_hash)
+    if not answer.is_found:
+        return None
+    told = _from_envelope(answer.envelope_xdr or "")
+    function = told.get("function", "")
+    return told, confirm(client, tx_hash, function, read_outcome(answer, tx_hash, function))
 
 
 def _ended(outcome: Outcome) -> dict[str, Any]:

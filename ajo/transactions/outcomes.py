@@ -34,6 +34,8 @@ from ajo.transactions.answers import error_words
 from ajo.transactions.codes import SENTENCES, Code
 
 Status = ChainTransaction.Status
+UNREADABLE: Final = "?"  # in place of a result's code
+SUCCESSES: Final = ("txSUCCESS", "txFEE_BUMP_INNER_SUCCESS")
 UNDERCOUNTED: Final = "It needed more than its simulation had counted: build it again."
 NETWORK_LIMIT: Final = "network config"  # core's words where a limit is the network's, not the transaction's own
 
@@ -60,7 +62,8 @@ class Outcome:
 def read_outcome(answer: TransactionAnswer, tx_hash: str, function: str) -> Outcome:
     """Return what the answer to getTransaction(`tx_hash`), which was found, says.
 
-    `function` is the contract's, or "" where it is not known. Raises RpcInvalidAnswer for another transaction's answer.
+    `function` is the contract's, or "" where it is not known. Raises RpcInvalidAnswer for another transaction's answer,
+    and for one whose status contradicts its result.
     """
     carried_by, own_hash = _hashes(answer.envelope_xdr or "")
     if tx_hash not in (carried_by, own_hash):
@@ -68,6 +71,8 @@ def read_outcome(answer: TransactionAnswer, tx_hash: str, function: str) -> Outc
     bump_hash = "" if tx_hash == carried_by else carried_by
     closed_at = timestamp_to_datetime(int(answer.created_at))
     fee, code = _result(answer.result_xdr or "")
+    if code != UNREADABLE and (answer.status == "SUCCESS") != (code in SUCCESSES):
+        raise RpcInvalidAnswer(f"getTransaction: {answer.status} with the result {code}")
     if answer.status == "SUCCESS":
         result = _return_value(answer, function)
         return Outcome(Status.SUCCESS, answer.ledger, closed_at, result=result, fee_charged=fee, bump_hash=bump_hash)
@@ -134,7 +139,9 @@ def _hashes(envelope_xdr: str) -> tuple[str, str]:
 
 
 def _result(xdr: str) -> tuple[int | None, str]:
-    """Return the fee charged, and the innermost code of a base64 TransactionResult; None and "" as far as unreadable.
+    """Return the fee charged, and the innermost code of a base64 TransactionResult.
+
+    None and UNREADABLE where it is none.
 
     A fee bump's fee is what both cost together; its inner transaction says why it failed.
     """
@@ -146,7 +153,7 @@ def _result(xdr: str) -> tuple[int | None, str]:
             inner = result.inner_result_pair.result.result
             code, operations = inner.code, inner.results
     except XDR_FAULTS:
-        return None, "?"
+        return None, UNREADABLE
     if code != TransactionResultCode.txFAILED or not operations:
         return fee, code.name
     operation = operations[0]

@@ -26,7 +26,7 @@ from ajo.transactions.build import Built, finished
 from ajo.transactions.codes import Code
 from ajo.transactions.conflicts import Conflict
 from ajo.transactions.envelope import EnvelopeRefused, Submission, check_envelope, check_time, read_envelope
-from ajo.transactions.fees import expected_growth, with_margins
+from ajo.transactions.fees import bid_of, expected_growth, with_margins
 from ajo.transactions.simulation import allowed, ask_both, ask_chain, unsigned_envelope
 from ajo.transactions.state import State
 from ajo.transactions.warnings import token_of
@@ -46,8 +46,10 @@ class Signature:
     signature: bytes
 
 
-def prepare(xdr: str, auth: Sequence[str] = (), signatures: Sequence[Signature] = ()) -> Built:
+def prepare(xdr: str, auth: Sequence[str] = (), signatures: Sequence[Signature] = (), client: str = "") -> Built:
     """Return the transaction with signed entries: those in `auth` (base64), or its own with `signatures`.
+
+    `client` is the client's address.
 
     Raises a 400 by field for entries that are not the built ones, Conflict, and Unavailable.
     """
@@ -61,7 +63,7 @@ def prepare(xdr: str, auth: Sequence[str] = (), signatures: Sequence[Signature] 
     if not needs_signing:
         raise invalid(xdr="It has no authorization entry to sign: the source's signature is enough.")
     signed = _put_in(entries, auth) if auth else _sign(entries, signatures)
-    return ask_chain(lambda client: _prepare(client, submission, signed))
+    return ask_chain(lambda node: _prepare(node, submission, signed), client)
 
 
 def _prepare(client: SorobanClient, submission: Submission, auth: Entries) -> Built:
@@ -86,7 +88,7 @@ def _prepare(client: SorobanClient, submission: Submission, auth: Entries) -> Bu
         source,
         submission.sequence,
         submission.max_time,
-        inclusion_fee=_offered(submission),
+        inclusion_fee=bid_of(submission.envelope),
         auth=auth,
         data=data,
     )
@@ -101,11 +103,6 @@ def _read(xdr: str) -> Submission:
     if submission.caller != submission.source:
         raise invalid(xdr="Its operation has a source of its own: build leaves that out.")
     return submission
-
-
-def _offered(submission: Submission) -> int:
-    data = submission.envelope.transaction.soroban_data
-    return submission.max_fee - (data.resource_fee.int64 if data else 0)
 
 
 def _check_times(submission: Submission, auth: Entries, state: State) -> None:

@@ -60,7 +60,15 @@ def prove_over(client: SorobanClient, rows: Sequence[ChainTransaction]) -> set[s
     ledger can. Two readings have to say so. Raises ChainError; NodeLagging for a node that has not come so far.
     """
     first = _over(client, rows)
-    return first and first & nodes().second_opinion(client, lambda second: _over(second, rows))
+    return first and first & nodes().second_opinion(client, lambda second: _over_elsewhere(second, rows))
+
+
+def _over_elsewhere(client: SorobanClient, rows: Sequence[ChainTransaction]) -> set[str]:
+    """Return the same of another node; nothing where it has not come so far."""
+    try:
+        return _over(client, rows)
+    except NodeLagging:
+        return set()
 
 
 def _over(client: SorobanClient, rows: Sequence[ChainTransaction]) -> set[str]:
@@ -84,12 +92,12 @@ def look_up(client: SorobanClient, row: ChainTransaction, used: int | None) -> O
     """
     first = _find(client, row, used)
     if isinstance(first, Outcome):
-        return _confirmed(client, row, first)
+        return confirm(client, row.hash, row.function, first)
     second = nodes().second_opinion(client, lambda other: _missing_elsewhere(other, row, used))
     if second is None:  # that node cannot say
         second = _missing_elsewhere(client, row, used)
     if isinstance(second, Outcome):
-        return _confirmed(client, row, second)
+        return confirm(client, row.hash, row.function, second)
     if second is None:
         return None
     if used is not None:
@@ -153,27 +161,27 @@ def _missing_elsewhere(client: SorobanClient, row: ChainTransaction, used: int |
     """
     try:
         found = _find(client, row, used)
+        if isinstance(found, Outcome):
+            return found
+        seen = read_sources(client, [row.source], used or row.submitted_ledger)[row.source]
     except (HistoryPruned, NodeLagging):
         return None
-    if isinstance(found, Outcome):
-        return found
-    seen = read_sources(client, [row.source], used or row.submitted_ledger)[row.source]
     if seen.has_used(row.sequence) != (used is not None):
         raise Disputed(f"nodes differ about the sequence number of {row.source}")
     return found
 
 
-def _confirmed(client: SorobanClient, row: ChainTransaction, found: Outcome) -> Outcome:
+def confirm(client: SorobanClient, tx_hash: str, function: str, found: Outcome) -> Outcome:
     """Return the outcome if a second asking has the same. Raises Disputed if it differs."""
 
     def ask(second: SorobanClient) -> TransactionAnswer:
-        return second.get_transaction(row.hash)
+        return second.get_transaction(tx_hash)
 
     told = nodes().second_opinion(client, ask)
     if not told.is_found and not told.oldest_ledger <= found.ledger <= told.latest_ledger:
         told = ask(client)  # that node does not have the ledger
     if told.is_found:
-        again = read_outcome(told, row.hash, row.function)
+        again = read_outcome(told, tx_hash, function)
         if (again.status, again.ledger) == (found.status, found.ledger):
             return found
-    raise Disputed(f"{row.hash} is a {found.status} in ledger {found.ledger}; a second asking differs")
+    raise Disputed(f"{tx_hash} is a {found.status} in ledger {found.ledger}; a second asking differs")

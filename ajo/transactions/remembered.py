@@ -26,8 +26,8 @@ def recall(checkpoint: Checkpoint, address: str) -> tuple[int, AccountState] | N
     kept = with_redis(lambda r: r.get(_key(checkpoint, address)))
     if kept is None:
         return None
-    ledger, _, xdr = kept.decode().partition(":")
     try:
+        ledger, _, xdr = kept.decode().partition(":")
         return int(ledger), decode_account(address, xdr)
     except (ValueError, RpcInvalidAnswer):
         return None

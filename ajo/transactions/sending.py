@@ -71,7 +71,7 @@ def send(
     return meaning
 
 
-def _record(tx_hash: str, meaning: SendMeaning, sent: int = 1, heard: int = 0) -> None:
+def _record(tx_hash: str, meaning: SendMeaning, sent: int, heard: int) -> None:
     """Store what the answer of a sending means; nothing if its end is proven already."""
     # Without an answer the next sending waits for the next ledger, too. A node that names a ledger of the far future
     # must not keep it from being sent.

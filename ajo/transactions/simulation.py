@@ -36,9 +36,9 @@ _TOO_EARLY: Final = (
 T = TypeVar("T")
 
 
-def ask_chain(read: Callable[[SorobanClient], T]) -> T:
+def ask_chain(read: Callable[[SorobanClient], T], address: str = "") -> T:
     """Return `read` of the first node that answers it in time. Raises Unavailable where none does; what `read` does."""
-    with chain_slot():
+    with chain_slot(address):
         try:
             return nodes().run(read, time.monotonic() + DEADLINE)
         except ChainError as failure:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from django.db import connection, transaction
 from django.db.models import Q
@@ -27,7 +27,6 @@ from ajo.transactions.asking import chain_slot
 from ajo.transactions.codes import Code
 from ajo.transactions.conflicts import Conflict
 from ajo.transactions.envelope import (
-    MAX_TIME_AHEAD,
     EnvelopeRefused,
     Fault,
     Submission,
@@ -35,15 +34,15 @@ from ajo.transactions.envelope import (
     check_time,
     read_envelope,
 )
-from ajo.transactions.foreign import NotFound, find_ended, look_up
+from ajo.transactions.late import find_late
 from ajo.transactions.queries import Carried, Known, find_submitted, with_carried
 from ajo.transactions.remembered import recall
 from ajo.transactions.sending import send
 from ajo.transactions.signatures import check_signatures
-from ajo.transactions.warnings import say
 
 Status = ChainTransaction.Status
-READ_WAIT: Final = 4.0  # seconds for the accounts
+T = TypeVar("T")
+READ_WAIT: Final = 4.0  # seconds for all that is asked before it is sent
 SEND_WAIT: Final = 4.0  # seconds for the first sending; without an answer the follower sends it again
 # The first sending has ended by then, or died with its process: the follower takes over.
 FOLLOWED_AFTER: Final = timedelta(seconds=2 * SEND_WAIT)
@@ -65,83 +64,69 @@ class _Accounts:
     found: dict[str, AccountState]
 
 
-def submit(text: str, admit: Callable[[], object]) -> Submitted:
+def submit(text: str, admit: Callable[[], object], client: str = "") -> Submitted:
     """Store and send a signed transaction (base64 XDR), or return what is known of it.
 
-    `admit` is called before the chain is asked. Raise EnvelopeRefused (400), Conflict (409), and Unavailable where the
-    chain cannot be asked before anything is stored.
+    `admit` is called before the chain is asked, `client` is the client's address. Raise EnvelopeRefused (400), Conflict
+    (409), and Unavailable where the chain cannot be asked before anything is stored.
     """
     envelope = read_envelope(text)
-    tx_hash = envelope.hash_hex()
-    if stored := find_submitted(tx_hash):
+    if stored := find_submitted(envelope.hash_hex()):
         return Submitted(with_carried([stored])[0], is_new=False)
     submission = check_envelope(envelope)
     checkpoint = _checkpoint()
     admit()
-    with chain_slot():
-        return _submit(submission, checkpoint)
+    with chain_slot(client):
+        return _submit(submission, checkpoint, time.monotonic() + READ_WAIT)
 
 
-def _submit(submission: Submission, checkpoint: Checkpoint) -> Submitted:
-    taken = _take_as_built(submission, checkpoint)
-    if taken is not None:
-        return _send(*taken, checkpoint)
-    reached = checkpoint.chain_ledger
+def _submit(submission: Submission, checkpoint: Checkpoint, deadline: float) -> Submitted:
+    closed_at = _newest_close(submission, checkpoint, deadline)
+    recalled, reached = recall(checkpoint, submission.source), checkpoint.ledger
     try:
-        _check_time(submission, checkpoint)
-        accounts = _read_accounts(submission, checkpoint)
-        reached = max(reached, accounts.ledger)
-        _check_accounts(submission, accounts, checkpoint)
+        check_time(submission.max_time, closed_at, closed_at)
+        taken = _take_as_built(submission, checkpoint, recalled)
+        if taken is None:
+            accounts = _read_accounts(submission, checkpoint, deadline)
+            reached = accounts.ledger
+            _check_accounts(submission, accounts, checkpoint)
+            taken = _store(submission, accounts, checkpoint.chain_ledger)
     except EnvelopeRefused as refusal:
         if refusal.fault not in (Fault.TIME_OVER, Fault.SEQUENCE_USED):
             raise
-        # what is too late to be sent may be in a ledger already, sent by anybody
-        found = find_ended(submission.hash, reached)
-        if isinstance(found, NotFound):
-            raise _too_late(submission, refusal.fault, found) from refusal
+        unused = recalled[0] if recalled and recalled[1].sequence < submission.sequence else None
+        found = find_late(
+            submission, refusal.fault, closed_at=closed_at, reached=reached, unused=unused, deadline=deadline
+        )
         return Submitted(found, is_new=False)
-    return _send(*_store(submission, accounts, checkpoint.chain_ledger), checkpoint)
-
-
-def _take_as_built(submission: Submission, checkpoint: Checkpoint) -> tuple[ChainTransaction, bool] | None:
-    """Store the transaction by its account as a build read it, which costs no request. None where the chain decides.
-
-    That is where nothing is remembered, and where it would be refused.
-    """
-    recalled = recall(checkpoint, submission.source) if submission.caller == submission.source else None
-    if recalled is None or ChainTransaction.objects.proving_used(submission.source, submission.sequence).exists():
-        return None
-    ledger, account = recalled
-    accounts = _Accounts(ledger, {submission.source: account})
-    try:
-        _check_time(submission, checkpoint)
-        _check_accounts(submission, accounts, checkpoint)
-        return _store(submission, accounts, checkpoint.chain_ledger)
-    except (EnvelopeRefused, Conflict, Unavailable):
-        return None
-
-
-def _send(row: ChainTransaction, is_new: bool, checkpoint: Checkpoint) -> Submitted:
+    row, is_new = taken
     if not is_new:
         return Submitted(with_carried([row])[0], is_new)
     send(row, is_first_send=True, deadline=time.monotonic() + SEND_WAIT, heard=checkpoint.chain_ledger)
     return Submitted(Known(find_submitted(row.hash) or row, Carried()), is_new)
 
 
-def _too_late(submission: Submission, fault: Fault, found: NotFound) -> EnvelopeRefused:
-    """Return the refusal of what is in no ledger that the nodes have. It says to build anew only where that is safe."""
-    if fault == Fault.SEQUENCE_USED:
-        why = f"The account {submission.source} has used the sequence number {submission.sequence}."
-    else:
-        why = f"It can apply until {say(submission.max_time)}; the newest ledger closed at {say(found.until)}."
-        if found.until <= submission.max_time:
-            return EnvelopeRefused(
-                fault, f"{why} If others have sent it, it may still apply: post it again after that time."
-            )
-    if found.since > submission.max_time - MAX_TIME_AHEAD:
-        what = f"The nodes' history begins at {say(found.since)}: they cannot say whether this transaction was applied."
-        return EnvelopeRefused(fault, f"{why} {what} Look at what it should have changed before you build another.")
-    return EnvelopeRefused(fault, f"{why} It is in no ledger and never will be: build another.")
+def _take_as_built(
+    submission: Submission, checkpoint: Checkpoint, recalled: tuple[int, AccountState] | None
+) -> tuple[ChainTransaction, bool] | None:
+    """Store the transaction by its account as a build read it, which costs no request. None where the chain decides.
+
+    That is where nothing is remembered, where it would be refused, and where it is not the account's next: of that one
+    a core checks the signatures at once.
+    """
+    if recalled is None or submission.caller != submission.source:
+        return None
+    ledger, account = recalled
+    if submission.sequence != account.sequence + 1:
+        return None
+    if ChainTransaction.objects.proving_used(submission.source, submission.sequence).exists():
+        return None
+    accounts = _Accounts(ledger, {submission.source: account})
+    try:
+        _check_accounts(submission, accounts, checkpoint)
+        return _store(submission, accounts, checkpoint.chain_ledger)
+    except (EnvelopeRefused, Conflict, Unavailable):
+        return None
 
 
 def _checkpoint() -> Checkpoint:
@@ -154,20 +139,28 @@ def _checkpoint() -> Checkpoint:
     return checkpoint
 
 
-def _check_time(submission: Submission, checkpoint: Checkpoint) -> None:
-    """Check the time by the chain's clock: a refusal by what was last heard is repeated by what a node says now.
+def _newest_close(submission: Submission, checkpoint: Checkpoint, deadline: float) -> int:
+    """Return when the newest ledger closed (unix seconds), by the chain's clock.
 
-    Raise EnvelopeRefused or Unavailable.
+    A node is asked where what was last heard would refuse the transaction's time. Raise Unavailable.
     """
     closed_at = int(checkpoint.chain_closed_at.timestamp()) if checkpoint.chain_closed_at else 0
     try:
         check_time(submission.max_time, closed_at, closed_at)
     except EnvelopeRefused:
-        closed_at = max(closed_at, int(look_up(submission.hash).latest_ledger_close_time))
-        check_time(submission.max_time, closed_at, closed_at)
+        told = _ask(lambda client: client.get_transaction(submission.hash), deadline)
+        closed_at = max(closed_at, int(told.latest_ledger_close_time))
+    return closed_at
 
 
-def _read_accounts(submission: Submission, checkpoint: Checkpoint) -> _Accounts:
+def _ask(read: Callable[[SorobanClient], T], deadline: float) -> T:
+    try:
+        return nodes().run(read, deadline)
+    except ChainError as failure:
+        raise Unavailable("The chain cannot be asked now. Nothing was stored or sent.") from failure
+
+
+def _read_accounts(submission: Submission, checkpoint: Checkpoint, deadline: float) -> _Accounts:
     """Read source and caller, at one ledger. Raise Unavailable."""
     keys = {account_key(address): address for address in (submission.source, submission.caller)}
 
@@ -177,10 +170,7 @@ def _read_accounts(submission: Submission, checkpoint: Checkpoint) -> _Accounts:
         found = {keys[key]: decode_account(keys[key], entry["xdr"]) for key, entry in entries.found.items()}
         return _Accounts(entries.ledger, found)
 
-    try:
-        return nodes().run(read, time.monotonic() + READ_WAIT)
-    except ChainError as failure:
-        raise Unavailable("The chain cannot be asked now. Nothing was stored or sent.") from failure
+    return _ask(read, deadline)
 
 
 def _check_accounts(submission: Submission, accounts: _Accounts, checkpoint: Checkpoint) -> None:

@@ -107,7 +107,7 @@ class TransactionsViewSet(_MayWait):
         text: str = body.validated_data["xdr"]
         if request.content_type.startswith("application/x-www-form-urlencoded"):
             text = text.replace(" ", "+")  # a plus that was sent unescaped, as wallets do
-        done = submit(text.strip(), partial(throttle_chain_read, request))
+        done = submit(text.strip(), partial(throttle_chain_read, request), client_address(request))
         response = self.answer(request, done.known, 202 if done.is_new else 200)
         path = reverse("transaction", args=[done.known.row.hash])
         response.headers["Location"] = f"{settings.PUBLIC_URL}{path}"
@@ -136,7 +136,11 @@ class TransactionViewSet(_MayWait):
     def retrieve(self, request: Request, hash: str) -> Response:  # the path's word
         tx_hash = path_hash(hash)
         row = find_submitted(tx_hash)
-        known = with_carried([row])[0] if row else find_foreign(tx_hash, partial(throttle_chain_read, request))
+        known = (
+            with_carried([row])[0]
+            if row
+            else find_foreign(tx_hash, partial(throttle_chain_read, request), client_address(request))
+        )
         if known is None:
             raise Absent("Nothing is known of this transaction.")
         return self.answer(request, known)

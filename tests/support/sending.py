@@ -1,5 +1,6 @@
 """Transactions for the sandbox, simulated, signed and sent; a sandbox with two groups to send them to."""
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,6 +56,13 @@ def sequence(sandbox: Sandbox, key: Keypair) -> int:
     held = sandbox.chain.closed(account_key(key.public_key))
     assert held is not None
     return int(decode_account(held.data).seq_num.sequence_number.int64)
+
+
+def account_entry(sandbox: Sandbox, key: Keypair) -> str:
+    """The account's LedgerEntryData in base64, as the newest closed ledger has it."""
+    held = sandbox.chain.closed(account_key(key.public_key))
+    assert held is not None
+    return base64.b64encode(held.data).decode()
 
 
 def joining(

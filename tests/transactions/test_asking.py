@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from django.test import Client
@@ -65,6 +66,17 @@ def test_after_a_slow_request_only_waiter_slots_ask(monkeypatch: pytest.MonkeyPa
     assert held_at_once(8) == waiter_slot_count() == 2
 
 
+def test_a_client_has_one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "SLOW", 0.0)
+    with chain_slot():
+        pass
+    with chain_slot("203.0.113.7"):
+        with pytest.raises(Unavailable, match="Another request of yours"), chain_slot("203.0.113.7"):
+            pass
+        with chain_slot("203.0.113.8"):
+            pass
+
+
 def test_a_request_that_is_slow_already_holds_back_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks if only what has ended counted: requests would take all threads while the first one hangs."""
     monkeypatch.setattr(asking, "SLOW", 0.0)
@@ -83,15 +95,18 @@ def test_a_node_that_hangs_leaves_web_threads_to_reads(
         pass  # the node was slow a moment ago
     codes: list[int] = []
 
-    def submit() -> None:
-        codes.append(post(Client(), envelope).status_code)
+    def submit(client: Client) -> None:
+        codes.append(post(client, envelope).status_code)
 
-    def look_up() -> None:
-        codes.append(Client().get(f"{PATH}{'0' * 64}/").status_code)
+    def look_up(client: Client) -> None:
+        codes.append(client.get(f"{PATH}{'0' * 64}/").status_code)
 
     with Proxy(followed.url) as proxy, proxy.failing(hangs):
         use_nodes(settings, proxy)
-        threads = [threading.Thread(target=run_concurrently, args=([each],)) for each in [submit, look_up] * 4]
+        asking_clients = [
+            partial(ask, Client(REMOTE_ADDR=f"203.0.113.{number}")) for number, ask in enumerate([submit, look_up] * 4)
+        ]
+        threads = [threading.Thread(target=run_concurrently, args=([each],)) for each in asking_clients]
         for thread in threads:
             thread.start()
         while len(codes) < 6:  # those that got no place, while two hang

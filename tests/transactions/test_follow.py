@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pytest_django import Settings
-from stellar_sdk import TransactionBuilder, scval
+from stellar_sdk import TransactionBuilder, TransactionEnvelope, scval
 
 from ajo.soroban.contract.keys import GroupKey
 from ajo.soroban.models import RpcNode
@@ -277,15 +277,37 @@ def test_report_7_of_two_with_one_sequence_number_one_applies_and_the_other_ends
     assert (row.status, row.code) == (Status.EXPIRED, Code.SEQUENCE_USED)
 
 
+def with_resource_fee(envelope: TransactionEnvelope, more: int) -> TransactionEnvelope:
+    """Offer so many stroops more for resources, and sign again."""
+    data = envelope.transaction.soroban_data
+    assert data is not None
+    data.resource_fee.int64 += more
+    envelope.transaction.fee += more
+    envelope.signatures = []
+    envelope.sign(BOB)
+    return envelope
+
+
 def test_of_two_with_one_sequence_number_the_one_that_bids_more_is_sent(writing: Writing) -> None:
-    """Breaks if the later one counted whatever it bids: a core's queue would keep the other, and nobody send it."""
+    """Breaks if the later one counted, or the whole fee: resources win no place in a ledger."""
     first = writing.joining(fee=20_000)
     number = first.transaction.sequence
-    low = writing.store(writing.joining(sequence_number=number, fee=100), created_at=datetime(2030, 1, 1, tzinfo=UTC))
+    second = with_resource_fee(writing.joining(sequence_number=number, fee=100), 30_000)
+    low = writing.store(second, created_at=datetime(2030, 1, 1, tzinfo=UTC))
     high = writing.store(first)
+    assert low.max_fee > high.max_fee
     writing.step(3)
     assert (writing.status(high.hash), writing.status(low.hash)) == (Status.SUCCESS, Status.EXPIRED)
     assert (writing.row(high.hash).attempts, writing.row(low.hash).attempts) == (1, 0)
+
+
+def test_a_higher_bid_that_cannot_be_sent_any_more_silences_nobody(writing: Writing) -> None:
+    short = writing.joining(fee=20_000, valid_for=12)
+    low = writing.store(writing.joining(sequence_number=short.transaction.sequence, fee=100))
+    high = writing.store(short)
+    writing.chain.advance(5)
+    writing.step(2)
+    assert (writing.status(low.hash), writing.row(high.hash).attempts) == (Status.SUCCESS, 0)
 
 
 def test_report_37_another_transaction_takes_the_sequence_number_and_ours_ends_at_once(writing: Writing) -> None:

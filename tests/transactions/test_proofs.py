@@ -9,7 +9,10 @@ from stellar_sdk import scval
 from stellar_sdk.xdr import LedgerEntryData
 
 from ajo.soroban.models import ChainTransaction
+from ajo.soroban.rpc.client import SorobanClient
 from ajo.transactions.codes import Code
+from ajo.transactions.proofs import find
+from tests.support.faults import and_then
 from tests.support.nodes import forget_backoff, use_nodes
 from tests.support.proxy import Exchange, Fault, Proxy, Reply
 from tests.support.sending import AMOUNT, BOB, CAROL, OTHER, send
@@ -119,3 +122,14 @@ def test_no_lie_of_one_node_ends_a_transaction(
     assert [writing.status(tx) for tx in hashes] == proven
     assert writing.row(hashes[3]).code == Code.TIME_OVER
     assert not ChainTransaction.objects.pending().exists()
+
+
+def test_a_look_up_counts_from_what_closed_before_it_began(writing: Writing) -> None:
+    """Guards WRITING 10: a ledger that closes between looking and reading the range is not covered by that look-up."""
+    client = SorobanClient(writing.proxy.url, retries=0)
+    close = writing.chain.range().last_close
+    with writing.proxy.failing(and_then(lambda: writing.chain.close_ledger())):
+        looked = find(client, "0" * 64, writing.chain.latest)
+    assert looked.began_after == close
+    assert int(looked.answer.latest_ledger_close_time) > close
+    client.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from typing import Any
@@ -19,23 +18,15 @@ from ajo.soroban.models import ChainTransaction, Checkpoint, RpcNode
 from ajo.soroban.rpc.pool import nodes
 from ajo.transactions import sending, submit
 from ajo.transactions.remembered import remember
-from devtools.sandbox.ledger.keys import account_key
 from devtools.sandbox.sandbox import Sandbox
 from tests.support.building import forget, join, requests_seen, signed
 from tests.support.closing import order
 from tests.support.factories import make_transaction
-from tests.support.sending import BOB, CAROL, OTHER, ask, code, joining, looked_up, sandbox, send
+from tests.support.sending import BOB, CAROL, OTHER, account_entry, ask, code, joining, looked_up, sandbox, send
 from tests.support.submitting import PATH, follow, followed, post, refusal
 from tests.support.threads import run_concurrently
 
 __all__ = ["followed", "sandbox"]
-
-
-def account_entry(sandbox: Sandbox, key: Keypair) -> str:
-    """The account's LedgerEntryData in base64, as the newest closed ledger has it."""
-    held = sandbox.chain.closed(account_key(key.public_key))
-    assert held is not None
-    return base64.b64encode(held.data).decode()
 
 
 def stored() -> list[str]:
@@ -160,6 +151,39 @@ def test_another_transaction_that_has_ended_since_does_not_keep_the_source_busy(
     remember(Checkpoint.objects.get(), BOB.public_key, followed.chain.latest, account_entry(followed, BOB))
     followed.chain.close_ledger()
     assert post(client, joining(followed, BOB, group=2)).status_code == 202
+
+
+def test_only_the_accounts_next_number_is_taken_by_what_is_remembered(
+    client: Client, followed: Sandbox, built_by_bob: TransactionEnvelope
+) -> None:
+    """Breaks if a later one were: a signer that was removed since would keep the account busy for an hour."""
+    order(followed, "signers", account=BOB.public_key, thresholds=[0, 0, 0, 0], signers={CAROL.public_key: 1})
+    followed.chain.close_ledger()
+    follow(followed)
+    assert refusal(client, joining(followed, BOB, ahead=3)) == "weight_short"
+    shown = post(client, built_by_bob).json()
+    assert (shown["status"], shown["code"]) == ("rejected", "bad_auth"), "a core sees it at once"
+
+
+def test_what_a_remembered_account_let_through_is_not_rejected_for_an_account_that_is_gone(
+    client: Client, followed: Sandbox, built_by_bob: TransactionEnvelope
+) -> None:
+    """It was applied, then its account was merged: core says so before it looks at the sequence number."""
+    followed.chain.close_ledger()
+    follow(followed)
+    result = xdr.TransactionResultResult(xdr.TransactionResultCode.txNO_ACCOUNT)
+    answer = xdr.TransactionResult(xdr.Int64(0), result, xdr.TransactionResultExt(0)).to_xdr()
+    order(followed, "core", status=200, body=json.dumps({"status": "ERROR", "error": answer}))
+    assert post(client, built_by_bob).json()["status"] == "pending"
+
+
+def test_what_redis_has_spoiled_is_read_from_the_chain(
+    client: Client, followed: Sandbox, built_by_bob: TransactionEnvelope
+) -> None:
+    (key,) = cache.client().keys("*:account:*")
+    cache.client().set(key, b"\xff\xfe")
+    assert post(client, built_by_bob).status_code == 202
+    assert requests_seen(followed) == {"getLedgerEntries": 1, "sendTransaction": 1}
 
 
 def test_without_redis_the_account_is_read(

@@ -160,9 +160,12 @@ class Nodes:
             second = node.client.like(client).until(_share(client.deadline, 2))
             try:
                 node.check_network(second)
-                return read(second)
+                result = read(second)
             except (RpcUnavailable, RpcRejected) as failure:
                 self._back_off(node, failure)
+            else:
+                self._mark_healthy(node, was_left=False)
+                return result
         if other_only and len(self._nodes) > 1:
             raise NodeLagging("no other node can confirm what this one says")
         return read(client)
