@@ -14,10 +14,11 @@ from ajo.adminkit.words import at, duration, percent
 from ajo.api.clock import chain_now
 from ajo.console.group_actions import buttons
 from ajo.console.people import People
-from ajo.console.steps import MAX_STEPS, step_of, token_text
+from ajo.console.steps import MAX_STEPS, step_of
 from ajo.soroban.models import ContractEvent
 from contributions.models import Contribution, Payout, Refund
 from groups import dues, schedule
+from groups.admin_columns import token_text
 from groups.models import Group, GroupMember, RefundRequest
 
 

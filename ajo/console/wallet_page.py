@@ -16,12 +16,13 @@ from ajo.adminkit import display
 from ajo.adminkit.words import at
 from ajo.api.clock import chain_now
 from ajo.console.people import People
-from ajo.console.steps import MAX_STEPS, step_of, token_text
+from ajo.console.steps import MAX_STEPS, step_of
 from ajo.soroban.models import ContractEvent
 from contributions.models import Contribution, Payout, Refund
 from contributions.periods import NAMED
 from contributions.wallets import wallet_totals
 from groups import dues, schedule
+from groups.admin_columns import token_text
 from groups.models import Group, GroupMember, Token, User
 
 MAX_GROUPS: Final = 200  # of a wallet's page, the newest

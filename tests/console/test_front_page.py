@@ -107,6 +107,18 @@ def test_a_token_of_which_less_is_held_by_booked_premiums_alone_is_told_apart(st
     assert "0.0000070 XLM · 70" in shown_text(staff, admin_pages.table(Token, solvency="premiums"))
 
 
+@pytest.mark.parametrize(("short", "premiums", "is_more"), [(3, 0, False), (4, 0, True), (0, 4, True), (2, 2, True)])
+def test_tokens_that_are_not_told_are_said_to_be_more(short: int, premiums: int, is_more: bool) -> None:
+    """Breaks if only those that are told were asked for: nobody would know of the fourth."""
+    Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1)
+    for number in range(short + premiums):
+        booked = 1 if number >= short else 0
+        Token.objects.create(address=contract(number), balance=4, owed=5, booked_premiums=booked, checked_ledger=5)
+    (tile,) = (tile for tile in health_tiles() if tile.name == "Held against owed")
+    assert tile.value.endswith("; and more") == is_more
+    assert tile.value.count("less than owed") == 3
+
+
 def test_all_well_is_said_where_nothing_is_amiss(staff: Client) -> None:
     now = timezone.now()
     Checkpoint.objects.create(

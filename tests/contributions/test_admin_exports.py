@@ -18,7 +18,7 @@ from contributions.models import Contribution, Refund
 from contributions.periods import Period, parse_period
 from groups.models import Group, Token, WalletLabel
 from tests.support import admin_pages
-from tests.support.admin_pages import shown_text
+from tests.support.admin_pages import executed_queries, shown_text
 from tests.support.admin_rows import account, contract, fill, tx
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +95,26 @@ def test_totals_stand_under_a_narrowed_list_alone(staff: Client, monkeypatch: py
     assert "Total of 6 rows: 15 XLM" in shown_text(staff, november)  # the fourth has no time: it was recovered
     monkeypatch.setattr(admin_exports, "MAX_TOTALLED", 2)
     assert "Total of the first 2 rows: 5 XLM" in shown_text(staff, november)
+    monkeypatch.setattr(admin_exports, "MAX_TOTALLED", 6)
+    assert "Total of 6 rows: 15 XLM" in shown_text(staff, november)
+
+
+def test_totals_are_marked_where_nobody_vouches_for_the_token(staff: Client) -> None:
+    fill(7)
+    one_token()
+    Token.objects.filter(address=contract(1)).update(verified=False)
+    Contribution.objects.update(amount=25_000_000)
+    assert "Total of 1 row: 2.5 XLM (unverified)" in shown_text(staff, admin_pages.table(Contribution, group=5))
+
+
+def test_totals_are_added_up_by_the_database(staff: Client) -> None:
+    """Breaks if the rows' keys were read and sent back: a hundred thousand of them make a statement of a megabyte."""
+    fill(3)
+    page = admin_pages.table(Contribution, period="2026-11-01..2026-11-01")
+    few = executed_queries(staff, page)
+    fill(60, first=4)
+    many = executed_queries(staff, page)
+    assert [len(sql) for sql in many if "SUM(" in sql] == [len(sql) for sql in few if "SUM(" in sql] != []
 
 
 @pytest.mark.parametrize(
