@@ -60,7 +60,7 @@ def headline(group: Group, members: list[GroupMember], people: People, now: date
     if group.unreadable_since is not None:
         return ["Its entries cannot be read by this version: what follows is as it was before."]
     if group.status != Group.Status.ACTIVE:
-        return [f"{group.get_status_display()} after {group.current_round} of {group.member_count} rounds."]
+        return [f"{group.get_status_display()}: {group.payout_index} of {group.member_count} rounds were paid out."]
     words = [
         f"Round {group.current_round} of {group.member_count}",
         f"{group.contributions_received} of {group.member_count} paid",

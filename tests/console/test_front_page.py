@@ -10,7 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from ajo.conf.checks import SANDBOX_PASSPHRASE
+from ajo.console import work
 from ajo.console.tiles import Level, health_tiles
+from ajo.console.work import chart
 from ajo.soroban.archival import EXPIRING_SOON
 from ajo.soroban.fields import I128_MAX
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
@@ -130,6 +132,19 @@ def test_all_well_is_said_where_nothing_is_amiss(staff: Client) -> None:
     assert "Degraded" not in page
     HistoryGap.objects.create(network_passphrase="Some net", contract=contract(1), from_ledger=1, to_ledger=2, why="-")
     assert "Degraded: Gaps in history: 1 Name a node that keeps more history" in shown_text(staff, "/admin/")
+
+
+def test_the_chart_draws_the_newest_contributions_alone(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if the page of a busy contract counted each of its rows."""
+    fill(6)
+    now = timezone.now()
+    for number in range(1, 7):
+        Contribution.objects.filter(group=number).update(created_at=now - timedelta(days=number - 1))
+    assert chart(now).words.startswith("6 contributions in 14 days, 1 of them today")
+    monkeypatch.setattr(work, "MAX_CHARTED", 4)
+    assert [bar.count for bar in chart(now).bars] == [0] * 10 + [1] * 4
+    begin = f"The newest alone, later than {now - timedelta(days=4):%Y-%m-%d %H:%M}: 4 contributions in 14 days"
+    assert chart(now).words.startswith(begin)
 
 
 def test_what_waits_for_people_is_counted_with_links(staff: Client) -> None:
