@@ -29,6 +29,7 @@ from groups.models import Group, GroupMember, RefundRequest, Token, User, Wallet
 
 PAYOUT_ORDER = ("position",)  # the order of one group's members
 MAX_WALLET_GROUPS = 100  # the newest groups of a wallet that a search finds; its page links to all of them
+PART = "three characters or more (of Chinese, Japanese and Korean two)"
 INVALID_ADDRESS = "An account (G…) or contract (C…) address of 56 characters is expected."
 
 
@@ -49,7 +50,7 @@ class WalletLabelAdmin(TableAdmin):
     list_display = ("shown_label", "address", "shown_note")
     searches: ClassVar = (
         address_search("address", "address"),
-        text_search("or part of a label", "search_key__finds"),
+        text_search(f"or {PART} of a label", "search_key__finds"),
     )
     shown_label = text_column("label", "Label")
     shown_note = text_column("note", "Note", 120)
@@ -155,7 +156,7 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
         address_search(
             f"address of a token, or of a member (its newest {MAX_WALLET_GROUPS})", _with_member_or_token, ("-number",)
         ),
-        text_search("or at least three characters of a name", "search_key__finds"),
+        text_search(f"or {PART} of a name", "search_key__finds"),
     )
     ordering_by_lookup: ClassVar = dict.fromkeys(("creator", "token", "status"), ("-number",))
     indexed_lookups = frozenset({"creator", "token", "status"})
