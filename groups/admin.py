@@ -23,7 +23,7 @@ from ajo.soroban.admin import GroupLinkMixin
 from ajo.soroban.models import ContractEvent
 from groups import schedule
 from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount, token_cell, with_label
-from groups.admin_filters import ArchivalFilter, DueFilter, HistoryFilter, SolvencyFilter, StatusFilter
+from groups.admin_filters import ArchivalFilter, DriftFilter, DueFilter, HistoryFilter, SolvencyFilter, StatusFilter
 from groups.dues import is_paid_out
 from groups.models import Group, GroupMember, RefundRequest, Token, User, WalletLabel
 
@@ -150,7 +150,7 @@ def _coming_column(title: str, render: Callable[[Group], SafeString | str]) -> C
 class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     wallet_field = "creator"
     list_display = ("id", "short_name", "status", "members", "round", "each_pays", "paid", "made_by", "created_at")
-    list_filter = (StatusFilter, DueFilter, ArchivalFilter, HistoryFilter)
+    list_filter = (StatusFilter, DueFilter, ArchivalFilter, HistoryFilter, DriftFilter)
     searches: ClassVar = (
         number_search("group id", "pk"),
         address_search(
@@ -178,7 +178,7 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
         ("Cache", {
             "fields": (
                 "modified_ledger", "synced_ledger", "changed_at", "revision", "synced_at", "live_until_ledger",
-                "history_live_until_ledger", "unproven_rows", "unreadable_since",
+                "history_live_until_ledger", "unproven_rows", "drifted_at", "unreadable_since",
             ),
             "classes": ("collapse",),
         }),

@@ -16,7 +16,7 @@ from ajo.ops.facts import NodeState, SyncPosition, last_run, node_states, sync_p
 from ajo.ops.heartbeats import Process, process_problems, processes
 from ajo.ops.models import Heartbeat
 from ajo.soroban.archival import archived, expiring_soon
-from ajo.soroban.models import HistoryGap, RpcNode, SyncRun, UndecodedEntry
+from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, SyncRun, UndecodedEntry
 from ajo.soroban.rpc.pool import KNOWN_PROTOCOL
 from groups.admin_columns import token_text
 from groups.models import Group, Token
@@ -95,7 +95,7 @@ def health_tiles() -> list[Tile]:
         *(_run_tile(kind) for kind in (SyncRun.Kind.SYNC, SyncRun.Kind.SWEEP, SyncRun.Kind.DEEP_SWEEP)),
         _solvency_tile(),
         *_count_tiles(checkpoint.chain_ledger),
-        Tile("Drift that sweeps found", ", ".join(f"{kind} {found}" for kind, found in checkpoint.drift.items())),
+        _drift_tile(checkpoint),
         Tile("Network", checkpoint.network_passphrase),
         Tile("Contract", checkpoint.contract + (" (paused)" if checkpoint.paused else "")),
         Tile("Groups made", str(checkpoint.group_count)),
@@ -196,6 +196,12 @@ def _count_tiles(chain_ledger: int) -> list[Tile]:
         _count_tile("Groups archived", archived(groups, chain_ledger), {"life": "archived"},
                     "The next transaction that touches the group restores it, at its sender's cost."),
     ]  # fmt: skip
+
+
+def _drift_tile(checkpoint: Checkpoint) -> Tile:
+    """Return what sweeps found and corrected so far, with a link to the groups in which they found it."""
+    found = ", ".join(f"{kind} {number}" for kind, number in checkpoint.drift.items())
+    return Tile("Drift that sweeps found", found, address=changelist_url(Group, {"drift": "found"}))
 
 
 def _newer_protocol() -> list[Tile]:

@@ -61,6 +61,15 @@ def test_the_front_page_says_how_the_chain_is_followed(staff: Client) -> None:
     assert account(1) not in page
 
 
+def test_the_groups_in_which_a_sweep_found_drift_are_listed(staff: Client) -> None:
+    Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, drift_state=2)
+    fill(3)
+    Group.objects.filter(pk=2).update(drifted_at=timezone.now())
+    listed = admin_pages.table(Group, drift="found")
+    assert f'<a href="{listed}">state 2, metadata 0, history 0</a>' in staff.get("/admin/").content.decode()
+    assert [group.pk for group in staff.get(listed).context["cl"].result_list] == [2]
+
+
 def test_groups_with_an_entry_near_its_end_are_counted_and_listed(staff: Client) -> None:
     Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, chain_ledger=70)
     fill(5)
