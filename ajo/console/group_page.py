@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Sum
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from ajo.adminkit.words import at, duration, percent
@@ -61,17 +62,16 @@ def headline(group: Group, members: list[GroupMember], people: People, now: date
         return ["Its entries cannot be read by this version: what follows is as it was before."]
     if group.status != Group.Status.ACTIVE:
         return [f"{group.get_status_display()}: {group.payout_index} of {group.member_count} rounds were paid out."]
-    words = [
+    words: list[str] = [
         f"Round {group.current_round} of {group.member_count}",
         f"{group.contributions_received} of {group.member_count} paid",
     ]
     recipient = next((member for member in members if member.position == group.payout_index), None)
     if recipient is not None and schedule.pays_out(group):
         name = people.name(recipient.user.wallet_address)
-        words.append(
-            f"next: {name} (position {recipient.position + 1}), {_amount(schedule.payout_amount(group), group)}"
-        )
-    return [" · ".join(words), _deadline_words(group, now)]
+        amount = _amount(schedule.payout_amount(group), group)
+        words.append(format_html("next: {} (position {}), {}", name, recipient.position + 1, amount))
+    return [format_html_join(" · ", "{}", ((each,) for each in words)), _deadline_words(group, now)]
 
 
 def _deadline_words(group: Group, now: datetime) -> str:
