@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import PAGE_VAR
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -57,6 +57,21 @@ class PeriodFilter(SimpleListFilter):
     title = "period (UTC)"
     parameter_name = "period"
     template = "admin/period_filter.html"
+
+    def __init__(self, request: HttpRequest, *args: Any) -> None:
+        super().__init__(request, *args)
+        self.others = [
+            (name, value)
+            for name, values in request.GET.lists()
+            if name not in (self.parameter_name, PAGE_VAR, ERROR_FLAG)
+            for value in values
+        ]
+
+    @property
+    def dates(self) -> list[str]:
+        """Return the two dates that are chosen, for the form; empty where none is, or a named period."""
+        text = self.value() or ""
+        return ["", ""] if text in NAMED else text.split("..")
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(name, label) for name, (label, _) in NAMED.items()]
@@ -136,7 +151,7 @@ class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
         if dates := {"from", "to"} & set(request.GET):
             query = request.GET.copy()
             query["period"] = "..".join(query.get(name, "") for name in ("from", "to"))
-            for name in dates:
+            for name in [*dates, *["period"] * (query["period"] == "..")]:
                 del query[name]
             return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
         response = super().changelist_view(request, extra_context)

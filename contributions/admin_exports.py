@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
-from ajo.adminkit.display import amount_text
 from ajo.api.csv_files import BROKEN_OFF, MEDIA_TYPE, csv_lines, plain_cell
 from ajo.api.downloads import Download, in_chunks
 from ajo.api.fields import decimal_amount
 from ajo.cache import Unavailable
 from ajo.database.keyset import all_rows
 from contributions.models import HistoryRow, Refund
+from groups.admin_columns import token_text
 from groups.models import Token
 
 BATCH: Final = 500  # rows in memory at a time
@@ -74,12 +74,11 @@ class ListTotals:
 def list_totals(rows: QuerySet[Any]) -> ListTotals:
     """Return the totals of a list's rows. Of a list of more than MAX_TOTALLED rows the first ones are added up."""
     model: type[HistoryRow] = rows.model
-    keys = list(rows.values_list("pk", flat=True)[: MAX_TOTALLED + 1])
-    summed = model._default_manager.filter(pk__in=keys[:MAX_TOTALLED]).order_by()
-    found = list(summed.values_list("group__token_id").annotate(Sum("amount")))
-    tokens = Token.objects.in_bulk([token for token, _ in found if token], field_name="address")
-    sums = []
-    for address, amount in sorted(found, key=lambda each: str(each[0])):
-        token = tokens.get(address)
-        sums.append(amount_text(int(amount), token.symbol if token else None, token.decimals if token else None))
-    return ListTotals(sums, min(len(keys), MAX_TOTALLED), len(keys) > MAX_TOTALLED)
+    summed = model._default_manager.filter(pk__in=rows.values("pk")[:MAX_TOTALLED]).order_by()
+    found = list(summed.values_list("group__token_id").annotate(Count("pk"), Sum("amount")))
+    tokens = Token.objects.in_bulk([token for token, *_ in found if token], field_name="address")
+    found.sort(key=lambda each: str(each[0]))
+    sums = [token_text(int(amount), tokens.get(address)) for address, _, amount in found]
+    number = sum(count for _, count, _ in found)
+    is_partial = number >= MAX_TOTALLED and rows.values("pk")[MAX_TOTALLED:].exists()
+    return ListTotals(sums, number, is_partial)

@@ -55,17 +55,17 @@ class EntrySerializer(serializers.Serializer[ShownEntry]):
 
 
 class EntriesSerializer(serializers.Serializer[Any]):
-    """The entries behind a group as they were at `read_ledger`."""
+    """The entries behind a group as they stood at `read_ledger`, as far as this service knows."""
 
     contract = AddressField(help_text="The contract that the entries belong to.")
     network_passphrase = serializers.CharField(read_only=True, help_text="The network that it is on.")
     read_ledger = U32Field(
-        help_text="The ledger at which they were last read: an entry that was written later may differ on the chain."
+        help_text="The ledger at which the group was last read: what was written later may differ on the chain."
     )
     entries = EntrySerializer(
         many=True, read_only=True,
         help_text="GROUP; METADATA and REFREQ where there are any; CONTRIB of the current round, PAYOUT, and REFUND by "
-        "member.",
+        "member. The first three are stored as they were read; the others are written anew from the service's rows.",
     )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ class HistoryRow(models.Model):
         max_length=64, null=True, db_collation="C", help_text="Null if recovered from state, not from an event."
     )
     event_id = models.CharField(  # noqa: DJ001
-        max_length=EVENT_ID_LENGTH, null=True, unique=True, db_collation="C", help_text="Null likewise."
+        max_length=EVENT_ID_LENGTH, null=True, unique=True, db_collation="C", help_text="Null if recovered from state."
     )
     ledger = models.BigIntegerField(
         null=True,

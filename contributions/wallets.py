@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from django.db.models import Count, Sum
 
-from contributions.models import Contribution, HistoryRow, Payout, Refund
+from contributions.statements import KINDS, TOTALS
 from groups.models import Group, GroupMember, Token, User
 from groups.schedule import readable_token
-
-HISTORY_MODELS: Final[dict[str, tuple[type[HistoryRow], str]]] = {
-    "contributions": (Contribution, "paid"),
-    "payouts": (Payout, "received"),
-    "refunds": (Refund, "refunded"),
-}
 
 
 def wallet_totals(user: User) -> dict[str, Any]:
     """Return what WalletSerializer takes, in six queries. Amounts are in each token's smallest unit."""
     counts: dict[str, int] = {}
     moved: dict[str | None, dict[str, int]] = {}
-    for plural, (model, verb) in HISTORY_MODELS.items():
+    for model, (_, total) in KINDS.items():
         rows = model.objects.filter(user=user).values_list("group__token_id").annotate(Count("pk"), Sum("amount"))
-        counts[plural] = 0
+        counts[model.plural()] = 0
         for token, count, amount in rows.order_by():
-            counts[plural] += count
-            moved.setdefault(token, dict.fromkeys(("paid", "received", "refunded"), 0))[verb] = int(amount)
+            counts[model.plural()] += count
+            moved.setdefault(token, dict.fromkeys(TOTALS, 0))[total] = int(amount)
     tokens = {token.address: token for token in Token.objects.filter(address__in=[each for each in moved if each])}
     return {
         "address": user.wallet_address,

@@ -23,12 +23,13 @@ from ajo.soroban.admin import GroupLinkMixin
 from ajo.soroban.models import ContractEvent
 from groups import schedule
 from groups.admin_columns import WalletColumnMixin, by_wallet, token_amount, token_cell, with_label
-from groups.admin_filters import ArchivalFilter, DueFilter, HistoryFilter, SolvencyFilter, StatusFilter
+from groups.admin_filters import ArchivalFilter, DriftFilter, DueFilter, HistoryFilter, SolvencyFilter, StatusFilter
 from groups.dues import is_paid_out
 from groups.models import Group, GroupMember, RefundRequest, Token, User, WalletLabel
 
 PAYOUT_ORDER = ("position",)  # the order of one group's members
 MAX_WALLET_GROUPS = 100  # the newest groups of a wallet that a search finds; its page links to all of them
+PART = "three characters or more (of Chinese, Japanese and Korean two)"
 INVALID_ADDRESS = "An account (G…) or contract (C…) address of 56 characters is expected."
 
 
@@ -49,7 +50,7 @@ class WalletLabelAdmin(TableAdmin):
     list_display = ("shown_label", "address", "shown_note")
     searches: ClassVar = (
         address_search("address", "address"),
-        text_search("or part of a label", "search_key__finds"),
+        text_search(f"or {PART} of a label", "search_key__finds"),
     )
     shown_label = text_column("label", "Label")
     shown_note = text_column("note", "Note", 120)
@@ -149,13 +150,13 @@ def _coming_column(title: str, render: Callable[[Group], SafeString | str]) -> C
 class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
     wallet_field = "creator"
     list_display = ("id", "short_name", "status", "members", "round", "each_pays", "paid", "made_by", "created_at")
-    list_filter = (StatusFilter, DueFilter, ArchivalFilter, HistoryFilter)
+    list_filter = (StatusFilter, DueFilter, ArchivalFilter, HistoryFilter, DriftFilter)
     searches: ClassVar = (
         number_search("group id", "pk"),
         address_search(
             f"address of a token, or of a member (its newest {MAX_WALLET_GROUPS})", _with_member_or_token, ("-number",)
         ),
-        text_search("or at least three characters of a name", "search_key__finds"),
+        text_search(f"or {PART} of a name", "search_key__finds"),
     )
     ordering_by_lookup: ClassVar = dict.fromkeys(("creator", "token", "status"), ("-number",))
     indexed_lookups = frozenset({"creator", "token", "status"})
@@ -177,7 +178,7 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
         ("Cache", {
             "fields": (
                 "modified_ledger", "synced_ledger", "changed_at", "revision", "synced_at", "live_until_ledger",
-                "history_live_until_ledger", "unproven_rows", "unreadable_since",
+                "history_live_until_ledger", "unproven_rows", "drifted_at", "unreadable_since",
             ),
             "classes": ("collapse",),
         }),

@@ -50,6 +50,13 @@ def token_cell(amount: int, token: Token | None) -> SafeString:
     return display.money_cell(amount, token.symbol, token.decimals, verified=token.verified)
 
 
+def token_text(amount: int, token: Token | None) -> str:
+    """Return an amount as plain text, as `display.amount_text` writes it."""
+    if token is None:
+        return display.amount_text(amount, None, None, verified=False)
+    return display.amount_text(amount, token.symbol, token.decimals, verified=token.verified)
+
+
 class WalletColumnMixin:
     """Columns of an admin or inline whose rows belong to a wallet: its address with staff's label."""
 

@@ -54,4 +54,5 @@ ArchivalFilter = choice_filter(
     },
     parameter="life",
 )
+DriftFilter = choice_filter("drift", {"found": ("was found to differ from the chain", {"drifted_at__isnull": False})})
 HistoryFilter = choice_filter("history", {"unproven": ("has rows that no entry proves", {"unproven_rows__gt": 0})})

@@ -45,8 +45,11 @@ TOTALS_SCHEMA: Final = {
 
 
 def due_totals(user: User, now: datetime) -> list[dict[str, Any]]:
-    """Return what the wallet owes at `now`, by token, in the token's smallest unit. Two queries."""
-    groups = Group.objects.filter(status=Group.Status.ACTIVE, unreadable_since=None).annotate(round_end=RoundEnd())
+    """Return what the wallet owes at `now`, by token, in the token's smallest unit. Two queries.
+
+    Unreadable groups count as they were before: callers ask for them first (`queries.has_unreadable_dues`).
+    """
+    groups = Group.objects.filter(status=Group.Status.ACTIVE).annotate(round_end=RoundEnd())
     unpaid = groups.filter(pk__in=GroupMember.objects.filter(user=user, has_contributed=False).values("group_id"))
     late = Q(round_end__lt=now.timestamp())
     sums = (

@@ -205,11 +205,16 @@ class Group(models.Model):
         null=True, help_text="When the first of its GROUP and METADATA entries is archived; 0: archived or unknown."
     )
     history_live_until_ledger = models.BigIntegerField(
-        null=True, help_text="Likewise its PAYOUT, REFUND, REFREQ and open rounds' CONTRIB entries, by the deep sweep."
+        null=True,
+        help_text="When its first PAYOUT, REFUND, REFREQ or open rounds' CONTRIB entry is archived.",
     )
     unproven_rows = models.BigIntegerField(
         default=0,
         help_text="Rows of its history of which the entries say something else, or nothing; by the deep sweep.",
+    )
+    drifted_at = models.DateTimeField(
+        null=True,
+        help_text="When a sweep last found it other than the chain has it, and no event had told.",
     )
     unreadable_since = models.DateTimeField(
         null=True, help_text="When its entries became such as this version cannot read: the row says what was before."
@@ -259,6 +264,7 @@ class Group(models.Model):
             models.Index(fields=["changed_at"], name="grp_changed_at"),
             models.Index(EARLIEST_LIVE_UNTIL, name="grp_first_end"),
             models.Index(fields=["id"], condition=models.Q(unproven_rows__gt=0), name="grp_unproven"),
+            models.Index(fields=["id"], condition=models.Q(drifted_at__isnull=False), name="grp_drifted"),
             GinIndex(fields=["search_key"], opclasses=["gin_trgm_ops"], name="grp_search_key"),
         ]
 

@@ -32,6 +32,12 @@ def memberships(user: User) -> QuerySet[GroupMember]:
     return GroupMember.objects.filter(user=user).only("group_id").order_by("-group_id")
 
 
+def has_unreadable_dues(user: User) -> bool:
+    """Return whether an active group of this wallet is unreadable: nobody knows then what it has to pay."""
+    rows = GroupMember.objects.filter(user=user, group__status=Group.Status.ACTIVE)
+    return rows.filter(group__unreadable_since__isnull=False).exists()
+
+
 def groups_of(rows: Sequence[Any]) -> Sequence[Any]:
     """Return the groups of a page of memberships, in its order; a page of groups as it is.
 

@@ -13,8 +13,8 @@ from ajo.soroban.times import timestamp_to_datetime
 from groups.models import Group, GroupMember, RefundRequest
 from groups.snapshots import GroupSnapshot
 
-# The columns that a snapshot does not decide: those of the deep sweep, and the search key, which a trigger writes.
-_OTHER_COLUMNS = {"verified_round", "history_live_until_ledger", "unproven_rows", "search_key"}
+# The columns that a snapshot does not decide: those of sweeps, and the search key, which a trigger writes.
+_OTHER_COLUMNS = {"verified_round", "history_live_until_ledger", "unproven_rows", "drifted_at", "search_key"}
 _SNAPSHOT_COLUMNS = [
     field
     for field in Group._meta.concrete_fields

@@ -26,7 +26,7 @@ from groups.cached import ensure_group, group_answer, unreadable
 from groups.due_totals import DuePagination, due_totals
 from groups.filters import GroupFilter, UserGroupFilter
 from groups.models import Group, GroupMember, User
-from groups.queries import groups_of, known_user, listed_groups, memberships
+from groups.queries import groups_of, has_unreadable_dues, known_user, listed_groups, memberships
 from groups.serializers import (
     DueSerializer,
     GroupDetailSerializer,
@@ -172,14 +172,11 @@ class UserDueViewSet(ReadViewSet):
 
     def filter_by_path(self, queryset: QuerySet[GroupMember]) -> QuerySet[GroupMember]:
         user = known_user(path_address(self.kwargs["address"]))
+        if has_unreadable_dues(user):
+            raise unreadable()  # a due that is left out would mean that nothing is to be paid
         if isinstance(self.paginator, DuePagination):
             self.paginator.totals = due_totals(user, self.now)
         return queryset.filter(user=user)
-
-    def to_objects(self, rows: Sequence[Any]) -> Sequence[Any]:
-        if any(row.group.unreadable_since for row in rows):
-            raise unreadable()  # a due that is left out would mean that nothing is to be paid
-        return rows
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "now": self.now}

@@ -90,32 +90,44 @@ def as_json(value: Any, limit: int | None = None) -> SafeString:
     return safe_multiline(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def amount_text(amount: int, symbol: str | None, decimals: int | None) -> str:
+def _in_unit(amount: int, decimals: int | None) -> Decimal | None:
+    """Return an amount in the token's unit, exact; None where the decimals are unknown or beyond MAX_DECIMALS."""
+    if decimals is None or not 0 <= decimals <= MAX_DECIMALS:
+        return None
+    return Decimal(amount).scaleb(-decimals, _EXACT)
+
+
+def amount_text(amount: int, symbol: str | None, decimals: int | None, *, verified: bool) -> str:
     """Return an amount in the token's unit as plain text, without trailing zeros: 833.4 XLM. Escapes no HTML.
 
-    Only the integer, in smallest units, where the decimals are unknown or beyond MAX_DECIMALS.
+    Only the integer, in smallest units, where the token has no sensible unit. An unverified token is marked as such.
     """
-    if decimals is None or not 0 <= decimals <= MAX_DECIMALS:
+    exact = _in_unit(amount, decimals)
+    if exact is None:
         return f"{amount} units"
-    unit = format(Decimal(amount).scaleb(-decimals, _EXACT), ",f")
+    unit = f"{exact:,f}"
     if "." in unit:
         unit = unit.rstrip("0").rstrip(".")
-    return f"{unit} {short(escape_invisible(symbol), MAX_SYMBOL)}" if symbol else unit
+    name = f" {short(escape_invisible(symbol), MAX_SYMBOL)}" if symbol else ""
+    return f"{unit}{name}{_mark(verified)}"
+
+
+def _mark(verified: bool) -> str:
+    """Return what stands behind the symbol of an unverified token: anyone may deploy one that calls itself XLM."""
+    return "" if verified else " (unverified)"
 
 
 def money(amount: int, symbol: str | None, decimals: int | None, *, verified: bool) -> SafeString:
     """Return `10.0000000 XLM · 100000000`: the amount in the token's unit beside the exact integer.
 
-    Only the integer where the decimals are unknown or beyond MAX_DECIMALS. An unverified token is marked as such:
-    anyone may deploy one that calls itself XLM.
+    Only the integer where the token has no sensible unit. An unverified token is marked as such.
     """
     exact = format_html('<span class="exact">{}</span>', str(amount))
-    if decimals is None or not 0 <= decimals <= MAX_DECIMALS:
+    unit = _in_unit(amount, decimals)
+    if unit is None:
         return exact
-    unit = format(Decimal(amount).scaleb(-decimals, _EXACT), "f")
     name = safe_text(symbol, MAX_SYMBOL) if symbol else ""
-    mark = "" if verified else " (unverified)"
-    return format_html('<span class="unit">{} {}{}</span> · {}', unit, name, mark, exact)
+    return format_html('<span class="unit">{} {}{}</span> · {}', f"{unit:f}", name, _mark(verified), exact)
 
 
 def money_cell(amount: int, symbol: str | None, decimals: int | None, *, verified: bool) -> SafeString:

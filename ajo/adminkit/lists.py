@@ -51,7 +51,8 @@ number_search = _search_kind(r"[0-9]{1,20}", str)
 address_search = _search_kind(r"[GCgc][A-Za-z2-7]{55}", str.upper)
 hash_search = _search_kind(r"[0-9A-Fa-f]{64}", str.lower)
 event_id_search = _search_kind(r"[0-9]{19}-[0-9]{10}", str)
-text_search = _search_kind(r"(?s).{2,}", str)  # a trigram index needs three characters, or two ideographs
+# What a trigram index finds (groups.search): three characters, or two with an ideograph among them.
+text_search = _search_kind(r"(?s).{3,}|[\u2e80-\U0010ffff].|.[\u2e80-\U0010ffff]", str)
 
 Options = Mapping[str, tuple[str, Mapping[str, object] | Callable[[Rows], Rows]]]
 

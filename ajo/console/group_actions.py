@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
+from operator import eq
 from typing import Any, Final
 
 from django.conf import settings
@@ -17,6 +19,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
@@ -42,6 +45,7 @@ from groups.rows import (
 from groups.snapshots import GroupSnapshot, Snapshots
 
 MAX_VALUE: Final = 200  # characters of a value that is shown
+CONTEXT: Final = 20  # characters that are shown before the first one that differs
 
 
 class ActionFailed(Exception):
@@ -73,19 +77,28 @@ def _reread(group: Group) -> str:
 
 def _heal(group: Group) -> str:
     try:
-        for _ in sweep_groups(nodes().run, [group.pk]):
-            pass
+        *_, last = sweep_groups(nodes().run, [group.pk])
     except Superseded as failure:
         raise ActionFailed("A sweep is running. Try again in a moment.") from failure
     except ChainError as failure:
         raise ActionFailed("The chain cannot be read now; the runs say why.") from failure
-    counts = SyncRun.objects.filter(kind=SyncRun.Kind.SWEEP).latest("id").counts
-    drift = {
-        name.removeprefix("drift_"): count for name, count in counts.items() if name.startswith("drift_") and count
-    }
-    if not drift:
-        return "Proven: everything is as the chain has it."
-    return "Healed: differences in " + ", ".join(f"{kind} {count}" for kind, count in drift.items()) + "."
+    healed = Group.objects.filter(pk=group.pk).first()
+    if healed is None:
+        return "The contract has no such group: its rows were removed."
+    if group.pk in last.absent:
+        raise ActionFailed("The node does not have the group. It is removed once another one says so too.")
+    if healed.unreadable_since is not None:
+        raise ActionFailed("The group's entries on the chain cannot be decoded by this version: they prove nothing.")
+    return _healed_words(SyncRun.objects.get(pk=last.run).counts)
+
+
+def _healed_words(counts: Mapping[str, int]) -> str:
+    drift = [f"{name.removeprefix('drift_')} {n}" for name, n in counts.items() if name.startswith("drift_") and n]
+    unproven = counts["unproven"]
+    words = [f"Healed: differences in {', '.join(drift)}."] if drift else []
+    if unproven:
+        words.append(f"{unproven} row{pluralize(unproven)} of its history stay that no entry proves.")
+    return " ".join(words) or "Proven: everything is as the chain has it."
 
 
 ACTIONS: Final[dict[str, Action]] = {
@@ -130,6 +143,8 @@ def group_action_page(request: HttpRequest, context: Mapping[str, Any], group_id
     if request.method != "POST":
         return TemplateResponse(request, "admin/group_action.html", page)
     _run(request, action, action.run, group)
+    if not Group.objects.filter(pk=group.pk).exists():
+        return HttpResponseRedirect(reverse("admin:groups_group_changelist"))
     return HttpResponseRedirect(reverse("admin:groups_group_change", args=[group.pk]))
 
 
@@ -141,9 +156,9 @@ def _run(request: HttpRequest, action: Action, run: Callable[[Group], str], grou
         messages.error(request, said)
     else:
         messages.success(request, said)
-    rows = Group.objects.filter(pk=group.pk)
     who = request.user.pk or 0  # the site lets only accounts in
-    LogEntry.objects.log_actions(who, rows, CHANGE, f"{action.title}. {said}", single_object=True)
+    # the group as it was: its row may be gone
+    LogEntry.objects.log_actions(who, [group], CHANGE, f"{action.title}. {said}", single_object=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +166,21 @@ class Line:
     """One column as it is stored and as the chain has it."""
 
     name: str
-    stored: str
-    chain: str
+    stored: object
+    chain: object
 
     @property
     def differs(self) -> bool:
         return self.stored != self.chain
+
+    @property
+    def shown(self) -> list[str]:
+        """Return both as text of at most MAX_VALUE characters: of long ones that differ the place where they do."""
+        texts = [escape_invisible(str(value)) for value in (self.stored, self.chain)]
+        begin = sum(1 for _ in takewhile(lambda pair: eq(*pair), zip(*texts, strict=False))) - CONTEXT
+        if self.differs and begin > 0 and max(map(len, texts)) > MAX_VALUE:
+            texts = [f"…{text[begin:]}" for text in texts]
+        return [short(text, MAX_VALUE) for text in texts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +241,11 @@ def _lines(group: Group, snapshot: GroupSnapshot) -> list[Line]:
 def _columns(prefix: str, stored: Model | None, chain: Model | None, names: list[str]) -> list[Line]:
     if stored is None and chain is None:
         return []
-    return [Line(prefix + name, _text(stored, name), _text(chain, name)) for name in names]
+    return [Line(prefix + name, _value(stored, name), _value(chain, name)) for name in names]
 
 
-def _text(row: Model | None, name: str) -> str:
-    return "none" if row is None else short(escape_invisible(str(getattr(row, name))), MAX_VALUE)
+def _value(row: Model | None, name: str) -> object:
+    return "none" if row is None else getattr(row, name)
 
 
 def _member(row: GroupMember | None, addresses: Mapping[int, str]) -> str:

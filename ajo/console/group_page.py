@@ -8,16 +8,18 @@ from typing import Any
 
 from django.db.models import Sum
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from ajo.adminkit.words import at, duration, percent
 from ajo.api.clock import chain_now
 from ajo.console.group_actions import buttons
 from ajo.console.people import People
-from ajo.console.steps import MAX_STEPS, step_of, token_text
+from ajo.console.steps import MAX_STEPS, step_of
 from ajo.soroban.models import ContractEvent
 from contributions.models import Contribution, Payout, Refund
 from groups import dues, schedule
+from groups.admin_columns import token_text
 from groups.models import Group, GroupMember, RefundRequest
 
 
@@ -59,18 +61,17 @@ def headline(group: Group, members: list[GroupMember], people: People, now: date
     if group.unreadable_since is not None:
         return ["Its entries cannot be read by this version: what follows is as it was before."]
     if group.status != Group.Status.ACTIVE:
-        return [f"{group.get_status_display()} after {group.current_round} of {group.member_count} rounds."]
-    words = [
+        return [f"{group.get_status_display()}: {group.payout_index} of {group.member_count} rounds were paid out."]
+    words: list[str] = [
         f"Round {group.current_round} of {group.member_count}",
         f"{group.contributions_received} of {group.member_count} paid",
     ]
     recipient = next((member for member in members if member.position == group.payout_index), None)
     if recipient is not None and schedule.pays_out(group):
         name = people.name(recipient.user.wallet_address)
-        words.append(
-            f"next: {name} (position {recipient.position + 1}), {_amount(schedule.payout_amount(group), group)}"
-        )
-    return [" · ".join(words), _deadline_words(group, now)]
+        amount = _amount(schedule.payout_amount(group), group)
+        words.append(format_html("next: {} (position {}), {}", name, recipient.position + 1, amount))
+    return [format_html_join(" · ", "{}", ((each,) for each in words)), _deadline_words(group, now)]
 
 
 def _deadline_words(group: Group, now: datetime) -> str:

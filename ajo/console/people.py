@@ -28,10 +28,10 @@ class People:
         users = {user.wallet_address: user for user in User.objects.filter(wallet_address__in=wanted)}
         return cls(dict(labels), users)
 
-    def name(self, address: str) -> str:
-        """Return `Amina` or `GBXX…P4Z`, as text. Escapes no HTML."""
+    def name(self, address: str) -> SafeString:
+        """Return `Amina`, or `GBXXFE…KGOP4Z` with the whole address as its tooltip."""
         label = self.labels.get(address)
-        return display.short(display.escape_invisible(label), 60) if label else f"{address[:6]}…{address[-6:]}"
+        return display.safe_text(label) if label else display.shortened(address)
 
     def link(self, user: User) -> SafeString:
         """Return `Amina · GBXXFE…KGOP4Z`, a link to the wallet's page with the whole address as its tooltip."""

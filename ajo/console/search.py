@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.contrib.auth import get_permission_codename
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import User as Account
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -37,45 +40,65 @@ class Found:
     is_whole: bool = True
 
 
-def search(term: str) -> list[Found]:
+Visible = Callable[[QuerySet[Any]], QuerySet[Any]]  # returns rows that may be seen as they are, no rows of others
+
+
+def visible_to(account: Account | AnonymousUser) -> Visible:
+    """Return what leaves of rows those of tables that this account may see."""
+
+    def visible(rows: QuerySet[Any]) -> QuerySet[Any]:
+        meta = rows.model._meta
+        names = (f"{meta.app_label}.{get_permission_codename(action, meta)}" for action in ("view", "change"))
+        return rows if any(map(account.has_perm, names)) else rows.none()
+
+    return visible
+
+
+def search(term: str, visible: Visible) -> list[Found]:
     """Return what a term finds, by kind. Every look-up goes by an index."""
     term = term.strip()[:MAX_TERM]
     address = term.upper()
     if "\0" in term:
         return []
-    if match := _NUMBER.fullmatch(term):
-        return _kinds(("Groups", Group.objects.filter(pk=int(match[1])), group_link))
     if _ADDRESS.fullmatch(address):
-        return _of_addresses(User.objects.filter(wallet_address=address), Token.objects.filter(address=address))
+        users, tokens = User.objects.filter(wallet_address=address), Token.objects.filter(address=address)
+        return _of_addresses(visible(users), visible(tokens))
     if match := _SHORTENED.fullmatch(address):
         begin, end = match.groups()
-        return _of_addresses(
-            User.objects.filter(wallet_address__startswith=begin, wallet_address__endswith=end),
-            Token.objects.filter(address__startswith=begin, address__endswith=end),
-        )
+        users = User.objects.filter(wallet_address__startswith=begin, wallet_address__endswith=end)
+        tokens = Token.objects.filter(address__startswith=begin, address__endswith=end)
+        return _of_addresses(visible(users), visible(tokens))
     if _HASH.fullmatch(term.lower()):
-        return _of_hash(term.lower())
+        return _of_hash(term.lower(), visible)
+    number = _NUMBER.fullmatch(term)
+    numbered = Group.objects.filter(pk=int(number[1])) if number else Group.objects.none()
+    return [*_kinds(("Group", visible(numbered), group_link)), *_of_words(term, visible)]
+
+
+def _of_words(term: str, visible: Visible) -> list[Found]:
+    """Return what has these words, or this number, in its name or label."""
     if not is_searchable(term):
         return []
-    labels = WalletLabel.objects.filter(search_key__finds=term)
+    labels = visible(WalletLabel.objects.filter(search_key__finds=term))
     addresses = list(labels.values_list("address", flat=True)[: MAX_FOUND + 1])
+    named = Group.objects.filter(search_key__finds=term).order_by("-number")
     return [
-        *_of_addresses(User.objects.filter(wallet_address__in=addresses), Token.objects.none()),
+        *_of_addresses(visible(User.objects.filter(wallet_address__in=addresses)), Token.objects.none()),
         *_kinds(
-            ("Groups", Group.objects.filter(search_key__finds=term).order_by("-number"), group_link),
+            ("Groups", visible(named), group_link),
             ("Labels", labels.exclude(address__in=User.objects.values("wallet_address")), label_link),
         ),
     ]
 
 
-def _of_addresses(users: QuerySet[User], tokens: QuerySet[Token]) -> list[Found]:
-    wallets = list(users[: MAX_FOUND + 1])
+def _of_addresses(users: QuerySet[Any], tokens: QuerySet[Any]) -> list[Found]:
+    wallets: list[User] = list(users[: MAX_FOUND + 1])
     people = People.of([user.wallet_address for user in wallets])
     found = [Found("Wallets", [people.link(user) for user in wallets[:MAX_FOUND]], len(wallets) <= MAX_FOUND)]
     return [*(each for each in found if each.links), *_kinds(("Tokens", tokens, token_link))]
 
 
-def _of_hash(tx_hash: str) -> list[Found]:
+def _of_hash(tx_hash: str, visible: Visible) -> list[Found]:
     links = [
         changelist_link(model, title, tx_hash=tx_hash)
         for model, title in (
@@ -84,9 +107,9 @@ def _of_hash(tx_hash: str) -> list[Found]:
             (Refund, "refunds that it carried"),
             (ContractEvent, "events that it announced"),
         )
-        if model._default_manager.filter(tx_hash=tx_hash).exists()
+        if visible(model._default_manager.filter(tx_hash=tx_hash)).exists()
     ]
-    submitted = ChainTransaction.objects.filter(pk=tx_hash).first()
+    submitted = visible(ChainTransaction.objects.filter(pk=tx_hash)).first()
     if submitted is not None:
         text = f"submitted here: {submitted.get_status_display().lower()}"
         links.insert(0, change_link(ChainTransaction, tx_hash, text))
@@ -118,9 +141,8 @@ def label_link(label: WalletLabel) -> SafeString:
 
 
 def search_page(request: HttpRequest, context: Mapping[str, Any]) -> HttpResponse:
-    """Show what `q` finds. `context` is the site's."""
+    """Show what `q` finds of what the account may see. `context` is the site's."""
     term = request.GET.get("q", "")
-    may_see = request.user.has_perm("groups.view_group")
-    found = search(term) if may_see else []
+    found = search(term, visible_to(request.user))
     shown = {"title": "Search", "term": term[:MAX_TERM].replace("\0", ""), "found": found}
     return TemplateResponse(request, "admin/search.html", {**context, **shown})

@@ -14,6 +14,7 @@ from django import forms
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.models import User as Account
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -82,6 +83,14 @@ def device_of(account: Any) -> TOTPDevice | None:
     return TOTPDevice.objects.filter(user=account, confirmed=True).first()
 
 
+@transaction.atomic
+def _unconfirmed_device(account: Account) -> TOTPDevice:
+    """Return the device that the account may turn on; makes it where there is none."""
+    Account.objects.select_for_update().get(pk=account.pk)  # no constraint keeps two requests from making one each
+    found = TOTPDevice.objects.filter(user=account, confirmed=False).first()
+    return found or TOTPDevice.objects.create(user=account, confirmed=False, name=DEVICE_NAME)
+
+
 def _recovery_device(account: Any) -> StaticDevice | None:
     return StaticDevice.objects.filter(user=account, confirmed=True).first()
 
@@ -94,7 +103,7 @@ def second_factor_page(request: HttpRequest, context: dict[str, Any]) -> HttpRes
     device = device_of(account)
     is_on = device is not None
     if device is None:
-        device, _ = TOTPDevice.objects.get_or_create(user=account, confirmed=False, defaults={"name": DEVICE_NAME})
+        device = _unconfirmed_device(account)
     form = CodeForm(request.POST if request.method == "POST" else None, device=device)
     codes: list[str] = []
     if form.is_valid():
@@ -115,6 +124,7 @@ def second_factor_page(request: HttpRequest, context: dict[str, Any]) -> HttpRes
     return TemplateResponse(request, "admin/second_factor.html", {**context, **shown})
 
 
+@transaction.atomic
 def _turn_on(account: Account, device: TOTPDevice) -> list[str]:
     """Confirm the device. Returns new recovery codes, which are shown once."""
     device.confirmed = True
@@ -127,6 +137,7 @@ def _turn_on(account: Account, device: TOTPDevice) -> list[str]:
     return codes
 
 
+@transaction.atomic
 def _turn_off(account: Account) -> None:
     TOTPDevice.objects.filter(user=account).delete()
     StaticDevice.objects.filter(user=account).delete()

@@ -10,9 +10,10 @@ from django.conf import settings
 from django.utils.safestring import SafeString
 
 from ajo.adminkit import display
-from ajo.adminkit.display import amount_text, safe_text
+from ajo.adminkit.display import safe_text
 from ajo.console.people import People
 from ajo.soroban.models import ContractEvent
+from groups.admin_columns import token_text
 from groups.models import Token
 
 MAX_STEPS: Final = 200  # of a timeline, the newest
@@ -72,8 +73,3 @@ def _details(event: ContractEvent, data: dict[str, Any], token: Token | None) ->
         yield token_text(int(amount), token)
     if event.type == "refvote":
         yield "for" if data.get("in_favor") else "against"
-
-
-def token_text(amount: int, token: Token | None) -> str:
-    """Return an amount as plain text: in the token's unit, where it is known."""
-    return amount_text(amount, token.symbol if token else None, token.decimals if token else None)

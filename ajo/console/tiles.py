@@ -10,14 +10,15 @@ from typing import Any, Final
 from django.conf import settings
 from django.db.models import Max, QuerySet
 
-from ajo.adminkit.display import amount_text, changelist_url, escape_invisible, short
+from ajo.adminkit.display import changelist_url, escape_invisible, short
 from ajo.adminkit.words import duration
 from ajo.ops.facts import NodeState, SyncPosition, last_run, node_states, sync_position
 from ajo.ops.heartbeats import Process, process_problems, processes
 from ajo.ops.models import Heartbeat
 from ajo.soroban.archival import archived, expiring_soon
-from ajo.soroban.models import HistoryGap, RpcNode, SyncRun, UndecodedEntry
+from ajo.soroban.models import Checkpoint, HistoryGap, RpcNode, SyncRun, UndecodedEntry
 from ajo.soroban.rpc.pool import KNOWN_PROTOCOL
+from groups.admin_columns import token_text
 from groups.models import Group, Token
 
 MAX_COUNT: Final = 1000  # rows; more are shown as "more than"
@@ -94,7 +95,7 @@ def health_tiles() -> list[Tile]:
         *(_run_tile(kind) for kind in (SyncRun.Kind.SYNC, SyncRun.Kind.SWEEP, SyncRun.Kind.DEEP_SWEEP)),
         _solvency_tile(),
         *_count_tiles(checkpoint.chain_ledger),
-        Tile("Drift that sweeps found", ", ".join(f"{kind} {found}" for kind, found in checkpoint.drift.items())),
+        _drift_tile(checkpoint),
         Tile("Network", checkpoint.network_passphrase),
         Tile("Contract", checkpoint.contract + (" (paused)" if checkpoint.paused else "")),
         Tile("Groups made", str(checkpoint.group_count)),
@@ -157,7 +158,8 @@ def _solvency_tile() -> Tile:
     The contract books premiums without collecting them (docs/chain.md §1.3).
     """
     name, short_tokens = "Held against owed", Token.objects.short()
-    told = [*short_tokens.order_by("id")[:MAX_TOKENS], *Token.objects.short_of_premiums().order_by("id")[:MAX_TOKENS]]
+    wanted = slice(MAX_TOKENS + 1)  # one more tells that there are more
+    told = [*short_tokens.order_by("id")[wanted], *Token.objects.short_of_premiums().order_by("id")[wanted]]
     if not told:
         return Tile(name, "every token covers what is owed", address=changelist_url(Token, {}))
     unexplained = short_tokens.exists()
@@ -173,15 +175,11 @@ def _solvency_tile() -> Tile:
 def _shortage(token: Token) -> str:
     missing = int(token.owed) - int(token.balance or 0)
     premiums = min(missing, int(token.booked_premiums))
-    words = f"{_amount(missing, token)} less than owed"
+    words = f"{token_text(missing, token)} less than owed"
     if premiums:
-        words += f": of it {_amount(premiums, token)} premium that the contract books and collects from nobody"
-        words += f", {_amount(missing - premiums, token)} unexplained" if missing > premiums else ""
+        words += f": of it {token_text(premiums, token)} premium that the contract books and collects from nobody"
+        words += f", {token_text(missing - premiums, token)} unexplained" if missing > premiums else ""
     return words
-
-
-def _amount(amount: int, token: Token) -> str:
-    return amount_text(amount, token.symbol, token.decimals)
 
 
 def _count_tiles(chain_ledger: int) -> list[Tile]:
@@ -198,6 +196,12 @@ def _count_tiles(chain_ledger: int) -> list[Tile]:
         _count_tile("Groups archived", archived(groups, chain_ledger), {"life": "archived"},
                     "The next transaction that touches the group restores it, at its sender's cost."),
     ]  # fmt: skip
+
+
+def _drift_tile(checkpoint: Checkpoint) -> Tile:
+    """Return what sweeps found and corrected so far, with a link to the groups in which they found it."""
+    found = ", ".join(f"{kind} {number}" for kind, number in checkpoint.drift.items())
+    return Tile("Drift that sweeps found", found, address=changelist_url(Group, {"drift": "found"}))
 
 
 def _newer_protocol() -> list[Tile]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -16,15 +15,17 @@ from ajo.adminkit import display
 from ajo.adminkit.words import at
 from ajo.api.clock import chain_now
 from ajo.console.people import People
-from ajo.console.steps import MAX_STEPS, step_of, token_text
+from ajo.console.steps import MAX_STEPS, step_of
 from ajo.soroban.models import ContractEvent
 from contributions.models import Contribution, Payout, Refund
 from contributions.periods import NAMED
 from contributions.wallets import wallet_totals
 from groups import dues, schedule
+from groups.admin_columns import token_text
 from groups.models import Group, GroupMember, Token, User
 
 MAX_GROUPS: Final = 200  # of a wallet's page, the newest
+MAX_OWED: Final = 50  # groups to which a wallet owes that are told, the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def wallet_summary(request: HttpRequest, user: User) -> dict[str, Any]:
         "address": user.wallet_address,
         "totals": [_total_line(line) for line in totals["tokens"]],
         "counts": {name: totals[name] for name in ("groups", "contributions", "payouts", "refunds")},
-        "owes": _owes(members, now),
+        "owes": _owes(user, now),
         "statements": _statements(user.wallet_address, now),
         "memberships": [_membership_line(member, now) for member in members],
         "all_groups": len(members) < MAX_GROUPS,
@@ -77,17 +78,21 @@ def _total_line(line: dict[str, Any]) -> dict[str, str]:
     return {verb: token_text(line[verb], token) for verb in ("paid", "received", "refunded")}
 
 
-def _owes(members: Iterable[GroupMember], now: datetime) -> list[str]:
+def _owes(user: User, now: datetime) -> list[str]:
     """Return in a sentence for each active group what the wallet has to pay now, and until when."""
-    found = []
-    for member in members:
-        group = member.group
-        if group.status == Group.Status.ACTIVE and not member.has_contributed:
-            amount = token_text(group.contribution_amount, group.token)
-            when = at(schedule.round_ends_at(group), now)
-            late = " It is overdue." if dues.is_overdue(member, now) else ""
-            found.append(f"{amount} to group {group.pk} for round {group.current_round}, until {when}.{late}")
-    return found
+    unpaid = GroupMember.objects.filter(user=user, has_contributed=False, group__status=Group.Status.ACTIVE)
+    members = list(unpaid.select_related("group__token").order_by("-group_id")[: MAX_OWED + 1])
+    more = [f"more, to groups older than these {MAX_OWED}."] if len(members) > MAX_OWED else []
+    return [_owed(member, now) for member in members[:MAX_OWED]] + more
+
+
+def _owed(member: GroupMember, now: datetime) -> str:
+    group = member.group
+    amount = token_text(group.contribution_amount, group.token)
+    when = at(schedule.round_ends_at(group), now)
+    late = " It is overdue." if dues.is_overdue(member, now) else ""
+    stale = "" if group.unreadable_since is None else " Its entries cannot be read now: this is as it was before."
+    return f"{amount} to group {group.pk} for round {group.current_round}, until {when}.{late}{stale}"
 
 
 def _membership_line(member: GroupMember, now: datetime) -> MembershipLine:

@@ -19,6 +19,7 @@ from groups.models import Group, RefundRequest
 
 MAX_COUNT: Final = 1000  # rows; more are shown as "more than"
 CHART_DAYS: Final = 14
+MAX_CHARTED: Final = 100_000  # contributions
 CHART_WIDTH, CHART_HEIGHT, BAR_WIDTH = 560, 120, 32  # of the drawing's own units
 
 
@@ -70,10 +71,6 @@ class Bar:
     y: int
     height: int
 
-    @property
-    def middle(self) -> int:
-        return self.x + BAR_WIDTH // 2
-
 
 @dataclass(frozen=True, slots=True)
 class Chart:
@@ -87,16 +84,16 @@ class Chart:
 
 
 def chart(now: datetime) -> Chart:
-    """Return the contributions of the last CHART_DAYS days, today's among them, by days in UTC."""
+    """Return the contributions of the last CHART_DAYS days, today's among them, by days in UTC.
+
+    Of more than MAX_CHARTED the newest ones are drawn.
+    """
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     days = [today - timedelta(days=back) for back in reversed(range(CHART_DAYS))]
-    found = (
-        Contribution.objects.filter(created_at__gte=days[0])
-        .order_by()
-        .values_list(TruncDate("created_at"))
-        .annotate(Count("pk"))
-    )
-    counts = dict(found)
+    times = Contribution.objects.filter(created_at__gte=days[0]).order_by("-created_at", "-order_key")
+    cut = times.values_list("created_at", flat=True)[MAX_CHARTED:].first()
+    drawn = times.filter(created_at__gt=cut) if cut else times
+    counts = dict(drawn.order_by().values_list(TruncDate("created_at")).annotate(Count("pk")))
     most = max(counts.values(), default=0)
     bars = []
     for place, day in enumerate(days):
@@ -104,5 +101,6 @@ def chart(now: datetime) -> Chart:
         height = round(CHART_HEIGHT * count / most) if most else 0
         bars.append(Bar(day, count, place * CHART_WIDTH // CHART_DAYS, CHART_HEIGHT - height, height))
     total = sum(bar.count for bar in bars)
-    words = f"{total:,} contributions in {CHART_DAYS} days, {bars[-1].count:,} of them today"
+    newest = f"The newest alone, later than {cut:%Y-%m-%d %H:%M}: " if cut else ""
+    words = f"{newest}{total:,} contributions in {CHART_DAYS} days, {bars[-1].count:,} of them today"
     return Chart(bars, words + (f"; the most in a day were {most:,}." if most else "."))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
@@ -45,13 +46,13 @@ class TableDiscrepancies:
     """Lists what is wrong in one table.
 
     `denied`: primary keys of rows to delete. `missing`: rows to insert. `changed`: rows to update, whose amount is
-    right. `drift`: how many of these differences count as drift.
+    right. `drifted`: the group of each of these differences that counts as drift.
     """
 
     denied: list[int] = field(default_factory=list)
     missing: list[Row] = field(default_factory=list)
     changed: list[Row] = field(default_factory=list)
-    drift: int = 0
+    drifted: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -75,6 +76,13 @@ class Discrepancies:
     def denies(self) -> bool:
         """Return whether a row is to be deleted because no entry confirms it."""
         return bool(self.unconfirmed) or any(table.denied for table in self.tables.values())
+
+    @property
+    def drifted(self) -> set[int]:
+        """Return the ids of the groups of which a difference counts as drift."""
+        told = [*(row["group_id"] for row in self.events), *(group_id for group_id, _ in self.joined)]
+        rows = (table.drifted for table in self.tables.values())
+        return {group_id for group_id in chain(told, *rows) if group_id is not None}
 
     @property
     def is_empty(self) -> bool:
@@ -217,15 +225,17 @@ def _compare(
         right = wanted.get(identity)
         if right is None or right["amount"] != row["amount"]:
             table.denied.append(row["pk"])
-            table.drift += 1
+            table.drifted.append(identity[0])
         elif wrong := {name for name in COLUMNS[model] if row[name] != right[name]}:
             table.changed.append(right)
             # an entry that is restored from the archive is written anew
-            table.drift += wrong != {"ledger"} or right["event_id"] is not None
+            if wrong != {"ledger"} or right["event_id"] is not None:
+                table.drifted.append(identity[0])
     for identity, right in wanted.items():
         if identity not in stored:
             table.missing.append(right)
-            table.drift += not (is_in_gap and right["event_id"] is None)
+            if not is_in_gap or right["event_id"] is not None:
+                table.drifted.append(identity[0])
         elif right["amount"] != stored[identity]["amount"]:
             table.missing.append(right)
 

@@ -7,9 +7,12 @@ the deep sweep and the rebuild share it. Passes of the sync may run meanwhile.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+
+from django.db import transaction
+from django.db.models.functions import Now
 
 from ajo.indexer.backfill import read_history
 from ajo.indexer.discrepancies import Discrepancies, compare_history, correct_history
@@ -76,7 +79,9 @@ def heal(
     differing: Differences = {}
     changed = write_snapshots(snapshots, force=force, differences=differing)
     result = Healed(changed, set(snapshots.absent), undecoded=len(snapshots.undecoded))
-    _count_drift_of(snapshots, differing, reached, counts)
+    drifted = _count_drift_of(snapshots, differing, reached, counts)
+    if not force:  # a rebuild fills empty tables too
+        mark_drifted(drifted)
     result.done = len(list(takewhile(snapshots.settled.__contains__, ids)))
     # a group that the node does not have proves nothing, neither does one that cannot be read
     read = snapshots.groups.keys() & set(ids[: result.done])
@@ -87,6 +92,8 @@ def heal(
             break
         found = _heal_history(client, checkpoint.contract, portion, reached, before_write)
         _record_history(found, portion, counts, result)
+        if not force:
+            mark_drifted(found.drifted)
     if not force and Group.objects.filter(id__in=result.absent).exists():
         counts["drift_state"] += len(remove_invented(client, checkpoint, checkpoint.group_count))
     counts["groups_changed"] += len(result.changed)
@@ -100,12 +107,23 @@ def heal_batch(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, clien
     return Compared(healed.done, healed.absent.intersection(ids[: healed.done]))
 
 
-def count_drift(counts: Counts, *, state: bool, text: bool) -> None:
+def count_drift(counts: Counts, *, state: bool, text: bool) -> bool:
     """Count the drift of one healed group: of its state, or else of its texts, whose changes no event announces.
 
-    `state` is false for a change whose event is still to come: that is news, not drift.
+    `state` is false for a change whose event is still to come: that is news, not drift. Returns whether it drifted.
     """
     counts.update(drift_state=int(state), drift_metadata=int(text and not state))
+    return state or text
+
+
+def mark_drifted(ids: Collection[int]) -> None:
+    """Write that these groups were found other than the chain says. Locks rows in id order, as every writer of them."""
+    if not ids:
+        return
+    with transaction.atomic():
+        rows = Group.objects.filter(id__in=ids)
+        list(rows.order_by("id").select_for_update(of=("self",)).values_list("pk"))
+        rows.update(drifted_at=Now())
 
 
 def find_surplus(client: SorobanClient, checkpoint: Checkpoint, ids: set[int]) -> set[int]:
@@ -118,12 +136,18 @@ def find_surplus(client: SorobanClient, checkpoint: Checkpoint, ids: set[int]) -
     return {group_id for group_id in again.absent if group_id > counted}
 
 
-def _count_drift_of(snapshots: Snapshots, differing: Differences, reached: int, counts: Counts) -> None:
-    """Count the drift in the columns that differed; `reached`: the ledger whose events the tables had."""
+def _count_drift_of(snapshots: Snapshots, differing: Differences, reached: int, counts: Counts) -> set[int]:
+    """Count the drift in the columns that differed; `reached`: the ledger whose events the tables had.
+
+    Returns the ids of the groups that drifted.
+    """
+    drifted = set()
     for group_id, wrong in differing.items():
         if "unreadable_since" not in wrong:  # an undecodable entry was not wrong, and is no drift
             is_due = snapshots.groups[group_id].modified_ledger <= reached
-            count_drift(counts, state=bool(wrong - UNANNOUNCED) and is_due, text=bool(wrong & TEXTS))
+            if count_drift(counts, state=bool(wrong - UNANNOUNCED) and is_due, text=bool(wrong & TEXTS)):
+                drifted.add(group_id)
+    return drifted
 
 
 def _portions(groups: Iterable[Group]) -> Iterator[list[Group]]:
@@ -166,7 +190,7 @@ def _heal_history(
 def _record_history(found: Discrepancies, groups: list[Group], counts: Counts, result: Healed) -> None:
     """Count the drift and the rows of these groups' history, and write how many rows of each are unconfirmed."""
     if not found.is_empty:
-        drift = len(found.events) + sum(table.drift for table in found.tables.values())
+        drift = len(found.events) + sum(len(table.drifted) for table in found.tables.values())
         counts.update(drift_history=drift, drift_state=int(bool(found.joined)))
     result.changed |= {group_id for group_id, _ in found.joined if group_id}
     for group in groups:

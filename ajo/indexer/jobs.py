@@ -34,8 +34,12 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Reports how many groups of the total are compared. `absent`: ids of the last batch that the chain lacks."""
+    """Reports how many groups of the total are compared. `absent`: ids of the last batch that the chain lacks.
 
+    `run`: the primary key of the SyncRun, whose counts are written when it ends.
+    """
+
+    run: int
     done: int
     total: int
     absent: frozenset[int] = frozenset()
@@ -93,7 +97,7 @@ def run_job(job: SweepJob, run_read: Run, selection: Selection) -> Iterator[Prog
         bind_contextvars(ledger=checkpoint.ledger)
         run.counts = Counts(dict.fromkeys(job.count_names, 0))
         run.ledger = checkpoint.ledger
-        execution = _Execution(job, run_read, checkpoint, run.counts, handle)
+        execution = _Execution(job, run_read, checkpoint, run.pk, run.counts, handle)
         execution.run_step(job.prepare)
         yield from execution.run_batches(selection)
         execution.run_step(job.finalize)
@@ -136,6 +140,7 @@ class _Execution:
     job: SweepJob
     run_read: Run
     checkpoint: Checkpoint
+    run: int
     counts: Counts
     handle: LeaseHandle
 
@@ -161,7 +166,7 @@ class _Execution:
             if not is_named and time.monotonic() - saved_at >= SAVE_INTERVAL:
                 self._update(**{self.job.position_field: batch[compared.done - 1]})
                 saved_at = time.monotonic()
-            yield Progress(done, total, frozenset(compared.absent))
+            yield Progress(self.run, done, total, frozenset(compared.absent))
             if selection.deadline.is_past():
                 break
         if not is_named:

@@ -16,7 +16,7 @@ from django.db import transaction
 
 from ajo.database.prepared import Prepared
 from ajo.indexer.guards import check_not_all_absent
-from ajo.indexer.heal import count_drift, heal_batch
+from ajo.indexer.heal import count_drift, heal_batch, mark_drifted
 from ajo.indexer.jobs import Compared, Progress, Selection, SweepJob, run_job
 from ajo.indexer.runs import Counts
 from ajo.soroban.contract.keys import GroupKey, MetadataKey, numbered_keys
@@ -83,15 +83,22 @@ def _compare(checkpoint: Checkpoint, ids: Sequence[int], counts: Counts, client:
     changed = write_snapshots(snapshots)
     refresh_groups(changed)
     counts["groups_changed"] += len(changed)
-    for pk in changed:
-        *_, group_xdr, metadata_xdr = stored.get(pk, _NO_ROW)
-        group, metadata = pairs[pk]
-        if group_xdr != "":  # an undecodable entry was not wrong, and is no drift
-            is_due = group["lastModifiedLedgerSeq"] <= checkpoint.ledger
-            is_renamed = metadata_xdr != (metadata["xdr"] if metadata else "")
-            count_drift(counts, state=group_xdr != group["xdr"] and is_due, text=is_renamed)
+    mark_drifted({pk for pk in changed if _count_drift_of(pairs[pk], stored.get(pk, _NO_ROW), checkpoint, counts)})
     left = set(differing) - snapshots.settled
     return Compared(min(map(ids.index, left), default=len(ids)))
+
+
+def _count_drift_of(
+    pair: tuple[LedgerEntry, LedgerEntry | None], row: _Row, checkpoint: Checkpoint, counts: Counts
+) -> bool:
+    """Count the drift of a group, by its entries and the row that it had. Returns whether it drifted."""
+    *_, group_xdr, metadata_xdr = row
+    group, metadata = pair
+    if group_xdr == "":  # an undecodable entry was not wrong, and is no drift
+        return False
+    is_due = group["lastModifiedLedgerSeq"] <= checkpoint.ledger
+    is_renamed = metadata_xdr != (metadata["xdr"] if metadata else "")
+    return count_drift(counts, state=group_xdr != group["xdr"] and is_due, text=is_renamed)
 
 
 def _read_both(

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from ajo.indexer.discrepancies import wrong_events
 from ajo.indexer.guards import remove_invented
-from ajo.indexer.heal import heal_batch
+from ajo.indexer.heal import heal_batch, mark_drifted
 from ajo.indexer.jobs import Progress, Selection, SweepJob, run_job
 from ajo.indexer.runs import Counts
 from ajo.indexer.solvency import check_solvency
@@ -69,6 +69,7 @@ def _finalize(
     wrong = wrong_events(strays, decode_logged(strays))
     write_log(wrong)
     counts["drift_history"] += len(wrong)
+    mark_drifted({row["group_id"] for row in wrong} - {None})
     due = token_batch(checkpoint.balances_swept_to, only, is_daily=is_daily)
     check_solvency(checkpoint, counts, client, due.tokens)
     if due.position is not None:

@@ -6,7 +6,7 @@ import pytest
 from django.db.models import Model
 from django.test import Client
 
-from ajo.adminkit.display import escape_invisible, money, safe_text
+from ajo.adminkit.display import amount_text, escape_invisible, money, safe_text
 from ajo.soroban.fields import I128_MAX, I128_MIN
 from groups.models import Group, Token, WalletLabel
 from tests.support import admin_pages
@@ -49,6 +49,19 @@ def test_amounts_are_exact_to_the_last_digit(staff: Client) -> None:
 )
 def test_a_unit_is_shown_only_where_the_token_has_a_sensible_one(decimals: int | None, shown: str) -> None:
     assert re.sub(r"<[^>]*>", "", money(I128_MIN, "XLM", decimals, verified=False)) == shown
+
+
+@pytest.mark.parametrize(
+    ("symbol", "decimals", "verified", "shown"),
+    [
+        ("XLM", 7, True, "1,234.5 XLM"), ("XLM", 7, False, "1,234.5 XLM (unverified)"),
+        (None, 7, False, "1,234.5 (unverified)"), ("XLM", None, False, "12345000000 units"),
+    ],
+)  # fmt: skip
+def test_plain_amounts_are_marked_where_nobody_vouches_for_the_token(
+    symbol: str | None, decimals: int | None, verified: bool, shown: str
+) -> None:
+    assert amount_text(12_345_000_000, symbol, decimals, verified=verified) == shown
 
 
 @by_table

@@ -29,11 +29,11 @@ COPIES = (
         Group,
         "id, name, description, rules, creator_id, token_address, contribution_amount, cycle_duration, max_members, "
         "member_count, current_round, payout_index, contributions_received, status, entry_xdr, metadata_xdr, "
-        "modified_ledger, synced_ledger, revision",
+        "modified_ledger, synced_ledger, revision, drifted_at",
         "n, 'Circle ' || md5(n::text), '', '', n,"
         " 'C' || lpad(upper(translate((n % 3000 + 1)::text, '0189', 'ABCD')), 55, 'A'), 1, 1, 10, 2, 1, 0, 0,"
         " (ARRAY['active', 'completed'])[1 + n % 2], '', '',"
-        " 1, 1, 1",
+        " 1, 1, 1, CASE WHEN n < 4000 AND n % 100 = 0 THEN now() END",
     ),
     (GroupMember, "id, group_id, user_id, position, has_contributed", f"n, n, {OLDEST}, 0, true"),
     (
@@ -172,6 +172,7 @@ LISTED = (
     (Contribution, {"tx_hash": digest(77)}, 1),
     *((Group, {"status": status}, 50) for status in ("active", "joinable", "completed")),
     (Group, {"status": "cancelled"}, 0),
+    (Group, {"drift": "found"}, 39),
     (Group, {"creator": 777}, 1),
     (Group, {"token": wallet(7, "C")}, 20),
     (GroupMember, {"user": 777}, 1),

@@ -10,7 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from ajo.conf.checks import SANDBOX_PASSPHRASE
+from ajo.console import work
 from ajo.console.tiles import Level, health_tiles
+from ajo.console.work import chart
 from ajo.soroban.archival import EXPIRING_SOON
 from ajo.soroban.fields import I128_MAX
 from ajo.soroban.models import Checkpoint, HistoryGap, SyncRun, UndecodedEntry
@@ -57,6 +59,15 @@ def test_the_front_page_says_how_the_chain_is_followed(staff: Client) -> None:
     assert len(counts) == 1  # the chart's, of two weeks
     assert '"created_at" >= ' in counts[0]
     assert account(1) not in page
+
+
+def test_the_groups_in_which_a_sweep_found_drift_are_listed(staff: Client) -> None:
+    Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1, drift_state=2)
+    fill(3)
+    Group.objects.filter(pk=2).update(drifted_at=timezone.now())
+    listed = admin_pages.table(Group, drift="found")
+    assert f'<a href="{listed}">state 2, metadata 0, history 0</a>' in staff.get("/admin/").content.decode()
+    assert [group.pk for group in staff.get(listed).context["cl"].result_list] == [2]
 
 
 def test_groups_with_an_entry_near_its_end_are_counted_and_listed(staff: Client) -> None:
@@ -107,6 +118,18 @@ def test_a_token_of_which_less_is_held_by_booked_premiums_alone_is_told_apart(st
     assert "0.0000070 XLM · 70" in shown_text(staff, admin_pages.table(Token, solvency="premiums"))
 
 
+@pytest.mark.parametrize(("short", "premiums", "is_more"), [(3, 0, False), (4, 0, True), (0, 4, True), (2, 2, True)])
+def test_tokens_that_are_not_told_are_said_to_be_more(short: int, premiums: int, is_more: bool) -> None:
+    """Breaks if only those that are told were asked for: nobody would know of the fourth."""
+    Checkpoint.objects.create(network_passphrase=SANDBOX_PASSPHRASE, contract=CONTRACT, start_ledger=1)
+    for number in range(short + premiums):
+        booked = 1 if number >= short else 0
+        Token.objects.create(address=contract(number), balance=4, owed=5, booked_premiums=booked, checked_ledger=5)
+    (tile,) = (tile for tile in health_tiles() if tile.name == "Held against owed")
+    assert tile.value.endswith("; and more") == is_more
+    assert tile.value.count("less than owed") == 3
+
+
 def test_all_well_is_said_where_nothing_is_amiss(staff: Client) -> None:
     now = timezone.now()
     Checkpoint.objects.create(
@@ -118,6 +141,19 @@ def test_all_well_is_said_where_nothing_is_amiss(staff: Client) -> None:
     assert "Degraded" not in page
     HistoryGap.objects.create(network_passphrase="Some net", contract=contract(1), from_ledger=1, to_ledger=2, why="-")
     assert "Degraded: Gaps in history: 1 Name a node that keeps more history" in shown_text(staff, "/admin/")
+
+
+def test_the_chart_draws_the_newest_contributions_alone(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if the page of a busy contract counted each of its rows."""
+    fill(6)
+    now = timezone.now()
+    for number in range(1, 7):
+        Contribution.objects.filter(group=number).update(created_at=now - timedelta(days=number - 1))
+    assert chart(now).words.startswith("6 contributions in 14 days, 1 of them today")
+    monkeypatch.setattr(work, "MAX_CHARTED", 4)
+    assert [bar.count for bar in chart(now).bars] == [0] * 10 + [1] * 4
+    begin = f"The newest alone, later than {now - timedelta(days=4):%Y-%m-%d %H:%M}: 4 contributions in 14 days"
+    assert chart(now).words.startswith(begin)
 
 
 def test_what_waits_for_people_is_counted_with_links(staff: Client) -> None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group as Role
 from django.contrib.auth.models import User as Account
 from django.test import Client
 
-from ajo.console.group_actions import ACTIONS
+from ajo.console import group_actions
+from ajo.console.group_actions import ACTIONS, Line
 from ajo.console.roles import OPERATOR
+from ajo.indexer.jobs import Progress
+from ajo.indexer.verify import sweep_groups
+from ajo.soroban.contract.keys import GroupKey
+from ajo.soroban.models import SyncRun
 from ajo.soroban.rpc.client import SorobanClient
 from contributions.models import Contribution
 from devtools.sandbox.sandbox import Sandbox
 from groups.models import Group, GroupMember
 from tests.support import admin_pages
 from tests.support.admin_pages import shown_text
-from tests.support.following import catch_up
+from tests.support.following import catch_up, corrupt_entry
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +72,17 @@ def test_comparing_shows_each_difference_and_changes_nothing(operator: Client, g
     assert not LogEntry.objects.exists()
 
 
+def test_values_are_compared_whole_however_little_of_them_is_shown(operator: Client, group: Group) -> None:
+    """Breaks if what is shown were compared: the last characters of an entry are cut, and a blank is written out."""
+    right = group.entry_xdr
+    Group.objects.update(entry_xdr=f"{right[:-2]}!!", rules="\u200b")
+    text = shown_text(operator, address(group, "compare"))
+    assert "2 of " in text
+    assert f"entry_xdr (differs) …{right[-22:-2]}!! …{right[-22:]} " in text
+    assert not Line("name", "⟨U+200B⟩", "⟨U+200B⟩").differs
+    assert Line("name", "\u200b", "⟨U+200B⟩").differs
+
+
 def test_healing_is_confirmed_and_told_in_the_audit(operator: Client, group: Group) -> None:
     spoil(group)
     assert "All that is stored of it is proved" in shown_text(operator, address(group, "heal"))
@@ -76,6 +95,50 @@ def test_healing_is_confirmed_and_told_in_the_audit(operator: Client, group: Gro
     assert entry.get_change_message().startswith("Heal. Healed: differences in ")
     again = operator.post(address(group, "heal"), follow=True)
     assert "Proven: everything is as the chain has it." in admin_pages.text_of(again)
+
+
+def test_healing_tells_of_its_own_run_alone(operator: Client, group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if the newest run were told: a sweep of all groups may begin at the same time as this one ends."""
+
+    def followed_by_another(*args: Any) -> Iterator[Progress]:
+        yield from sweep_groups(*args)
+        SyncRun.objects.create(kind=SyncRun.Kind.SWEEP, counts={"drift_state": 5, "unproven": 7})
+
+    monkeypatch.setattr(group_actions, "sweep_groups", followed_by_another)
+    done = operator.post(address(group, "heal"), follow=True)
+    assert "Proven: everything is as the chain has it." in admin_pages.text_of(done)
+
+
+def test_healing_names_the_rows_that_no_entry_proves(
+    operator: Client, group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaving_two(*args: Any) -> Iterator[Progress]:
+        for step in sweep_groups(*args):
+            yield step
+        SyncRun.objects.filter(pk=step.run).update(counts={"drift_state": 0, "drift_history": 1, "unproven": 2})
+
+    monkeypatch.setattr(group_actions, "sweep_groups", leaving_two)
+    done = admin_pages.text_of(operator.post(address(group, "heal"), follow=True))
+    assert "Healed: differences in history 1. 2 rows of its history stay that no entry proves." in done
+
+
+def test_a_group_that_cannot_be_read_is_not_called_proven(operator: Client, group: Group, sandbox: Sandbox) -> None:
+    corrupt_entry(sandbox, GroupKey(group.pk))
+    done = admin_pages.text_of(operator.post(address(group, "heal"), follow=True))
+    assert "Not done: The group's entries on the chain cannot be decoded by this version" in done
+
+
+def test_healing_away_a_group_that_never_was_is_told_in_the_audit(operator: Client, group: Group) -> None:
+    """Breaks if the audit asked the tables for the group that it tells of."""
+    invented = Group.objects.get(pk=group.pk)
+    invented.pk = 7
+    invented.save()
+    done = operator.post(address(invented, "heal"), follow=True)
+    assert [to for to, _ in done.redirect_chain] == ["/admin/groups/group/"]
+    assert "The contract has no such group: its rows were removed." in admin_pages.text_of(done)
+    assert not Group.objects.filter(pk=7).exists()
+    entry = LogEntry.objects.get()
+    assert (entry.object_id, entry.object_repr) == ("7", "7")
 
 
 @pytest.mark.parametrize(("name", "asks"), [("compare", 0), ("reread", 1), ("heal", 1)])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from base64 import b32decode
+from contextlib import suppress
+from functools import partial
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 from django.contrib.auth.models import User as Account
@@ -11,6 +14,8 @@ from django.test import Client
 from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from pytest_django import Settings
+
+from tests.support.threads import run_concurrently
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
@@ -91,6 +96,34 @@ def test_a_key_that_nobody_confirmed_protects_and_locks_nothing(client: Client, 
     assert "no-store" in first["Cache-Control"]
     assert first.content.decode().count("data:image/svg+xml") == 1
     assert log_in(Client()) == 302
+
+
+def test_two_keys_that_nobody_confirmed_keep_nobody_from_the_page(client: Client, person: Account) -> None:
+    """Breaks if one key were expected: two requests at once may have made one each."""
+    for _ in range(2):
+        TOTPDevice.objects.create(user=person, confirmed=False)
+    client.force_login(person)
+    assert client.get(PAGE).status_code == 200
+    turn_on(client)
+    assert TOTPDevice.objects.filter(user=person, confirmed=True).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_requests_at_once_make_one_key(person: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, create = Barrier(2), TOTPDevice.objects.create
+
+    def create_together(**values: object) -> TOTPDevice:
+        """Make the device once the other request is about to, or does not come: the lock keeps it."""
+        with suppress(BrokenBarrierError):
+            both.wait(timeout=0.5)
+        return create(**values)
+
+    monkeypatch.setattr(TOTPDevice.objects, "create", create_together)
+    clients = [Client(), Client()]
+    for client in clients:
+        client.force_login(person)
+    assert run_concurrently([partial(client.get, PAGE) for client in clients]) == []
+    assert TOTPDevice.objects.count() == 1
 
 
 def test_another_account_s_code_is_of_no_use(client: Client, person: Account) -> None:

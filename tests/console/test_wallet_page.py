@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from ajo.console import wallet_page
 from contributions.models import Contribution
 from groups.models import Group, GroupMember, Token, User
 from tests.support import admin_pages
@@ -38,6 +39,39 @@ def test_totals_dues_and_groups_come_first(staff: Client) -> None:
 def test_a_wallet_that_has_paid_owes_nothing(staff: Client) -> None:
     fill(1)
     assert "Owes nothing now." in shown_text(staff, admin_pages.row(User.objects.get()))
+
+
+def unpaid_groups(count: int) -> User:
+    """Return a wallet that has not paid in `count` active groups; its newest group is paid."""
+    fill(count + 1)
+    user = User.objects.get(wallet_address=account(count + 1))
+    joined = [GroupMember(group_id=n, user=user, position=1, has_contributed=False) for n in range(1, count + 1)]
+    GroupMember.objects.bulk_create(joined)
+    Group.objects.update(status="active", cycle_duration=86_400)
+    return user
+
+
+def test_what_is_owed_to_old_groups_is_owed(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if the newest groups, which are shown, were all that were looked at."""
+    monkeypatch.setattr(wallet_page, "MAX_GROUPS", 1)
+    text = shown_text(staff, admin_pages.row(unpaid_groups(1)))
+    assert "to group 1 for round 1, until " in text
+    assert "Owes nothing now." not in text
+
+
+def test_dues_that_are_not_told_are_said_to_be_more(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = admin_pages.row(unpaid_groups(3))
+    for most, told, more in ((3, 3, 0), (2, 3, 1)):
+        monkeypatch.setattr(wallet_page, "MAX_OWED", most)
+        html = staff.get(page).content.decode()
+        assert html.count('<p class="owes">Owes ') == told
+        assert html.count("Owes more, to groups older than these") == more
+
+
+def test_a_due_of_a_group_that_cannot_be_read_is_told_as_such(staff: Client) -> None:
+    user = unpaid_groups(1)
+    Group.objects.filter(pk=1).update(unreadable_since=timezone.now())
+    assert "Its entries cannot be read now: this is as it was before." in shown_text(staff, admin_pages.row(user))
 
 
 def test_the_statement_of_a_month_is_a_link_to_a_csv(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:

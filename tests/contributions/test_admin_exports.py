@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -18,7 +19,7 @@ from contributions.models import Contribution, Refund
 from contributions.periods import Period, parse_period
 from groups.models import Group, Token, WalletLabel
 from tests.support import admin_pages
-from tests.support.admin_pages import shown_text
+from tests.support.admin_pages import executed_queries, shown_text
 from tests.support.admin_rows import account, contract, fill, tx
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +96,26 @@ def test_totals_stand_under_a_narrowed_list_alone(staff: Client, monkeypatch: py
     assert "Total of 6 rows: 15 XLM" in shown_text(staff, november)  # the fourth has no time: it was recovered
     monkeypatch.setattr(admin_exports, "MAX_TOTALLED", 2)
     assert "Total of the first 2 rows: 5 XLM" in shown_text(staff, november)
+    monkeypatch.setattr(admin_exports, "MAX_TOTALLED", 6)
+    assert "Total of 6 rows: 15 XLM" in shown_text(staff, november)
+
+
+def test_totals_are_marked_where_nobody_vouches_for_the_token(staff: Client) -> None:
+    fill(7)
+    one_token()
+    Token.objects.filter(address=contract(1)).update(verified=False)
+    Contribution.objects.update(amount=25_000_000)
+    assert "Total of 1 row: 2.5 XLM (unverified)" in shown_text(staff, admin_pages.table(Contribution, group=5))
+
+
+def test_totals_are_added_up_by_the_database(staff: Client) -> None:
+    """Breaks if the rows' keys were read and sent back: a hundred thousand of them make a statement of a megabyte."""
+    fill(3)
+    page = admin_pages.table(Contribution, period="2026-11-01..2026-11-01")
+    few = executed_queries(staff, page)
+    fill(60, first=4)
+    many = executed_queries(staff, page)
+    assert [len(sql) for sql in many if "SUM(" in sql] == [len(sql) for sql in few if "SUM(" in sql] != []
 
 
 @pytest.mark.parametrize(
@@ -128,6 +149,34 @@ def test_a_form_of_two_dates_becomes_a_period(staff: Client) -> None:
     answer = staff.get("/admin/contributions/refund/", {"from": "2026-11-01", "to": "2026-11-30"}, follow=True)
     assert answer.redirect_chain == [("/admin/contributions/refund/?period=2026-11-01..2026-11-30", 302)]
     assert "1 row on this page" in admin_pages.text_of(answer)
+
+
+def test_the_form_of_dates_keeps_the_other_filters(staff: Client) -> None:
+    """Breaks if the form had its two dates alone: whoever narrows a group's rows would get those of all groups."""
+    fill(3)
+    chosen = {"group": "2", "source": "event", "q": "", "period": "2026-11-01..2026-11-30"}
+    html = staff.get("/admin/contributions/refund/", chosen).content.decode()
+    form = html.partition('class="period-form">')[2].partition("</form>")[0]
+    sent = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+    assert sent == {"group": "2", "source": "event", "q": "", "from": "2026-11-01", "to": "2026-11-30"}
+    answer = staff.get("/admin/contributions/refund/", sent, follow=True)
+    assert answer.redirect_chain == [(admin_pages.table(Refund, **chosen), 302)]
+    assert "1 row on this page" in admin_pages.text_of(answer)
+
+
+def test_a_form_without_dates_takes_the_period_away(staff: Client) -> None:
+    fill(1)
+    sent = {"group": "1", "period": "month", "from": "", "to": ""}
+    assert staff.get("/admin/contributions/refund/", sent, follow=True).redirect_chain == [
+        (admin_pages.table(Refund, group=1), 302)
+    ]
+
+
+@pytest.mark.parametrize("period", ["month", "2026-11-01..", "..2026-11-30"])
+def test_the_form_shows_the_dates_that_are_chosen(staff: Client, period: str) -> None:
+    html = staff.get(admin_pages.table(Refund, period=period)).content.decode()
+    dates = ["", ""] if period == "month" else period.split("..")
+    assert re.findall(r'type="date" name="\w+" value="([^"]*)"', html) == dates
 
 
 def test_staff_without_the_permission_take_nothing_out(client: Client) -> None:

@@ -273,25 +273,3 @@ def test_a_wallets_groups_by_status(client: Client) -> None:
     assert [group["id"] for group in results(client, f"{path}?status=active")] == ["1"]
     assert results(client, f"{path}?status=cancelled") == []
     assert client.get(f"{API}{path}?status=over").status_code == 400
-
-
-def test_dues_have_totals_by_token_of_all_groups_on_each_page(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = START + timedelta(days=8)
-    monkeypatch.setattr("groups.views.chain_now", lambda: now)
-    make_group(1, members=(1, 2), contribution_amount=2**127 - 1)
-    make_group(2, members=(1, 2), contribution_amount=2**127 - 1, round_started_at=now)
-    make_group(3, members=(1,), paid=(1,))
-    make_group(4, members=(2, 1), token=make_token(2), contribution_amount=7)
-    make_group(5, members=(1,), token=None, contribution_amount=3, round_started_at=None)
-    make_group(6, members=(1,), status=Group.Status.CANCELLED)
-    page = client.get(f"{API}users/{account(1)}/dues/?limit=2").json()
-    expected = {
-        contract(1): (2, str(2**128 - 2), str(2**127 - 1)),
-        contract(2): (1, "7", "7"),
-        None: (1, "3", "0"),
-    }
-    for totals in (page["totals"], client.get(page["next"]).json()["totals"]):
-        found = {each["token_address"]: (each["groups"], each["amount_due"], each["amount_overdue"]) for each in totals}
-        assert found == expected
-        assert [each["token"] and each["token"]["symbol"] for each in totals] == ["T1", "T2", None]
-    assert client.get(f"{API}users/{account(2)}/dues/").json()["totals"][1]["amount_due"] == "7"

@@ -11,13 +11,16 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, connections
+from django.db.models import Model
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import DjangoDbBlocker
 
 from groups.models import Group, WalletLabel
+from groups.search import is_searchable
 from tests.support import admin_pages
+from tests.support.admin_pages import shown_text
 from tests.support.databases import LOCALE_C, manage, use_database
 from tests.support.factories import API, account, make_checkpoint, make_group
 
@@ -108,6 +111,22 @@ def test_what_is_too_short_or_too_long_is_refused_by_the_letters_that_count(clie
 def test_a_term_with_too_few_letters_for_the_index_finds_nothing(client: Client, staff: Client) -> None:
     assert [found(client, term) for term in ("a\u200b\u200b\u200b", "\u0301\u0302\u0303")] == [[], []]
     assert list(staff.get(admin_pages.table(Group, q="a\u0301\u0302")).context["cl"].result_list) == []
+
+
+@pytest.mark.parametrize("model", [Group, WalletLabel])
+@pytest.mark.parametrize(
+    ("term", "is_taken"),
+    [("ab", False), ("á", False), ("社", False), ("社区", True), ("a区", True), ("社a", True), ("abc", True)],
+)
+def test_staff_are_told_what_is_too_short_to_be_found(
+    staff: Client, model: type[Model], term: str, is_taken: bool
+) -> None:
+    """Breaks if a list took what its index cannot find: it would be empty without a word."""
+    assert is_searchable(term) == is_taken
+    page = shown_text(staff, admin_pages.table(model, q=term))
+    told = "Nothing here is looked up by that. In full: "
+    assert (told in page) != is_taken
+    assert "three characters or more (of Chinese, Japanese and Korean two)" in page
 
 
 def test_staffs_own_labels_are_found_alike(staff: Client) -> None:

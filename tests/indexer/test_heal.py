@@ -22,7 +22,7 @@ from groups.cached import group_answer
 from groups.models import Group, GroupMember, RefundRequest, Token, User
 from groups.rows import REFUND_REQUEST_FIELDS
 from tests.support.following import CANCELLED, RUNNING, catch_up, make_full_groups
-from tests.support.sweeps import SWEEPS, Sweep, by_the_daily_share, stored_state
+from tests.support.sweeps import SWEEPS, Sweep, by_the_daily_share, drifted, stored_state
 from tests.support.wallets import wallets
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,7 +71,7 @@ def test_every_column_of_a_group_that_is_made_from_the_chain_is_proved(
     make_full_groups(sandbox, client_of_chain)
     right, body = stored_state(), group_answer(RUNNING).body
     kept = {"synced_ledger", "synced_at", "changed_at", "revision"}
-    history = {"verified_round", "history_live_until_ledger", "unproven_rows"}
+    history = {"verified_round", "history_live_until_ledger", "unproven_rows", "drifted_at"}
     fields = [f.attname for f in Group._meta.concrete_fields if not (f.primary_key or f.generated)]
     derived = {"search_key"}  # a trigger makes it of the name with each write, so that no other value stays
     columns = [name for name in fields if name not in kept | history | derived]
@@ -82,6 +82,7 @@ def test_every_column_of_a_group_that_is_made_from_the_chain_is_proved(
         assert group_answer(RUNNING).body == client.get(f"/api/v1/groups/{RUNNING}/").content == body, name
         no_drift = name.removeprefix("Group.") in {"live_until_ledger", "modified_ledger", "unreadable_since"}
         assert Checkpoint.objects.get().drift_total - drift == (0 if no_drift else 1), name
+        assert drifted() == ([] if no_drift else [RUNNING]), name
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
@@ -110,6 +111,7 @@ def test_every_column_of_a_members_a_requests_and_a_history_row_is_proved(
             sweep(group_id)
             assert stored_state() == right, name
             assert Checkpoint.objects.get().drift_total > drift, name
+            assert drifted() == [group_id], name
     sweep(RUNNING)
     assert SyncRun.objects.latest("id").counts["drift_history"] == 0
 

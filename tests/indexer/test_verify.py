@@ -25,6 +25,7 @@ from tests.support.commands import run_command
 from tests.support.following import assert_equal, catch_up, make_groups
 from tests.support.histories import DAY
 from tests.support.nodes import use_nodes
+from tests.support.sweeps import drifted
 from tests.support.threads import run_concurrently
 from tests.support.wallets import wallets
 
@@ -208,6 +209,7 @@ def test_drift_is_told_apart_by_kind(
     assert Checkpoint.objects.get().drift == {"state": 1, "metadata": 2, "history": 0}
     counts = SyncRun.objects.latest("id").counts
     assert (counts["drift_state"], counts["drift_metadata"]) == (1, 2)
+    assert drifted() == [1, 2, 3]
 
 
 def test_a_sweep_by_hand_looks_at_all_groups(sandbox: Sandbox) -> None:

@@ -81,6 +81,11 @@ class Page:
             raise BrowserError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
+    def press(self, key: str, text: str) -> None:
+        """Press a key, and let go of it, where the focus is. `text`: what it would write."""
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, text=text if kind == "keyDown" else "")
+
     def photograph(self, path: Path) -> None:
         """Save the whole page as PNG."""
         shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True)

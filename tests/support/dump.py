@@ -32,8 +32,8 @@ VALUES = {  # of columns that a constraint restricts, and of what a person wrote
 }  # fmt: skip
 STATUSES = {"groups_group": "active", "soroban_chaintransaction": "success"}
 BY_TYPE = {
-    "bigint": 1, "numeric": 7, "boolean": True, "uuid": "0123456789abcdef0123456789abcdef", "jsonb": "{}",
-    "timestamp with time zone": "2026-11-20T12:00:00Z",
+    "bigint": 1, "integer": 1, "smallint": 1, "numeric": 7, "boolean": True, "jsonb": "{}",
+    "uuid": "0123456789abcdef0123456789abcdef", "timestamp with time zone": "2026-11-20T12:00:00Z",
 }  # fmt: skip
 # in the order in which rows may refer to each other
 TABLES = (

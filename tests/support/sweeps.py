@@ -32,6 +32,14 @@ def stored_state() -> dict[str, list[Any]]:
     }
 
 
+def drifted() -> list[int]:
+    """Return the ids of the groups that a sweep found other than the chain, and forget it."""
+    found = Group.objects.filter(drifted_at__isnull=False)
+    ids = list(found.order_by("pk").values_list("pk", flat=True))
+    found.update(drifted_at=None)
+    return ids
+
+
 Sweep = Callable[[int], None]
 
 
