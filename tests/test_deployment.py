@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from ajo import __version__
+from ajo.ops.doctor.database import BACKGROUND_CONNECTIONS
 from ajo.settings import BASE_DIR
 from tests.support.documents import commands
 from tests.support.services import CONTRACT
@@ -104,6 +105,13 @@ def test_every_service_is_bounded_in_memory_processes_and_logs() -> None:
     redis = services()["redis"]
     holds = redis["command"][redis["command"].index("--maxmemory") + 1]
     assert int(holds.removesuffix("mb")) < int(redis["mem_limit"].removesuffix("m"))
+
+
+def test_the_doctor_counts_the_sessions_of_a_workers_processes_and_of_both_heartbeats() -> None:
+    command = services()["worker"]["command"]
+    assert int(command[command.index("-c") + 1]) + 2 == BACKGROUND_CONNECTIONS
+    number = {5: "five"}[BACKGROUND_CONNECTIONS]
+    assert f"connections and {number} more" in (BASE_DIR / "docs" / "deployment.md").read_text()
 
 
 def test_the_worker_yields_to_readers_and_the_first_start_makes_an_account() -> None:
