@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import packages_distributions
@@ -87,6 +88,23 @@ def test_the_health_check_of_the_web_asks_its_own_port() -> None:
             codes.append(done.returncode)
         server.shutdown()
     assert codes == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("interval", "age", "code"), [("", 40, 0), ("", 50, 1), ("60", 200, 0), ('"60"', 200, 0), ("'60'", 220, 1)]
+)
+def test_the_health_check_of_beat_waits_for_three_intervals(
+    tmp_path: Path, interval: str, age: float, code: int
+) -> None:
+    """With the quotes that compose's raw format leaves around a value."""
+    beat = interpolated()["beat"]
+    file = tmp_path / "beat"
+    file.touch()
+    os.utime(file, (time.time() - age,) * 2)
+    check = beat["healthcheck"]["test"][-1].replace(beat["environment"]["BEAT_FILE"], str(file))
+    command = [sys.executable, "-c", check]
+    done = subprocess.run(command, env={"SYNC_INTERVAL": interval}, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 def test_images_of_others_are_named_by_digest() -> None:
