@@ -22,14 +22,17 @@ help: ## List the targets
 run: .venv/run.stamp ## Run the whole service on this machine, with a sandbox chain; Ctrl-C stops it
 	@exec $(BIN)/python -m devtools.stack
 
-stop: .venv/run.stamp ## Stop what make run started
-	@$(BIN)/python -m devtools.stack stop
+# Whoever stops or asks installs nothing: the argument is the exit code where `make run` never did.
+IF_INSTALLED = test -e .venv/run.stamp || { echo "Nothing runs here: make run has not been used yet." >&2; exit $(1); }
 
-status: .venv/run.stamp ## Say what runs, since when, and what is wrong
-	@$(BIN)/python -m devtools.stack status
+stop: ## Stop what make run started
+	@$(call IF_INSTALLED,0); exec $(BIN)/python -m devtools.stack stop
 
-logs: .venv/run.stamp ## Show the logs of make run as they grow; Ctrl-C ends it
-	@exec $(BIN)/python -m devtools.stack logs
+status: ## Say what runs, since when, and what is wrong
+	@$(call IF_INSTALLED,3); exec $(BIN)/python -m devtools.stack status
+
+logs: ## Show the logs of make run as they grow; Ctrl-C ends it
+	@$(call IF_INSTALLED,1); exec $(BIN)/python -m devtools.stack logs
 
 test: .venv/dev.stamp ## Run the tests, on a real PostgreSQL and a real Redis
 	$(BIN)/python -m pytest $(TESTS) -n $(WORKERS) --dist loadfile --max-worker-restart=0 $(PYTEST_OPTIONS)
