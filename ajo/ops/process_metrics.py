@@ -114,8 +114,8 @@ def process_metrics() -> Iterator[Metric]:
 def _read(folder: Path) -> Iterable[Sample]:
     """Yield the samples of the processes that live.
 
-    Remove the files of those that have not been heard of lately, and files that hold no sample, as a machine leaves them
-    that lost power. The process that owns one writes it anew.
+    Remove the files of those that have not been heard of lately, and files that hold no sample, as a machine that lost
+    power leaves them. The process that owns one writes it anew.
     """
     for path in sorted(folder.glob(FILES)):
         try:
