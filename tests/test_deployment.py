@@ -157,9 +157,10 @@ def test_the_guides_measures_are_those_of_the_benchmark_that_it_names() -> None:
 
 def test_the_guides_settings_are_accepted(tmp_path: Path) -> None:
     lines = commands("deployment.md", "3. Settings")
-    values = {"SECRET_KEY=…": f"SECRET_KEY={'k' * 50}", "METRICS_TOKEN=…": f"METRICS_TOKEN={'t' * 50}",
-              "AJO_CONTRACT_ID=C…": f"AJO_CONTRACT_ID={CONTRACT}"}  # fmt: skip
+    values = {"SECRET_KEY='…'": f"SECRET_KEY='{'k' * 50}'", "METRICS_TOKEN='…'": f"METRICS_TOKEN='{'t' * 50}'",
+              "AJO_CONTRACT_ID='C…'": f"AJO_CONTRACT_ID='{CONTRACT}'"}  # fmt: skip
     assert set(values) < set(lines)
+    assert all(re.fullmatch("[A-Z_]+='[^']+'", line) for line in lines)
     (tmp_path / "env").write_text("\n".join(values.get(line, line) for line in lines))
     env = {"PATH": os.environ["PATH"], "ENV_FILE": str(tmp_path / "env")}
     check = [sys.executable, "-c", "from ajo.conf.checks import refuse_bad_settings as check; check()"]
@@ -167,6 +168,33 @@ def test_the_guides_settings_are_accepted(tmp_path: Path) -> None:
         check, cwd=BASE_DIR, env=env | {"DJANGO_SETTINGS_MODULE": "ajo.settings"}, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_file_of_quoted_settings_is_the_same_to_the_shell_and_to_us(tmp_path: Path) -> None:
+    """As the guides have it sourced: breaks without quotes, where a shell takes & for the end of a command."""
+    [source] = [line for line in commands("operations.md", "Procedures") if "/etc/ajo/env" in line]
+    assert source in commands("deployment.md", "4. Tables and the first account")
+    said = {
+        "DATABASE_URL": "postgres://ajo:p%23$$HOME`id`@h/ajo?sslmode=verify-full&sslrootcert=/etc/ssl/cert.pem",
+        "STELLAR_NETWORK_PASSPHRASE": "Test SDF Network ; September 2015",
+        "SOROBAN_RPC_HEADERS": '{"X-Key": "a b\\"}',
+    }
+    file = tmp_path / "env"
+    file.write_text("".join(f"{name}='{value}'\n" for name, value in said.items()))
+    show = f"import json, os; print(json.dumps({{name: os.environ[name] for name in {list(said)}}}))"
+    shell = f"""{source.replace("/etc/ajo/env", str(file))}; exec '{sys.executable}' -c "{show}" """
+    read = "from ajo.conf.env import EnvFile; from pathlib import Path; EnvFile(Path('.')).load(); " + show
+    for argv in (["sh", "-euc", shell], [sys.executable, "-c", read]):
+        env = {"PATH": os.environ["PATH"], "ENV_FILE": str(file)}
+        done = subprocess.run(argv, cwd=BASE_DIR, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == said
+
+
+def test_certbot_proves_the_name_where_nginx_serves_it() -> None:
+    [certbot] = [line for line in commands("deployment.md", "6. nginx and TLS") if line.startswith("certbot ")]
+    root = re.findall(r"acme-challenge/ \{\s+root (\S+);", (BASE_DIR / "deploy" / "nginx" / "ajo.conf").read_text())
+    assert re.findall(r"--webroot -w (\S+)", certbot) == root == ["/var/www/html"]
 
 
 def test_nothing_but_the_web_is_published() -> None:
