@@ -132,14 +132,24 @@ def test_the_doctor_counts_the_sessions_of_a_workers_processes_and_of_both_heart
     assert f"connections and {number} more" in (BASE_DIR / "docs" / "deployment.md").read_text()
 
 
-def test_the_worker_yields_to_readers_and_the_first_start_makes_an_account() -> None:
+def test_the_worker_yields_to_readers() -> None:
     worker = services()["worker"]
     assert worker["command"][:3] == ["nice", "-n10", "celery"]
     assert worker["cpu_shares"] < 1024 / 4
-    # The same words are run here, on the tests' own database, by tests/ops/test_first_admin.py.
-    assert services()["migrate"]["command"] == [
-        "sh", "-c", "python manage.py migrate --no-input && python manage.py first_admin",
-    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "ran"),
+    [("", 0, ["migrate", "first_admin"]), ("first_admin", 0, ["migrate", "first_admin"]), ("migrate", 1, ["migrate"])],
+)
+def test_a_refused_password_of_the_first_account_keeps_nothing_from_starting(
+    tmp_path: Path, fails: str, code: int, ran: list[str]
+) -> None:
+    (tmp_path / "python").write_text('#!/bin/sh\necho "$2"\ntest "$2" != "$FAILS"\n')
+    (tmp_path / "python").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "FAILS": fails}
+    done = subprocess.run(services()["migrate"]["command"], env=env, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout.split()) == (code, ran)
 
 
 def test_the_guides_measures_are_those_of_the_benchmark_that_it_names() -> None:
