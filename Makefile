@@ -4,7 +4,8 @@ BIN := .venv/bin
 # The checks ask no server: the address in that file leads nowhere, which makemigrations would warn about.
 MANAGE := ENV_FILE=tests/data/production.env $(BIN)/python -W "ignore:Got an error checking a consistent" manage.py
 # The tests that need nothing of Debian's and take minutes rather than an hour.
-TESTS := --ignore=tests/browser --ignore=tests/pooler --ignore=tests/nginx --ignore=tests/deploy -m "not system_long"
+TESTS := --ignore=tests/browser --ignore=tests/pooler --ignore=tests/nginx --ignore=tests/deploy \
+	--ignore=tests/typescript -m "not system_long"
 # pytest's options of this run, as in `make test PYTEST_OPTIONS=--durations=15`.
 PYTEST_OPTIONS ?=
 # Processes that run the tests of `make test`, each with a PostgreSQL and a Redis of its own, and each file in one of them:
@@ -13,7 +14,7 @@ PYTEST_OPTIONS ?=
 WORKERS ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop status logs deploy-files test test-faults coverage lint bench conformance browser pooler nginx requirements
+.PHONY: help run stop status logs deploy-files test test-faults coverage lint bench conformance browser pooler nginx typescript requirements
 
 # The words after "##" in a target's line are its help; a target without them is not listed.
 help: ## List the targets
@@ -72,6 +73,15 @@ deploy-files: .venv/dev.stamp ## Check deploy/ with promtool, caddy and systemd-
 	@for tool in promtool caddy systemd-analyze; do command -v "$$tool" >/dev/null \
 		|| { echo "$$tool is missing: apt-get install prometheus caddy systemd" >&2; exit 1; }; done
 	$(BIN)/python -m pytest tests/deploy $(PYTEST_OPTIONS)
+
+typescript: .venv/dev.stamp devtools/typescript/node_modules/.package-lock.json ## Compile the guide's TypeScript with types of the schema, and run it
+	$(BIN)/python -m pytest tests/typescript $(PYTEST_OPTIONS)
+
+# npm writes that file last; it installs what the lock file names, by its hashes, and runs no script of a package.
+devtools/typescript/node_modules/.package-lock.json: devtools/typescript/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: apt-get install nodejs npm" >&2; exit 1; }
+	npm ci --prefix devtools/typescript
+	@touch $@
 
 conformance: .venv/dev.stamp ## Ask the Stellar RPC at LIVE_RPC_URL for all that the client relies on
 	@test -n "$$LIVE_RPC_URL" || { echo "Set LIVE_RPC_URL to the address of a Stellar RPC (make test asks the sandbox)." >&2; exit 1; }
