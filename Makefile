@@ -4,7 +4,8 @@ BIN := .venv/bin
 # The checks ask no server: the address in that file leads nowhere, which makemigrations would warn about.
 MANAGE := ENV_FILE=tests/data/production.env $(BIN)/python -W "ignore:Got an error checking a consistent" manage.py
 # The tests that need nothing of Debian's and take minutes rather than an hour.
-TESTS := --ignore=tests/browser --ignore=tests/pooler --ignore=tests/nginx --ignore=tests/deploy -m "not system_long"
+TESTS := --ignore=tests/browser --ignore=tests/pooler --ignore=tests/nginx --ignore=tests/deploy \
+	--ignore=tests/typescript -m "not system_long"
 # pytest's options of this run, as in `make test PYTEST_OPTIONS=--durations=15`.
 PYTEST_OPTIONS ?=
 # Processes that run the tests of `make test`, each with a PostgreSQL and a Redis of its own, and each file in one of them:
@@ -13,7 +14,7 @@ PYTEST_OPTIONS ?=
 WORKERS ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop status logs deploy-files test test-faults coverage lint bench conformance browser pooler nginx requirements
+.PHONY: help run stop status logs deploy-files test test-faults coverage lint bench conformance browser pooler nginx typescript requirements
 
 # The words after "##" in a target's line are its help; a target without them is not listed.
 help: ## List the targets
@@ -22,14 +23,17 @@ help: ## List the targets
 run: .venv/run.stamp ## Run the whole service on this machine, with a sandbox chain; Ctrl-C stops it
 	@exec $(BIN)/python -m devtools.stack
 
-stop: .venv/run.stamp ## Stop what make run started
-	@$(BIN)/python -m devtools.stack stop
+# Whoever stops or asks installs nothing: the argument is the exit code where `make run` never did.
+IF_INSTALLED = test -e .venv/run.stamp || { echo "Nothing runs here: make run has not been used yet." >&2; exit $(1); }
 
-status: .venv/run.stamp ## Say what runs, since when, and what is wrong
-	@$(BIN)/python -m devtools.stack status
+stop: ## Stop what make run started
+	@$(call IF_INSTALLED,0); exec $(BIN)/python -m devtools.stack stop
 
-logs: .venv/run.stamp ## Show the logs of make run as they grow; Ctrl-C ends it
-	@exec $(BIN)/python -m devtools.stack logs
+status: ## Say what runs, since when, and what is wrong
+	@$(call IF_INSTALLED,3); exec $(BIN)/python -m devtools.stack status
+
+logs: ## Show the logs of make run as they grow; Ctrl-C ends it
+	@$(call IF_INSTALLED,1); exec $(BIN)/python -m devtools.stack logs
 
 test: .venv/dev.stamp ## Run the tests, on a real PostgreSQL and a real Redis
 	$(BIN)/python -m pytest $(TESTS) -n $(WORKERS) --dist loadfile --max-worker-restart=0 $(PYTEST_OPTIONS)
@@ -69,6 +73,15 @@ deploy-files: .venv/dev.stamp ## Check deploy/ with promtool, caddy and systemd-
 	@for tool in promtool caddy systemd-analyze; do command -v "$$tool" >/dev/null \
 		|| { echo "$$tool is missing: apt-get install prometheus caddy systemd" >&2; exit 1; }; done
 	$(BIN)/python -m pytest tests/deploy $(PYTEST_OPTIONS)
+
+typescript: .venv/dev.stamp devtools/typescript/node_modules/.package-lock.json ## Compile the guide's TypeScript with types of the schema, and run it
+	$(BIN)/python -m pytest tests/typescript $(PYTEST_OPTIONS)
+
+# npm writes that file last; it installs what the lock file names, by its hashes, and runs no script of a package.
+devtools/typescript/node_modules/.package-lock.json: devtools/typescript/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: apt-get install nodejs npm" >&2; exit 1; }
+	npm ci --prefix devtools/typescript
+	@touch $@
 
 conformance: .venv/dev.stamp ## Ask the Stellar RPC at LIVE_RPC_URL for all that the client relies on
 	@test -n "$$LIVE_RPC_URL" || { echo "Set LIVE_RPC_URL to the address of a Stellar RPC (make test asks the sandbox)." >&2; exit 1; }

@@ -19,8 +19,8 @@ from celery.signals import (
 )
 from django.conf import settings
 from django.utils.module_loading import import_string
-from kombu.transport.redis import Transport
-from redis import ResponseError
+from kombu.transport.redis import Channel, Transport
+from redis import ConnectionError, ResponseError
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from ajo.conf.checks import refuse_bad_settings, warn_of_unreachable_servers
@@ -29,9 +29,26 @@ from ajo.database.limits import WORKERS, sessions
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ajo.settings")
 
 # Errors that Redis answers after a failover (READONLY, UNBLOCKED) and while it is full are reasons to connect anew.
-# Without this they end a worker, and beat keeps its connection to the server that was the primary. AttributeError: what
-# kombu 5.7 raises from a channel whose connection was closed while it gave back its messages (its conninfo is None).
-Transport.connection_errors += (ResponseError, AttributeError)
+# Without this they end a worker, and beat keeps its connection to the server that was the primary.
+Transport.connection_errors += (ResponseError,)
+
+
+class ReconnectingChannel(Channel):
+    """kombu's channel, which is asked for more while it gives its messages back and its connection is closed already.
+
+    kombu 5.7 raises AttributeError then, which would end the worker.
+    """
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        """Return how to connect. Raise ConnectionError where the connection was closed, so that it is made anew."""
+        connection: Any = self.connection
+        if connection is None or connection.client is None:
+            raise ConnectionError("the broker's connection was closed meanwhile")
+        found: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]  # not in the stubs
+        return found
+
+
+Transport.Channel = ReconnectingChannel
 
 app = Celery("ajo")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -206,7 +206,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "ajo.ops.middleware.PolicyMiddleware",
 ]
 ROOT_URLCONF = "ajo.urls"
 WSGI_APPLICATION = "ajo.wsgi.application"
@@ -274,7 +274,6 @@ CONTENT_SECURITY_POLICY = {
         "form-action": ["'self'"],
         "frame-ancestors": ["'none'"],
     },
-    "EXCLUDE_URL_PREFIXES": ["/api/", "/health/", "/metrics"],
 }
 OTP_ADMIN_HIDE_SENSITIVE_DATA = True  # not even who may change devices sees their keys
 OTP_TOTP_ISSUER = f"Ajo {host_of(PUBLIC_URL)}"

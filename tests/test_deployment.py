@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import packages_distributions
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from ajo import __version__
+from ajo.ops.doctor.database import BACKGROUND_CONNECTIONS
 from ajo.settings import BASE_DIR
 from tests.support.documents import commands
 from tests.support.services import CONTRACT
@@ -88,6 +90,23 @@ def test_the_health_check_of_the_web_asks_its_own_port() -> None:
     assert codes == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("interval", "age", "code"), [("", 40, 0), ("", 50, 1), ("60", 200, 0), ('"60"', 200, 0), ("'60'", 220, 1)]
+)
+def test_the_health_check_of_beat_waits_for_three_intervals(
+    tmp_path: Path, interval: str, age: float, code: int
+) -> None:
+    """With the quotes that compose's raw format leaves around a value."""
+    beat = interpolated()["beat"]
+    file = tmp_path / "beat"
+    file.touch()
+    os.utime(file, (time.time() - age,) * 2)
+    check = beat["healthcheck"]["test"][-1].replace(beat["environment"]["BEAT_FILE"], str(file))
+    command = [sys.executable, "-c", check]
+    done = subprocess.run(command, env={"SYNC_INTERVAL": interval}, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
 def test_images_of_others_are_named_by_digest() -> None:
     used = {service["image"] for service in services().values() if "build" not in service}
     used |= {words.split()[1] for words in (BASE_DIR / "Dockerfile").read_text().splitlines() if words[:5] == "FROM "}
@@ -106,14 +125,31 @@ def test_every_service_is_bounded_in_memory_processes_and_logs() -> None:
     assert int(holds.removesuffix("mb")) < int(redis["mem_limit"].removesuffix("m"))
 
 
-def test_the_worker_yields_to_readers_and_the_first_start_makes_an_account() -> None:
+def test_the_doctor_counts_the_sessions_of_a_workers_processes_and_of_both_heartbeats() -> None:
+    command = services()["worker"]["command"]
+    assert int(command[command.index("-c") + 1]) + 2 == BACKGROUND_CONNECTIONS
+    number = {5: "five"}[BACKGROUND_CONNECTIONS]
+    assert f"connections and {number} more" in (BASE_DIR / "docs" / "deployment.md").read_text()
+
+
+def test_the_worker_yields_to_readers() -> None:
     worker = services()["worker"]
     assert worker["command"][:3] == ["nice", "-n10", "celery"]
     assert worker["cpu_shares"] < 1024 / 4
-    # The same words are run here, on the tests' own database, by tests/ops/test_first_admin.py.
-    assert services()["migrate"]["command"] == [
-        "sh", "-c", "python manage.py migrate --no-input && python manage.py first_admin",
-    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "ran"),
+    [("", 0, ["migrate", "first_admin"]), ("first_admin", 0, ["migrate", "first_admin"]), ("migrate", 1, ["migrate"])],
+)
+def test_a_refused_password_of_the_first_account_keeps_nothing_from_starting(
+    tmp_path: Path, fails: str, code: int, ran: list[str]
+) -> None:
+    (tmp_path / "python").write_text('#!/bin/sh\necho "$2"\ntest "$2" != "$FAILS"\n')
+    (tmp_path / "python").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "FAILS": fails}
+    done = subprocess.run(services()["migrate"]["command"], env=env, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout.split()) == (code, ran)
 
 
 def test_the_guides_measures_are_those_of_the_benchmark_that_it_names() -> None:
@@ -131,9 +167,10 @@ def test_the_guides_measures_are_those_of_the_benchmark_that_it_names() -> None:
 
 def test_the_guides_settings_are_accepted(tmp_path: Path) -> None:
     lines = commands("deployment.md", "3. Settings")
-    values = {"SECRET_KEY=…": f"SECRET_KEY={'k' * 50}", "METRICS_TOKEN=…": f"METRICS_TOKEN={'t' * 50}",
-              "AJO_CONTRACT_ID=C…": f"AJO_CONTRACT_ID={CONTRACT}"}  # fmt: skip
+    values = {"SECRET_KEY='…'": f"SECRET_KEY='{'k' * 50}'", "METRICS_TOKEN='…'": f"METRICS_TOKEN='{'t' * 50}'",
+              "AJO_CONTRACT_ID='C…'": f"AJO_CONTRACT_ID='{CONTRACT}'"}  # fmt: skip
     assert set(values) < set(lines)
+    assert all(re.fullmatch("[A-Z_]+='[^']+'", line) for line in lines)
     (tmp_path / "env").write_text("\n".join(values.get(line, line) for line in lines))
     env = {"PATH": os.environ["PATH"], "ENV_FILE": str(tmp_path / "env")}
     check = [sys.executable, "-c", "from ajo.conf.checks import refuse_bad_settings as check; check()"]
@@ -141,6 +178,33 @@ def test_the_guides_settings_are_accepted(tmp_path: Path) -> None:
         check, cwd=BASE_DIR, env=env | {"DJANGO_SETTINGS_MODULE": "ajo.settings"}, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_file_of_quoted_settings_is_the_same_to_the_shell_and_to_us(tmp_path: Path) -> None:
+    """As the guides have it sourced: breaks without quotes, where a shell takes & for the end of a command."""
+    [source] = [line for line in commands("operations.md", "Procedures") if "/etc/ajo/env" in line]
+    assert source in commands("deployment.md", "4. Tables and the first account")
+    said = {
+        "DATABASE_URL": "postgres://ajo:p%23$$HOME`id`@h/ajo?sslmode=verify-full&sslrootcert=/etc/ssl/cert.pem",
+        "STELLAR_NETWORK_PASSPHRASE": "Test SDF Network ; September 2015",
+        "SOROBAN_RPC_HEADERS": '{"X-Key": "a b\\"}',
+    }
+    file = tmp_path / "env"
+    file.write_text("".join(f"{name}='{value}'\n" for name, value in said.items()))
+    show = f"import json, os; print(json.dumps({{name: os.environ[name] for name in {list(said)}}}))"
+    shell = f"""{source.replace("/etc/ajo/env", str(file))}; exec '{sys.executable}' -c "{show}" """
+    read = "from ajo.conf.env import EnvFile; from pathlib import Path; EnvFile(Path('.')).load(); " + show
+    for argv in (["sh", "-euc", shell], [sys.executable, "-c", read]):
+        env = {"PATH": os.environ["PATH"], "ENV_FILE": str(file)}
+        done = subprocess.run(argv, cwd=BASE_DIR, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == said
+
+
+def test_certbot_proves_the_name_where_nginx_serves_it() -> None:
+    [certbot] = [line for line in commands("deployment.md", "6. nginx and TLS") if line.startswith("certbot ")]
+    root = re.findall(r"acme-challenge/ \{\s+root (\S+);", (BASE_DIR / "deploy" / "nginx" / "ajo.conf").read_text())
+    assert re.findall(r"--webroot -w (\S+)", certbot) == root == ["/var/www/html"]
 
 
 def test_nothing_but_the_web_is_published() -> None:

@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from drf_spectacular.contrib.django_filters import DjangoFilterExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from drf_spectacular.views import SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -188,11 +188,12 @@ class SchemaView(APIView):
         return conditional(plain, HttpResponse(description(), content_type="application/json"))
 
 
-class DocsView(SpectacularSwaggerView):
-    """The one page under /api/ that is HTML."""
+class DocsView(SpectacularSwaggerSplitView):
+    """The reference, as a page whose script is a file of its own: its Content-Security-Policy allows no other."""
 
     throttle_classes = (ReadThrottle,)
     url_name = "schema"
+    template_name = "api/reference.html"
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         """Answer 405: what Django REST framework would say has no form as HTML."""

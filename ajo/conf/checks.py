@@ -18,7 +18,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from stellar_sdk import StrKey
 
-from ajo.conf.env import READ_ELSEWHERE
+from ajo.conf.env import READ_ELSEWHERE, given
 from ajo.conf.log_config import LEVELS
 from ajo.conf.reachability import why_not_postgresql, why_not_redis
 
@@ -108,7 +108,7 @@ def _unknown() -> Iterator[Problem]:
 
 
 def _web() -> Iterator[Problem]:
-    key = os.environ.get("SECRET_KEY", "").strip()
+    key = given("SECRET_KEY")
     if not settings.DEBUG:
         if not key:
             yield "SECRET_KEY", "missing; set a random text of 50 characters"
@@ -129,8 +129,8 @@ def _web() -> Iterator[Problem]:
             "PUBLIC_URL",
             "expected an address as browsers write it: ASCII (xn--… for other names), no account, no query",
         )
-    given = os.environ.get("ALLOWED_HOSTS", "").strip()  # by default PUBLIC_URL's: one mistake, one message
-    if given and not all(HOST.fullmatch(host) for host in settings.ALLOWED_HOSTS):
+    # by default PUBLIC_URL's: one mistake, one message
+    if given("ALLOWED_HOSTS") and not all(HOST.fullmatch(host) for host in settings.ALLOWED_HOSTS):
         yield "ALLOWED_HOSTS", "expected host names without scheme, port or path, comma separated"
     if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < MIN_TOKEN_LENGTH:
         yield "METRICS_TOKEN", f"shorter than {MIN_TOKEN_LENGTH} characters"
@@ -190,7 +190,7 @@ def _servers() -> Iterator[Problem]:
         yield "REDIS_URL", "missing; set an address like redis://host:6379/0"
     # The queue's default address is made from REDIS_URL: one mistake, one message.
     for name in ("REDIS_URL", "CELERY_BROKER_URL"):
-        if os.environ.get(name, "").strip() and (problem := redis_problem(getattr(settings, name))):
+        if given(name) and (problem := redis_problem(getattr(settings, name))):
             yield name, problem
 
 

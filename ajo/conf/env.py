@@ -60,8 +60,7 @@ class Reader:
 
     def _read(self, name: str, default: T, wanted: str, parse: Callable[[str], T]) -> T:
         self.names.add(name)
-        # Not by django-environ, which takes a value that begins with $ for the name of another variable.
-        raw = _unquoted(os.environ.get(name, "").strip())
+        raw = given(name)
         if not raw:
             return default
         try:
@@ -76,7 +75,7 @@ class Reader:
 
     def text(self, name: str, default: str = "", *, empty: bool = False) -> str:
         """Return a text. With `empty`, a variable set to nothing gives an empty text, not the default."""
-        if empty and not os.environ.get(name, "unset").strip():
+        if empty and name in os.environ and not given(name):
             default = ""
         return self._read(name, default, "a text", str)
 
@@ -174,9 +173,14 @@ def _libpq_options(query: str) -> dict[str, str]:
     return options
 
 
-def _unquoted(raw: str) -> str:
-    """Take away a pair of quotes around a value: docker's `--env-file` and compose's raw format leave them there."""
-    return raw[1:-1] if len(raw) > 1 and raw[0] == raw[-1] and raw[0] in "'\"" else raw
+def given(name: str) -> str:
+    """Return a variable's value, empty where it is unset or set to nothing.
+
+    A pair of quotes around it is not part of it: docker's `--env-file` and compose's raw format leave them there. It is
+    not read by django-environ, which takes a value that begins with $ for the name of another variable.
+    """
+    raw = os.environ.get(name, "").strip()
+    return raw[1:-1].strip() if len(raw) > 1 and raw[0] == raw[-1] and raw[0] in "'\"" else raw
 
 
 def _split(raw: str) -> list[str]:

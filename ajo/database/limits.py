@@ -7,13 +7,14 @@ one. Behind a pooler workers and commands have the limits of the role or of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakSet
 
 import psycopg
-from django.db import transaction
+from django.db import connection, transaction
 from psycopg.pq import TransactionStatus
 
 _SET: Final = """
@@ -39,6 +40,15 @@ class Limits:
 COMMANDS: Final = Limits(0, 60, 900)  # a migration may build an index for as long as it takes
 WORKERS: Final = Limits(900, 60, 900)  # as long as Celery lets a task run
 WEB: Final = Limits(10, 2, 10)  # somebody waits for the answer
+
+
+@contextmanager
+def limited(limits: Limits) -> Iterator[None]:
+    """Run the block in a transaction of these limits. They end with it, behind a pooler too. Raise django.db.Error."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(_SET, limits.parameters(local=True))
+        yield
 
 
 class Sessions:

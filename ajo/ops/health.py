@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -136,7 +136,7 @@ def chain_problems() -> list[str]:
         last_pass = last_run(SyncRun.Kind.SYNC)
         known_processes = processes()
         idle = seconds_without_a_pass() if known_processes else None
-    except DatabaseError:
+    except Error:
         return ["database: does not answer"]
     own = process_problems(known_processes)
     problems = own + ["chain: every RPC node fails"] * is_every_node_failing

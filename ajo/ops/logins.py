@@ -105,8 +105,6 @@ def log_failure(credentials: Mapping[str, Any], request: HttpRequest | None = No
     name = str(credentials.get("username") or "")
     is_known = get_user_model().objects.filter(username=name).exists()
     refused = "refused, too many failures" if getattr(request, "axes_locked_out", False) else "failed"
-    whose, where = (
-        f"account {name}" if is_known else "no such account",
-        client_address(request) if request else UNKNOWN_ADDRESS,
-    )
+    whose = f"account {name}" if is_known else "no such account"
+    where = client_address(request) if request else UNKNOWN_ADDRESS
     log.warning("log-in %s: %s from %s", refused, whose, where)

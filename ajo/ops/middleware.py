@@ -1,4 +1,4 @@
-"""Request ids, which every log line of a request carries, and request times."""
+"""Request ids, which every log line of a request carries, request times, and the policy of pages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
+from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
@@ -25,6 +26,14 @@ HEALTH: Final = "/health/"
 METRICS: Final = "/metrics"
 # A client can repeat another's request id, so log lines mark ids from clients.
 FROM_CLIENT: Final = {"request_id_from": "client"}
+
+
+class PolicyMiddleware(CSPMiddleware):
+    """Sends the Content-Security-Policy with pages, and with nothing else: only a page has scripts."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        is_page = response.headers.get("Content-Type", "").startswith("text/html")
+        return super().process_response(request, response) if is_page else response
 
 
 class RequestMiddleware:

@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,13 +112,30 @@ def process_metrics() -> Iterator[Metric]:
 
 
 def _read(folder: Path) -> Iterable[Sample]:
-    """Yield the samples of the processes that live; remove the files of those that have not been heard of lately."""
+    """Yield the samples of the processes that live.
+
+    Remove the files of those that have not been heard of lately, and files that hold no sample, as a machine that lost
+    power leaves them. The process that owns one writes it anew.
+    """
     for path in sorted(folder.glob(FILES)):
         try:
-            found: Sample = json.loads(path.read_text())
+            found = _parsed(path.read_text())
+            if abs(time.time() - found["at"]) <= FORGET_AFTER:
+                yield found
+                continue
         except FileNotFoundError:  # another scrape has removed it
             continue
-        if abs(time.time() - found["at"]) > FORGET_AFTER:
-            path.unlink(missing_ok=True)
-        else:
-            yield found
+        except (OSError, ValueError) as failure:
+            log.warning("%s holds no sample of a process: %s", path.name, failure)
+        with suppress(OSError):
+            path.unlink()
+
+
+def _parsed(text: str) -> Sample:
+    """Return a sample from a file's text. Raise ValueError where it is none."""
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in LABELS):
+        raise ValueError("it names no process")
+    if not all(isinstance(found.get(name, 0), int | float) for name in (*METRICS, "at")) or "at" not in found:
+        raise ValueError("its values are no numbers")
+    return found

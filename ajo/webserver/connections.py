@@ -9,13 +9,11 @@ nothing.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import struct
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +21,7 @@ from typing import Final
 from django.conf import settings
 
 from ajo.api.throttles import address_of_client, is_trusted_proxy
+from ajo.webserver.sockets import accepted, inode_of
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +93,9 @@ class ConnectionLimits:
         known: dict[int, Progress] = {}
         by_client: dict[str, list[int]] = defaultdict(list)
         excess: set[int] = set()
-        for inode, connection in self._accepted():
+        for _, connection in accepted(self._port):
             try:
+                inode = inode_of(connection.fileno())
                 info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
                 acked, received, unsent = _COUNTS.unpack_from(info)
                 found = self._known.get(inode) or _opened(connection, acked, received, now)
@@ -119,36 +119,10 @@ class ConnectionLimits:
             self._shut_down(excess)
 
     def _shut_down(self, inodes: set[int]) -> None:
-        for inode, connection in self._accepted():
-            if inode in inodes:
-                with suppress(OSError):  # closed meanwhile
+        for _, connection in accepted(self._port):
+            with suppress(OSError):  # closed meanwhile
+                if inode_of(connection.fileno()) in inodes:
                     connection.shutdown(socket.SHUT_RDWR)
-
-    def _accepted(self) -> Iterator[tuple[int, socket.socket]]:
-        """Yield each client connection by a duplicate descriptor, whose number cannot become another's meanwhile."""
-        for name in os.listdir("/proc/self/fd"):
-            try:
-                own = os.dup(int(name))
-            except OSError:
-                continue
-            try:
-                connection = socket.socket(fileno=own)
-            except OSError:  # no socket
-                os.close(own)
-                continue
-            with connection:
-                if self._is_accepted(connection):
-                    yield os.fstat(own).st_ino, connection
-
-    def _is_accepted(self, connection: socket.socket) -> bool:
-        """Return whether it is a TCP connection that a client has with our port."""
-        if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
-            return False
-        try:
-            connection.getpeername()
-        except OSError:  # the listening socket, or one whose client is gone
-            return False
-        return bool(connection.getsockname()[1] == self._port)
 
 
 def _opened(connection: socket.socket, acked: int, received: int, now: float) -> Progress:

@@ -19,6 +19,8 @@ from granian._signals import set_loop_signals
 from granian.server.common import WORKERS_METHODS
 from granian.server.mp import WorkerProcess
 
+from ajo.webserver.pacing import MAX_UNDELIVERED, ConnectionClosed, Pace
+
 Headers = list[tuple[str, str]]
 StartResponse = Callable[[str, Headers], object]
 WsgiApplication = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -60,23 +62,29 @@ class Gateway:
             if isinstance(body, list):
                 protocol.response_bytes(int(started[0][:3]), started[1], b"".join(body))
             else:
-                self._stream(protocol, started, iter(body))
+                self._stream(protocol, started, iter(body), environ)
         finally:
             close = getattr(body, "close", None)
             if close:
                 close()
 
-    def _stream(self, protocol: Any, started: list[Any], parts: Iterator[bytes]) -> None:
-        """Send an answer part by part: the next one is made when granian has taken the last. Stop if the client goes.
+    def _stream(self, protocol: Any, started: list[Any], parts: Iterator[bytes], environ: dict[str, Any]) -> None:
+        """Send an answer part by part: more is made when the client has taken most of it. Stop if the client goes.
 
         A failure before the first part is a 500; a later one ends the answer as if it were whole.
         """
         first = next(parts, b"")
         transport = protocol.response_stream(int(started[0][:3]), started[1])
+        address, port, own_port = (environ[name] for name in ("REMOTE_ADDR", "REMOTE_PORT", "SERVER_PORT"))
+        sent, pace = 0, None
         try:
             for part in chain([first], parts):
                 asyncio.run_coroutine_threadsafe(_send(transport, part), self._loop).result()
-        except RSGIProtocolClosed:
+                sent += len(part)
+                if sent > MAX_UNDELIVERED:
+                    pace = pace or Pace(address, int(port), int(own_port))
+                    pace.wait()
+        except (RSGIProtocolClosed, ConnectionClosed):
             return
 
 
@@ -119,7 +127,7 @@ def environ_of(scope: Any) -> dict[str, Any]:
         "wsgi.url_scheme": scope.scheme,
     }
     environ["SERVER_NAME"], environ["SERVER_PORT"] = _address_and_port(scope.server)
-    environ["REMOTE_ADDR"], _ = _address_and_port(scope.client)
+    environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = _address_and_port(scope.client)
     headers = scope.headers
     values: dict[str, str] = {}
     for name, value in headers.items():

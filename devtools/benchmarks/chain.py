@@ -6,7 +6,8 @@ It prints one line of JSON: our rate and the yardstick's. With --wait it begins 
 import json
 import sys
 import time
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from statistics import median
@@ -26,7 +27,7 @@ from ajo.soroban.contract import entries, events
 from ajo.soroban.contract.keys import GroupKey, InstanceKey, MetadataKey
 from ajo.soroban.models import Checkpoint
 from ajo.soroban.rpc.client import SorobanClient
-from ajo.soroban.rpc.transport import Reply
+from ajo.soroban.rpc.transport import Http, Reply
 from devtools.benchmarks.rows import LEDGER, LIVE_UNTIL, MEMBERS, START, TOKENS, XDR, event_id, wallet
 from groups.cached import refresh_cache, refresh_groups
 from groups.models import Group
@@ -42,16 +43,18 @@ def closing(ledger: int) -> datetime:
     return START + timedelta(seconds=5 * ledger)
 
 
-class CannedTransport:
+class CannedTransport(Http):
     """A transport whose answers are prepared before the measure starts."""
 
     def __init__(self) -> None:
+        super().__init__({}, timeout=1)
         self.entries: dict[str, str] = {}
         self.events: list[str] = []
+        self.ids: list[str] = []  # of the events
         self.ledger = LEDGER
 
-    def post(self, url: str, request: dict[str, Any]) -> Reply:
-        answer = getattr(self, request["method"])(request["params"])
+    def post(self, url: str, request: Mapping[str, Any], deadline: float | None = None) -> Reply:
+        answer = getattr(self, request["method"])(request.get("params"))
         return Reply(200, {}, f'{{"jsonrpc":"2.0","id":{json.dumps(request["id"])},"result":{answer}}}'.encode())
 
     def add(self, key: str, xdr: str) -> None:
@@ -64,20 +67,20 @@ class CannedTransport:
 
     def getEvents(self, params: dict[str, Any]) -> str:
         page = params["pagination"]
-        start = int(page["cursor"].split("-")[1]) if page.get("cursor") else 0
+        start = bisect_right(self.ids, page.get("cursor", ""))
         found = self.events[start : start + page["limit"]]
         end = start + len(found)
-        ledger = self.ledger if end == len(self.events) else LEDGER + end // EVENTS_A_LEDGER
+        cursor = event_id(self.ledger, end) if end == len(self.ids) else self.ids[end - 1]
         newest, oldest = (int(closing(each).timestamp()) for each in (self.ledger, 1))
         return (
             f'{{"latestLedger":{self.ledger},"oldestLedger":1,"latestLedgerCloseTime":"{newest}",'
-            f'"oldestLedgerCloseTime":"{oldest}","cursor":"{event_id(ledger, end)}","events":[{",".join(found)}]}}'
+            f'"oldestLedgerCloseTime":"{oldest}","cursor":"{cursor}","events":[{",".join(found)}]}}'
         )
 
 
 def client_of(canned: CannedTransport) -> SorobanClient:
     client = SorobanClient("http://127.0.0.1:1")
-    client._transport.http = canned  # type: ignore[assignment]
+    client._transport.http = canned
     return client
 
 
@@ -116,10 +119,11 @@ def history(
         topics, value = event.encode()
         ledger = LEDGER + 1 + number // a_ledger
         closed = f"{closing(ledger):%Y-%m-%dT%H:%M:%SZ}"
+        canned.ids.append(event_id(ledger, number))
         canned.events.append(
             json.dumps({
                 "type": "contract", "ledger": ledger, "ledgerClosedAt": closed,
-                "contractId": settings.AJO_CONTRACT_ID, "id": event_id(ledger, number), "txHash": f"{number:064x}",
+                "contractId": settings.AJO_CONTRACT_ID, "id": canned.ids[-1], "txHash": f"{number:064x}",
                 "operationIndex": 0, "transactionIndex": 1, "inSuccessfulContractCall": True, "topic": topics,
                 "value": value,
             })

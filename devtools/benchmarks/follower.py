@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -50,7 +50,8 @@ class FollowedTransport(CannedTransport):
     """A node whose ledgers each carry `a_ledger` of the transactions, and the accounts of their sources."""
 
     def __init__(self, canned: CannedTransport, a_ledger: int, accounts: dict[str, tuple[int, str, str]]) -> None:
-        self.entries, self.events, self.ledger = canned.entries, canned.events, LEDGER
+        super().__init__()
+        self.entries, self.events = canned.entries, canned.events
         self.a_ledger = a_ledger
         self.accounts = accounts  # by key: the ledger that uses the number, the entry before it and since
         self.calls: Counter[str] = Counter()
@@ -61,9 +62,9 @@ class FollowedTransport(CannedTransport):
         for text in self.events[until - self.a_ledger : until]:
             yield json.loads(text)["txHash"]
 
-    def post(self, url: str, request: dict[str, Any], deadline: float | None = None) -> Reply:
+    def post(self, url: str, request: Mapping[str, Any], deadline: float | None = None) -> Reply:
         self.calls[request["method"]] += 1
-        return super().post(url, request | {"params": request.get("params")})
+        return super().post(url, request, deadline)
 
     def getNetwork(self, params: Any) -> str:
         return json.dumps({"passphrase": settings.STELLAR_NETWORK_PASSPHRASE, "protocolVersion": 23})
@@ -164,7 +165,7 @@ def measure(count: int) -> dict[str, float]:
     """
     canned = pend(count)
     (node,) = nodes()._nodes
-    node.client._transport.http = canned  # type: ignore[assignment]
+    node.client._transport.http = canned
     print("READY", flush=True)
     sys.stdin.readline()
     print(LEDGERS * LEDGER_SECONDS, flush=True)

@@ -20,7 +20,7 @@ import psycopg
 from ajo.conf.checks import SANDBOX_PASSPHRASE
 from devtools.benchmarks.rows import fill
 from devtools.stack import postgres, redis
-from devtools.stack.process import ManagedProcess, free_port
+from devtools.stack.process import LOW_PRIORITY, ManagedProcess, free_port, lower_priority
 
 CONTRACT = "CAS3J7GYLGXMF6TDJBBYYSE3HQ6BBSMLNUQ34T6TZMYMW2EVH34XOWMA"
 SECRET = "bench-only-0123456789abcdefghijklmnopqrstuvwxyz"  # the key and the staff account's password
@@ -158,13 +158,16 @@ def place() -> Iterator[Place]:
 def beside(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     """Run a process that says READY and waits for a line; the block begins with that line, and ends with the process.
 
-    Raises SystemExit if it fails.
+    From then on it has the worker's low priority. Raises SystemExit if it fails.
     """
-    with subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         assert process.stdin
         assert process.stdout
         if not any("READY" in line for line in process.stdout):
             raise SystemExit(f"{argv[2]} ended before it began")
+        lower_priority(process.pid, LOW_PRIORITY)
         process.stdin.write("\n")
         process.stdin.flush()
         yield process

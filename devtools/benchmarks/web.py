@@ -13,11 +13,12 @@ from statistics import median
 from typing import NamedTuple
 
 from devtools.benchmarks.place import SECRET, Place, Rate, Web, beside, median_seconds
-from devtools.benchmarks.rows import wallet
+from devtools.benchmarks.rows import MEMBERS, wallet
 
 API = "/api/v1/"
 REQUESTS = 30  # single requests of which the median is taken
-ROUNDS = 5  # of rates
+ROUNDS = 5  # of rates, and of reads beside a sync
+READ_GROUPS = 10_000  # whose cached bodies are read beside a sync
 
 
 class Measure(NamedTuple):
@@ -161,17 +162,21 @@ def memory(place: Place, groups: int, requests: int) -> Iterator[Measure]:
         yield Measure(f"memory after {done:,} requests", web.memory() / 2**20, first / 2**20, "MB", 1.3)
 
 
-def p99(place: Place, groups: int, events: int, rate: float) -> Iterator[Measure]:
+def p99(place: Place, events: int, rate: float) -> Iterator[Measure]:
     """Measure p99 of cached reads at a steady pace during a sync of many events, beside the same reads alone."""
-    paths = group_paths(groups, 20_000, zipf=True)
-    seconds = max(2.0, events / rate)
-    with place.web() as web:
-        web.wrk(paths, seconds, pause=10)
-        alone = median(web.wrk(paths, seconds, pause=10).p99 for _ in range(ROUNDS))
-        argv = [sys.executable, "-m", "devtools.benchmarks.chain", "events", str(events), "--wait"]
-        with beside(argv, place.env):
-            during = web.wrk(paths, seconds, pause=10)
-    yield Measure(f"p99 while {events:,} events are synced", during.p99, alone, "ms", 3)
+    paths, seconds, times = group_paths(READ_GROUPS, 20_000, zipf=True), max(2.0, events / rate), []
+    argv = [sys.executable, "-m", "devtools.benchmarks.chain", "events", str(events), "--wait"]
+    for turn in range(ROUNDS):  # the same chain each time, so with tables of its own
+        tables = place.make_database(f"p99-{turn}", READ_GROUPS, READ_GROUPS * MEMBERS)
+        env = {"DATABASE_URL": tables, "REDIS_URL": place.redis(8 + turn)}
+        place.chain("warm", READ_GROUPS, env)
+        with place.web(**env) as web:
+            web.wrk(paths, seconds, pause=10)
+            alone = median(web.wrk(paths, seconds, pause=10).p99 for _ in range(3))
+            with beside(argv, {**place.env, **env}):
+                times.append((web.wrk(paths, seconds, pause=10).p99, alone))
+    during, alone = map(median, zip(*times, strict=True))
+    yield Measure(f"p99 while {events:,} events are synced", during, alone, "ms", 2)
 
 
 def fetch(web: Web, path: str, **headers: str) -> tuple[bytes, http.client.HTTPMessage]:
@@ -210,4 +215,4 @@ def all_measures(place: Place, scale: float) -> Iterator[tuple[str, Callable[[],
     yield "sweep", sweep
     yield "events", sync
     yield "memory", partial(memory, place, groups, int(200_000 * min(scale, 1)))
-    yield "p99", lambda: p99(place, groups, events, rates["events"])
+    yield "p99", lambda: p99(place, events, rates["events"])

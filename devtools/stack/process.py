@@ -104,17 +104,9 @@ class ManagedProcess:
             self.process.stdin.close()
 
     def lower_priority(self) -> None:
-        """Give the running process and its children less of the processor than others get, by `niceness`.
-
-        Where the kernel groups processes by session (autogroup), niceness only counts inside of one session: the
-        session gets the same.
-        """
-        if self.process is None or not self.niceness:
-            return
-        value = min(os.getpriority(os.PRIO_PROCESS, 0) + self.niceness, 19)
-        with suppress(OSError):  # it has ended, or there are no such groups
-            os.setpriority(os.PRIO_PGRP, self.process.pid, value)
-            Path(f"/proc/{self.process.pid}/autogroup").write_text(str(value))
+        """Give the running process and its children less of the processor than others get, by `niceness`."""
+        if self.process is not None and self.niceness:
+            lower_priority(self.process.pid, self.niceness)
 
     def check(self) -> None:
         """Raise StackError, and print the end of the log, when the process has ended."""
@@ -176,6 +168,18 @@ class ManagedProcess:
         """Return the last lines of the log, each with the process's name before it."""
         text = self.log.read_text(errors="replace").splitlines()[-lines:]
         return "".join(f"  {self.name}| {line}\n" for line in text)
+
+
+def lower_priority(session: int, niceness: int) -> None:
+    """Give the processes of a session, which its leader's id names, less of the processor than others get.
+
+    Where the kernel groups processes by session (autogroup), niceness only counts inside of one session: the session
+    gets the same.
+    """
+    value = min(os.getpriority(os.PRIO_PROCESS, 0) + niceness, 19)
+    with suppress(OSError):  # it has ended, or there are no such groups
+        os.setpriority(os.PRIO_PGRP, session, value)
+        Path(f"/proc/{session}/autogroup").write_text(str(value))
 
 
 def has_disk_space(folder: Path) -> bool:

@@ -53,6 +53,7 @@ class Stack:
             require_free(self.config.sandbox_port, "SANDBOX_PORT")
         require_free(self.config.port, "PORT", self.config.host)
         with locked(self.config.data), ExitStack() as ends:
+            self._write_state()  # before any part runs, so that `make stop` ends a start too
             print(f"Starting in {self.config.data}", flush=True)
             self._servers(ends)
             self._prepare(ends)

@@ -128,10 +128,14 @@ def test_the_schema_is_served_as_json(client: Client) -> None:
 def test_the_page_to_try_it_asks_no_other_host(client: Client) -> None:
     page = client.get(f"{API}docs/").content.decode()
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert len(sources) >= 3
-    assert all(source.startswith("/static/") for source in sources)
-    assert all(finders.find(source.removeprefix("/static/")) for source in sources)
-    assert not re.search(r"https?://", page)
+    script = f"{API}docs/?script="
+    files = set(sources) - {script}
+    assert len(files) >= 4
+    assert all(source.startswith("/static/") for source in files)
+    assert all(finders.find(source.removeprefix("/static/")) for source in files)
+    assert script in sources
+    for text in (page, client.get(script).content.decode()):
+        assert not re.search(r"https?://", text)
 
 
 WRITE_STATUSES = ("400", "404", "409", "413", "415", "429", "503", "default")

@@ -137,8 +137,19 @@ def test_preloading_is_refused_where_the_list_would_refuse_it(monkeypatch: pytes
         assert [message.split(":")[0] for message in found] == ["HSTS_PRELOAD"]
 
 
-def test_an_empty_rate_means_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert problems(monkeypatch, READ_RATE="", CHAIN_RATE="") == []
+@pytest.mark.parametrize("nothing", ["", " ", '""', "''", '" "'])
+def test_an_empty_rate_means_no_limit(monkeypatch: pytest.MonkeyPatch, nothing: str) -> None:
+    """Breaks where docker and compose leave quotes around nothing: the default would apply."""
+    assert problems(monkeypatch, READ_RATE=nothing, CHAIN_RATE=nothing) == []
+    values = runpy.run_path(str(BASE_DIR / "ajo" / "settings.py"))
+    assert (values["READ_RATE"], values["CHAIN_RATE"]) == ("", "")
+
+
+@pytest.mark.parametrize("key", ["django-insecure-" + "x" * 50, "x" * 31])
+@pytest.mark.parametrize("quotes", ["", "'", '"'])
+def test_quotes_make_no_key_better(monkeypatch: pytest.MonkeyPatch, key: str, quotes: str) -> None:
+    [found] = problems(monkeypatch, SECRET_KEY=f"{quotes}{key}{quotes}")
+    assert found.startswith("SECRET_KEY: ")
 
 
 def test_the_sandbox_is_refused_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

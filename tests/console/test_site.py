@@ -43,9 +43,12 @@ def test_a_form_from_the_public_address_is_taken(
 
 
 def test_pages_run_no_script_and_take_no_style_but_our_own(chief: Client) -> None:
-    for page in ("/admin/", "/admin/login/", "/admin/groups/group/", "/admin/second-factor/"):
+    of_staff = ("/admin/", "/admin/login/", "/admin/groups/group/", "/admin/second-factor/")
+    for page in (*of_staff, "/api/v1/docs/", "/api/v1/docs/guide/"):
         policy = chief.get(page).headers["Content-Security-Policy"]
         directives = dict(each.strip().split(" ", 1) for each in policy.split(";"))
         assert directives["default-src"] == "'none'"
         assert directives["script-src"] == directives["style-src"] == "'self'"
         assert "unsafe" not in policy
+    for path in ("/api/v1/", "/api/v1/docs/?script", "/health/live"):
+        assert "Content-Security-Policy" not in chief.get(path).headers

@@ -12,11 +12,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.conf import LazySettings
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
+from psycopg.errors import InsufficientPrivilege, QueryCanceled
 from redis import Redis
 
 from ajo.conf.checks import SANDBOX_PASSPHRASE
@@ -155,6 +157,65 @@ def test_pending_migrations_and_a_missing_extension_are_errors_with_the_command(
     ]
 
 
+@pytest.mark.parametrize(
+    ("failure", "text", "advice"),
+    [
+        (
+            InsufficientPrivilege(),
+            "it refuses what every command asks (InsufficientPrivilege)",
+            "give the user of DATABASE_URL the rights of the tables' owner",
+        ),
+        (
+            QueryCanceled(),
+            "it refuses what every command asks (QueryCanceled)",
+            "see PostgreSQL's own log of this moment",
+        ),
+        (
+            psycopg.InterfaceError(),
+            "it refuses what every command asks (InterfaceError)",
+            "see PostgreSQL's own log of this moment",
+        ),
+    ],
+)
+def test_a_refused_statement_is_told_and_rights_are_asked_for_only_where_they_lack(
+    service: Sandbox, failure: psycopg.Error, text: str, advice: str
+) -> None:
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        if "server_version" in sql or "extract(epoch" in sql:
+            with connection.wrap_database_errors:
+                raise failure
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        found = [finding for finding in diagnose() if finding.level is not Level.OK]
+    assert [(each.part, each.text, each.advice) for each in found] == [("database", text, advice)]
+
+
+def test_what_it_asks_of_the_database_ends_soon_and_binds_nobody_afterwards(service: Sandbox) -> None:
+    seen: set[tuple[str, str]] = set()
+
+    def look(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        if "set_config" not in sql and not sql.startswith(("SAVEPOINT", "RELEASE")):
+            seen.add(limits_now())
+        return execute(sql, params, many, context)
+
+    before = limits_now()
+    with transaction.atomic():  # its end is the tests' end of a transaction
+        with connection.execute_wrapper(look):
+            assert bad() == []
+        transaction.set_rollback(True)
+    assert seen == {("5s", "5s")}
+    assert limits_now() == before
+
+
+def limits_now() -> tuple[str, str]:
+    """The limits of this session, asked beside the wrappers of its statements."""
+    found = connection.connection.execute(
+        "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
+    ).fetchone()
+    return (found[0], found[1])
+
+
 def test_tables_of_a_later_version_are_told_with_what_can_be_done(service: Sandbox) -> None:
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('groups', '9999_later', now())")
@@ -165,7 +226,7 @@ def test_tables_of_a_later_version_are_told_with_what_can_be_done(service: Sandb
 
 def test_more_connections_than_the_server_allows_are_told(service: Sandbox, settings: LazySettings) -> None:
     settings.WEB_WORKERS, settings.DATABASE_POOL_SIZE, settings.WEB_THREADS = 64, 4, 4
-    assert only_bad().text.startswith("one machine's processes take up to 516 connections, ")
+    assert only_bad().text.startswith("one machine's processes take up to 517 connections, ")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from django.conf import LazySettings
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from ajo.ops.process_metrics import FORGET_AFTER, Sampler, sample
+from ajo.ops.process_metrics import FORGET_AFTER, Sampler
 from ajo.settings import BASE_DIR
 
 WRITE_AND_WAIT = """
@@ -79,9 +79,41 @@ def test_processes_that_share_a_folder_show_each_other_until_they_have_gone(
     assert len(list(tmp_path.glob("process_*.json"))) == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", '{"part": "web"', "[]", "{}", "\xff", '{"part": "web", "process": "a:1"}',
+     '{"part": "web", "process": "a:1", "at": "now"}', '{"part": "web", "process": "a:1", "at": %f, "memory": null}'],
+)  # fmt: skip
+@pytest.mark.django_db
+def test_a_file_that_holds_no_sample_is_told_removed_and_costs_nobody_elses(
+    client: Client, settings: LazySettings, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    settings.METRICS_DIR = str(tmp_path)
+    Sampler("web", tmp_path).write()
+    bad = tmp_path / "process_a-1.json"
+    bad.write_text(text.replace("%f", str(time.time())), encoding="latin-1")
+    assert [part for part, _ in values(client, "ajo_process_threads")] == ["web"]
+    assert "process_a-1.json holds no sample of a process: " in caplog.text
+    assert not bad.exists()
+
+
 def test_a_disk_that_is_full_costs_the_sample_and_not_the_process(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sampler = Sampler("web", tmp_path)
+    sampler.write()
+    written = sampler.path.read_text()
+    sampler.path.with_suffix(".draft").symlink_to("/dev/full")  # takes no byte, as a disk without room
+    sampler.write()
+    assert "the process's own metrics cannot be written: No space left on device" in caplog.text
+    assert sampler.path.read_text() == written
+    sampler.path.with_suffix(".draft").unlink()
+    sampler.write()
+    assert sampler.path.read_text() != written
+
+
+def test_a_folder_that_is_gone_costs_the_sample_and_not_the_process(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Sampler("web", tmp_path / "nowhere").write()
     assert "the process's own metrics cannot be written: No such file or directory" in caplog.text
-    assert sample("web")["threads"] >= 1

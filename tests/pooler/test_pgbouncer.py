@@ -156,6 +156,24 @@ def test_web_processes_have_their_limits_behind_a_pooler_and_leave_none_to_other
             cwd=BASE_DIR, env=os.environ | {"DATABASE_URL": pooled}, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for _ in range(4):  # the server's sessions in turn
+    assert limits_of_others(pooled) == {("0", "0")}
+
+
+def limits_of_others(pooled: str) -> set[tuple[str, str]]:
+    """The limits that other clients find, in the server's sessions in turn."""
+    found = set()
+    for _ in range(4):
         with psycopg.connect(pooled, autocommit=True) as other:
-            assert other.execute(SETTINGS_NOW).fetchone() == ("0", "0")
+            row = other.execute(SETTINGS_NOW).fetchone()
+            assert row
+            found.add((row[0], row[1]))
+    return found
+
+
+def test_the_doctor_sees_the_pooler_and_leaves_no_limit_to_others(pooled: str) -> None:
+    """Breaks if it limited its statements by a SET of the session, which is another client's a moment later."""
+    argv, env = [sys.executable, "manage.py", "doctor"], os.environ | {"DATABASE_URL": pooled}
+    done = subprocess.run(argv, cwd=BASE_DIR, env=env, capture_output=True, text=True, timeout=120)
+    assert ", behind a pooler; " in done.stdout, done.stdout + done.stderr
+    assert "let the pooler take " in done.stdout
+    assert limits_of_others(pooled) == {("0", "0")}

@@ -9,20 +9,23 @@ from typing import Any
 
 from ajo.web import serve
 
+LONG_PARTS, LONG_PART = 1_000, 65_536  # parts, and bytes of each
 going_on = threading.Event()
+made: list[int] = []
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Any:
-    """Answer with the environment and the body as JSON, as a list of two parts. Four paths are answered otherwise.
+    """Answer with the environment and the body as JSON, as a list of two parts. Six paths are answered otherwise.
 
-    /failure: fail. /parts: a part, and another one after /go was asked for. /broken: a part, and a failure.
+    /failure: fail. /parts: a part, and another one after /go was asked for. /broken: a part, and a failure. /long: many
+    parts. /made: how many of those were made.
     """
     path = environ["PATH_INFO"]
     if path == "/failure":
         raise ValueError("asked to fail")
-    if path in ("/parts", "/broken"):
+    if path in ANSWERS:
         start_response("200 OK", [("Content-Type", "text/plain")])
-        return parts() if path == "/parts" else broken()
+        return ANSWERS[path]()
     if path == "/go":
         going_on.set()
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
@@ -40,6 +43,19 @@ def parts() -> Iterator[bytes]:
 def broken() -> Iterator[bytes]:
     yield b"first"
     raise ValueError("asked to break off")
+
+
+def long() -> Iterator[bytes]:
+    for _ in range(LONG_PARTS):
+        made.append(1)
+        yield b"x" * LONG_PART
+
+
+def count() -> Iterator[bytes]:
+    yield str(len(made)).encode()
+
+
+ANSWERS = {"/parts": parts, "/broken": broken, "/long": long, "/made": count}
 
 
 if __name__ == "__main__":

@@ -163,6 +163,18 @@ def test_a_second_start_finds_its_data_and_copies_run_side_by_side(tmp_path: Pat
         assert "logs/web.log <==" in said
 
 
+def test_a_start_is_seen_and_can_be_stopped(tmp_path: Path) -> None:
+    given: dict[str, Any] = command(tmp_path, free_port(), free_port())
+    with subprocess.Popen(**given, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"Starting in {tmp_path}\n"
+        said = subprocess.run(**given | {"args": [*given["args"], "stop"]}, capture_output=True, timeout=120)
+        assert (said.stdout, said.stderr, said.returncode) == ("Stopped.\n", "", 0)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert read_state(tmp_path) is None
+
+
 def test_a_chain_that_began_again_is_refused_and_the_command_that_is_named_helps(tmp_path: Path) -> None:
     with stack(tmp_path):
         pass

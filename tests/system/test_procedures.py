@@ -24,7 +24,8 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.system
 GUIDE = "operations.md"
-NOT_RUN_HERE = ("git ", ".venv/bin/python -m pip ")  # the test's checkout and packages stay as they are
+# The test's checkout and packages, and the machine's units, stay as they are.
+NOT_RUN_HERE = ("git ", ".venv/bin/python -m pip ", "cp deploy/systemd/")
 APPLIED = "SELECT app, name FROM django_migrations ORDER BY id"
 
 

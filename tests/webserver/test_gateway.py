@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from tests.support.echo import LONG_PART, LONG_PARTS
 from tests.support.waiting import wait_for
 from tests.support.web import Served, served
 
@@ -33,6 +36,7 @@ def environ_of(echo: Served, request: bytes) -> dict[str, Any]:
 def test_the_environment_is_what_wsgi_says(echo: Served) -> None:
     headers = b"Content-Type: text/plain\r\nCookie: a=1\r\nCookie: b=2\r\nAccept: x\r\nX-More: 1\r\nX-More: 2\r\n\r\n"
     with socket.create_connection(("127.0.0.1", echo.port), source_address=("127.0.3.1", 0)) as client:
+        remote_port = client.getsockname()[1]
         client.sendall(GET + headers)
         found = json.loads(client.recv(2**16).partition(b"\r\n\r\n")[2])
     assert found == {
@@ -43,6 +47,7 @@ def test_the_environment_is_what_wsgi_says(echo: Served) -> None:
         "SERVER_NAME": "127.0.0.1",
         "SERVER_PORT": str(echo.port),
         "REMOTE_ADDR": "127.0.3.1",
+        "REMOTE_PORT": str(remote_port),
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/a b/é".encode().decode("latin-1"),
         "QUERY_STRING": "x=%C3%A9&y",
@@ -101,6 +106,28 @@ def test_an_answer_of_any_length_is_sent_as_it_is_made(tmp_path: Path) -> None:
         assert running.ask(b"GET /go HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 200")
         while b"second" not in answer:
             answer += client.recv(2**16)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+def test_no_more_is_made_than_a_client_takes(tmp_path: Path, host: str) -> None:
+    """Breaks if granian were given the whole of an answer: it would hold it for a client that reads slowly."""
+    with served(tmp_path, module="tests.support.echo", WEB_THREADS="4", WEB_HOST=host) as running:
+        with running.connect() as client:
+            client.sendall(b"GET /long HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            counts = [-1, 0]
+            while counts[-1] != counts[-2]:
+                time.sleep(0.2)  # a part is made in far less
+                counts.append(int(requests.get(f"http://127.0.0.1:{running.port}/made", timeout=20).text))
+            assert 0 < counts[-1] * LONG_PART < 16 * 2**20
+            size = 0
+            while part := client.recv(2**20):
+                size += len(part)
+            assert size > LONG_PARTS * LONG_PART
+        # a client that goes makes room
+        with running.connect() as client:
+            client.sendall(b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+        assert environ_of(running, GET + b"\r\n")["REQUEST_METHOD"] == "GET"
 
 
 def test_what_breaks_off_ends_and_is_logged(echo: Served) -> None:

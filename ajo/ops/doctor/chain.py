@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import Final
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 
 from ajo.conf.redaction import Secrets
+from ajo.database.limits import limited
+from ajo.ops.doctor.database import LIMITS
 from ajo.ops.doctor.finding import Finding, error, ok, warning
 from ajo.ops.facts import last_run, sync_position
 from ajo.soroban.contract.keys import InstanceKey
@@ -101,7 +103,7 @@ def _node_problems(part: str, node: Node, newest: int) -> Iterator[Finding]:
 
 
 def sync_findings(nodes: Sequence[Node]) -> Iterator[Finding]:
-    """Yield how far the tables follow the chain. Raises DatabaseError where they cannot be read."""
+    """Yield how far the tables follow the chain. Raises django.db.Error where they cannot be read."""
     position = sync_position()
     if position is None:
         yield warning(
@@ -145,6 +147,7 @@ def _retention(checkpoint: Checkpoint, nodes: Sequence[Node]) -> Iterator[Findin
 def sync_findings_or_none(nodes: Sequence[Node]) -> list[Finding]:
     """Return the same, or nothing where the tables cannot be read: the lines on the database say why."""
     try:
-        return list(sync_findings(nodes))
-    except DatabaseError:
+        with limited(LIMITS):
+            return list(sync_findings(nodes))
+    except Error:
         return []

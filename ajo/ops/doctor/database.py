@@ -7,15 +7,17 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
+from psycopg.errors import InsufficientPrivilege
 
 from ajo.conf.reachability import why_not_postgresql
+from ajo.database.limits import Limits, limited
 from ajo.ops.doctor.finding import Finding, error, ok, warning
 
-STATEMENT_TIMEOUT = "5s"
-# Beside the web: two children of a worker, and a heartbeat each of worker and beat.
-BACKGROUND_CONNECTIONS = 4
+LIMITS: Final = Limits(5, 5, 10)  # of each thing that the doctor asks
+# Beside the web: three children of a worker, and a heartbeat each of worker and beat.
+BACKGROUND_CONNECTIONS = 5
 _ABOUT: Final = """
 SELECT current_setting('server_version') AS version,
   current_setting('server_version_num')::int / 10000 AS major,
@@ -55,16 +57,22 @@ def database_findings() -> Iterator[Finding]:
         yield error("database", why, "start PostgreSQL, or correct DATABASE_URL")
         return
     try:
-        yield from _server_findings(_ask())
-        yield _migrations()
-    except DatabaseError as failure:
-        what = f"it refuses what every command asks ({type(failure.__cause__ or failure).__name__})"
-        yield error("database", what, "give the user of DATABASE_URL the rights of the tables' owner")
+        with limited(LIMITS):
+            yield from _server_findings(_ask())
+            yield _migrations()
+    except Error as failure:
+        yield _refusal(failure.__cause__ or failure)
+
+
+def _refusal(why: BaseException) -> Finding:
+    advice = "see PostgreSQL's own log of this moment"
+    if isinstance(why, InsufficientPrivilege):
+        advice = "give the user of DATABASE_URL the rights of the tables' owner"
+    return error("database", f"it refuses what every command asks ({type(why).__name__})", advice)
 
 
 def _ask() -> Server:
     with connection.cursor() as cursor:
-        cursor.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
         cursor.execute(_ABOUT)
         row = cursor.fetchone()
     assert row is not None  # noqa: S101  # a SELECT of constants

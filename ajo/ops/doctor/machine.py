@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from ajo.conf.checks import check_settings
+from ajo.database.limits import limited
 from ajo.ops.doctor.chain import Node
+from ajo.ops.doctor.database import LIMITS
 from ajo.ops.doctor.finding import Finding, error, ok, warning
 from ajo.ops.heartbeats import process_problems, processes
 from ajo.ops.models import Heartbeat
@@ -42,9 +44,9 @@ def settings_findings() -> Iterator[Finding]:
 def process_findings() -> Iterator[Finding]:
     """Yield each worker and beat, and what is wrong with them. Yields nothing where the tables cannot be read."""
     try:
-        known = processes()
-        problems = process_problems(known)
-    except DatabaseError:
+        with limited(LIMITS):
+            known = processes()
+    except Error:
         return
     for each in known:
         if not each.is_silent:
@@ -52,7 +54,7 @@ def process_findings() -> Iterator[Finding]:
     if not known:
         for part, command in COMMANDS.items():
             yield error(part, "none runs", f"start {command}")
-    for problem in problems:
+    for problem in process_problems(known):
         name, _, words = problem.partition(": ")
         yield error(name, words, f"start {COMMANDS[Heartbeat.ManagedProcess(name)]} anew, and see its log")
 
@@ -86,13 +88,14 @@ def _chain_clock(age: float) -> Finding:
 def _database_skew() -> float | None:
     """Return by how many seconds this host's clock is ahead of the database's; None where it does not say."""
     try:
-        with connection.cursor() as cursor:
+        with limited(LIMITS), connection.cursor() as cursor:
             before = time.time()
             cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
             row = cursor.fetchone()
-    except DatabaseError:
+            after = time.time()
+    except Error:
         return None
-    return None if row is None else (before + time.time()) / 2 - float(row[0])
+    return None if row is None else (before + after) / 2 - float(row[0])
 
 
 def disk_findings() -> Iterator[Finding]:
