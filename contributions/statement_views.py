@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from ajo.api.csv_files import BROKEN_OFF, MEDIA_TYPE
 from ajo.api.downloads import Download, in_chunks
-from ajo.api.params import checked, parse_moment, path_address, path_group_id
+from ajo.api.params import MOMENT_SCHEMA, checked, parse_moment, path_address, path_group_id
 from ajo.api.problems import invalid
 from ajo.api.rendering import JSONRenderer
 from ajo.api.schema import ADDRESS, GROUP_ID
@@ -27,11 +27,10 @@ from contributions.statements import Statement
 from groups.queries import known_user
 from groups.views import InGroupViewSet
 
-_MOMENT: Final = {"type": "string", "example": "2026-10-01"}
 _ABOUT_MOMENTS: Final = "An RFC 3339 time, or a date, which stands for its first moment in UTC."
 PARAMETERS: Final = [
-    OpenApiParameter("from", _MOMENT, description=f"Movements at this time or later. {_ABOUT_MOMENTS}"),
-    OpenApiParameter("to", _MOMENT, description=f"Movements before this time. {_ABOUT_MOMENTS}"),
+    OpenApiParameter("from", MOMENT_SCHEMA, description=f"Movements at this time or later. {_ABOUT_MOMENTS}"),
+    OpenApiParameter("to", MOMENT_SCHEMA, description=f"Movements before this time. {_ABOUT_MOMENTS}"),
     OpenApiParameter("format", str, enum=["json", "csv"], description="`Accept: text/csv` asks for the same."),
 ]
 DESCRIPTION: Final = (

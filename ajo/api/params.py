@@ -29,9 +29,16 @@ BIGINT_MAX: Final = 2**63 - 1  # ids are bigints in the tables
 MAX_IDS: Final = 200  # as many as a page has rows
 NO_GROUP: Final = 0  # a number that no group has: the contract counts from 1 (docs/chain.md §1)
 
-ADDRESS_SCHEMA: Final = {"type": "string", "minLength": 56, "maxLength": 56}
+# "strkey" is a format of ours, for what no pattern says: the checksum at the end
+ADDRESS_SCHEMA: Final = {"type": "string", "format": "strkey", "pattern": "^[GC][A-Z2-7]{55}$"}
+ACCOUNT_SCHEMA: Final = ADDRESS_SCHEMA | {"pattern": "^G[A-Z2-7]{55}$"}
 HASH_SCHEMA: Final = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}
 ID_SCHEMA: Final = {"type": "string", "pattern": "^[1-9][0-9]*$"}
+MOMENT_SCHEMA: Final = {
+    "type": "string",
+    "anyOf": [{"format": "date"}, {"format": "date-time"}],
+    "example": "2026-10-01",
+}
 U32_SCHEMA: Final = {"type": "integer", "minimum": 0, "maximum": U32_MAX}
 
 

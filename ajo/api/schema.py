@@ -39,13 +39,16 @@ MIN_LEDGER: Final = {
 }
 HEADERS: Final[dict[str, Any]] = {
     "Latest-Ledger": {
-        "schema": {"type": "integer"}, "description": "Everything announced up to it is in the answer.", "example": 317,
+        "required": True, "schema": {"type": "integer"}, "example": 317,
+        "description": "Everything announced up to it is in the answer.",
     },
     "Ajo-Stale": {
         "schema": {"type": "string", "enum": ["true"]}, "description": "The chain has been silent; else absent.",
     },
-    "Ajo-Version": {"schema": {"type": "string"}, "description": "The service's version.", "example": "0.9.0"},
-    "ETag": {"schema": {"type": "string"}, "description": "Of the body; for If-None-Match."},
+    "Ajo-Version": {
+        "required": True, "schema": {"type": "string"}, "description": "The service's version.", "example": "0.9.0",
+    },
+    "ETag": {"required": True, "schema": {"type": "string"}, "description": "Of the body; for If-None-Match."},
     "Link": {"schema": {"type": "string"}, "description": "The addresses of the next page and the one before."},
     "RateLimit-Policy": {
         "schema": {"type": "string"}, "description": "The client's rates; absent without any.",
@@ -61,7 +64,8 @@ SUBMIT_HEADERS: Final[dict[str, Any]] = {
     **BUILD_HEADERS,
     **{name: HEADERS[name] for name in ("Latest-Ledger", "Ajo-Stale")},
     "Location": {
-        "schema": {"type": "string", "format": "uri"}, "description": "Where the transaction is followed.",
+        "required": True, "schema": {"type": "string", "format": "uri"},
+        "description": "Where the transaction is followed.",
         "example": f"http://127.0.0.1:8000/api/v1/transactions/{WRITE_HASH}/",
     },
     "Preference-Applied": {
@@ -71,6 +75,7 @@ SUBMIT_HEADERS: Final[dict[str, Any]] = {
 }  # fmt: skip
 RETRY_AFTER: Final[dict[str, Any]] = {
     "Retry-After": {
+        "required": True,
         "schema": {"type": "integer"},
         "description": "Seconds until another try is worth it.",
         "example": 5,
@@ -149,6 +154,7 @@ def _add_statuses(responses: dict[str, Any], statuses: Sequence[str]) -> None:
             found["description"] = found.get("description") or "The answer."
             if "text/csv" in found.get("content", {}):
                 found["content"]["text/csv"] = {"schema": {"type": "string"}}
+                found["headers"] = headers_of_answer | {"ETag": HEADERS["ETag"] | {"required": False}}  # none of a CSV
     if statuses is OF_READS:
         kept = {name: HEADERS[name] for name in ("Latest-Ledger", "Ajo-Stale", "ETag")}
         responses["304"] = {"description": "The body that If-None-Match names is still the answer.", "headers": kept}

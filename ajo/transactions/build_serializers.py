@@ -5,23 +5,24 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
+from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from ajo.api.fields import U64_SCHEMA, AddressField, AmountField, TimeField, U32Field, U64StringField
-from ajo.api.params import parse_address, parse_hash
+from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
+from ajo.api.params import ACCOUNT_SCHEMA, ADDRESS_SCHEMA, HASH_SCHEMA, parse_address, parse_hash
 from ajo.soroban.contract.functions import WRITES
 from ajo.soroban.fields import U32_MAX
-from ajo.transactions.arguments import parse_args
+from ajo.transactions.arguments import MAX_EXACT_NUMBER, parse_args
 from ajo.transactions.authorization import KINDS
-from ajo.transactions.build import VALID_FOR, BuildRequest
+from ajo.transactions.build import MIN_AUTH_LEDGERS, VALID_FOR, BuildRequest
 from ajo.transactions.calls import make_call
 from ajo.transactions.fees import MIN_INCLUSION_FEE
-from ajo.transactions.forms import MAX_XDR, ClosedSerializer
+from ajo.transactions.forms import MAX_XDR, MIN_XDR, ClosedSerializer
 from ajo.transactions.prepare import Signature
 from ajo.transactions.warnings import WarningCode
 
@@ -31,17 +32,19 @@ CREDENTIALS: Final = "How an entry names its signer: `address_v2` (CAP-71) binds
 _DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
-@extend_schema_field(U64_SCHEMA)
 class WholeField(serializers.Field):  # type: ignore[type-arg]  # generic only in the stubs
     """A whole number in a string of digits, or in a JSON number that every client holds exactly."""
 
     def __init__(self, *, least: int, most: Callable[[], int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._least, self._most = least, most
+        number = {"type": "integer", "minimum": least, "maximum": MAX_EXACT_NUMBER}
+        set_override(self, "field", {"oneOf": [{"type": "string", "pattern": f"^{_DIGITS.pattern}$"}, number]})
 
     def to_internal_value(self, data: Any) -> int:
         most = self._most()
-        number = data if isinstance(data, int) and not isinstance(data, bool) and abs(data) <= 2**53 else None
+        is_exact = isinstance(data, int) and not isinstance(data, bool) and abs(data) <= MAX_EXACT_NUMBER
+        number: int | None = data if is_exact else None
         if isinstance(data, str) and _DIGITS.fullmatch(data):
             number = int(data)
         if number is None or not self._least <= number <= most:
@@ -52,6 +55,7 @@ class WholeField(serializers.Field):  # type: ignore[type-arg]  # generic only i
         return str(value)
 
 
+@extend_schema_field(ACCOUNT_SCHEMA)
 class AccountField(serializers.CharField):
     """The address of an account: a contract has no sequence number, and nobody could pay its fee."""
 
@@ -64,6 +68,7 @@ class AccountField(serializers.CharField):
         return address
 
 
+@extend_schema_field(ADDRESS_SCHEMA)
 class MemberField(serializers.CharField):
     """The address of an account or a contract."""
 
@@ -71,6 +76,7 @@ class MemberField(serializers.CharField):
         return _parsed(parse_address, super().to_internal_value(data))
 
 
+@extend_schema_field(HASH_SCHEMA)
 class HashField(serializers.CharField):
     """A transaction's hash, in hex."""
 
@@ -78,6 +84,7 @@ class HashField(serializers.CharField):
         return _parsed(parse_hash, super().to_internal_value(data))
 
 
+@extend_schema_field({"type": "string", "pattern": "^([0-9a-fA-F]{128}|[A-Za-z0-9+/]{86}==)$"})
 class SignatureField(serializers.CharField):
     """The 64 bytes of an ed25519 signature."""
 
@@ -129,7 +136,10 @@ class BuildSerializer(ClosedSerializer):
     )
     credentials = serializers.ChoiceField(choices=list(KINDS), default="address", help_text=CREDENTIALS)
     auth_valid_for = serializers.IntegerField(
-        required=False, min_value=1, max_value=U32_MAX, help_text="Ledgers that authorization entries are valid for."
+        required=False,
+        min_value=MIN_AUTH_LEDGERS,
+        max_value=U32_MAX,
+        help_text="Ledgers that authorization entries are valid for; at most as many as an entry lives in the network.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -156,10 +166,12 @@ class SignatureSerializer(ClosedSerializer):
 class PrepareSerializer(ClosedSerializer):
     """A built transaction, and either its signed entries or the signatures for them."""
 
-    xdr = serializers.CharField(max_length=MAX_XDR, help_text="The transaction as it was built.")
+    described: ClassVar[dict[str, Any]] = {"oneOf": [{"required": ["auth"]}, {"required": ["signatures"]}]}
+
+    xdr = serializers.CharField(min_length=MIN_XDR, max_length=MAX_XDR, help_text="The transaction as it was built.")
     auth = serializers.ListField(
-        child=serializers.CharField(max_length=MAX_XDR), required=False, min_length=1, max_length=20,
-        help_text="Signed SorobanAuthorizationEntry values, base64.",
+        child=serializers.CharField(min_length=MIN_XDR, max_length=MAX_XDR),
+        required=False, min_length=1, max_length=20, help_text="Signed SorobanAuthorizationEntry values, base64.",
     )  # fmt: skip
     signatures = serializers.ListField(
         child=SignatureSerializer(), required=False, min_length=1, max_length=20,

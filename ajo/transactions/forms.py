@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+from drf_spectacular.extensions import OpenApiSerializerExtension
 from rest_framework import serializers
 
 from ajo.api.fields import AddressField, U32Field
 from ajo.transactions.codes import CONFLICTS, SENTENCES
 from ajo.transactions.limits import LIMIT_NAMES
 
+MIN_XDR: Final = 4  # characters: base64 of anything
 MAX_XDR: Final = 200_000  # characters: a transaction is 132,096 bytes at most
 
 
 class ClosedSerializer(serializers.Serializer[Any]):
     """A body with these fields and no others: a misspelt one would be passed over in silence."""
 
+    described: ClassVar[dict[str, Any]] = {}  # what OpenAPI has to be told beside the fields
+
     def to_internal_value(self, data: Any) -> Any:
         unknown = [str(name)[:100] for name in data if name not in self.fields] if isinstance(data, dict) else []
         if unknown:
             raise serializers.ValidationError({name: ["Unknown field."] for name in unknown})
         return super().to_internal_value(data)
+
+
+class ClosedDescription(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Describes that other fields are refused."""
+
+    target_class = ClosedSerializer
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        form: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return {**form, "additionalProperties": False, **self.target.described}
 
 
 class ContractErrorSerializer(serializers.Serializer[Any]):

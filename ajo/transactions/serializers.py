@@ -12,7 +12,7 @@ from ajo.api.events import EventSerializer
 from ajo.api.fields import AddressField, AmountField, ComputedField, TimeField, U32Field, U64StringField
 from ajo.soroban.models import ChainTransaction
 from ajo.transactions.codes import SENTENCES, Code
-from ajo.transactions.forms import MAX_XDR, ClosedSerializer, ContractErrorSerializer
+from ajo.transactions.forms import MAX_XDR, MIN_XDR, ClosedSerializer, ContractErrorSerializer
 from ajo.transactions.queries import Known
 from contributions.serializers import ContributionSerializer, PayoutSerializer, RefundSerializer
 
@@ -33,7 +33,10 @@ class SubmissionSerializer(ClosedSerializer):
 
     # not trimmed: in a form a space at the end may be a plus
     xdr = serializers.CharField(
-        help_text="A TransactionEnvelope in base64, signed.", min_length=4, max_length=MAX_XDR, trim_whitespace=False
+        help_text="A TransactionEnvelope in base64, signed.",
+        min_length=MIN_XDR,
+        max_length=MAX_XDR,
+        trim_whitespace=False,
     )
 
 

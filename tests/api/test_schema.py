@@ -188,7 +188,8 @@ def test_each_status_that_an_operation_gives_has_its_form(operation: dict[str, A
             (form,) = response["content"].items()
             assert form[0] == "application/problem+json"
             assert status in ("default", str(form[1]["example"]["status"]))
-    assert "Retry-After" in responses["429"]["headers"]
+    assert responses["429"]["headers"]["Retry-After"]["required"]
+    assert responses["503"]["headers"]["Retry-After"]["required"]
 
 
 @pytest.mark.parametrize("field", fields())
