@@ -5,14 +5,12 @@ Nothing here raises: a bad value falls back to its default and is refused, by na
 
 import os
 import secrets
-import socket
 import ssl
 from datetime import timedelta
 from pathlib import Path
 
-from psycopg import IsolationLevel
-
 from ajo.conf.addresses import host_of, in_url, local_address, normal_address, origin_of, redis_namespace
+from ajo.conf.connections import broker_options, postgresql_options
 from ajo.conf.env import EnvFile, Reader
 from ajo.conf.log_config import logging_config
 
@@ -85,8 +83,6 @@ BEAT_FILE = ENV.text("BEAT_FILE")  # touched whenever beat sends a task: what he
 # to one more for each thread, so a machine's web processes take WEB_WORKERS * (DATABASE_POOL_SIZE + WEB_THREADS): 16 on
 # two cores, 64 on eight and more, of the 100 that PostgreSQL allows.
 DATABASE_POOL_SIZE = ENV.number("DATABASE_POOL_SIZE", max(WEB_THREADS, 4), 1, 200)  # connections of one process
-KEEPALIVE = (10, 5, 3)  # seconds of silence until TCP probes, seconds between two probes, probes without an answer
-UNACKED_TIMEOUT = 20  # seconds that sent data may stay unacknowledged
 _DATABASE = ENV.database("DATABASE_URL")
 _OPTIONS = _DATABASE.get("OPTIONS")
 DATABASES = {
@@ -98,24 +94,7 @@ DATABASES = {
         # A pooler in transaction mode gives each transaction another server connection; a cursor would be lost.
         "DISABLE_SERVER_SIDE_CURSORS": True,
         "OPTIONS": {
-            "connect_timeout": 5,
-            # A connection that fell silent, as a NAT or balancer leaves it, is found out in seconds, not in hours.
-            "keepalives_idle": KEEPALIVE[0],
-            "keepalives_interval": KEEPALIVE[1],
-            "keepalives_count": KEEPALIVE[2],
-            "tcp_user_timeout": UNACKED_TIMEOUT * 1000,
-            # Set in each transaction: behind a pooler no session can be relied on.
-            "isolation_level": IsolationLevel.READ_COMMITTED,
-            # A pool backs off exponentially for `reconnect_timeout` seconds, then retries when it is next asked: with
-            # the default of 300 it might sleep for two minutes after PostgreSQL is back.
-            "pool": {
-                "min_size": 1,
-                "max_size": DATABASE_POOL_SIZE,
-                "timeout": 5,
-                "reconnect_timeout": 5,
-                # seconds: after a failover the server that was the primary is asked no longer
-                "max_lifetime": 60,
-            },
+            **postgresql_options(DATABASE_POOL_SIZE),
             **(_OPTIONS if isinstance(_OPTIONS, dict) else {}),
         },
     }
@@ -152,20 +131,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # redelivered anyway, as they are acknowledged late
 CELERY_BEAT_SCHEDULER = "ajo.beat:SteadyScheduler"
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "global_keyprefix": f"{REDIS_NAMESPACE}celery:",
-    # Above the longest task, or Redis hands a running task to a second worker.
-    "visibility_timeout": 2 * CELERY_TASK_TIME_LIMIT,
-    "socket_timeout": 30,
-    "socket_connect_timeout": 5,
-    # Workers wait for tasks without a time limit: the connection must be found out when it falls silent.
-    "socket_keepalive": True,
-    "socket_keepalive_options": {
-        **dict(zip((socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), KEEPALIVE, strict=True)),
-        socket.TCP_USER_TIMEOUT: UNACKED_TIMEOUT * 1000,
-    },
-    "health_check_interval": 10,
-}
+CELERY_BROKER_TRANSPORT_OPTIONS = broker_options(REDIS_NAMESPACE, CELERY_TASK_TIME_LIMIT)
 
 # --- Django -----------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [

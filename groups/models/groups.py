@@ -1,125 +1,18 @@
-"""State: wallets, tokens, groups, members and refund requests, as the contract's ledger entries have them.
-
-The sync writes these tables (groups/sync.py). Wallet labels are the exception: staff write them.
-"""
+"""Savings groups, their members, and their requests for a refund by vote."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import ClassVar, Self
 
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Least, Now
 
-from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, U64_MAX, AddressField, I128Field, U64Field, in_range
+from ajo.soroban.fields import I128_MAX, I128_MIN, U32_MAX, U64_MAX, I128Field, U64Field, in_range
 from groups import deadlines
+from groups.models.tokens import Token
+from groups.models.wallets import User
 from groups.search import SearchKeyField
-
-
-class WalletLabel(models.Model):
-    """Staff's own words for an address. They never appear in the API; rebuild and reset leave them alone."""
-
-    address = AddressField(unique=True)
-    label = models.CharField(max_length=100)
-    note = models.TextField(blank=True)
-    search_key = SearchKeyField()
-
-    class Meta:
-        indexes: ClassVar = [GinIndex(fields=["search_key"], opclasses=["gin_trgm_ops"], name="label_search_key")]
-
-    def __str__(self) -> str:
-        return self.label
-
-
-# What the contract owes, less the premiums that it booked without collecting them (docs/chain.md §1.3).
-OWED_AND_COLLECTED = models.F("owed") - models.F("booked_premiums")
-
-
-class TokenQuerySet(models.QuerySet["Token"]):
-    def short(self) -> Self:
-        """Return the tokens of which the contract held less than it owed, booked premiums aside, when last compared."""
-        return self.filter(balance__lt=OWED_AND_COLLECTED)
-
-    def short_of_premiums(self) -> Self:
-        """Return the tokens of which the contract held less than it owed, by booked premiums alone."""
-        return self.filter(balance__lt=models.F("owed"), balance__gte=OWED_AND_COLLECTED)
-
-
-class Token(models.Model):
-    """A token contract that a group collects, as its own contract instance describes it."""
-
-    address = AddressField(unique=True)
-    symbol = models.TextField(null=True, help_text="As the token says; null if it says nothing that can be read.")  # noqa: DJ001  # unknown is not ""
-    name = models.TextField(blank=True, default="")
-    decimals = models.BigIntegerField(null=True, help_text="Digits after the point of the token's unit.")
-    is_asset_contract = models.BooleanField(
-        default=False, help_text="A Stellar Asset Contract: the network keeps its rules."
-    )
-    verified = models.BooleanField(default=False, help_text="The native asset, or listed in VERIFIED_TOKENS.")
-    read_ledger = models.BigIntegerField(default=0, help_text="The ledger at which it was read; 0: not yet.")
-
-    balance = I128Field(null=True, help_text="What the contract holds of it; null where its entry has another form.")
-    owed = models.DecimalField(
-        max_digits=60, decimal_places=0, default=0,
-        help_text="Rounds collected and not paid out yet, and the insurance pool's book.",
-    )  # fmt: skip
-    booked_premiums = models.DecimalField(
-        max_digits=60, decimal_places=0, default=0, db_default=0,
-        help_text="Premiums that the contract booked in the insurance pool and collected from nobody, be they paid out "
-        "since: so much less than it owes it holds by its own rules.",
-    )  # fmt: skip
-    checked_ledger = models.BigIntegerField(
-        default=0, help_text="The ledger at which balance and debt became these, as a deep sweep found; 0: not yet."
-    )
-
-    objects = TokenQuerySet.as_manager()
-
-    class Meta:
-        constraints: ClassVar = [in_range("decimals", 0, U32_MAX)]
-        indexes: ClassVar = [
-            models.Index(fields=["id"], condition=models.Q(balance__lt=models.F("owed")), name="groups_token_short"),
-            models.Index(
-                fields=["id"], condition=models.Q(balance__lt=OWED_AND_COLLECTED), name="groups_token_unexplained"
-            ),
-            models.Index(fields=["id"], condition=models.Q(verified=True), name="groups_token_verified"),
-        ]
-
-    def __str__(self) -> str:
-        return self.symbol or self.address
-
-
-class UserQuerySet(models.QuerySet["User"]):
-    def ensure(self, addresses: Iterable[str]) -> dict[str, int]:
-        """Return the primary key of each wallet by address, and insert the wallets that are missing.
-
-        Idempotent, and safe when several processes run it at once.
-        """
-        wanted = sorted(set(addresses))
-        known = self._keys(wanted)
-        missing = [self.model(wallet_address=address) for address in wanted if address not in known]
-        if missing:
-            self.bulk_create(missing, ignore_conflicts=True)
-            known = self._keys(wanted)
-        return known
-
-    def _keys(self, addresses: list[str]) -> dict[str, int]:
-        return dict(self.filter(wallet_address__in=addresses).values_list("wallet_address", "pk"))
-
-
-class User(models.Model):
-    """A wallet that appears on the chain. Not a staff account: those are django.contrib.auth's."""
-
-    wallet_address = AddressField(unique=True, help_text="G… or C… strkey.")
-    created_at = models.DateTimeField(db_default=Now(), help_text="When this row was made, by the database's clock.")
-    updated_at = models.DateTimeField(
-        db_default=Now(), help_text="When this row was last written, by the database's clock."
-    )
-
-    objects = UserQuerySet.as_manager()
-
-    def __str__(self) -> str:
-        return str(self.wallet_address)
 
 
 class GroupQuerySet(models.QuerySet["Group"]):
