@@ -108,5 +108,5 @@ def _open() -> bool:
 def progress(people: People, ended: threading.Event) -> None:
     """Print every ten seconds how far it is."""
     while not ended.wait(10):
-        said = Counter(answer["status"] for answer in people.said.values())
+        said = Counter(answer["status"] for answer in list(people.said.values()))
         print(f"{people.taken} taken; said: {dict(said)}; wrong so far: {people.faults[:3]}", flush=True)
