@@ -193,7 +193,9 @@ def test_a_replacement_of_a_used_number_is_refused(building: Sandbox) -> None:
     answer = join()
     first = stored(answer, BOB)
     assert applied(building, signed(answer, BOB)) == ["SUCCESS"]
-    assert join(status=409, replaces=first.hash)["code"] == "sequence_used"
+    refused = join(status=409, replaces=first.hash)
+    assert (refused["code"], refused["hash"]) == ("sequence_used", first.hash)
+    assert "Wait for its end" in refused["detail"], "it may be the very one that was applied"
 
 
 # --- refusals
