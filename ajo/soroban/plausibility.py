@@ -112,9 +112,14 @@ def _newest_page(client: SorobanClient, ledger: int) -> EventPage:
         return client.get_events(settings.AJO_CONTRACT_ID, limit=1, start_ledger=failure.latest)
 
 
+def has_movable_clock() -> bool:
+    """Return whether the network is a sandbox, whose clock may be moved on at any time."""
+    return bool(settings.AJO_SANDBOX and settings.STELLAR_NETWORK_PASSPHRASE == SANDBOX_PASSPHRASE)
+
+
 def _is_future(page: EventPage) -> bool:
-    """Return whether the page closes in the future, by the database's clock. A sandbox's clock may be moved on."""
-    if settings.AJO_SANDBOX and settings.STELLAR_NETWORK_PASSPHRASE == SANDBOX_PASSPHRASE:
+    """Return whether the page closes in the future, by the database's clock."""
+    if has_movable_clock():
         return False
     with connection.cursor() as cursor:  # there may be no table with a row yet to ask by
         cursor.execute("SELECT now()")

@@ -179,8 +179,21 @@ def end(row: ChainTransaction, outcome: Outcome) -> None:
         # that a refused one can apply no more is no news: why it was refused stays
         rows.filter(status=Status.REJECTED).update(next_attempt_at=None)
         rows = rows.filter(status=Status.PENDING)
-    values |= {"code": outcome.code or "", "detail": outcome.detail, "contract_error": outcome.contract_error}
+    detail = outcome.detail
+    if outcome.code == Code.SEQUENCE_USED:
+        detail = _with_rival(row, detail)
+    values |= {"code": outcome.code or "", "detail": detail, "contract_error": outcome.contract_error}
     rows.update(**values, status=outcome.status, next_attempt_at=None)
+
+
+def _with_rival(row: ChainTransaction, detail: str) -> str:
+    """Return the sentence with the transaction that was submitted here with the same sequence number, if one was.
+
+    It may be the one that replaced this, and have done what this should: whoever builds anew then pays twice.
+    """
+    same = ChainTransaction.objects.filter(source=row.source, sequence=row.sequence).exclude(hash=row.hash)
+    rival = same.order_by("-created_at").values_list("hash", flat=True).first()
+    return f"{detail} {rival} has the same one: look it up before you build another." if rival else detail
 
 
 def _postpone(rows: Iterable[ChainTransaction], pace: timedelta) -> None:

@@ -15,7 +15,7 @@ from ajo.soroban.contract import DecodeError
 from ajo.soroban.contract.entries import Group, Instance, RefundRequest, decode_entry
 from ajo.soroban.contract.keys import GroupKey, InstanceKey, RefundRequestKey
 from ajo.soroban.models import Checkpoint
-from ajo.soroban.plausibility import read_entries
+from ajo.soroban.plausibility import has_movable_clock, read_entries
 from ajo.soroban.rpc.client import SorobanClient
 from ajo.transactions import limits
 from ajo.transactions.accounts import AccountState, account_key, decode_account
@@ -103,9 +103,15 @@ def _close_time(client: SorobanClient, heard: Checkpoint | None, ledger: int) ->
     """
     if heard and heard.chain_closed_at and abs(ledger - heard.chain_ledger) <= settings.RPC_MAX_LAG:
         ahead = max(0, ledger - heard.chain_ledger)
-        if not ahead or Checkpoint.objects.filter(chain_advanced_at__gt=Now() - MAX_SILENCE).exists():
+        if not ahead or _is_steady():
             return int(heard.chain_closed_at.timestamp()) + CLOSE_SECONDS * ahead
     return int(client.get_transaction(NO_TRANSACTION).latest_ledger_close_time)
+
+
+def _is_steady() -> bool:
+    """Return whether the network has closed a ledger every few seconds until now, as far as the sync has heard."""
+    heard_lately = Checkpoint.objects.filter(chain_advanced_at__gt=Now() - MAX_SILENCE)
+    return not has_movable_clock() and heard_lately.exists()
 
 
 def _value(found: Mapping[str, str], key: str | None) -> Any:

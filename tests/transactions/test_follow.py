@@ -275,6 +275,7 @@ def test_report_7_of_two_with_one_sequence_number_one_applies_and_the_other_ends
     assert writing.status(new) == Status.SUCCESS
     row = writing.row(old)
     assert (row.status, row.code) == (Status.EXPIRED, Code.SEQUENCE_USED)
+    assert new in row.detail, "whoever built the other looks at it before they build a third"
 
 
 def with_resource_fee(envelope: TransactionEnvelope, more: int) -> TransactionEnvelope:

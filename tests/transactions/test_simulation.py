@@ -97,3 +97,14 @@ def test_after_a_standstill_the_node_is_asked_when_its_ledger_closed(building: S
     assert until is not None
     assert until.time_bounds is not None
     assert until.time_bounds.max_time == building.chain.range().last_close + 300
+
+
+def test_beside_a_clock_that_may_be_moved_the_node_is_asked(building: Sandbox, settings: Settings) -> None:
+    """An app developer advances the sandbox and builds at once, before the sync has heard of it."""
+    settings.AJO_SANDBOX = True
+    catch_up(SorobanClient(building.url, retries=0))
+    order(building, "advance", seconds=700, close=True)
+    until = opened(join()).transaction.preconditions
+    assert until is not None
+    assert until.time_bounds is not None
+    assert until.time_bounds.max_time == building.chain.range().last_close + 300
