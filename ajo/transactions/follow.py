@@ -140,7 +140,7 @@ class Run:
     def _look_up(self, row: ChainTransaction, seen: Seen) -> None:
         used = used_ledger(row, seen) if seen.has_used(row.sequence) else None
         try:
-            outcome = nodes().run(lambda client: look_up(client, row, used), self._call_deadline())
+            outcome = nodes().run(lambda client: look_up(client, row, used, later=1), self._call_deadline())
         except HistoryPruned as failure:
             log.warning("transaction %s: %s", row.hash, failure)
             if self._clock.closed_at <= row.max_time + UNKNOWN_AFTER:
@@ -155,7 +155,7 @@ class Run:
     def _confirm_pruned(self, row: ChainTransaction, used: int | None) -> Outcome | None:
         """Return the end of a row that no node's history holds, if all say so a second time."""
         try:
-            return nodes().run(lambda client: look_up(client, row, used), self._call_deadline())
+            return nodes().run(lambda client: look_up(client, row, used, later=1), self._call_deadline())
         except HistoryPruned:
             return ended(Status.UNKNOWN, Code.NO_HISTORY)
 

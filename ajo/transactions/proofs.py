@@ -31,10 +31,11 @@ class Disputed(ChainError):
 class Missing:
     """A transaction that a node's history does not have, though it covers all ledgers in which it could be.
 
-    `is_over`: the node's ledgers had passed the transaction's time before it looked.
+    `is_over`: the node's ledgers had passed the transaction's time before it looked. `latest` is its newest ledger.
     """
 
     is_over: bool
+    latest: int
 
 
 def read_sources(
@@ -84,11 +85,12 @@ def _over(client: SorobanClient, rows: Sequence[ChainTransaction]) -> set[str]:
     }
 
 
-def look_up(client: SorobanClient, row: ChainTransaction, used: int | None) -> Outcome | None:
+def look_up(client: SorobanClient, row: ChainTransaction, used: int | None, *, later: int = 0) -> Outcome | None:
     """Return how a transaction ended whose sequence number was used up to ledger `used`; None: not proven yet.
 
-    `used` is None where its source is not on the chain. Raises ChainError: HistoryPruned where the node's history does
-    not reach back to it.
+    `used` is None where its source is not on the chain. `later`: ledgers after `used` that the nodes need to have, so
+    that nothing rests on what they say of their newest one, which look-ups may have missed. Raises ChainError:
+    HistoryPruned where the node's history does not reach back to it.
     """
     first = _find(client, row, used)
     if isinstance(first, Outcome):
@@ -101,7 +103,8 @@ def look_up(client: SorobanClient, row: ChainTransaction, used: int | None) -> O
     if second is None:
         return None
     if used is not None:
-        return ended(Status.EXPIRED, Code.SEQUENCE_USED)
+        is_past = min(first.latest, second.latest) >= used + later
+        return ended(Status.EXPIRED, Code.SEQUENCE_USED) if is_past else None
     return ended(Status.EXPIRED, Code.TIME_OVER) if first.is_over and second.is_over else None
 
 
@@ -118,7 +121,7 @@ def _find(client: SorobanClient, row: ChainTransaction, used: int | None) -> Out
         return read_outcome(told, row.hash, row.function)
     if told.oldest_ledger > row.unused_ledger + 1:
         raise TransactionPruned(f"the node's history begins with ledger {told.oldest_ledger}", told.oldest_ledger)
-    return Missing(looked.began_after > row.max_time)
+    return Missing(looked.began_after > row.max_time, told.latest_ledger)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Trouble:
             "DUPLICATE": lambda: order("refuse", status="DUPLICATE", times=3),
             "core's exception": lambda: order("core", body='{"exception": "no"}', times=3),
             "core is away": lambda: order("core", status=500, body="", times=3),
-            "races": lambda: order("race", times=8),
+            "races": lambda: order("race", times=3),  # of one ledger no node says more
             "a surge": self._surge,
             "-32603": lambda: self._fails(first, error(-32603, "database is locked")),
             "sendTransaction times out": lambda: self._fails(first, when("sendTransaction", answers(504))),

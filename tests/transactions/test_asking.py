@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -22,6 +21,7 @@ from tests.support.proxy import Proxy
 from tests.support.sending import BOB, joining, sandbox
 from tests.support.submitting import PATH, followed, post
 from tests.support.threads import run_concurrently
+from tests.support.waiting import wait_for
 
 __all__ = ["followed", "sandbox"]
 
@@ -101,22 +101,25 @@ def test_a_node_that_hangs_leaves_web_threads_to_reads(
     def look_up(client: Client) -> None:
         codes.append(client.get(f"{PATH}{'0' * 64}/").status_code)
 
-    with Proxy(followed.url) as proxy, proxy.failing(hangs):
-        use_nodes(settings, proxy)
-        asking_clients = [
-            partial(ask, Client(REMOTE_ADDR=f"203.0.113.{number}")) for number, ask in enumerate([submit, look_up] * 4)
-        ]
-        threads = [threading.Thread(target=run_concurrently, args=([each],)) for each in asking_clients]
-        for thread in threads:
-            thread.start()
-        while len(codes) < 6:  # those that got no place, while two hang
-            time.sleep(0.01)
-        assert proxy.met <= waiter_slot_count()
-        assert client.get(f"{API}groups/1/").status_code == 200
-        assert len(codes) == 6
+    for wait in ("submit.READ_WAIT", "foreign.LOOK_UP_WAIT"):
+        monkeypatch.setattr(f"ajo.transactions.{wait}", 60.0)
+    settings.RPC_TIMEOUT = 60
+    askers = [
+        partial(ask, Client(REMOTE_ADDR=f"203.0.113.{number}")) for number, ask in enumerate([submit, look_up] * 4)
+    ]
+    threads = [threading.Thread(target=run_concurrently, args=([each],)) for each in askers]
+    with Proxy(followed.url) as proxy:
+        with proxy.failing(hangs):
+            use_nodes(settings, proxy)
+            for thread in threads:
+                thread.start()
+            wait_for(lambda: len(codes) == 6, 30, "those that got no place")
+            assert client.get(f"{API}groups/1/").status_code == 200
+            assert proxy.met <= waiter_slot_count()
+            assert codes == [503] * 6
         for thread in threads:
             thread.join()
-    assert codes == [503] * 8
+    assert len(codes) == 8
 
 
 @pytest.mark.django_db(transaction=True)

@@ -321,7 +321,7 @@ def test_report_37_another_transaction_takes_the_sequence_number_and_ours_ends_a
     assert writing.chain.range().last_close < row.max_time
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [1, 2, 8])
 def test_report_10_a_look_up_older_than_its_range_ends_nothing(writing: Writing, times: int) -> None:
     """NOT_FOUND with a range that holds it: it failed in that ledger, and its sequence number is used.
 
