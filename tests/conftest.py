@@ -46,6 +46,12 @@ def empty_redis(redis_client: "Redis") -> None:
     redis_client.flushall()
 
 
+@pytest.fixture(autouse=True)
+def no_sync_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let deep sweeps wait for no sync: in a test none runs beside them that could bring the tables on."""
+    monkeypatch.setattr("ajo.indexer.solvency.MAX_TABLES_WAIT", 0.0)
+
+
 @pytest.fixture
 def sandbox(settings: Settings) -> Iterator[Sandbox]:
     """Start a chain of the test's own, which the settings follow."""
