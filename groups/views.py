@@ -63,8 +63,8 @@ class GroupDetailViewSet(ReadViewSet):
     @extend_schema(
         summary="One group with its members and its refund request",
         description="From the cache, the tables or the chain, whichever is nearest and new enough. With `min_ledger` "
-        "it is read again if it was last read before that ledger; so is a group that was made a moment ago, which is 404 "
-        "without it until the sync has seen it.",
+        "it is read again if it was last read before that ledger; so is a group that was made a moment ago, which is "
+        "404 without it until the sync has seen it.",
         parameters=[GROUP_ID],
     )
     def retrieve(self, request: Request, group_id: str) -> HttpResponse:
