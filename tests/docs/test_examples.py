@@ -7,18 +7,20 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
+from stellar_sdk import Keypair
 
 from ajo.api.event_schema import KINDS, TEXTS
 from ajo.api.guide import FOLDER, PAGES, PUBLIC_ADDRESS
 from ajo.soroban.rpc.client import SorobanClient
 from devtools.sandbox.sandbox import Sandbox
-from tests.support.following import make_full_groups
+from tests.support.following import catch_up, make_full_groups, make_groups
 from tests.support.worker import working
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,18 +50,40 @@ def test_every_example_of_a_page_runs(
     assert shutil.which("curl")
     make_full_groups(sandbox, client_of_chain)
     settings.PUBLIC_URL = live_server.url
-    with working(sandbox) if page == "writing" else nullcontext():
-        run_blocks(page, live_server.url, sandbox.url, tmp_path)
-
-
-def run_blocks(page: str, service: str, chain: str, folder: Path) -> None:
     for language, code in blocks(page, "bash", "python"):
-        code = code.replace(PUBLIC_ADDRESS, service).replace(SANDBOX_ADDRESS, chain)
-        shell = (BARE if page == "errors" else STRICT) + code
-        command = ["bash", "-c", shell] if language == "bash" else [sys.executable, "-W", "error", "-c", code]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder)
-        assert done.returncode == 0, (code, done.stdout, done.stderr)
-        assert done.stdout or language == "python", code
+        with working(sandbox) if "transactions/build/" in code else nullcontext():
+            run_block(page, language, code, live_server.url, sandbox.url, tmp_path)
+
+
+def run_block(page: str, language: str, code: str, service: str, chain: str, folder: Path) -> None:
+    code = code.replace(PUBLIC_ADDRESS, service).replace(SANDBOX_ADDRESS, chain)
+    shell = (BARE if page == "errors" else STRICT) + code
+    command = ["bash", "-c", shell] if language == "bash" else [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder)
+    assert done.returncode == 0, (code, done.stdout, done.stderr)
+    assert done.stdout or language == "python", code
+
+
+def test_the_program_of_the_readme_joins_once_and_says_why_not_twice(
+    live_server: LiveServer, sandbox: Sandbox, client_of_chain: SorobanClient, settings: Settings
+) -> None:
+    make_groups(sandbox, 1)
+    wallet = Keypair.random()
+    sandbox.chain.fund(wallet.public_key)
+    sandbox.chain.close_ledger()
+    catch_up(client_of_chain)
+    settings.PUBLIC_URL = live_server.url
+    readme = (settings.BASE_DIR / "README.md").read_text()
+    (code,) = re.findall(r"^    import sys, .*\n(?:    .*\n)+", readme, re.MULTILINE)
+    code = textwrap.dedent(code).replace(PUBLIC_ADDRESS, live_server.url)
+    with working(sandbox):
+        first, second = (
+            subprocess.run([sys.executable, "-c", code, wallet.secret], capture_output=True, text=True, timeout=60)
+            for _ in range(2)
+        )
+    assert re.fullmatch(r"success in ledger \d+ group 1\n", first.stdout), first
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr == "This wallet is a member of the group already.\n"
 
 
 @pytest.mark.parametrize("page", PAGES)
