@@ -29,6 +29,12 @@ SANDBOX_ADDRESS = "http://127.0.0.1:8001"
 # An answer that is no 2xx fails an example, save on the page of errors.
 STRICT = 'set -euo pipefail\ncurl() { command curl --fail-with-body "$@"; }\n'
 BARE = "set -euo pipefail\n"
+# What the examples of a page show, beside that they run.
+SHOWN = {
+    "quick-start": [r"^[1-9]\d* smallest units due", r"^[1-9]\d* movements since \d{4}-\d\d began$"],
+    "sandbox": [r"^round 2 is overdue: 50000000 owed$", r"^round 3 is paid out; the group is completed$"],
+    "verification": [r"^the group is as its entry says$"],
+}
 
 
 def blocks(page: str, *languages: str) -> list[tuple[str, str]]:
@@ -50,18 +56,23 @@ def test_every_example_of_a_page_runs(
     assert shutil.which("curl")
     make_full_groups(sandbox, client_of_chain)
     settings.PUBLIC_URL = live_server.url
+    said = ""
     for language, code in blocks(page, "bash", "python"):
         with working(sandbox) if "transactions/build/" in code else nullcontext():
-            run_block(page, language, code, live_server.url, sandbox.url, tmp_path)
+            said += run_block(page, language, code, live_server.url, sandbox.url, tmp_path) + "\n"
+    for line in SHOWN.get(page, []):
+        assert re.search(line, said, re.MULTILINE), (line, said)
 
 
-def run_block(page: str, language: str, code: str, service: str, chain: str, folder: Path) -> None:
+def run_block(page: str, language: str, code: str, service: str, chain: str, folder: Path) -> str:
+    """Run one example and return what it prints."""
     code = code.replace(PUBLIC_ADDRESS, service).replace(SANDBOX_ADDRESS, chain)
     shell = (BARE if page == "errors" else STRICT) + code
     command = ["bash", "-c", shell] if language == "bash" else [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder)
     assert done.returncode == 0, (code, done.stdout, done.stderr)
     assert done.stdout or language == "python", code
+    return done.stdout
 
 
 def test_the_program_of_the_readme_joins_once_and_says_why_not_twice(
