@@ -26,7 +26,7 @@ def found_group(chain: Chain, creator: str) -> int:
     terms = (creator, chain.token, AMOUNT, ROUND, 3, 0, 0, 0)
     chain.call(creator, "create_group", *terms)
     chain.close_ledger()
-    return chain.read(InstanceKey()).group_counter
+    return int(chain.read(InstanceKey()).group_counter)
 
 
 def live(chain: Chain, people: Population, until: Callable[[], bool]) -> None:
