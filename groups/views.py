@@ -62,9 +62,9 @@ class GroupDetailViewSet(ReadViewSet):
 
     @extend_schema(
         summary="One group with its members and its refund request",
-        description="From the cache, the tables or the chain, whichever is nearest and new enough: a group that is "
-        "not known here yet is read from the chain. With `min_ledger` it is read again if it was last "
-        "read before that ledger.",
+        description="From the cache, the tables or the chain, whichever is nearest and new enough. With `min_ledger` "
+        "it is read again if it was last read before that ledger; so is a group that was made a moment ago, which is "
+        "404 without it until the sync has seen it.",
         parameters=[GROUP_ID],
     )
     def retrieve(self, request: Request, group_id: str) -> HttpResponse:

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import pluralize
@@ -215,14 +215,16 @@ def compare(group: Group) -> Comparison:
 
 
 def _lines(group: Group, snapshot: GroupSnapshot) -> list[Line]:
-    wanted = wallet_addresses([snapshot])
-    keys = dict(User.objects.filter(wallet_address__in=wanted).values_list("wallet_address", "pk"))
-    unknown = {address: -place for place, address in enumerate(sorted(wanted - keys.keys()), 1)}
-    users = keys | unknown
-    lines = _columns("", group, group_row(snapshot, users), ENTRY_FIELDS)
-    addresses = dict(GroupMember.objects.filter(group=group).values_list("user_id", "user__wallet_address"))
-    addresses |= {key: address for address, key in users.items()}
     stored = {row.position: row for row in GroupMember.objects.filter(group=group)}
+    request = getattr(group, "refund_request", None)
+    keys = {group.creator_id, *(row.user_id for row in stored.values()), *([request.requester_id] if request else [])}
+    wanted = wallet_addresses([snapshot])
+    known = User.objects.filter(Q(wallet_address__in=wanted) | Q(pk__in=keys)).values_list("pk", "wallet_address")
+    addresses = dict(known)
+    # wallets that only the chain has get keys that no row has
+    addresses |= {-place: each for place, each in enumerate(sorted(wanted - {*addresses.values()}), 1)}
+    users = {address: key for key, address in addresses.items()}
+    lines = _columns("", group, group_row(snapshot, users), ENTRY_FIELDS, addresses)
     chain = {row.position: row for row in member_rows(group.pk, snapshot, users)}
     for position in sorted(stored.keys() | chain.keys()):
         lines.append(
@@ -232,20 +234,30 @@ def _lines(group: Group, snapshot: GroupSnapshot) -> list[Line]:
                 _member(chain.get(position), addresses),
             )
         )
-    request = getattr(group, "refund_request", None)
-    return lines + _columns(
-        "refund request: ", request, refund_request_row(group.pk, snapshot, users), REFUND_REQUEST_FIELDS
-    )
+    asked = refund_request_row(group.pk, snapshot, users)
+    return lines + _columns("refund request: ", request, asked, REFUND_REQUEST_FIELDS, addresses)
 
 
-def _columns(prefix: str, stored: Model | None, chain: Model | None, names: list[str]) -> list[Line]:
-    if stored is None and chain is None:
+def _columns(
+    prefix: str, stored: Model | None, chain: Model | None, names: list[str], addresses: Mapping[int, str]
+) -> list[Line]:
+    """Return a line for each column, by the words that its page has for it."""
+    row = stored or chain
+    if row is None:
         return []
-    return [Line(prefix + name, _value(stored, name), _value(chain, name)) for name in names]
+    words = {field.attname: field.verbose_name for field in row._meta.concrete_fields}
+    return [
+        Line(f"{prefix}{words[name]}", _value(stored, name, addresses), _value(chain, name, addresses))
+        for name in names
+    ]
 
 
-def _value(row: Model | None, name: str) -> object:
-    return "none" if row is None else getattr(row, name)
+def _value(row: Model | None, name: str, addresses: Mapping[int, str]) -> object:
+    """Return a column's value; a wallet's address in place of its key, of which the chain knows nothing."""
+    if row is None:
+        return "none"
+    value = getattr(row, name)
+    return addresses[value] if row._meta.get_field(name).related_model is User else value
 
 
 def _member(row: GroupMember | None, addresses: Mapping[int, str]) -> str:

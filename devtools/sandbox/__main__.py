@@ -85,7 +85,7 @@ def run(wanted: Settings, stop: threading.Event) -> int:
         tell_history(chain, wanted.seed)
     chain.clock = time.time
     wallet = demo_keypair(chain.passphrase)
-    if wanted.demo and chain.balance(wallet.public_key) == 0:
+    if chain.balance(wallet.public_key) == 0:
         chain.fund(wallet.public_key)
     server.rpc.friendbot_url = f"{server.url}/friendbot"
     people = Population(chain, wanted.seed, pace=LIVE_PACE) if wanted.demo else None
@@ -94,8 +94,7 @@ def run(wanted: Settings, stop: threading.Event) -> int:
     server.rpc.max_latency = max(HEALTHY_SECONDS, int(HEALTHY_LEDGERS * wanted.ledger_seconds))
     thread = serve_in_thread(server)
     print(f"ready: {server.url} contract={chain.contract} network={chain.passphrase!r}", flush=True)
-    if wanted.demo:
-        print(f"wallet: {wallet.public_key} secret={wallet.secret} (funded; for trying things out)", flush=True)
+    print(f"wallet: {wallet.public_key} secret={wallet.secret} (funded; for trying things out)", flush=True)
     while not stop.wait(wanted.ledger_seconds):
         close_one(chain, people)
     server.shutdown()

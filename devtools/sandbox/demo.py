@@ -59,6 +59,7 @@ class Population:
         self.seed = seed
         self.pace = pace
         self.people = [self._person(number) for number in range(PEOPLE)]
+        self._own = frozenset(self.people)
         newest = chain.read(InstanceKey()).group_counter
         self._seen = max(newest - REMEMBERED_GROUPS, 0)
         self._active: set[int] = set()
@@ -77,7 +78,9 @@ class Population:
         ledger = self.chain.open_ledger()
         dice = self._random("ledger", ledger.sequence)
         groups = self._groups()
-        if len(groups) < ACTIVE_GROUPS and dice.random() < max(self.pace, 0.1):
+        # A group with somebody from outside may wait for that one for ever: it must not keep new ones from coming.
+        own = [each for each in groups if self._own.issuperset(each.members)]
+        if len(own) < ACTIVE_GROUPS and dice.random() < max(self.pace, 0.1):
             self._found(dice)
         for group in groups:
             if dice.random() < self.pace:
@@ -86,12 +89,12 @@ class Population:
                     dice.choice(deeds)()
 
     def _groups(self) -> list[Group]:
-        """The groups that are still going, by id."""
+        """The groups of their own that are still going, by id."""
         newest = self.chain.read(InstanceKey()).group_counter
         self._active.update(range(self._seen + 1, newest + 1))
         self._seen = newest
         found = [self.chain.read(GroupKey(each)) for each in sorted(self._active)]
-        groups = [each for each in found if each.status == "active"]
+        groups = [each for each in found if each.status == "active" and each.creator in self._own]
         self._active = {each.id for each in groups}
         return groups
 
@@ -147,7 +150,7 @@ class Population:
     def _payments(self, group: Group, fate: Fate, unpaid: list[str], dice: Random) -> list[Deed]:
         """Members pay in any order; in a group that stalls the last to join never does, from the second round on."""
         never = {group.members[-1]} if fate.end == "stall" and group.current_cycle > 1 else set()
-        payers = [each for each in unpaid if each not in never]
+        payers = [each for each in unpaid if each in self._own and each not in never]
         if not payers:
             return []
         if len(payers) > 2 and dice.random() < 0.15:
@@ -177,7 +180,7 @@ class Population:
     def _refund(self, group: Group, now: int, dice: Random) -> list[Deed]:
         """Ask, vote, and carry it out when the seven days are over."""
         request: RefundRequest | None = self.chain.read(RefundRequestKey(group.id))
-        asker = dice.choice(group.members)
+        asker = dice.choice([each for each in group.members if each in self._own])
         if request is None:
             return [lambda: self.chain.call(asker, "request_refund", asker, group.id)]
         votes = request.votes_for + request.votes_against

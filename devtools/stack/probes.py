@@ -53,6 +53,6 @@ def contract_of(sandbox: ManagedProcess) -> str:
 
 
 def wallet_of(sandbox: ManagedProcess) -> tuple[str, str] | None:
-    """Return address and secret of the sandbox's funded wallet, from its log; None where it has no population."""
+    """Return address and secret of the sandbox's funded wallet, from its log; None before it is said."""
     found = re.search(r"^wallet: (G[A-Z2-7]{55}) secret=(S[A-Z2-7]{55})\b", sandbox.log.read_text(), re.MULTILINE)
     return (found.group(1), found.group(2)) if found else None

@@ -121,7 +121,9 @@ class Stack:
             "AJO_SANDBOX": "1",
         }
         is_new = not (self.config.data / "sandbox").exists()
-        self._say("a sandbox chain" + ", whose demo population takes some seconds the first time" * is_new)
+        has_demo = (self.env.get("SANDBOX_DEMO") or "1").lower() not in ("0", "false", "off", "no")
+        about = ", whose demo population takes some seconds at first" if has_demo else ", without a demo population"
+        self._say("a sandbox chain" + about * (is_new or not has_demo))
         self.sandbox = sandbox = self._python(ends, "Sandbox chain", "-m", "devtools.sandbox")
         sandbox.wait_until(lambda: bool(contract_of(sandbox)) and is_healthy(self.config.sandbox_port))
         self.env["AJO_CONTRACT_ID"] = contract_of(sandbox)

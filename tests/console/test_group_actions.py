@@ -21,7 +21,7 @@ from ajo.soroban.models import SyncRun
 from ajo.soroban.rpc.client import SorobanClient
 from contributions.models import Contribution
 from devtools.sandbox.sandbox import Sandbox
-from groups.models import Group, GroupMember
+from groups.models import Group, GroupMember, User
 from tests.support import admin_pages
 from tests.support.admin_pages import shown_text
 from tests.support.following import catch_up, corrupt_entry
@@ -66,10 +66,17 @@ def test_comparing_shows_each_difference_and_changes_nothing(operator: Client, g
     GroupMember.objects.update(has_contributed=False)
     text = shown_text(operator, address(group, "compare"))
     assert "3 of " in text
-    for line in ("name (differs) WRONG", "payout_index (differs) 1 0", "member at position 1 (differs)"):
+    for line in ("name (differs) WRONG", "payout index (differs) 1 0", "member at position 1 (differs)"):
         assert line in text
     assert Group.objects.get().name == "WRONG"
     assert not LogEntry.objects.exists()
+
+
+def test_a_wallet_is_compared_by_its_address_and_not_by_the_number_of_its_row(operator: Client, group: Group) -> None:
+    right, wrong = group.creator.wallet_address, wallets(2)[1]
+    assert f"creator {right} {right}" in shown_text(operator, address(group, "compare"))
+    Group.objects.update(creator=User.objects.create(wallet_address=wrong))
+    assert f"creator (differs) {wrong} {right}" in shown_text(operator, address(group, "compare"))
 
 
 def test_values_are_compared_whole_however_little_of_them_is_shown(operator: Client, group: Group) -> None:
@@ -78,7 +85,7 @@ def test_values_are_compared_whole_however_little_of_them_is_shown(operator: Cli
     Group.objects.update(entry_xdr=f"{right[:-2]}!!", rules="\u200b")
     text = shown_text(operator, address(group, "compare"))
     assert "2 of " in text
-    assert f"entry_xdr (differs) …{right[-22:-2]}!! …{right[-22:]} " in text
+    assert f"entry xdr (differs) …{right[-22:-2]}!! …{right[-22:]} " in text
     assert not Line("name", "⟨U+200B⟩", "⟨U+200B⟩").differs
     assert Line("name", "\u200b", "⟨U+200B⟩").differs
 

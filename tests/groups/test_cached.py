@@ -37,6 +37,22 @@ def test_an_unknown_group_is_read_from_the_chain_once_and_an_impossible_one_neve
     assert calls == {"getNetwork": 1, "getLedgerEntries": 2}
 
 
+def test_a_group_of_a_moment_ago_is_found_with_its_ledger_and_without_it_after_the_next_pass(
+    sandbox: Sandbox, client_of_chain: SorobanClient
+) -> None:
+    make_groups(sandbox, 1)
+    catch_up(client_of_chain)
+    make_groups(sandbox, 2)
+    with pytest.raises(cache.Absent):
+        group_answer(2)
+    assert b'"id":"2"' in group_answer(2, min_ledger=sandbox.chain.latest).body
+    assert b'"id":"2"' in group_answer(2).body
+    with pytest.raises(cache.Absent):
+        group_answer(3)
+    catch_up(client_of_chain)
+    assert b'"id":"3"' in group_answer(3).body
+
+
 def test_a_nodes_words_are_told_to_no_client(sandbox: Sandbox, settings: Settings) -> None:
     with Proxy(sandbox.url) as node:
         use_nodes(settings, node)

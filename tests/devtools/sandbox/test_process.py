@@ -63,6 +63,17 @@ def test_ledgers_close_on_their_own_until_the_process_is_told_to_stop(tmp_path: 
         assert started.wait(10) == 0
 
 
+def test_without_the_demo_there_is_no_group_and_still_a_funded_wallet(tmp_path: Path) -> None:
+    with process(tmp_path, SANDBOX_DEMO="0") as (started, url, contract):
+        assert started.stdout is not None
+        wallet = WALLET.match(started.stdout.readline())
+        assert wallet is not None
+        assert SorobanServer(url).load_account(wallet[1]).sequence > 0
+        entry = SorobanServer(url).get_ledger_entries([xdr.LedgerKey.from_xdr(InstanceKey().to_xdr(contract))]).entries
+        assert entry is not None
+        assert decode_entry(entry[0].xdr).value.group_counter == 0
+
+
 def test_a_killed_chain_goes_on_where_it_was(tmp_path: Path) -> None:
     with process(tmp_path) as (started, url, _):
         server = SorobanServer(url)
