@@ -307,7 +307,7 @@ def test_processes_that_are_silent_or_were_never_there_are_errors_with_their_com
     Heartbeat.objects.filter(part="worker").update(seen_at=timezone.now() - timedelta(seconds=109))
     found = only_bad()
     assert (found.part, found.level) == ("worker", Level.ERROR)
-    assert re.fullmatch(r"silent for 1[01]\d s; it ran sync", found.text)
+    assert re.fullmatch(r"silent for 1[01]\d s; it ran sync \(worker@host:1\)", found.text)
     assert found.advice == "start celery -A ajo.celery worker anew, and see its log"
     Heartbeat.objects.all().delete()
     assert [(each.part, each.text) for each in bad()] == [("worker", "none runs"), ("beat", "none runs")]

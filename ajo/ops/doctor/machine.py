@@ -17,7 +17,7 @@ from ajo.database.limits import limited
 from ajo.ops.doctor.chain import Node
 from ajo.ops.doctor.database import LIMITS
 from ajo.ops.doctor.finding import Finding, error, ok, warning
-from ajo.ops.heartbeats import process_problems, processes
+from ajo.ops.heartbeats import process_problems, processes, reported_silent
 from ajo.ops.models import Heartbeat
 
 # Seconds by which two clocks may differ: a task expires after SYNC_INTERVAL, answers are stale after STALE_AFTER.
@@ -56,7 +56,10 @@ def process_findings() -> Iterator[Finding]:
             yield error(part, "none runs", f"start {command}")
     for problem in process_problems(known):
         name, _, words = problem.partition(": ")
-        yield error(name, words, f"start {COMMANDS[Heartbeat.ManagedProcess(name)]} anew, and see its log")
+        part = Heartbeat.ManagedProcess(name)
+        silent = ", ".join(each.name for each in reported_silent([each for each in known if each.part == part]))
+        who = f" ({silent})" if silent else ""
+        yield error(part, f"{words}{who}", f"start {COMMANDS[part]} anew, and see its log")
 
 
 def clock_findings(nodes: Sequence[Node], *, with_database: bool) -> Iterator[Finding]:
