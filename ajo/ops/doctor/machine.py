@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from ajo.conf.checks import check_settings
+from ajo.conf.env import given
 from ajo.database.limits import limited
 from ajo.ops.doctor.chain import Node
 from ajo.ops.doctor.database import LIMITS
@@ -39,6 +41,10 @@ def settings_findings() -> Iterator[Finding]:
     if not any(message.is_serious() for message in found):
         file = settings.ENV_FILE.path
         yield ok("settings", f"complete, from the environment{f' and {file}' if file.is_file() else ''}")
+    # isfile, unlike Path.is_file, is False in a folder that only another account may read
+    elif not given("DATABASE_URL") and os.path.isfile(written := settings.BASE_DIR / ".data" / "env"):
+        what = f"no settings of servers were read; make run has written {written}"
+        yield warning("settings", what, f"for its servers: ENV_FILE={written} .venv/bin/python manage.py …")
 
 
 def process_findings() -> Iterator[Finding]:
