@@ -49,10 +49,8 @@ class Stack:
 
     def run(self) -> None:
         """Start everything, print the addresses, and watch, until a signal or a StackError."""
-        with (
-            locked(self.config.data),
-            ExitStack() as ends,
-        ):  # first: a second start is told so, not that a port is taken
+        # locked before the ports are tried: a second start is told that it is one, not that a port is taken
+        with locked(self.config.data), ExitStack() as ends:
             if not self.config.rpc_url:
                 require_free(self.config.sandbox_port, "SANDBOX_PORT")
             require_free(self.config.port, "PORT", self.config.host)

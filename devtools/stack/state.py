@@ -54,7 +54,7 @@ def locked(data: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StackError(
-                f"Ajo runs in {data} already: make stop ends it; DATA_DIR, PORT and SANDBOX_PORT start another beside it"
+                f"Ajo runs in {data} already: make stop ends it; a second one needs a DATA_DIR and ports of its own"
             ) from error
         (data / STATE).unlink(missing_ok=True)  # of a stack that was killed
         yield
