@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import F, FilteredRelation, Q, QuerySet
 
 from ajo.api.clock import chain_now
-from ajo.api.filters import AddressFilter, AmountFilter, BoolFilter, GroupIdsFilter, parsed_filter
+from ajo.api.filters import AddressFilter, AmountFilter, BoolFilter, ChoiceFilter, GroupIdsFilter, parsed_filter
 from groups import deadlines
 from groups.models import Group, User
 from groups.queries import memberships
@@ -37,13 +37,11 @@ SearchFilter = parsed_filter(parse_search, {"type": "string", "minLength": 2, "m
 class UserGroupFilter(django_filters.FilterSet):
     """The groups of one wallet, whose rows are its memberships."""
 
-    status = django_filters.ChoiceFilter(
-        choices=Group.Status.choices, field_name="group__status", help_text="Groups in this state."
-    )
+    status = ChoiceFilter(choices=Group.Status.choices, field_name="group__status", help_text="Groups in this state.")
 
 
 class GroupFilter(django_filters.FilterSet):
-    status = django_filters.ChoiceFilter(choices=Group.Status.choices, help_text="Groups in this state.")
+    status = ChoiceFilter(choices=Group.Status.choices, help_text="Groups in this state.")
     creator = AddressFilter(method="by_creator", help_text="Groups that this wallet made.")
     member = AddressFilter(method="by_member", help_text="Groups that this wallet has joined.")
     token = AddressFilter(field_name="token_id", help_text="Groups that pay in this token.")
@@ -74,7 +72,7 @@ class GroupFilter(django_filters.FilterSet):
         lookup_expr="finds",
         help_text="In names, whatever case and accents; three characters or more, of Chinese, Japanese and Korean two.",
     )
-    ordering = django_filters.ChoiceFilter(
+    ordering = ChoiceFilter(
         choices=[(f"{sign}{name}", f"{sign}{name}") for name in ORDERINGS for sign in ("", "-")],
         method="by_ordering",
         help_text="-id (newest first) if not given; see `overdue` and `payout_due`.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -51,10 +51,18 @@ U32Filter = parsed_filter(partial(params.parse_integer, low=0, high=U32_MAX), pa
 AmountFilter = parsed_filter(partial(params.parse_integer, low=I128_MIN, high=I128_MAX), I128_SCHEMA)
 
 
+class ChoiceFilter(django_filters.ChoiceFilter):
+    """A filter by one of a few words; the message about any other names them."""
+
+    def __init__(self, *args: Any, choices: Sequence[tuple[str, Any]], **kwargs: Any) -> None:
+        messages = {"invalid_choice": params.one_of(word for word, _ in choices)}
+        super().__init__(*args, choices=choices, error_messages=messages, **kwargs)
+
+
 class OrderedFilterSet(django_filters.FilterSet):
     """A list of history that can be read in either direction: `ordering`."""
 
-    ordering = django_filters.ChoiceFilter(
+    ordering = ChoiceFilter(
         choices=[("-id", "-id"), ("id", "id")],
         method="by_ordering",
         help_text="`-id`, newest first, if not given; `id`: oldest first. Rows without an event count as the oldest.",

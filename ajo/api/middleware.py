@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import is_valid_path
 
 import ajo
-from ajo.api.problems import CONTENT_TYPE, problem
+from ajo.api.problems import CONTENT_TYPE, WRONG_HOST, problem
 from ajo.api.rate_limits import rate_headers, uses_of
 
 PREFIX: Final = "/api/"
@@ -47,7 +48,7 @@ class ApiMiddleware:
             return self.get_response(request)
         response = _early(request) or self.get_response(request)
         if response.status_code >= 400 and response.get("Content-Type") != CONTENT_TYPE:
-            response = _as_problem(response)
+            response = _as_problem(request, response)
         for header, value in FIXED.items():
             response.headers[header] = value
         for header, value in rate_headers(uses_of(request)):
@@ -75,12 +76,22 @@ def _early(request: HttpRequest) -> HttpResponse | None:
     return redirect
 
 
-def _as_problem(response: HttpResponseBase) -> HttpResponse:
+def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
     """Return problem details in place of Django's own error, with the headers of KEPT_HEADERS."""
     detail = DETAILS.get(response.status_code, response.reason_phrase)
+    if response.status_code == 400 and not _has_allowed_host(request):
+        detail = WRONG_HOST
     answer = problem(response.status_code, detail)
     for header in KEPT_HEADERS:
         if header in response.headers:
             answer.headers[header] = response.headers[header]
     # not closed: that would end the request, and with it the connection to the database
     return answer
+
+
+def _has_allowed_host(request: HttpRequest) -> bool:
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return False
+    return True

@@ -7,7 +7,7 @@ path names: they raise a 400, and cache.Absent (404) for a number that is too la
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -40,6 +40,11 @@ MOMENT_SCHEMA: Final = {
     "example": "2026-10-01",
 }
 U32_SCHEMA: Final = {"type": "integer", "minimum": 0, "maximum": U32_MAX}
+
+
+def one_of(choices: Iterable[object]) -> str:
+    """Return the message for a value that is none of these."""
+    return f"Expected one of: {', '.join(map(str, choices))}."
 
 
 def parse_group_id(text: str) -> int:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpResponse
@@ -22,6 +22,10 @@ CONTENT_TYPE: Final = "application/problem+json"
 DATABASE_RETRY_AFTER = 5  # seconds, about as long as a restart of PostgreSQL takes
 DOCUMENTATION: Final = "/api/v1/docs/errors/"  # docs/api/errors.md: one heading for each code
 OVERALL: Final = "non_field_errors"
+WRONG_HOST: Final = (
+    "The Host header names no host that this service answers for: its operator sets PUBLIC_URL to the address that "
+    "clients use, or names further hosts in ALLOWED_HOSTS."
+)
 
 Errors = Mapping[str, Sequence[str]]
 
@@ -93,6 +97,8 @@ def exception_handler(failure: Exception, context: Mapping[str, Any]) -> HttpRes
             return _with_allow(problem(failure.status_code, str(failure.detail)), failure, context)
         case RequestDataTooBig():
             return problem(413, "The body is too large.")
+        case DisallowedHost():
+            return problem(400, WRONG_HOST)
         case SuspiciousOperation():
             return problem(400, "The request is malformed.")
         case PermissionDenied():

@@ -110,18 +110,25 @@ def preflight(methods: Sequence[str]) -> HttpResponse:
 
 def check_query(request: Request, known: set[str]) -> None:
     """Raise a 400 for parameters that are unknown, repeated, empty, too long, or hold NUL."""
-    errors = {}
+    errors, unknown = {}, []
     for name, values in request.query_params.lists():
         if name not in known:
-            errors[name[:100]] = "Unknown parameter."
+            unknown.append(name[:100])
         elif len(values) > 1:
             errors[name] = "Given more than once."
         elif not values[0]:
             errors[name] = "Is empty."
         elif "\0" in values[0] or len(values[0]) > MAX_VALUE_LENGTH:
             errors[name] = "Is no value that this parameter takes."
+    if unknown:  # the known ones are named once: a query may hold a thousand unknown ones
+        errors |= dict.fromkeys(unknown, "Unknown parameter.")
+        errors[unknown[0]] += f" {_known_words(known)}"
     if errors:
         raise invalid(**errors)
+
+
+def _known_words(known: set[str]) -> str:
+    return f"This path takes {', '.join(sorted(known))}." if known else "This path takes none."
 
 
 def _plain(request: Request | HttpRequest) -> HttpRequest:

@@ -11,6 +11,7 @@ def logging_config(level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
+        "filters": {"refused_hosts": {"()": "ajo.ops.refused_hosts.RefusedHosts"}},
         "formatters": {"line": {"()": "ajo.ops.logs.formatter"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
@@ -19,7 +20,7 @@ def logging_config(level: str) -> dict[str, Any]:
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
             # A request for another host gets a 400; a traceback for each would let anybody fill the log.
-            "django.security.DisallowedHost": {"level": "CRITICAL"},
+            "django.security.DisallowedHost": {"filters": ["refused_hosts"]},
             "ajo.access": {"level": "INFO"},  # switched on by ACCESS_LOG, whatever LOG_LEVEL says
             "axes": {"level": "ERROR"},  # ajo/ops/logins.py says it without masks
             "psycopg": {"level": level},  # has a level of its own otherwise

@@ -24,14 +24,15 @@ from redis import RedisError
 from ajo.database.sessions import connect_apart
 from ajo.ops.facts import waiting_tasks
 from ajo.ops.models import Heartbeat
+from ajo.ops.predecessors import supersede
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 2  # seconds
 WRITE_INTERVAL = 10.0  # seconds between two writes of a process
 SILENT_AFTER = 35.0  # seconds: three writes were missed
-# Seconds for which a silent process is reported while others of its part run: it may have been killed and replaced.
-# After that its row is deleted, except the newest of a part.
+# Seconds for which a silent process is reported while others of its part run: it may have been killed, and replaced on
+# another host (on its own, its successor deletes its row). After that its row is deleted, except the newest of a part.
 REPORT_SILENCE_FOR = 3600.0
 MISSED_SENDS = 3  # of a beat that runs: it sends a task in every SYNC_INTERVAL
 
@@ -73,6 +74,7 @@ class HeartbeatThread(threading.Thread):
         self._pid = os.getpid()
         self.row_name = f"{part}@{socket.gethostname()}:{self._pid}"[-255:]
         self._ended = threading.Event()
+        self._has_written = False
 
     def run(self) -> None:
         self.write()
@@ -80,11 +82,17 @@ class HeartbeatThread(threading.Thread):
             self.write()
 
     def write(self) -> None:
-        """Write the row once, and delete those of processes that are long gone. A failure is logged."""
+        """Write the row once, and delete those of processes that are long gone. A failure is logged.
+
+        The first write takes the place of a process of this part that died on this host.
+        """
         try:
             with connect_apart(connect_timeout=CONNECT_TIMEOUT) as session:
                 tasks = Jsonb([asdict(task) for task in self._does()])
+                if not self._has_written and (dead := supersede(session, self.row_name)):
+                    log.warning("%s takes the place of %s, which was killed", self.row_name, dead)
                 session.execute(_WRITE, [self.row_name, self._part, tasks])
+                self._has_written = True
                 session.execute(_PRUNE, [REPORT_SILENCE_FOR])
         except psycopg.Error as failure:
             log.warning("the heartbeat cannot be written (%s)", type(failure).__name__)
@@ -157,18 +165,26 @@ def process_problems(known: Sequence[Process]) -> list[str]:
     found = []
     for part in Heartbeat.ManagedProcess:
         ours = [each for each in known if each.part == part]
-        silent = sorted((each for each in ours if each.is_silent), key=lambda each: abs(each.age))
-        recent = [each for each in silent if abs(each.age) < REPORT_SILENCE_FOR]
+        silent = reported_silent(ours)
         if known and not ours:
             found.append(f"{part}: none runs{_waiting(part)}")
-        elif ours and len(silent) == len(ours):
-            found.append(f"{part}: silent for {abs(silent[0].age):.0f} s{_waiting(part)}{_last_seen(silent[0])}")
-        elif recent:
-            words = f"{len(recent)} of {len(ours)} silent for {abs(recent[0].age):.0f} s"
-            found.append(f"{part}: {words}{_waiting(part)}{_last_seen(recent[0])}")
+        elif silent:
+            some = "" if all(each.is_silent for each in ours) else f"{len(silent)} of {len(ours)} "
+            words = f"{some}silent for {abs(silent[0].age):.0f} s"
+            found.append(f"{part}: {words}{_waiting(part)}{_last_seen(silent[0])}")
         elif part == Heartbeat.ManagedProcess.BEAT and (idle := _idle_beat(ours)):
             found.append(f"{part}: runs, and has sent no task for {idle:.0f} s")
     return found
+
+
+def reported_silent(ours: Sequence[Process]) -> list[Process]:
+    """Return the silent ones of a part's processes that are reported, the one that was heard last first.
+
+    While others run, those that have been silent for REPORT_SILENCE_FOR are not.
+    """
+    silent = sorted((each for each in ours if each.is_silent), key=lambda each: abs(each.age))
+    recent = [each for each in silent if abs(each.age) < REPORT_SILENCE_FOR]
+    return silent if len(silent) == len(ours) else recent
 
 
 def work_words(known: Sequence[Process]) -> str:

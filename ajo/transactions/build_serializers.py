@@ -14,7 +14,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from ajo.api.fields import AddressField, AmountField, TimeField, U32Field, U64StringField
-from ajo.api.params import ACCOUNT_SCHEMA, ADDRESS_SCHEMA, HASH_SCHEMA, parse_address, parse_hash
+from ajo.api.params import ACCOUNT_SCHEMA, ADDRESS_SCHEMA, HASH_SCHEMA, one_of, parse_address, parse_hash
 from ajo.soroban.contract.functions import WRITES
 from ajo.soroban.fields import U32_MAX
 from ajo.transactions.arguments import MAX_EXACT_NUMBER, parse_args
@@ -30,6 +30,13 @@ MAX_SEQUENCE: Final = 2**63 - 1
 SOURCE: Final = "The account (G…) that pays the fee and whose sequence number is used."
 CREDENTIALS: Final = "How an entry names its signer: `address_v2` (CAP-71) binds the address into what is signed."
 _DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
+
+
+class WordField(serializers.ChoiceField):
+    """One of a few words; the message about any other names them."""
+
+    def __init__(self, *, choices: list[str], **kwargs: Any) -> None:
+        super().__init__(choices=choices, error_messages={"invalid_choice": one_of(choices)}, **kwargs)
 
 
 class WholeField(serializers.Field):  # type: ignore[type-arg]  # generic only in the stubs
@@ -109,7 +116,7 @@ def _parsed(parse: Callable[[str], str], text: str) -> str:
 class BuildSerializer(ClosedSerializer):
     """A call of one of the contract's functions that write, and how its transaction is to be."""
 
-    function = serializers.ChoiceField(choices=list(WRITES), help_text="The contract's function.")
+    function = WordField(choices=list(WRITES), help_text="The contract's function.")
     # rest_framework's metaclass takes the field out of the class, where `source` is another thing
     source = AccountField(help_text=SOURCE)  # type: ignore[assignment]
     args = serializers.DictField(
@@ -134,7 +141,7 @@ class BuildSerializer(ClosedSerializer):
         required=False,
         help_text="Stroops offered for the place in a ledger. Default: what the last ledgers took.",
     )
-    credentials = serializers.ChoiceField(choices=list(KINDS), default="address", help_text=CREDENTIALS)
+    credentials = WordField(choices=list(KINDS), default="address", help_text=CREDENTIALS)
     auth_valid_for = serializers.IntegerField(
         required=False,
         min_value=MIN_AUTH_LEDGERS,

@@ -6,7 +6,7 @@ from typing import Final
 
 import django_filters
 
-from ajo.api.filters import AddressFilter, GroupIdFilter
+from ajo.api.filters import AddressFilter, ChoiceFilter, GroupIdFilter
 from ajo.soroban.contract.functions import WRITES
 from ajo.soroban.models import ChainTransaction
 
@@ -16,5 +16,5 @@ FUNCTIONS: Final = [(name, name) for name in WRITES]
 class TransactionFilter(django_filters.FilterSet):
     source = AddressFilter(help_text="The account whose sequence number it uses.")
     group = GroupIdFilter(field_name="group_id", help_text="The group that they are about.")
-    status = django_filters.ChoiceFilter(choices=ChainTransaction.Status.choices, help_text="What became of them.")
-    function = django_filters.ChoiceFilter(choices=FUNCTIONS, help_text="The contract's function that they call.")
+    status = ChoiceFilter(choices=ChainTransaction.Status.choices, help_text="What became of them.")
+    function = ChoiceFilter(choices=FUNCTIONS, help_text="The contract's function that they call.")

@@ -23,7 +23,9 @@ class ClosedSerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         unknown = [str(name)[:100] for name in data if name not in self.fields] if isinstance(data, dict) else []
         if unknown:
-            raise serializers.ValidationError({name: ["Unknown field."] for name in unknown})
+            known = ", ".join(self.fields)
+            first = {unknown[0]: [f"Unknown field. Known are {known}."]}  # once: a body may hold many unknown ones
+            raise serializers.ValidationError({name: ["Unknown field."] for name in unknown} | first)
         return super().to_internal_value(data)
 
 

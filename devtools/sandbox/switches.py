@@ -18,11 +18,25 @@ from devtools.sandbox.network import ENTRY_LIFETIME
 from devtools.sandbox.rpc import Fault, Rpc
 from devtools.sandbox.transactions import core
 
-Order = Callable[[Rpc, dict[str, Any]], Any]
-
 
 class BadOrder(ValueError):
-    """A field that is missing or of no use; the message names it."""
+    """A field that is missing, unknown or of no use; the message names it."""
+
+
+class Order:
+    """What can be ordered: `do` does it, and its docstring says what it is. `fields` are the names that it takes."""
+
+    def __init__(self, do: Callable[[Rpc, dict[str, Any]], Any], *fields: str) -> None:
+        self.do = do
+        self.fields = fields
+        self.text = " ".join((do.__doc__ or "").split())
+
+    def check_fields(self, given: dict[str, Any]) -> None:
+        """Raise BadOrder that names the fields that it does not take, and those that it does."""
+        unknown = [name[:100] for name in given if name not in self.fields]
+        if unknown:
+            known = ", ".join(self.fields) or "none"
+            raise BadOrder(f"unknown fields: {', '.join(unknown[:5])}; it takes {known}")
 
 
 def order(rpc: Rpc, name: str, body: bytes) -> Answer:
@@ -33,8 +47,9 @@ def order(rpc: Rpc, name: str, body: bytes) -> Answer:
             raise BadOrder("the body must be a JSON object")
         if name not in ORDERS:
             raise BadOrder(f"no such order; there are {', '.join(sorted(ORDERS))}")
+        ORDERS[name].check_fields(fields)
         with rpc.chain.lock:
-            found = ORDERS[name](rpc, fields)
+            found = ORDERS[name].do(rpc, fields)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         return Answer(400, "application/json", gojson.dumps({"detail": f"{name}: {error}"}).encode())
     return Answer(200, "application/json", gojson.dumps(found or {}).encode())
@@ -42,7 +57,7 @@ def order(rpc: Rpc, name: str, body: bytes) -> Answer:
 
 def orders() -> Answer:
     """What can be ordered, by name."""
-    told = {name: each.__doc__ for name, each in sorted(ORDERS.items())}
+    told = {name: each.text for name, each in sorted(ORDERS.items())}
     return Answer(200, "application/json", gojson.dumps(told).encode())
 
 
@@ -229,28 +244,28 @@ def _wallet(rpc: Rpc, fields: dict[str, Any]) -> dict[str, str]:
     return {"contract": people.deploy_wallet(rpc.chain, _address(fields, "public_key"))}
 
 
-ORDERS: Final[dict[str, Order]] = {
-    "advance": _advance,
-    "archive": _archive,
-    "asset": _asset,
-    "busy": _busy,
-    "clock": _clock,
-    "close": _close,
-    "core": _core,
-    "drop": _drop,
-    "entry": _entry,
-    "faults": _faults,
-    "filter": _filter,
-    "freeze": _freeze,
-    "lose": _lose,
-    "prune": _prune,
-    "queue": _queue,
-    "race": _race,
-    "refuse": _refuse,
-    "reset": _reset,
-    "second": _second,
-    "signers": _signers,
-    "surge": _surge,
-    "trustline": _trustline,
-    "wallet": _wallet,
+ORDERS: Final = {
+    "advance": Order(_advance, "seconds", "close"),
+    "archive": Order(_archive, "keys"),
+    "asset": Order(_asset, "code", "issuer"),
+    "busy": Order(_busy, "times"),
+    "clock": Order(_clock, "seconds"),
+    "close": Order(_close, "count"),
+    "core": Order(_core, "status", "body", "times"),
+    "drop": Order(_drop, "times"),
+    "entry": Order(_entry, "key", "xdr", "live_until"),
+    "faults": Order(_faults, "kind", "times", "method", "status", "seconds"),
+    "filter": Order(_filter, "accounts"),
+    "freeze": Order(_freeze, "frozen"),
+    "lose": Order(_lose, "times"),
+    "prune": Order(_prune, "ledgers"),
+    "queue": Order(_queue, "capacity"),
+    "race": Order(_race, "times"),
+    "refuse": Order(_refuse, "status", "times"),
+    "reset": Order(_reset),
+    "second": Order(_second, "following"),
+    "signers": Order(_signers, "account", "thresholds", "signers"),
+    "surge": Order(_surge, "fee"),
+    "trustline": Order(_trustline, "account", "code", "issuer", "amount", "limit", "authorized"),
+    "wallet": Order(_wallet, "public_key"),
 }

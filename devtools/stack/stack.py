@@ -49,10 +49,11 @@ class Stack:
 
     def run(self) -> None:
         """Start everything, print the addresses, and watch, until a signal or a StackError."""
-        if not self.config.rpc_url:
-            require_free(self.config.sandbox_port, "SANDBOX_PORT")
-        require_free(self.config.port, "PORT", self.config.host)
+        # locked before the ports are tried: a second start is told that it is one, not that a port is taken
         with locked(self.config.data), ExitStack() as ends:
+            if not self.config.rpc_url:
+                require_free(self.config.sandbox_port, "SANDBOX_PORT")
+            require_free(self.config.port, "PORT", self.config.host)
             self._write_state()  # before any part runs, so that `make stop` ends a start too
             print(f"Starting in {self.config.data}", flush=True)
             self._servers(ends)

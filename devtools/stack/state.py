@@ -53,7 +53,9 @@ def locked(data: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StackError(f"{data} is in use by another copy: stop it, or start with DATA_DIR=<another>") from error
+            raise StackError(
+                f"Ajo runs in {data} already: make stop ends it; a second one needs a DATA_DIR and ports of its own"
+            ) from error
         (data / STATE).unlink(missing_ok=True)  # of a stack that was killed
         yield
 

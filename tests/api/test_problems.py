@@ -15,6 +15,7 @@ from stellar_sdk import MuxedAccount
 
 from ajo.api.rendering import JSONParser
 from ajo.wsgi import application
+from groups.models import Group
 from tests.support.factories import API, account, contract, make_checkpoint, make_group
 
 pytestmark = pytest.mark.django_db
@@ -210,3 +211,28 @@ def test_head_has_the_headers_of_get_and_no_body(client: Client) -> None:
         got, head = client.get(API + path), client.head(API + path)
         assert (head.status_code, head.content) == (200, b"")
         assert head["ETag"] == got["ETag"]
+
+
+def test_what_is_refused_is_told_with_what_would_be_taken(client: Client) -> None:
+    said = problem(client.get(f"{API}groups/?status=nope"), 400)["errors"]
+    assert said == {"status": [f"Expected one of: {', '.join(Group.Status.values)}."]}
+    said = problem(client.get(f"{API}groups/1/members/?size=3&page=2"), 400)["errors"]
+    assert said == {
+        "size": ["Unknown parameter. This path takes cursor, limit, min_ledger."],
+        "page": ["Unknown parameter."],
+    }
+    said = problem(client.post(f"{API}transactions/build/", {"function": "nope", "extra": 1}, "application/json"), 400)
+    assert said["errors"]["extra"][0].startswith("Unknown field. Known are function, source, args, ")
+    said = problem(client.post(f"{API}transactions/build/", {"function": "nope"}, "application/json"), 400)["errors"]
+    assert said["function"][0].startswith("Expected one of: ")
+    assert "contribute" in said["function"][0]
+
+
+@pytest.mark.parametrize("host", ["other.example", "bad host", "x" * 5000])
+def test_a_host_that_is_not_served_is_told_what_its_operator_sets(client: Client, host: str) -> None:
+    body = problem(client.get(f"{API}groups/", headers={"host": host}), 400)
+    assert body["code"] == "malformed_request"
+    assert "Host" in body["detail"]
+    assert "ALLOWED_HOSTS" in body["detail"]
+    assert "PUBLIC_URL" in body["detail"]
+    assert host not in body["detail"]

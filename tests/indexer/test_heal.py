@@ -8,7 +8,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import models
 from django.test import Client
 
@@ -180,9 +180,11 @@ def test_a_group_that_is_not_there_is_named_and_not_counted(sandbox: Sandbox, cl
     make_full_groups(sandbox, client_of_chain)
     for arguments in (["99999", "1"], ["--deep", "99999", "1"]):
         out = StringIO()
-        call_command("sweep", *arguments, stdout=out)
+        with pytest.raises(CommandError, match="1 could not be compared"):
+            call_command("sweep", *arguments, stdout=out)
         assert "group 99999 is not on the chain" in out.getvalue()
         assert "groups 1," in out.getvalue()
     out = StringIO()
-    call_command("sweep", "99999", stdout=out)
+    with pytest.raises(CommandError, match="1 could not be compared"):
+        call_command("sweep", "99999", stdout=out)
     assert "groups 0," in out.getvalue()

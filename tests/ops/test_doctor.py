@@ -24,6 +24,7 @@ from redis import Redis
 from ajo.conf.checks import SANDBOX_PASSPHRASE
 from ajo.ops.doctor import Finding, Level, chain, diagnose
 from ajo.ops.doctor.database import Server, _server_findings
+from ajo.ops.doctor.machine import settings_findings
 from ajo.ops.models import Heartbeat
 from ajo.settings import BASE_DIR
 from ajo.soroban.models import Checkpoint, HistoryGap
@@ -91,6 +92,7 @@ def test_a_service_that_is_well_has_a_line_for_each_part_and_exit_code_0(
         "disk",
     ]  # fmt: skip
     assert all(line.startswith("ok ") and "→" not in line for line in lines)
+    assert re.search(r"events of the last (\d+ (s|min|h)|\d days?)", lines[5])
     assert re.fullmatch(r"ok +beat +beat@host:1 is alive; sent sync \d+ s ago", lines[7])
     assert re.fullmatch(r"ok +worker +worker@host:1 is alive; runs sync for \d+ s", lines[8])
 
@@ -145,6 +147,22 @@ def test_a_refused_setting_is_named_and_what_it_leads_to_is_not_asked(service: S
         "error    settings   SOROBAN_RPC_URL: expected addresses that start with http:// or https://, comma separated"
         " → correct it; .env.example has every setting"
     ]
+
+
+def test_without_settings_the_file_of_make_run_is_named(
+    tmp_path: Path, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.BASE_DIR = tmp_path
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    settings.SOROBAN_RPC_URL = []
+    assert [each.level for each in settings_findings()] == [Level.ERROR]
+    written = tmp_path / ".data" / "env"
+    written.parent.mkdir()
+    written.touch()
+    [refused, hint] = settings_findings()
+    assert (refused.level, hint.level) == (Level.ERROR, Level.WARNING)
+    assert str(written) in hint.text
+    assert f"ENV_FILE={written} .venv/bin/python manage.py" in hint.advice
 
 
 def test_pending_migrations_and_a_missing_extension_are_errors_with_the_command(service: Sandbox) -> None:
@@ -307,7 +325,7 @@ def test_processes_that_are_silent_or_were_never_there_are_errors_with_their_com
     Heartbeat.objects.filter(part="worker").update(seen_at=timezone.now() - timedelta(seconds=109))
     found = only_bad()
     assert (found.part, found.level) == ("worker", Level.ERROR)
-    assert re.fullmatch(r"silent for 1[01]\d s; it ran sync", found.text)
+    assert re.fullmatch(r"silent for 1[01]\d s; it ran sync \(worker@host:1\)", found.text)
     assert found.advice == "start celery -A ajo.celery worker anew, and see its log"
     Heartbeat.objects.all().delete()
     assert [(each.part, each.text) for each in bad()] == [("worker", "none runs"), ("beat", "none runs")]

@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -160,6 +162,78 @@ def test_the_rows_of_hosts_that_are_gone_are_deleted_and_the_last_of_a_part_is_n
     assert Heartbeat.objects.get(name=pulse.row_name).seen_at > timezone.now() - timedelta(seconds=30)
 
 
+def own_row(part: str, pid: int, seconds: float) -> str:
+    """Write the row of a process of this host."""
+    name = f"{part}@{socket.gethostname()}:{pid}"
+    Heartbeat.objects.create(name=name, part=part, seen_at=timezone.now() - timedelta(seconds=seconds))
+    return name
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs until it is killed."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_successor_takes_the_place_of_one_that_was_killed_on_its_host(
+    client: Client, child: subprocess.Popen[bytes]
+) -> None:
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
+    heard("beat", 1)
+    own_row("worker", child.pid, 73)
+    heard("worker", 1)
+    child.kill()  # it is a zombie until somebody waits for it
+    HeartbeatThread(Heartbeat.ManagedProcess.BEAT).write()
+    assert problems(client) == ["worker: 1 of 2 silent for 7x s"]  # a beat is no successor of a worker
+    HeartbeatThread(Heartbeat.ManagedProcess.WORKER).write()
+    assert problems(client) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_frozen_process_has_no_successor(client: Client, child: subprocess.Popen[bytes]) -> None:
+    make_configured_checkpoint(chain_advanced_at=timezone.now())
+    heard("beat", 1)
+    own_row("worker", child.pid, 0)
+    child.send_signal(signal.SIGSTOP)
+    started = HeartbeatThread(Heartbeat.ManagedProcess.WORKER)
+    started.write()
+    age("worker")
+    started.write()
+    assert problems(client) == ["worker: 1 of 2 silent for 12x s"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_start_is_the_successor_of_one(child: subprocess.Popen[bytes]) -> None:
+    """Of two that were killed the operator started one: the other is still missed."""
+    other = own_row("worker", child.pid, 90)  # it began since then: the id is another process's now
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    own_row("worker", ended.pid, 80)
+    heard("worker", 70, host="b")  # of which this host's processes say nothing
+    started = HeartbeatThread(Heartbeat.ManagedProcess.WORKER)
+    started.write()
+    started.write()
+    assert set(Heartbeat.objects.values_list("name", flat=True)) == {"worker@b:1", started.row_name, other}
+    Heartbeat.objects.filter(name=started.row_name).delete()  # as if another process started
+    HeartbeatThread(Heartbeat.ManagedProcess.WORKER).write()
+    assert set(Heartbeat.objects.values_list("name", flat=True)) == {"worker@b:1", started.row_name}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_has_the_id_of_the_killed_one_is_its_successor(child: subprocess.Popen[bytes]) -> None:
+    """As in a container, where ids begin anew."""
+    child.kill()
+    child.wait()
+    names = {own_row("worker", os.getpid(), 90), own_row("worker", child.pid, 80)}
+    HeartbeatThread(Heartbeat.ManagedProcess.WORKER).write()
+    assert set(Heartbeat.objects.values_list("name", flat=True)) == names
+
+
 def test_a_worker_says_which_tasks_its_children_run_the_longest_first() -> None:
     """Celery's own requests: what a worker's parent process knows of its children."""
     made = []
@@ -223,7 +297,7 @@ def test_a_frozen_process_is_named_until_it_goes_on(client: Client, running: dic
             part.process.send_signal(signal.SIGCONT)
         part.wait_until(lambda: problems(client) == [])
     [sent] = Heartbeat.objects.get(part="beat").tasks  # with its second heartbeat: every task is sent at the start
-    assert sent["name"] in app.tasks
+    assert sent["name"] in [each["task"] for each in app.conf.beat_schedule.values()]
     assert 0 < sent["seconds"] < 300
     Checkpoint.objects.update(chain_advanced_at=timezone.now())
     for part in running.values():

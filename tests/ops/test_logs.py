@@ -161,3 +161,18 @@ def test_on_a_terminal_lines_are_for_people() -> None:
     os.close(ours)
     assert "words" in text
     assert not text.startswith("{")
+
+
+@pytest.mark.parametrize("host", ["other.example", "evil\nline", "x" * 5000, "ä.example"])
+def test_a_host_that_is_not_served_is_one_line_a_minute_that_says_what_to_set(
+    client: Client, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    for each in logging.getLogger("django.security.DisallowedHost").filters:
+        monkeypatch.setattr(each, "_next_at", 0.0)
+    for path in ("/api/v1/status/", "/admin/"):
+        assert client.get(path, headers={"host": host}).status_code == 400
+    [line] = [each for each in parsed(lines) if each["logger"] == "django.security.DisallowedHost"]
+    assert line["event"].startswith(f"the Host header {host[:100]!a} is not in ALLOWED_HOSTS")
+    assert "PUBLIC_URL" in line["event"]
+    assert line["level"] == "warning"
+    assert "exception" not in line

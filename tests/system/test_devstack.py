@@ -144,11 +144,10 @@ def test_a_second_start_finds_its_data_and_copies_run_side_by_side(tmp_path: Pat
         assert again.password == password
         assert other.password != password
         assert requests.get(f"http://127.0.0.1:{other.port}/health/live", timeout=10).status_code == 200
-        code, lines = halt_reason(tmp_path / "one", free_port(), free_port())
-        assert code == 1
-        assert lines == [
-            f"make run: {tmp_path / 'one'} is in use by another copy: stop it, or start with DATA_DIR=<another>"
-        ]
+        for ports in ((free_port(), free_port()), (again.port, again.sandbox_port)):
+            code, [line] = halt_reason(tmp_path / "one", *ports)
+            assert code == 1
+            assert line.startswith(f"make run: Ajo runs in {tmp_path / 'one'} already: make stop ends it")
         code, said = asked(again, "status")
         assert code == 0
         parts = re.findall(r"^  (\w+(?: \w+)*) +process (\d+), for 0 h \d\d min \d\d s$", said, re.MULTILINE)

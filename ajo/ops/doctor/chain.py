@@ -12,6 +12,7 @@ from typing import Final
 from django.conf import settings
 from django.db import Error
 
+from ajo.adminkit.words import duration
 from ajo.conf.redaction import Secrets
 from ajo.database.limits import limited
 from ajo.ops.doctor.database import LIMITS
@@ -24,7 +25,7 @@ from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import KNOWN_PROTOCOL, node_names
 
 MAX_SECONDS = 10.0  # for all calls to one address
-LEDGERS_A_DAY: Final = 17_280  # one in five seconds
+LEDGER_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ def node_findings(nodes: Sequence[Node]) -> Iterator[Finding]:
         if node.failure:
             yield bad(part, node.failure, "check SOROBAN_RPC_URL, SOROBAN_RPC_HEADERS and RPC_PROXY, or name another")
             continue
-        kept = (node.latest - node.oldest + 1) / LEDGERS_A_DAY
-        yield ok(part, f"ledger {node.latest}, protocol {node.protocol}, events of the last {kept:.1f} days")
+        kept = duration((node.latest - node.oldest + 1) * LEDGER_SECONDS)
+        yield ok(part, f"ledger {node.latest}, protocol {node.protocol}, events of the last {kept}")
         yield from _node_problems(part, node, newest)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -13,11 +14,12 @@ from django.conf import settings
 from django.db import Error, connection
 
 from ajo.conf.checks import check_settings
+from ajo.conf.env import given
 from ajo.database.limits import limited
 from ajo.ops.doctor.chain import Node
 from ajo.ops.doctor.database import LIMITS
 from ajo.ops.doctor.finding import Finding, error, ok, warning
-from ajo.ops.heartbeats import process_problems, processes
+from ajo.ops.heartbeats import process_problems, processes, reported_silent
 from ajo.ops.models import Heartbeat
 
 # Seconds by which two clocks may differ: a task expires after SYNC_INTERVAL, answers are stale after STALE_AFTER.
@@ -39,6 +41,10 @@ def settings_findings() -> Iterator[Finding]:
     if not any(message.is_serious() for message in found):
         file = settings.ENV_FILE.path
         yield ok("settings", f"complete, from the environment{f' and {file}' if file.is_file() else ''}")
+    # isfile, unlike Path.is_file, is False in a folder that only another account may read
+    elif not given("DATABASE_URL") and os.path.isfile(written := settings.BASE_DIR / ".data" / "env"):
+        what = f"no settings of servers were read; make run has written {written}"
+        yield warning("settings", what, f"for its servers: ENV_FILE={written} .venv/bin/python manage.py …")
 
 
 def process_findings() -> Iterator[Finding]:
@@ -56,7 +62,10 @@ def process_findings() -> Iterator[Finding]:
             yield error(part, "none runs", f"start {command}")
     for problem in process_problems(known):
         name, _, words = problem.partition(": ")
-        yield error(name, words, f"start {COMMANDS[Heartbeat.ManagedProcess(name)]} anew, and see its log")
+        part = Heartbeat.ManagedProcess(name)
+        silent = ", ".join(each.name for each in reported_silent([each for each in known if each.part == part]))
+        who = f" ({silent})" if silent else ""
+        yield error(part, f"{words}{who}", f"start {COMMANDS[part]} anew, and see its log")
 
 
 def clock_findings(nodes: Sequence[Node], *, with_database: bool) -> Iterator[Finding]:

@@ -141,6 +141,7 @@ def soroban_fees(sandbox: Sandbox) -> dict[str, Any]:
         ("trustline", b'{"account": "G"}'),
         ("archive", b'{"keys": ["AAAA"]}'),
         ("entry", b'{"key": "?"}'),
+        ("freeze", b'{"frozne": true}'),
     ],
 )
 def test_an_order_of_no_use_is_a_400_that_says_why(sandbox: Sandbox, name: str, body: bytes) -> None:
@@ -149,11 +150,23 @@ def test_an_order_of_no_use_is_a_400_that_says_why(sandbox: Sandbox, name: str, 
     assert answer.json()["detail"].startswith(name)
 
 
-def test_each_order_says_what_it_does() -> None:
-    assert all(each.__doc__ for each in ORDERS.values())
+def test_a_field_that_an_order_does_not_take_is_named_and_nothing_is_done(sandbox: Sandbox) -> None:
+    latest = sandbox.chain.latest
+    answer = requests.post(f"{sandbox.url}/sandbox/close", json={"count": 2, "ledgers": 3, "close": 1}, timeout=30)
+    assert answer.status_code == 400
+    assert answer.json() == {"detail": "close: unknown fields: ledgers, close; it takes count"}
+    assert sandbox.chain.latest == latest
+    assert order(sandbox, "close", count=2) == {"latestLedger": latest + 2}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_each_order_says_what_it_does_and_names_its_fields(name: str) -> None:
+    assert ORDERS[name].text
+    assert [field for field in ORDERS[name].fields if f"`{field}`" not in ORDERS[name].text] == []
 
 
 def test_every_order_says_what_it_does(sandbox: Sandbox) -> None:
     told = requests.get(f"{sandbox.url}/sandbox/", timeout=30).json()
     assert set(told) == set(ORDERS)
     assert all(told.values())
+    assert not [text for text in told.values() if text != " ".join(text.split())]

@@ -27,10 +27,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if any(not 0 < group_id < 2**63 for group_id in options["group"]):
             raise CommandError("A group id is a number from 1 on.")
+        absent: set[int] = set()
         try:
             sweep = sweep_deep if options["deep"] else sweep_groups
             # from the start, since the worker may have stopped somewhere in the middle
             for step in report_progress(sweep(nodes().run, options["group"], from_start=True), "sweep", self.stdout):
+                absent |= step.absent
                 for group_id in sorted(step.absent):
                     self.stdout.write(f"sweep: group {group_id} is not on the chain")
         except (ChainError, Superseded) as failure:
@@ -38,3 +40,5 @@ class Command(BaseCommand):
         kind = SyncRun.Kind.DEEP_SWEEP if options["deep"] else SyncRun.Kind.SWEEP
         counts = SyncRun.objects.filter(kind=kind).latest("id").counts
         self.stdout.write("sweep: " + ", ".join(f"{name} {value}" for name, value in counts.items()))
+        if options["group"] and absent:
+            raise CommandError(f"Of the groups that were named {len(absent)} could not be compared: see above.")
