@@ -142,5 +142,6 @@ class ReadOnlyAdmin(_ReadOnly, TableAdmin):
 class ReadOnlyInline(_ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     """Read-only rows of another table on a row's page."""
 
+    template = "admin/read_only_rows.html"
     extra = 0
     can_delete = False
