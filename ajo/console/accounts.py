@@ -18,7 +18,8 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]  # generic only in the 
 
     def formfield_for_manytomany(self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
-            kwargs |= {"widget": forms.CheckboxSelectMultiple, "label": "Roles"}
+            help_text = "What this person may see and do. Without a role, staff status shows nothing."
+            kwargs |= {"widget": forms.CheckboxSelectMultiple, "label": "Roles", "help_text": help_text}
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
 
