@@ -58,8 +58,8 @@ coverage: .venv/dev.stamp ## Measure branch coverage of the tests that run in on
 test-faults: .venv/dev.stamp ## Run the long tests that kill processes and servers
 	$(BIN)/python -m pytest tests/system -m system_long $(PYTEST_OPTIONS)
 
-# Photographs of every page of the admin are left in .data/browser.
-browser: .venv/dev.stamp ## Test the admin in Debian's chromium
+# Photographs of every page of the admin are left in .data/browser. axe-core comes with what compiles the TypeScript.
+browser: .venv/dev.stamp devtools/typescript/node_modules/.package-lock.json ## Test the admin in Debian's chromium
 	@command -v chromium >/dev/null || { echo "chromium is missing: apt-get install chromium" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/browser $(PYTEST_OPTIONS)
 

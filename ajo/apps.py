@@ -28,5 +28,6 @@ class StaffConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        # by its name: its module needs models, which are loaded by now and were not above
+        # by their names: their modules need models, which are loaded by now and were not above
+        import_string("ajo.console.accounts.register_accounts")()
         post_migrate.connect(import_string("ajo.console.roles.keep_roles"), dispatch_uid="roles")

@@ -158,7 +158,7 @@ class HistoryAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
         changelist = getattr(response, "context_data", {}).get("cl")
         if isinstance(response, TemplateResponse) and changelist is not None:
             address = reverse(f"{self._list_name().removesuffix('changelist')}csv")
-            query_string = changelist.get_query_string(remove=[PAGE_VAR])
+            query_string = changelist.get_query_string()  # the page is not in it
             is_narrowed = bool(changelist.params or changelist.query)
             totals = list_totals(changelist.queryset) if is_narrowed else None
             response.context_data = {

@@ -56,9 +56,26 @@ class WalletLabelAdmin(TableAdmin):
     shown_note = text_column("note", "Note", 120)
 
 
+def _solvency_columns(show: Callable[[int, Token], SafeString]) -> tuple[Column, Column, Column]:
+    """Return the columns of what the contract holds of a token, what it owes, and the premiums that it booked."""
+
+    def column_of(title: str, amount: Callable[[Token], int | None], nothing: str) -> Column:
+        def cell(token: Token) -> SafeString | str:
+            found = amount(token)
+            return nothing if found is None else show(found, token)
+
+        return row_column(title, cell)
+
+    return (
+        column_of("The contract holds", lambda token: token.balance, "not known"),
+        column_of("The contract owes", lambda token: int(token.owed) if token.checked_ledger else None, "not known"),
+        column_of("Premiums booked, collected from nobody", lambda token: int(token.booked_premiums) or None, "none"),
+    )
+
+
 @admin.register(Token)
 class TokenAdmin(ReadOnlyAdmin):
-    list_display = ("address", "short_symbol", "held", "owes", "premiums", "decimals", "verified", "is_asset_contract")
+    list_display = ("short_address", "short_symbol", "held_cell", "owes_cell", "premiums_cell", "decimals", "verified")
     list_filter = (SolvencyFilter,)
     searches: ClassVar = (address_search("token address", "address"),)
     fieldsets = (
@@ -68,17 +85,10 @@ class TokenAdmin(ReadOnlyAdmin):
     )
     short_symbol = text_column("symbol", "Symbol", missing="unknown")
     whole_name = multiline_column("name", "Name")
+    short_address = column("address", "Address", display.shortened)
 
-    held = row_column(
-        "The contract holds", lambda token: "not known" if token.balance is None else token_amount(token.balance, token)
-    )
-    owes = row_column(
-        "The contract owes", lambda token: token_amount(int(token.owed), token) if token.checked_ledger else "not known"
-    )
-    premiums = row_column(
-        "Premiums booked, collected from nobody",
-        lambda token: token_amount(int(token.booked_premiums), token) if token.booked_premiums else "none",
-    )
+    held, owes, premiums = _solvency_columns(token_amount)
+    held_cell, owes_cell, premiums_cell = _solvency_columns(token_cell)
     groups = row_column("See also", lambda token: display.changelist_link(Group, "groups", token=token.address))
 
 

@@ -41,6 +41,12 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
     deferred_columns: ClassVar[Sequence[str]] = ()  # large columns that the changelist does not read
 
     @property
+    def table_name(self) -> str:
+        """Return the table's name on the pages: the menu's, or the model's where the site has no name for it."""
+        names: Mapping[str, str] = getattr(self.admin_site, "table_names", {})
+        return names.get(self.opts.label, str(self.opts.verbose_name_plural).capitalize())
+
+    @property
     def search_help_text(self) -> str:  # type: ignore[override]  # a plain attribute in the stubs
         return f"In full: {', '.join(search.label for search in self.searches)}."
 
@@ -88,7 +94,7 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
             return HttpResponseRedirect(f"{request.path}?{urlencode(kept)}" if kept else request.path)
         if ERROR_FLAG in request.GET:  # Django redirects here from a value that it cannot use
             messages.warning(request, "A value in that address cannot be used here: this is the whole table.")
-        return super().changelist_view(request, extra_context)
+        return super().changelist_view(request, {"title": self.table_name, **(extra_context or {})})
 
     def _lookup_help(self, request: HttpRequest) -> str:
         """Return the sentence that names the allowed lookups."""
@@ -99,7 +105,7 @@ class TableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         if context.get("subtitle"):
             context["subtitle"] = display.short(display.escape_invisible(context["subtitle"]), 80)
-        context.update(summary_context(request, context.get("original")))
+        context.update(summary_context(request, context.get("original")), table_name=self.table_name)
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="See also")
@@ -142,5 +148,6 @@ class ReadOnlyAdmin(_ReadOnly, TableAdmin):
 class ReadOnlyInline(_ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     """Read-only rows of another table on a row's page."""
 
+    template = "admin/read_only_rows.html"
     extra = 0
     can_delete = False

@@ -18,7 +18,7 @@ from django.db.models import Model
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 MAX_DECIMALS = 38  # digits after the point; no i128 has more
 MAX_SYMBOL = 12  # characters of a Stellar asset code; a hostile token may have a longer symbol
@@ -105,11 +105,14 @@ def amount_text(amount: int, symbol: str | None, decimals: int | None, *, verifi
     exact = _in_unit(amount, decimals)
     if exact is None:
         return f"{amount} units"
-    unit = f"{exact:,f}"
-    if "." in unit:
-        unit = unit.rstrip("0").rstrip(".")
     name = f" {short(escape_invisible(symbol), MAX_SYMBOL)}" if symbol else ""
-    return f"{unit}{name}{_mark(verified)}"
+    return f"{_trimmed(exact)}{name}{_mark(verified)}"
+
+
+def _trimmed(amount: Decimal) -> str:
+    """Return an amount with commas and without trailing zeros: 1,833.4."""
+    text = f"{amount:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _mark(verified: bool) -> str:
@@ -132,11 +135,12 @@ def money(amount: int, symbol: str | None, decimals: int | None, *, verified: bo
 
 def money_cell(amount: int, symbol: str | None, decimals: int | None, *, verified: bool) -> SafeString:
     """Return an amount for a cell of a list: in the token's unit, the exact integer as the tooltip."""
-    whole = money(amount, symbol, decimals, verified=verified)
-    unit, separator, _ = whole.rpartition(" · ")
-    if not separator:
-        return whole
-    return format_html('<span title="{}">{}</span>', f"{amount} smallest units", mark_safe(unit))  # noqa: S308  # ours
+    unit = _in_unit(amount, decimals)
+    if unit is None:
+        return money(amount, symbol, decimals, verified=verified)
+    name = safe_text(symbol, MAX_SYMBOL) if symbol else ""
+    title = f"{amount} smallest units"
+    return format_html('<span class="unit" title="{}">{} {}{}</span>', title, _trimmed(unit), name, _mark(verified))
 
 
 def format_time(value: datetime | None) -> str:

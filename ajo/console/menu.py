@@ -53,6 +53,7 @@ MENU: Final[tuple[tuple[str, dict[str, str]], ...]] = (
     ),
 )
 OTHERS: Final = "Others"
+TABLE_NAMES: Final = {label: name for _, names in MENU for label, name in names.items()}
 
 
 def arrange(apps: list[dict[str, Any]]) -> list[dict[str, Any]]:

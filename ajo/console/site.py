@@ -15,7 +15,7 @@ from ajo.api.throttles import client_address, hit
 from ajo.console.front_page import front_page
 from ajo.console.group_actions import ACTIONS, group_action_page
 from ajo.console.group_page import group_summary
-from ajo.console.menu import arrange
+from ajo.console.menu import TABLE_NAMES, arrange
 from ajo.console.search import search_page
 from ajo.console.second_factor import LoginForm, second_factor_page
 from ajo.console.wallet_page import wallet_summary
@@ -33,6 +33,7 @@ class StaffSite(AdminSite):
     site_title = "Ajo"
     index_title = "Overview"
     site_url = None
+    table_names = TABLE_NAMES  # which the pages of TableAdmin show
     login_form = LoginForm
     login_template = "admin/login_with_code.html"
 

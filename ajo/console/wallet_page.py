@@ -111,8 +111,8 @@ def _membership_line(member: GroupMember, now: datetime) -> MembershipLine:
         group=display.change_link(Group, group.pk, name),
         status=group.get_status_display(),
         round=f"{group.current_round} of {group.member_count}",
-        dues=state if is_active else "-",
-        tone=tone if is_active else "well",
+        dues=state if is_active else "",
+        tone=tone,
         payout=payout,
     )
 
@@ -135,4 +135,4 @@ def _timeline(user: User, people: People) -> dict[str, Any]:
         step = step_of(event, people, group.token if group else None)
         link = display.change_link(Group, event.group_id, f"group {event.group_id}") if group else ""
         steps.append(replace(step, who=link))
-    return {"steps": steps, "is_whole": len(steps) < MAX_STEPS}
+    return {"steps": steps, "who_title": "Group", "is_whole": len(steps) < MAX_STEPS}

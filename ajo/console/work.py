@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.db.models import Count, QuerySet
 from django.db.models.functions import TruncDate
+from django.template.defaultfilters import pluralize
 
 from ajo.adminkit.display import changelist_url
 from ajo.soroban.models import ChainTransaction
@@ -102,5 +103,5 @@ def chart(now: datetime) -> Chart:
         bars.append(Bar(day, count, place * CHART_WIDTH // CHART_DAYS, CHART_HEIGHT - height, height))
     total = sum(bar.count for bar in bars)
     newest = f"The newest alone, later than {cut:%Y-%m-%d %H:%M}: " if cut else ""
-    words = f"{newest}{total:,} contributions in {CHART_DAYS} days, {bars[-1].count:,} of them today"
+    words = f"{newest}{total:,} contribution{pluralize(total)} in {CHART_DAYS} days, {bars[-1].count:,} of them today"
     return Chart(bars, words + (f"; the most in a day were {most:,}." if most else "."))

@@ -52,8 +52,6 @@ class ChainTransactionAdmin(GroupLinkMixin, ReadOnlyAdmin):
         "its_group",
         "in_words",
         "short_reason",
-        "attempts",
-        "short_answer",
         "ledger",
         "created_at",
     )
@@ -81,7 +79,6 @@ class ChainTransactionAdmin(GroupLinkMixin, ReadOnlyAdmin):
     what = column("function", "What", lambda name: display.safe_text(CALLS.get(name, name)))
     in_words = column("status", "What became of it", lambda status: display.safe_text(WORDS[status], 80))
     short_reason = text_column("code", "Why", 40)
-    short_answer = text_column("last_answer", "A node's last answer", 40)
     whole_reason = multiline_column("detail", "Why")
     whole_answer = multiline_column("last_answer", "A node's last answer")
     refusal = json_column("contract_error", "The contract's refusal", 300)

@@ -96,4 +96,6 @@ def test_a_page_writes_with_a_wallet(live_server: LiveServer, building: Sandbox)
         paid_by_another = write(joining(BOB, ALICE))
         assert (paid_by_another["status"], paid_by_another["events"][0]["type"]) == ("success", "joined")
         assert write(joining(BOB, ALICE)) == ["refused", "contract_error", "AlreadyMember"]
+        (complaint,) = page.take_complaints()
+        assert "status of 409" in complaint
         assert write(joining(CAROL, CAROL)) == ["The user declined.", None, None]

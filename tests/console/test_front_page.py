@@ -94,8 +94,8 @@ def test_a_token_of_which_less_is_held_than_owed_is_shown(staff: Client) -> None
     assert staff.get(admin_pages.table(Token)).content.decode().count("not known") == 2
     short = shown_text(staff, admin_pages.table(Token, solvency="short"))
     assert "1 row on this page" in short
-    assert "1.0000000 XLM · 10000000" in short
-    assert f"17014118346046923173168730371588.4105728 XLM · {2**127}" in short
+    assert " 1 XLM " in short
+    assert "17,014,118,346,046,923,173,168,730,371,588.4105728 XLM" in short
 
 
 def test_a_token_of_which_less_is_held_by_booked_premiums_alone_is_told_apart(staff: Client) -> None:
@@ -115,7 +115,7 @@ def test_a_token_of_which_less_is_held_by_booked_premiums_alone_is_told_apart(st
     for which, address in (("premiums", contract(1)), ("short", contract(2))):
         rows = staff.get(admin_pages.table(Token, solvency=which)).content.decode()
         assert [each in rows for each in (contract(1), contract(2))] == [address == contract(1), address == contract(2)]
-    assert "0.0000070 XLM · 70" in shown_text(staff, admin_pages.table(Token, solvency="premiums"))
+    assert "0.000007 XLM" in shown_text(staff, admin_pages.table(Token, solvency="premiums"))
 
 
 @pytest.mark.parametrize(("short", "premiums", "is_more"), [(3, 0, False), (4, 0, True), (0, 4, True), (2, 2, True)])
@@ -172,7 +172,7 @@ def test_what_waits_for_people_is_counted_with_links(staff: Client) -> None:
     page = shown_text(staff, "/admin/")
     for card in (
         "3 Active groups", "1 Groups with overdue payments", "1 Payouts due and not taken", "1 Refund votes open",
-        "1 Contributions today", "1 contributions in 14 days, 1 of them today; the most in a day were 1.",
+        "1 Contributions today", "1 contribution in 14 days, 1 of them today; the most in a day were 1.",
     ):  # fmt: skip
         assert card in page
     html = staff.get("/admin/").content.decode()

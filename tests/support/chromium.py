@@ -20,6 +20,30 @@ from typing import Any
 PATIENCE = 30  # seconds for one answer of the browser
 VIEW = {"width": 1600, "height": 900, "deviceScaleFactor": 1, "mobile": False}
 
+# Finds where to click; a string says why that is nowhere.
+TARGET = """(text, within) => {
+  const words = (each) => (each.type === "submit" && each.value ? each.value : each.textContent);
+  const shown = (each) => words(each).trim().replace(/\\s+/g, " ");
+  const targets = [...document.querySelectorAll(within)].flatMap((each) =>
+    [...each.querySelectorAll("a, button, input[type=submit], summary, label, option")]);
+  const target = targets.find((each) => shown(each) === text && each.checkVisibility());
+  if (!target) return "nothing to click";
+  target.scrollIntoView({ block: "center", behavior: "instant" });
+  const box = target.getClientRects()[0];
+  const place = [box.x + box.width / 2, box.y + box.height / 2];
+  const top = document.elementFromPoint(...place);
+  return target.contains(top) ? place : `covered by ${top?.outerHTML.slice(0, 100)}`;
+}"""
+# Focuses the field of a label, or of an aria-label, and selects what it holds.
+FIELD = """(label) => {
+  const name = (each) => each.ariaLabel ?? [...(each.labels ?? [])].map((one) => one.innerText).join(" ");
+  const fields = [...document.querySelectorAll("input, textarea")].filter((each) => each.checkVisibility());
+  const field = fields.find((each) => name(each).trim().replace(/:$/, "") === label);
+  if (!field) throw new Error(`no field ${label} among ${fields.map(name)}`);
+  field.focus();
+  field.select();
+}"""
+
 
 class BrowserError(Exception):
     """The browser is not there, died, or refused a command."""
@@ -69,10 +93,73 @@ class Page:
         )
         return self._loading(lambda: self.run(script))
 
+    def click(self, text: str, within: str = "body") -> int:
+        """Click what shows this text, as a hand does, and return the status of the page that it leads to.
+
+        The first visible link or button of this text counts. Raises BrowserError without one, or where it is covered.
+        """
+        return self._loading(lambda: self._hit(text, within))
+
+    def touch(self, text: str, within: str = "body") -> None:
+        """Click what leads to no other page."""
+        self._hit(text, within)
+
+    def write(self, label: str, text: str) -> None:
+        """Write into the field of this label, over what it holds."""
+        self.run(f"({FIELD})({json.dumps(label)})")
+        self.send("Input.insertText", text=text)
+
+    def text(self, selector: str) -> str:
+        """Return the text of an element as it is seen, with single spaces. Raises BrowserError without one."""
+        return " ".join(str(self.run(f"document.querySelector({json.dumps(selector)}).innerText")).split())
+
+    def texts(self, selector: str) -> list[str]:
+        """Return the text of each element, with single spaces."""
+        found = self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map(each => each.innerText)")
+        return [" ".join(text.split()) for text in found]
+
+    def fields(self) -> dict[str, str]:
+        """Return what a row's page shows, by label."""
+        rows = self.run(
+            "[...document.querySelectorAll('.form-row .flex-container')].map((each) =>"
+            " [each.querySelector('label').innerText, each.querySelector('.readonly').innerText])"
+        )
+        return {label.strip().removesuffix(":"): " ".join(value.split()) for label, value in rows}
+
+    def take_complaints(self) -> list[str]:
+        """Return what was red in the console since the last time: errors, dialogs, reports of a broken policy."""
+        self.run("1")  # all that the browser said before its answer is read
+        complaints, self.complaints = self.complaints, []
+        return complaints
+
+    def expect_no_complaints(self) -> None:
+        """Assert that nothing was red in the console since the last time."""
+        complaints = self.take_complaints()
+        assert complaints == [], complaints
+
+    def wear(self, theme: str) -> None:
+        """Prefer `light` or `dark`, as the system does."""
+        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+
+    def download_to(self, folder: Path) -> None:
+        """Keep what is downloaded from now on in this folder."""
+        self.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
+    def _hit(self, text: str, within: str) -> None:
+        place = self.run(f"({TARGET})({json.dumps(text)}, {json.dumps(within)})")
+        if isinstance(place, str):
+            raise BrowserError(f"{text}: {place} on {self.run('location.href')}")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.send("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+
     def resize(self, width: int, height: int) -> None:
         """Give the window another size, in CSS pixels; below 768 it is a telephone's."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 768}
         self.send("Emulation.setDeviceMetricsOverride", **size)
+
+    def settle(self) -> None:
+        """Wait until nothing moves and no colour changes."""
+        self.run("Promise.allSettled(document.getAnimations().map((each) => each.finished)).then(() => 1)")
 
     def run(self, script: str) -> Any:
         """Return the value of a JavaScript expression."""
@@ -88,6 +175,7 @@ class Page:
 
     def photograph(self, path: Path) -> None:
         """Save the whole page as PNG."""
+        self.settle()
         shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(shot["data"]))
@@ -111,7 +199,12 @@ class Page:
         if method == "Runtime.exceptionThrown":
             self.complaints.append(str(params["exceptionDetails"].get("text")))
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
-            self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+            address = params["entry"].get("url", "")
+            # asked for by the browser itself, of answers that are no pages
+            if not address.endswith("/favicon.ico"):
+                self.complaints.append(f"{params['entry']['text']} {address}")
+        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "assert"):
+            self.complaints.append(f"console: {[each.get('value') for each in params['args']]}")
         elif method == "Page.javascriptDialogOpening":
             self.complaints.append(f"a dialog: {params['message']}")
             self.send("Page.handleJavaScriptDialog", accept=True)
@@ -130,7 +223,10 @@ class Page:
 
 @contextmanager
 def chromium() -> Iterator[Page]:
-    """Start a browser with an empty profile, yield its page, and end it with all its processes."""
+    """Start a browser with an empty profile, yield its page, and end it with all its processes.
+
+    Whatever the page complained of fails the test, unless the test has taken it out of `complaints`.
+    """
     program = shutil.which("chromium")
     if program is None:
         raise BrowserError("chromium is not installed: apt-get install chromium")
@@ -151,7 +247,9 @@ def chromium() -> Iterator[Page]:
         os.close(commands)
         os.close(replies)
         try:
-            yield Page(process, to, answers)
+            page = Page(process, to, answers)
+            yield page
+            page.expect_no_complaints()
         finally:
             os.close(to)
             os.close(answers)

@@ -34,5 +34,10 @@ function copyButton(text) {
   return button;
 }
 
-for (const shown of document.querySelectorAll(".shortened[title]"))
-  (shown.closest("a") ?? shown).after(copyButton(shown.title));
+for (const shown of document.querySelectorAll(".shortened[title]")) {
+  const target = shown.closest("a") ?? shown;
+  const both = document.createElement("span"); // which no line ends between
+  both.className = "copyable";
+  target.replaceWith(both);
+  both.append(target, copyButton(shown.title));
+}
