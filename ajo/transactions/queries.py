@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import Q
+
 from ajo.api.events import EVENT_COLUMNS
 from ajo.soroban.models import ChainTransaction, ContractEvent
 from contributions.models import Contribution, Payout, Refund
+
+Status = ChainTransaction.Status
 
 
 @dataclass(slots=True)
@@ -24,10 +28,15 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a transaction. Of one that was not submitted here `row` is not stored, and lacks the rest."""
+    """What is known of a transaction. Of one that was not submitted here `row` is not stored, and lacks the rest.
+
+    `rival`: of one that expired, the status of another with its sequence number that was applied, or may still be: it
+    may have replaced this, and do what this should have done.
+    """
 
     row: ChainTransaction
     carried: Carried
+    rival: str | None = None
 
     @property
     def is_stored(self) -> bool:
@@ -50,7 +59,26 @@ def with_carried(rows: Iterable[ChainTransaction]) -> list[Known]:
     """Return the transactions with what each of them carried, itself or inside a fee bump."""
     rows = list(rows)
     carried = carried_by([row.bump_hash or row.hash for row in rows])
-    return [Known(row, carried[row.bump_hash or row.hash]) for row in rows]
+    rivals = _rivals([row for row in rows if row.status == Status.EXPIRED])
+    return [Known(row, carried[row.bump_hash or row.hash], rivals.get((row.source, row.sequence))) for row in rows]
+
+
+def _rivals(expired: Iterable[ChainTransaction]) -> dict[tuple[str, int], str]:
+    """Return by source and sequence number the status of a transaction that was applied, else of one that may be."""
+    numbers = {(row.source, row.sequence) for row in expired}
+    if not numbers:
+        return {}
+    may_apply = Q(status__in=(Status.PENDING, Status.SUCCESS)) | Q(
+        status=Status.REJECTED, next_attempt_at__isnull=False
+    )
+    sources, sequences = zip(*numbers, strict=True)
+    found: dict[tuple[str, int], str] = {}
+    for source, sequence, status in ChainTransaction.objects.filter(
+        may_apply, source__in=sources, sequence__in=sequences
+    ).values_list("source", "sequence", "status"):
+        if found.get((source, sequence)) != Status.SUCCESS:
+            found[source, sequence] = status
+    return found
 
 
 def carried_by(hashes: list[str]) -> dict[str, Carried]:

@@ -56,6 +56,13 @@ def _said(name: str) -> Callable[[Known], str | None]:
     return lambda known: getattr(known.row, name) or None
 
 
+def _retry(known: Known) -> str | None:
+    """Return what a client may do. What a replacement has done, or may do yet, built anew is done twice."""
+    if known.rival is not None:
+        return RETRY[Status.SUCCESS if known.rival == Status.SUCCESS else Status.PENDING]
+    return RETRY[known.row.status]
+
+
 def _valid_until(known: Known) -> datetime | None:
     row: Any = known.row  # a column that nothing is known of is None (queries.foreign)
     return None if row.max_time is None else row.valid_until
@@ -69,10 +76,11 @@ class TransactionSerializer(serializers.Serializer[Known]):
         read_only=True, choices=Status.choices, source="row.status", help_text="What became of it."
     )
     retry = ComputedField(
-        lambda known: RETRY[known.row.status],
+        _retry,
         serializers.ChoiceField(choices=sorted({word for word in RETRY.values() if word}), allow_null=True),
         help_text="What a client may do without ever paying twice: wait; build again with `replaces` this hash "
-        "(replace); build anew (rebuild); null: nothing.",
+        "(replace); build anew (rebuild); null: nothing. Of one that expired, wait or null where another with its "
+        "sequence number may still be applied, or was.",
     )
     code = ComputedField(
         _said("code"),

@@ -232,7 +232,7 @@ class People:
 
     def _await(self, answer: dict[str, Any]) -> dict[str, Any]:
         path = f"/api/v1/transactions/{answer['hash']}/"
-        while answer["status"] not in FINAL and not self.ended.wait(POLL):
+        while (answer["status"] not in FINAL or answer["retry"] == "wait") and not self.ended.wait(POLL):
             found = self.up.get(path)
             if found.status_code == 200:
                 answer = found.json()

@@ -85,6 +85,25 @@ def test_retry_says_what_can_be_done_without_paying_twice(client: Client, status
     assert transaction(client, row.hash)["retry"] == retry
 
 
+@pytest.mark.parametrize(
+    ("other", "retry"),
+    [
+        ({"status": "success", "ledger": 5}, None), ({"status": "pending"}, "wait"), ({"status": "rejected"}, "wait"),
+        ({"status": "rejected", "next_attempt_at": None}, "rebuild"), ({"status": "failed", "ledger": 5}, "rebuild"),
+        ({"status": "expired"}, "rebuild"), ({"status": "success", "ledger": 5, "sequence": 8}, "rebuild"),
+        ({"status": "success", "ledger": 5, "source": account(2)}, "rebuild"),
+    ],
+)  # fmt: skip
+def test_what_another_has_done_or_may_do_is_not_built_anew(
+    client: Client, other: dict[str, Any], retry: str | None
+) -> None:
+    """Breaks if `rebuild` were said of what was replaced: a client that does as it is told pays twice."""
+    row = make_transaction(1, status="expired", source=account(1), sequence=7)
+    make_transaction(2, **({"source": account(1), "sequence": 7, "next_attempt_at": datetime.now(UTC)} | other))
+    assert transaction(client, row.hash)["retry"] == retry
+    assert client.get(f"{API}transactions/?status=expired").json()["results"][0]["retry"] == retry
+
+
 @pytest.mark.parametrize("tx_hash", ["0" * 63, "g" * 64, "٣" * 64])
 def test_a_malformed_hash_is_400(client: Client, tx_hash: str) -> None:
     assert client.get(f"{API}transactions/{tx_hash}/").status_code == 400
