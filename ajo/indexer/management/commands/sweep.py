@@ -11,6 +11,7 @@ from ajo.indexer.verify_history import sweep_deep
 from ajo.soroban.models import SyncRun
 from ajo.soroban.rpc.errors import ChainError
 from ajo.soroban.rpc.pool import nodes
+from groups.models import Group
 
 
 class Command(BaseCommand):
@@ -27,6 +28,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if any(not 0 < group_id < 2**63 for group_id in options["group"]):
             raise CommandError("A group id is a number from 1 on.")
+        # what the tables have and the chain does not, the sweep removes; what neither has is a slip of the pen
+        unknown = set(options["group"]) - set(
+            Group.objects.filter(pk__in=options["group"]).values_list("pk", flat=True)
+        )
         absent: set[int] = set()
         try:
             sweep = sweep_deep if options["deep"] else sweep_groups
@@ -40,5 +45,5 @@ class Command(BaseCommand):
         kind = SyncRun.Kind.DEEP_SWEEP if options["deep"] else SyncRun.Kind.SWEEP
         counts = SyncRun.objects.filter(kind=kind).latest("id").counts
         self.stdout.write("sweep: " + ", ".join(f"{name} {value}" for name, value in counts.items()))
-        if options["group"] and absent:
-            raise CommandError(f"Of the groups that were named {len(absent)} could not be compared: see above.")
+        if unknown & absent:
+            raise CommandError(f"{len(unknown & absent)} of the groups that were named are nowhere: see above.")
