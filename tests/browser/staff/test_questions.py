@@ -119,7 +119,7 @@ def test_why_group_5_differs_from_the_chain_and_how_it_is_healed(page: Page) -> 
     page.click("5: WRONG", "#content")
     page.click("Compare with the chain")
     assert page.text("#content .headline").startswith("2 of ")
-    assert page.texts("tr.differs") == ["name (differs) WRONG Market women", "payout_index (differs) 2 0"]
+    assert page.texts("tr.differs") == ["name (differs) WRONG Market women", "payout index (differs) 2 0"]
     page.click("5: WRONG", ".breadcrumbs")
     page.click("Heal", "#summary")
     assert Group.objects.get(pk=DIFFERING).name == "WRONG"
