@@ -61,6 +61,8 @@ def announced(tx_hash: str) -> Known | None:
 
 def known_by(tx_hash: str, told: dict[str, Any], outcome: Outcome) -> Known:
     """Return what is known of a transaction that ended in a ledger. `told` are the columns that its envelope tells."""
+    if told.get("function") == "create_group" and outcome.result is not None:
+        told = told | {"group_id": int(outcome.result)}
     row = foreign(tx_hash, **told | _ended(outcome))
     if row.status == Status.SUCCESS and not _is_read(row):
         row = foreign(tx_hash, **told, status=Status.PENDING)

@@ -174,3 +174,27 @@ def test_a_status_that_its_own_result_contradicts_is_no_answer(
         assert client.get(f"{PATH}{envelope.hash_hex()}/").status_code == 503
         use_nodes(settings, liar, followed)
         assert known(client, envelope.hash_hex())["status"] == "pending"
+
+
+def test_a_new_groups_id_is_told_where_no_event_has_its_hash(client: Client, followed: Sandbox) -> None:
+    """It was carried inside a fee bump: the result has the id."""
+    arguments = [
+        scval.to_address(ALICE.public_key), scval.to_address(followed.chain.token), scval.to_int128(1),
+        scval.to_uint64(3600), scval.to_uint32(3), scval.to_uint64(0), scval.to_uint32(0), scval.to_uint32(0),
+    ]  # fmt: skip
+    builder = TransactionBuilder(
+        Account(ALICE.public_key, sequence(followed, ALICE)), followed.chain.passphrase, base_fee=100
+    )
+    builder.append_invoke_contract_function_op(followed.contract, "create_group", arguments)
+    builder.add_time_bounds(0, followed.chain.range().last_close + 300)
+    inner = SorobanServer(followed.url).prepare_transaction(builder.build())
+    inner.sign(ALICE)
+    bump = FeeBumpTransactionEnvelope(
+        FeeBumpTransaction(CAROL, 2 * inner.transaction.fee, inner), followed.chain.passphrase
+    )
+    bump.sign(CAROL)
+    ask(followed, "sendTransaction", transaction=bump.to_xdr())
+    followed.chain.close_ledger()
+    follow(followed)
+    found = known(client, inner.hash_hex())
+    assert (found["status"], found["group"], found["result"]) == ("success", "3", "3")
