@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stellar_sdk.xdr import DiagnosticEvent, TransactionResult
 from xdrlib3 import Unpacker
 
+from ajo.soroban.contract import XDR_FAULTS
 from ajo.soroban.contract.codec import b64
 from devtools.sandbox import gojson
 from devtools.sandbox.json_xdr import result_json, to_json
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _FIELDS: Final[dict[str, gojson.Decoder]] = {"transaction": gojson.string, "xdrFormat": gojson.string}
 _KNOWN: Final = ("PENDING", "DUPLICATE", "TRY_AGAIN_LATER", "ERROR")
-_FAULTS: Final = (ValueError, EOFError, TypeError, AttributeError, AssertionError)
 
 
 def send_transaction(chain: "Chain", core: Core, params: Any) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _error(found: dict[str, Any]) -> dict[str, Any]:
         return answer
     try:
         events = _events(found["diagnostic_events"])
-    except _FAULTS:
+    except XDR_FAULTS:
         raise RpcError(INTERNAL_ERROR, "could not decode diagnostic events") from None
     if events:
         answer["diagnosticEventsXdr"] = [b64(each.to_xdr_bytes()) for each in events]

@@ -19,18 +19,9 @@ from stellar_sdk.xdr import (
     TransactionEnvelope,
 )
 
+from ajo.soroban.contract import XDR_FAULTS
 from devtools.sandbox.present import present
 
-_FAULTS: Final = (
-    ValueError,
-    EOFError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-)
 MAX_SIZE: Final = 1024 * 1024  # bytes that the decoder takes
 TYPE_SIZE: Final = 4  # bytes of an envelope that say of which kind it is
 
@@ -113,7 +104,7 @@ def parse(text: str, network_id: bytes) -> Envelope:
         if found.to_xdr_bytes() != raw:
             raise BadEnvelope("more than an envelope")
         return _envelope(found, network_id)
-    except (*_FAULTS, binascii.Error) as error:
+    except (*XDR_FAULTS, binascii.Error) as error:
         raise BadEnvelope(str(error)) from error
 
 
