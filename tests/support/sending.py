@@ -9,6 +9,8 @@ import pytest
 import requests
 from stellar_sdk import (
     Account,
+    FeeBumpTransaction,
+    FeeBumpTransactionEnvelope,
     Keypair,
     SorobanServer,
     TransactionBuilder,
@@ -90,6 +92,17 @@ def joining(
     for key in [paying] if sign is None else sign:
         envelope.sign(key)
     return envelope
+
+
+def bumped(sandbox: Sandbox, inner: TransactionEnvelope) -> FeeBumpTransactionEnvelope:
+    """Have Carol pay for somebody's transaction: return the fee bump, which a ledger has carried."""
+    bump = FeeBumpTransactionEnvelope(
+        FeeBumpTransaction(CAROL, 2 * inner.transaction.fee, inner), sandbox.chain.passphrase
+    )
+    bump.sign(CAROL)
+    ask(sandbox, "sendTransaction", transaction=bump.to_xdr())
+    sandbox.chain.close_ledger()
+    return bump
 
 
 def send(sandbox: Sandbox, envelope: TransactionEnvelope | Any, path: str = "") -> dict[str, Any]:

@@ -10,8 +10,6 @@ from django.test import Client
 from pytest_django import Settings
 from stellar_sdk import (
     Account,
-    FeeBumpTransaction,
-    FeeBumpTransactionEnvelope,
     SorobanServer,
     TransactionBuilder,
     scval,
@@ -25,7 +23,7 @@ from tests.support.factories import API
 from tests.support.faults import when
 from tests.support.nodes import use_nodes
 from tests.support.proxy import Proxy
-from tests.support.sending import ALICE, BOB, CAROL, ask, joining, looked_up, sandbox, sequence
+from tests.support.sending import ALICE, BOB, ask, bumped, joining, looked_up, sandbox, sequence
 from tests.support.submitting import PATH, follow, followed
 
 __all__ = ["followed", "sandbox"]
@@ -88,12 +86,7 @@ def test_a_failure_is_read_from_the_chain_with_whose_it_is(client: Client, follo
 def test_a_fee_bump_is_found_by_the_inner_hash(client: Client, followed: Sandbox) -> None:
     """Guards WRITING 36: anybody may bump a transaction, and its own hash has to go on naming it."""
     inner = joining(followed, BOB)
-    bump = FeeBumpTransactionEnvelope(
-        FeeBumpTransaction(CAROL, 2 * inner.transaction.fee, inner), followed.chain.passphrase
-    )
-    bump.sign(CAROL)
-    ask(followed, "sendTransaction", transaction=bump.to_xdr())
-    followed.chain.close_ledger()
+    bump = bumped(followed, inner)
     for tx_hash in (inner.hash_hex(), bump.hash_hex()):
         found = known(client, tx_hash)
         assert (found["hash"], found["status"], found["function"]) == (tx_hash, "pending", "join_group")
@@ -189,12 +182,7 @@ def test_a_new_groups_id_is_told_where_no_event_has_its_hash(client: Client, fol
     builder.add_time_bounds(0, followed.chain.range().last_close + 300)
     inner = SorobanServer(followed.url).prepare_transaction(builder.build())
     inner.sign(ALICE)
-    bump = FeeBumpTransactionEnvelope(
-        FeeBumpTransaction(CAROL, 2 * inner.transaction.fee, inner), followed.chain.passphrase
-    )
-    bump.sign(CAROL)
-    ask(followed, "sendTransaction", transaction=bump.to_xdr())
-    followed.chain.close_ledger()
+    bumped(followed, inner)
     follow(followed)
     found = known(client, inner.hash_hex())
     assert (found["status"], found["group"], found["result"]) == ("success", "3", "3")

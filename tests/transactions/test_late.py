@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from pytest_django import Settings
-from stellar_sdk import FeeBumpTransaction, FeeBumpTransactionEnvelope, TransactionEnvelope
+from stellar_sdk import TransactionEnvelope
 from stellar_sdk.xdr import LedgerEntryData
 
 from ajo.soroban.models import Checkpoint, RpcNode
@@ -19,7 +19,7 @@ from tests.support.closing import order
 from tests.support.faults import when
 from tests.support.nodes import use_nodes
 from tests.support.proxy import Exchange, Proxy, Reply
-from tests.support.sending import BOB, CAROL, account_entry, ask, joining, sandbox
+from tests.support.sending import BOB, account_entry, ask, bumped, joining, sandbox
 from tests.support.submitting import follow, followed, post
 
 __all__ = ["followed", "sandbox"]
@@ -100,12 +100,7 @@ def advance_past(followed: Sandbox, envelope: TransactionEnvelope) -> None:
 def bumped_elsewhere(followed: Sandbox) -> TransactionEnvelope:
     """A transaction that was applied inside a fee bump: its events stand under another hash."""
     inner = joining(followed, BOB)
-    bump = FeeBumpTransactionEnvelope(
-        FeeBumpTransaction(CAROL, 2 * inner.transaction.fee, inner), followed.chain.passphrase
-    )
-    bump.sign(CAROL)
-    ask(followed, "sendTransaction", transaction=bump.to_xdr())
-    followed.chain.close_ledger()
+    bumped(followed, inner)
     return inner
 
 
