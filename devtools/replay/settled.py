@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from stellar_sdk import xdr as sdk
 
+from ajo.soroban.contract import XDR_FAULTS
+
 ASIDE: Final = "(set aside)"
 # What cannot be had, beside what the recordings themselves call volatile, and why.
 EXCEPTIONS: Final = (
@@ -46,7 +48,6 @@ _KINDS: Final[dict[str, Any]] = {
     "transactionEventsXdr": sdk.TransactionEvent,
     "contractEventsXdr": sdk.ContractEvent,
 }
-_FAULTS: Final = (ValueError, EOFError, TypeError, AttributeError, AssertionError)
 
 
 def settled(method: str, answer: Any) -> Any:
@@ -120,7 +121,7 @@ def _decoded(name: str, value: Any) -> Any:
 def _xdr(kind: Any, text: str) -> Any:
     try:
         return kind.from_xdr(text).to_json_dict()
-    except _FAULTS:
+    except XDR_FAULTS:
         return text
 
 
