@@ -56,6 +56,15 @@ class Writing:
     def joining(self, by: Keypair = BOB, group: int = 1, **named: Any) -> TransactionEnvelope:
         return self.call("join_group", scval.to_address(by.public_key), scval.to_uint64(group), by=by, **named)
 
+    def creating(self, by: Keypair) -> TransactionEnvelope:
+        terms = [scval.to_int128(AMOUNT), scval.to_uint64(3600), scval.to_uint32(3), scval.to_uint64(0)]
+        rest = [scval.to_uint32(0), scval.to_uint32(0)]
+        addresses = [scval.to_address(by.public_key), scval.to_address(self.chain.token)]
+        return self.call("create_group", *addresses, *terms, *rest, by=by)
+
+    def contributing(self, by: Keypair, **named: Any) -> TransactionEnvelope:
+        return self.call("contribute", scval.to_address(by.public_key), scval.to_uint64(1), by=by, **named)
+
     def naming(self, name: str, group: int = 1, **named: Any) -> TransactionEnvelope:
         texts = [scval.to_string(each) for each in (name, "", "")]
         return self.call("set_group_metadata", scval.to_uint64(group), *texts, by=ALICE, **named)
