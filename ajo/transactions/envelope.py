@@ -47,6 +47,7 @@ class Fault(StrEnum):
     WEIGHT_SHORT = "weight_short"
     UNUSED_SIGNATURE = "unused_signature"
     SEQUENCE_USED = "sequence_used"
+    END_UNKNOWN = "end_unknown"
 
 
 class EnvelopeRefused(Exception):

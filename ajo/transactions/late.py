@@ -55,9 +55,8 @@ def find_late(
     try:
         outcome = nodes().run(lambda client: _prove(client, row, is_over=is_over), deadline)
     except TransactionPruned as failure:
-        raise EnvelopeRefused(
-            fault, _sentence(submission, fault, closed_at, UNKNOWN.format(failure.oldest))
-        ) from failure
+        unknown = UNKNOWN.format(failure.oldest)
+        raise EnvelopeRefused(Fault.END_UNKNOWN, _sentence(submission, fault, closed_at, unknown)) from failure
     except ChainError as failure:
         raise Unavailable("What became of this transaction cannot be proven now.") from failure
     if outcome and outcome.status in (Status.SUCCESS, Status.FAILED):

@@ -26,6 +26,7 @@ POLL = 1.5  # seconds between two looks at a transaction
 TRIES = 4  # transactions that one wish is worth
 FINAL = ("success", "failed", "expired", "unknown", "rejected")
 HOUR = 3600
+END_UNKNOWN = "end_unknown"  # a refusal after which nobody should try again
 
 
 @dataclass
@@ -115,6 +116,8 @@ class People:
             if answer is None:
                 number = None
                 continue
+            if answer["status"] == END_UNKNOWN:
+                return  # it may have been applied
             answer = self._await(answer)
             if answer["status"] == "success":
                 self._read(wish, answer)
@@ -223,6 +226,8 @@ class People:
                 with self.lock:
                     self.taken += answer.status_code == 202
                 return dict(answer.json())
+            if END_UNKNOWN in answer.text:
+                return {"status": END_UNKNOWN}
             if answer.status_code in (400, 409):
                 return None
             if answer.status_code not in (429, 503):

@@ -124,6 +124,7 @@ def test_a_history_that_does_not_reach_back_to_its_life_proves_nothing(client: C
     order(followed, "prune", ledgers=3)
     follow(followed)
     answer = said(client, envelope)
+    assert answer.startswith("end_unknown: "), "clients act on the word"
     assert UNKNOWN in answer
     assert "build another" not in answer.partition("before you")[0]
 
