@@ -28,7 +28,13 @@ def use_database(name: str, options: str = "") -> Iterator[str]:
         try:
             yield urlunsplit(parts._replace(path=f"/{name}"))
         finally:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+            # FORCE is refused while autovacuum, which is another role's, works in the database. Without it PostgreSQL
+            # ends autovacuum itself, and the sessions of ours that are left are ended by name.
+            server.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND usename = %s",
+                [name, parts.username],
+            )
+            server.execute(f'DROP DATABASE "{name}"'.encode())
 
 
 def manage(address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
