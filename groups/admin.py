@@ -178,12 +178,14 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
         }),
         ("Money", {
             "fields": ("amount", "paid", "collected", "payout", "token_link", "penalty_rate", "insurance_rate_bps"),
+            "classes": ("collapse",),
         }),
         ("Rounds", {
             "fields": (
                 "members", "round", "next_position", "cycle_duration", "grace_period",
                 "created_at", "round_started_at", "round_ends", "grace_ends",
             ),
+            "classes": ("collapse",),
         }),
         ("Cache", {
             "fields": (

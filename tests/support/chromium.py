@@ -78,7 +78,8 @@ class Page:
                 if "error" in answer:
                     raise BrowserError(f"{method}: {answer['error']}")
                 return dict(answer["result"])
-            self._note(answer)
+            if "method" in answer:  # the others answer what was given up
+                self._note(answer)
 
     def open(self, address: str) -> int:
         """Load an address, and return the status of its answer after redirects."""
@@ -158,8 +159,14 @@ class Page:
         self.send("Emulation.setDeviceMetricsOverride", **size)
 
     def settle(self) -> None:
-        """Wait until nothing moves and no colour changes."""
-        self.run("Promise.allSettled(document.getAnimations().map((each) => each.finished)).then(() => 1)")
+        """Wait until nothing that is seen moves, and none of its colours changes.
+
+        In a section that is folded up, chromium begins a change of colour and never ends it.
+        """
+        self.run(
+            "Promise.allSettled(document.getAnimations().filter((each) => each.effect.target.checkVisibility())"
+            ".map((each) => each.finished)).then(() => 1)"
+        )
 
     def run(self, script: str) -> Any:
         """Return the value of a JavaScript expression."""
@@ -185,7 +192,8 @@ class Page:
         cause()
         deadline = time.monotonic() + PATIENCE
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
-            self._note(self._read(deadline, "loading"))
+            if "method" in (event := self._read(deadline, "loading")):
+                self._note(event)
         documents = [
             event["params"]["response"]["status"]
             for event in self._events
@@ -195,7 +203,7 @@ class Page:
 
     def _note(self, event: dict[str, Any]) -> None:
         self._events.append(event)
-        method, params = event.get("method"), event.get("params", {})
+        method, params = event["method"], event.get("params", {})
         if method == "Runtime.exceptionThrown":
             self.complaints.append(str(params["exceptionDetails"].get("text")))
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":

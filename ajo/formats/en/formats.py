@@ -1,5 +1,5 @@
-"""How the admin writes times: in full, to the second, in an order that sorts. They are all UTC."""
+"""How the admin writes times: in full, to the second, in an order that sorts, with their zone, which is UTC."""
 
-DATETIME_FORMAT = "Y-m-d H:i:s"
+DATETIME_FORMAT = "Y-m-d H:i:s e"
 DATE_FORMAT = "Y-m-d"
-TIME_FORMAT = "H:i:s"
+TIME_FORMAT = "H:i:s e"
