@@ -116,11 +116,18 @@ class UserAdmin(ReadOnlyAdmin):
         return format_html('<a href="{}?address={}">Label this wallet</a>', form, row.wallet_address)
 
 
+# Staff count from 1, as rounds do: the member at position 3 is paid out in round 3. The contract counts from 0.
+position_column = column("position", "Position", lambda position: str(position + 1))
+
+
 class MemberInline(WalletColumnMixin, ReadOnlyInline):
     """The members of a group. They need no pages: the contract allows 100."""
 
     model = GroupMember
-    fields = readonly_fields = ("position", "whole_wallet", "joined_at", "has_contributed", "has_received_payout")
+    payout_position = position_column
+    fields = readonly_fields = (
+        "payout_position", "whole_wallet", "joined_at", "has_contributed", "has_received_payout",
+    )  # fmt: skip
     ordering = ("position",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[GroupMember]:
@@ -230,7 +237,8 @@ class GroupAdmin(WalletColumnMixin, ReadOnlyAdmin):
 
 @admin.register(GroupMember)
 class GroupMemberAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
-    list_display = ("id", "its_group", "position", "wallet", "joined_at", "has_contributed")
+    payout_position = position_column
+    list_display = ("id", "its_group", "payout_position", "wallet", "joined_at", "has_contributed")
     ordering = ("-group_id", "-position")
     ordering_by_lookup: ClassVar = {"group": PAYOUT_ORDER}
     searches: ClassVar = (
@@ -238,7 +246,7 @@ class GroupMemberAdmin(GroupLinkMixin, WalletColumnMixin, ReadOnlyAdmin):
         address_search("wallet address", by_wallet("user_id")),
     )
     indexed_lookups = frozenset({"group", "user"})
-    fields = ("its_group", "position", "whole_wallet", "joined_at", "has_contributed")
+    fields = ("its_group", "payout_position", "whole_wallet", "joined_at", "has_contributed")
 
 
 @admin.register(RefundRequest)

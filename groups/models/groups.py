@@ -183,7 +183,7 @@ class GroupMember(models.Model):
         indexes: ClassVar = [models.Index(fields=["user", "group"], name="groups_member_user")]
 
     def __str__(self) -> str:
-        return f"{self.group_id}/{self.position}"
+        return f"Group {self.group_id}, position {self.position + 1}"  # counted from 1, as rounds are
 
 
 class RefundRequest(models.Model):

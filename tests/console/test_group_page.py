@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -49,6 +50,17 @@ def test_the_page_says_first_who_is_next_and_what_is_overdue(staff: Client) -> N
     assert "UTC (1 day 23 h ago)" in text
     for words in ("Each pays 583.3333334 XLM", "A round lasts 7 days", "Grace period none"):
         assert words in text
+
+
+def test_members_are_counted_from_one_wherever_staff_see_them(staff: Client) -> None:
+    group = make_group(began_days_ago=1, paid=0)
+    member = GroupMember.objects.get(group=group, position=1)  # paid out in round 2
+    for address, seen in (
+        (admin_pages.row(group), r"Paid out 1 G\w{55} .* - 2 G\w{55} Amina - 3 G\w{55} "),
+        (admin_pages.table(GroupMember), r"Has contributed \d+ 1 3 G.* \d+ 1 2 G\S+ Amina - \d+ 1 1 G"),
+        (admin_pages.row(member), "Group 1, position 2 Group: 1 Position: 2 "),
+    ):
+        assert re.search(seen, shown_text(staff, address)), address
 
 
 @pytest.mark.parametrize(

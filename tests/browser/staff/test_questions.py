@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_all_that_amina_ever_paid(page: Page, tmp_path: Path) -> None:
     page.click(shortened(AMINA), "#content")
     assert "Paid 250 XLM" in page.texts("#summary .tiles div")
     rows = downloaded(page, tmp_path, "everything", "#summary")
-    assert sum(float(row["decimal_amount"]) for row in rows if row["kind"] == "contribution") == 250
+    assert sum(Decimal(row["decimal_amount"]) for row in rows if row["kind"] == "contribution") == 250
 
 
 def test_last_month_as_a_spreadsheet(page: Page, tmp_path: Path) -> None:
