@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
@@ -106,6 +107,7 @@ def _set_headers(response: HttpResponseBase, headers: Headers) -> None:
         response.headers[name] = value
 
 
+@lru_cache(maxsize=64)
 def last_modified(ledger: int, stale: bool) -> str:
     """Return a date that stands for Latest-Ledger and Ajo-Stale: it counts ledgers and is no time.
 

@@ -43,15 +43,21 @@ ALLOW: Final = ("Allow", "GET, HEAD, OPTIONS")
 CONTENT_TYPE: Final = ("Content-Type", "application/json")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _ReadyHeaders:
     """The headers of the next answers to requests of the same kind, while the chain is as silent as it was."""
 
     fixed: Headers
     stale: bool
     full: Headers
-    not_modified: Headers
     date: str
+    _not_modified: Headers | None = None
+
+    def not_modified(self) -> Headers:
+        """Return those of a 304. They are built for the first one: most groups are never asked for that way."""
+        if self._not_modified is None:
+            self._not_modified = not_modified_headers(self.full)
+        return self._not_modified
 
 
 class CachedResponse:
@@ -83,7 +89,7 @@ class CachedResponse:
                 known = self._ready = self._headers(fixed, fresh.ledger, stale)
             ready = known
         if is_not_modified(environ, document.etag, ready.date):
-            return NOT_MODIFIED, ready.not_modified, b""
+            return NOT_MODIFIED, ready.not_modified(), b""
         return "200 OK", ready.full, self.body
 
     def _headers(self, fixed: Headers, ledger: int, stale: bool) -> _ReadyHeaders:
@@ -91,7 +97,7 @@ class CachedResponse:
         validators = validator_headers(self.found.document.etag, date)
         fresh = [*self._links, ALLOW, *freshness_headers(ledger, stale), *validators, fixed[0]]
         full = [CONTENT_TYPE, *fresh, ("Content-Length", str(len(self.body))), *fixed[1:]]
-        return _ReadyHeaders(fixed, stale, full, not_modified_headers(full), date)
+        return _ReadyHeaders(fixed, stale, full, date)
 
 
 def cached_response(route: str, found: cache.Found) -> CachedResponse | None:

@@ -116,7 +116,7 @@ def _read_both(
         read = client.with_heartbeat(None).get_entries
         answer = read(group_keys + metadata_keys, at_least=at_least, only_compared=True)
         stored = {row[0]: row for row in rows()}
-    check_possible_ledger(client, answer.ledger)
+    check_possible_ledger(client, answer.ledger, checkpoint.chain_ledger)
     counts["calls"] += 1
     entry_of = answer.found.get
     keys = zip(ids, group_keys, metadata_keys, strict=True)

@@ -24,22 +24,24 @@ from ajo.soroban.rpc.pool import nodes
 JUMP_LEDGERS, JUMP_TIME = 60, timedelta(minutes=5)  # a pass that moves on by more is confirmed
 
 
-def read_entries(client: SorobanClient, keys: Sequence[str], *, at_least: int = 0, heard: int | None = None) -> Entries:
+def read_entries(client: SorobanClient, keys: Sequence[str], *, at_least: int = 0, heard: int = 0) -> Entries:
     """Return `SorobanClient.get_entries` of a ledger that the network can have reached. Raises NodeAhead.
 
-    `heard`: the network's newest ledger, where the caller has just read it. About that one nothing is read again.
+    `heard` is as in check_possible_ledger.
     """
     answer = client.get_entries(keys, at_least=at_least)
-    if heard is None or answer.ledger > heard + LEDGER_SLACK:
-        check_possible_ledger(client, answer.ledger)
+    check_possible_ledger(client, answer.ledger, heard)
     return answer
 
 
-def check_possible_ledger(client: SorobanClient, ledger: int) -> None:
+def check_possible_ledger(client: SorobanClient, ledger: int, heard: int = 0) -> None:
     """Raise NodeAhead unless the network can have reached `ledger` since it was last heard, or a second request agrees.
 
+    `heard`: a ledger of the network that the caller has from the tables. PostgreSQL is asked only about later ones.
     Nothing has been heard before the first page of events: then the second request decides.
     """
+    if heard and ledger <= heard + LEDGER_SLACK:
+        return
     if client.confirmed.reaches(ledger, MIN_CLOSE_SECONDS, LEDGER_SLACK):
         return
     newest = Checkpoint.objects.newest_possible()

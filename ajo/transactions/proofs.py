@@ -38,9 +38,7 @@ class Missing:
     latest: int
 
 
-def read_sources(
-    client: SorobanClient, sources: Sequence[str], at_least: int, heard: int | None = None
-) -> dict[str, Seen]:
+def read_sources(client: SorobanClient, sources: Sequence[str], at_least: int, heard: int = 0) -> dict[str, Seen]:
     """Read at most 200 accounts, all at one ledger, by address. Raises ChainError.
 
     `heard`: the network's newest ledger, where the caller has read it.

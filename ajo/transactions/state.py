@@ -74,7 +74,7 @@ def read_state(client: SorobanClient, source: str, call: Call) -> State:
     wanted = [own, *keys.values(), *(() if known else limits.KEYS.values())]
     heard = Checkpoint.objects.current()
     at_least = heard.ledger if heard else 0
-    answer = read_entries(client, wanted, at_least=at_least, heard=heard.chain_ledger if heard else None)
+    answer = read_entries(client, wanted, at_least=at_least, heard=heard.chain_ledger if heard else 0)
     found = {key: entry["xdr"] for key, entry in answer.found.items()}
     if own not in found:
         raise Conflict(Code.NO_ACCOUNT, f"{source} is no account on the chain: somebody has to fund it first.")

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from ajo.indexer.follow import run_pass
@@ -51,6 +53,22 @@ def extend(sandbox: Sandbox, key: str, until: int) -> None:
         stored = sandbox.chain.store.entry(name)
         assert stored is not None
         sandbox.chain.store.put_entry(name, replace(stored, live_until=until))
+
+
+def test_a_call_about_unchanged_groups_costs_one_statement(sandbox: Sandbox, client_of_chain: SorobanClient) -> None:
+    """It is the prepared one that reads the rows. Django's own ones are as many whatever the number of calls."""
+    make_groups(sandbox, 8)
+    catch_up(client_of_chain)
+    new_client = SorobanClient(client_of_chain.url)  # the other has confirmed a ledger
+
+    def sweep() -> tuple[int, int]:
+        with CaptureQueriesContext(connection) as queries:
+            list(sweep_groups(lambda read: read(new_client)))
+        return len(queries), SyncRun.objects.filter(kind=SyncRun.Kind.SWEEP).latest("pk").counts["calls"]
+
+    statements, calls = sweep()
+    allow(sandbox, 2)
+    assert sweep() == (statements, calls + 7)
 
 
 @pytest.mark.parametrize("sweep", [sweep_groups, sweep_deep])
