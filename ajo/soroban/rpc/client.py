@@ -50,6 +50,7 @@ MAX_XDR = 2**19  # characters in base64; the network keeps no contract of more t
 XDR: Final = re.compile("[A-Za-z0-9+/]+={0,2}", re.ASCII)  # in base64
 
 _MODIFIED_LEDGER: Final = itemgetter("lastModifiedLedgerSeq")
+_XDR: Final = itemgetter("xdr")
 # pydantic makes a generic's model anew, in milliseconds, unless somebody holds it.
 _FORMS: Final = (
     Answer[Health], Answer[Network], Answer[EntriesAnswer], Answer[EventsAnswer], Answer[SimulationAnswer],
@@ -144,7 +145,7 @@ class SorobanClient:
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that was not asked for, or one twice")
             if max(map(_MODIFIED_LEDGER, found.values()), default=0) > answer.latest_ledger:
                 raise RpcInvalidAnswer("getLedgerEntries: an entry from after its own ledger")
-            if any(len(entry["xdr"]) > MAX_XDR for entry in found.values()):
+            if max(map(len, map(_XDR, found.values())), default=0) > MAX_XDR:
                 raise RpcInvalidAnswer(f"getLedgerEntries: an entry of more than {MAX_XDR} characters")
             if not (only_compared or all(XDR.fullmatch(entry["xdr"]) for entry in found.values())):
                 raise RpcInvalidAnswer("getLedgerEntries: an entry that is not base64")
