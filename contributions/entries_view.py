@@ -98,7 +98,7 @@ def entries_of(group: Group, contract: str) -> list[ShownEntry]:
     """Return the entries behind a group, in the order of EntriesSerializer.entries. Six queries at most."""
     members = {member.user_id: member for member in group.memberships.select_related("user").order_by("position")}
     history = [*_history(group, contract, members)]
-    first_end = group.live_until_ledger or None
+    live_until = group.live_until_ledger or None
     request = getattr(group, "refund_request", None)
     request_ledger = _last_event(group, REQUEST_EVENTS) if request and not request.executed else None
     group_ledger = _last_event(group, GROUP_EVENTS)
@@ -106,9 +106,9 @@ def entries_of(group: Group, contract: str) -> list[ShownEntry]:
     others = [group_ledger, request_ledger if request else 0, *(entry.last_modified_ledger for entry in history)]
     is_newest = None not in others and group.modified_ledger > max(each or 0 for each in others)
     texts_ledger = group.modified_ledger if is_newest else None
-    shown = [ShownEntry(GroupKey(group.pk).to_xdr(contract), group.entry_xdr, group_ledger, first_end)]
+    shown = [ShownEntry(GroupKey(group.pk).to_xdr(contract), group.entry_xdr, group_ledger, live_until)]
     if group.metadata_xdr:
-        shown.append(ShownEntry(MetadataKey(group.pk).to_xdr(contract), group.metadata_xdr, texts_ledger, first_end))
+        shown.append(ShownEntry(MetadataKey(group.pk).to_xdr(contract), group.metadata_xdr, texts_ledger, live_until))
     if request:
         key = RefundRequestKey(group.pk).to_xdr(contract)
         shown.append(ShownEntry(key, request.entry_xdr, request_ledger, group.history_live_until_ledger or None))

@@ -18,7 +18,7 @@ from devtools.sandbox.env import encode
 from devtools.sandbox.host import Contracts, Writes, invoke
 from devtools.sandbox.ledger.keys import code_entry, code_key, contract_head
 from devtools.sandbox.machine.machine import LedgerInfo
-from devtools.sandbox.machine.storage import Held
+from devtools.sandbox.machine.storage import LedgerEntry
 
 Step = dict[str, Any]
 
@@ -36,9 +36,9 @@ class State:
     """Entries in memory, with values as the binding has them. They live for ever: the vectors know no archive."""
 
     def __init__(self) -> None:
-        self.entries: dict[bytes, Held] = {}
+        self.entries: dict[bytes, LedgerEntry] = {}
 
-    def get(self, key: bytes) -> Held | None:
+    def get(self, key: bytes) -> LedgerEntry | None:
         return self.entries.get(key)
 
     def data(self, key: bytes) -> bytes | None:
@@ -47,10 +47,10 @@ class State:
 
     def put(self, contract: str, key: Key, value: Any) -> None:
         raw, entry = encode(contract, key, value)
-        self.entries[raw] = Held(entry, 0)
+        self.entries[raw] = LedgerEntry(entry, 0)
 
     def apply(self, writes: Writes) -> None:
-        self.entries.update({key: Held(data, 0) for key, (data, _) in writes.items() if data is not None})
+        self.entries.update({key: LedgerEntry(data, 0) for key, (data, _) in writes.items() if data is not None})
 
 
 def _genesis(document: dict[str, Any], contracts: Contracts) -> State:
@@ -71,7 +71,7 @@ def _genesis(document: dict[str, Any], contracts: Contracts) -> State:
     for step in document["steps"]:
         if step["fn"] == "upgrade" and "error" not in step:
             raw = code_key(decode_args("upgrade", step["args"])["new_wasm_hash"].hex())
-            state.entries[raw] = Held(code_entry(raw), 0)
+            state.entries[raw] = LedgerEntry(code_entry(raw), 0)
     return state
 
 

@@ -19,7 +19,7 @@ from devtools.sandbox.env import CallFailed, decode
 from devtools.sandbox.host import Contracts, Outcome, invoke
 from devtools.sandbox.ledger.keys import has_lifetime
 from devtools.sandbox.machine.machine import LedgerInfo
-from devtools.sandbox.machine.storage import Held
+from devtools.sandbox.machine.storage import LedgerEntry
 from devtools.sandbox.meta import shell
 from devtools.sandbox.network import ENTRY_LIFETIME, FRIENDBOT_GRANT, LEDGER_SECONDS, PASSPHRASE, RETENTION
 from devtools.sandbox.open_ledger import Call, OpenLedger
@@ -112,17 +112,17 @@ class Chain:
         self.store.set_meta("form", FORM)
         self.store.set_meta("passphrase", self.passphrase)
 
-    def closed(self, key: bytes) -> Held | None:
+    def closed(self, key: bytes) -> LedgerEntry | None:
         """An entry as the newest closed ledger has it, by LedgerKey bytes."""
         found = self.store.entry(key)
-        return None if found is None else Held(b64decode(found.xdr), found.modified, found.live_until)
+        return None if found is None else LedgerEntry(b64decode(found.xdr), found.modified, found.live_until)
 
-    def current(self, key: bytes) -> Held | None:
+    def current(self, key: bytes) -> LedgerEntry | None:
         """An entry as the open ledger has it."""
         if self._open is None or key not in self._open.writes:
             return self.closed(key)
         data, live_until = self._open.writes[key]
-        return None if data is None else Held(data, self._open.sequence, live_until)
+        return None if data is None else LedgerEntry(data, self._open.sequence, live_until)
 
     def node_time(self) -> int:
         """The node's clock, which a simulation takes for the ledger's time: the newest ledger's close, if not set."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 30  # seconds for one answer of the browser
+ANSWER_TIMEOUT = 30  # seconds for one answer of the browser
 VIEW = {"width": 1600, "height": 900, "deviceScaleFactor": 1, "mobile": False}
 
 # Finds where to click; a string says why that is nowhere.
@@ -71,7 +71,7 @@ class Page:
         if self._session:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + ANSWER_TIMEOUT
         while True:
             answer = self._read(deadline, method)
             if answer.get("id") == self._last:
@@ -190,7 +190,7 @@ class Page:
     def _loading(self, cause: Any) -> int:
         self._events.clear()
         cause()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + ANSWER_TIMEOUT
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             if "method" in (event := self._read(deadline, "loading")):
                 self._note(event)
@@ -262,4 +262,4 @@ def chromium() -> Iterator[Page]:
             os.close(to)
             os.close(answers)
             process.terminate()
-            process.wait(PATIENCE)
+            process.wait(ANSWER_TIMEOUT)

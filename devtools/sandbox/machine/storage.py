@@ -12,7 +12,7 @@ MAX_LIFETIME: Final = 3_110_400  # ledgers
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LedgerEntry:
     """An entry as a ledger holds it: LedgerEntryData, when it was last modified, until when it lives."""
 
     data: bytes
@@ -20,7 +20,7 @@ class Held:
     live_until: int | None = None
 
 
-Source = Callable[[bytes], Held | None]
+Source = Callable[[bytes], LedgerEntry | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Storage:
             return self._archived(key, held)
         return held.data
 
-    def _archived(self, key: bytes, held: Held) -> bytes | None:
+    def _archived(self, key: bytes, held: LedgerEntry) -> bytes | None:
         """A temporary entry is gone, a persistent one is brought back: to write it takes the right to write."""
         if is_temporary(key):
             return None
@@ -151,7 +151,7 @@ class Storage:
 
     # -- what came of it
 
-    def before(self, key: bytes) -> Held | None:
+    def before(self, key: bytes) -> LedgerEntry | None:
         """The entry as it was, archived or not; None too for a temporary one whose time is over."""
         held = self.source(key)
         gone = held is not None and held.live_until is not None and held.live_until < self.ledger

@@ -16,7 +16,7 @@ from devtools.sandbox.machine.errors import HostError, OutOfBudget
 from devtools.sandbox.machine.events import failed_event
 from devtools.sandbox.machine.machine import Machine
 from devtools.sandbox.machine.programs import programs
-from devtools.sandbox.machine.storage import Footprint, Held, Storage
+from devtools.sandbox.machine.storage import Footprint, LedgerEntry, Storage
 from devtools.sandbox.present import present
 from devtools.sandbox.transactions import host_functions
 from devtools.sandbox.transactions.applied import Applied, LimitExceeded, declared, diagnostics
@@ -114,7 +114,7 @@ class Application:
         newest = extend(account)
         newest.seq_ledger, newest.seq_time = Uint32(self._ledger), TimePoint(Uint64(self._close))
         after = encode_account(account)
-        self.applied.meta.before = replaced(Held(held.data, self._ledger), after, self._ledger)
+        self.applied.meta.before = replaced(LedgerEntry(held.data, self._ledger), after, self._ledger)
         self._writes[key] = (after, None)
 
     def _nonrefundable(self) -> int:

@@ -8,7 +8,7 @@ from typing import Final
 from ajo.soroban.contract.codec import ADDRESS, I128, SYMBOL
 from devtools.sandbox.ledger.keys import has_lifetime
 from devtools.sandbox.machine.events import CONTRACT, Told
-from devtools.sandbox.machine.storage import Held, Storage
+from devtools.sandbox.machine.storage import LedgerEntry, Storage
 
 _CREATED, _UPDATED, _REMOVED, _STATE, _RESTORED = range(5)
 _TTL: Final = (9).to_bytes(4, "big")  # the ledger entry that says until when another lives
@@ -54,7 +54,7 @@ def changes(items: list[bytes]) -> bytes:
     return struct.pack(">I", len(items)) + b"".join(items)
 
 
-def replaced(before: Held, after: bytes, ledger: int) -> bytes:
+def replaced(before: LedgerEntry, after: bytes, ledger: int) -> bytes:
     """An entry that this ledger changes, and nothing else."""
     return changes([change(_STATE, entry(before.data, before.modified)), change(_UPDATED, entry(after, ledger))])
 

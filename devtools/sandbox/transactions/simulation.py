@@ -22,7 +22,7 @@ from devtools.sandbox.machine.budget import Budget
 from devtools.sandbox.machine.errors import HostError
 from devtools.sandbox.machine.machine import Machine
 from devtools.sandbox.machine.programs import programs
-from devtools.sandbox.machine.storage import Held, Storage
+from devtools.sandbox.machine.storage import LedgerEntry, Storage
 from devtools.sandbox.present import present
 from devtools.sandbox.transactions import host_functions
 from devtools.sandbox.transactions.envelope import BadEnvelope, Envelope, parse
@@ -213,15 +213,15 @@ def full_fee(used: Used, events: int, rents: list[Rent], ledger: int, found: Set
 
 def _with_extensions(chain: "Chain") -> Any:
     """Entries of the newest ledger; accounts as large as the network makes them when it applies a transaction."""
-    known: dict[bytes, Held | None] = {}
+    known: dict[bytes, LedgerEntry | None] = {}
 
-    def source(key: bytes) -> Held | None:
+    def source(key: bytes) -> LedgerEntry | None:
         if key not in known:
             held = chain.closed(key)
             if held is not None and key.startswith(ACCOUNT):
                 account = decode_account(held.data)
                 extend(account)
-                held = Held(encode_account(account), held.modified)
+                held = LedgerEntry(encode_account(account), held.modified)
             known[key] = held
         return known[key]
 
